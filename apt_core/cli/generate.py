@@ -1,0 +1,122 @@
+"""`generate`: one question to the dense and the pruned model, with the same random numbers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from apt_core.cli.output import print_json, say
+from apt_core.cli.prune import RECIPE_FILE
+from apt_core.cli.recipes import model_from
+from apt_core.errors import BadInput, exit_status_of, one_sentence
+from apt_core.events import Failed
+from apt_core.models.checkpoints import check
+from apt_core.questions import Answered, Question, ReaderReady, Step
+from apt_core.recipe import ModelRef, Recipe
+from apt_core.runs.ids import check_id
+from apt_core.runs.reading import Pair, Reader
+from apt_core.runs.store import Store
+
+Replies = Iterator[ReaderReady | Step | Answered | Failed]
+
+
+def run(options: argparse.Namespace) -> int:
+    question = question_from(options)
+    if options.run and options.dense:
+        raise BadInput("--dense goes with --pruned; a run knows its dense model.")
+    reader = Reader(Store())
+    try:
+        last = _last(_ask(reader, options, question), reader)
+    finally:
+        reader.close()
+    if isinstance(last, Failed):
+        say(last.message)
+        if options.json:
+            print_json({"error": {"kind": last.reason, "message": last.message}})
+        return exit_status_of(last.reason)
+    if options.json:
+        told = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
+        print_json(told | {"answer": last.model_dump(exclude={"kind"})})
+    else:
+        print(_as_text(last))
+    return 0
+
+
+def question_from(options: argparse.Namespace) -> Question:
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    given = {
+        "max_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "seed": options.seed,
+    }
+    try:
+        return Question(
+            prompt=prompt,
+            chat=not options.no_chat,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    except ValidationError as error:
+        if error.errors()[0]["loc"] == ("prompt",):
+            raise BadInput("The prompt must have between 1 and 20,000 characters.") from error
+        raise BadInput(one_sentence(error)) from error
+
+
+def dense_of(folder: Path, named: str | None) -> ModelRef:
+    """The model that a copied checkpoint was pruned from; raises BadInput when nobody says."""
+    if named:
+        return model_from(named)
+    for file in (folder / RECIPE_FILE, folder.parent / "recipe.json"):
+        try:
+            return Recipe.model_validate_json(file.read_text(encoding="utf-8")).model
+        except (OSError, ValueError, BadInput):
+            continue  # not there, or not ours: the next place may say it
+    raise BadInput(f"{folder} does not say which model it was pruned from; name it with --dense.")
+
+
+def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Replies:
+    if options.run:
+        return reader.ask(check_id(options.run), question)
+    folder = Path(options.pruned).expanduser().resolve()
+    check(folder)
+    return reader.ask_pair(Pair(dense_of(folder, options.dense), folder), question)
+
+
+def _last(replies: Replies, reader: Reader) -> Answered | Failed:
+    """Follow the replies to the last one; Ctrl-C takes what there is so far."""
+    say("Loading both models ...")
+    count = 0
+    while True:
+        try:
+            reply = next(replies)
+        except KeyboardInterrupt:
+            reader.stop()
+            continue
+        if isinstance(reply, Answered | Failed):
+            break
+        count += isinstance(reply, Step)
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{count} tokens")
+            sys.stderr.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    return reply
+
+
+def _as_text(answer: Answered) -> str:
+    if answer.first_divergence is None:
+        difference = "Both answers are the same, token by token."
+    else:
+        difference = f"The answers part at token {answer.first_divergence + 1}."
+    stopped = " Stopped early." if answer.stopped else ""
+    dense, pruned = (_printable(text.strip()) for text in (answer.dense, answer.pruned))
+    return f"Dense:\n{dense}\n\nPruned:\n{pruned}\n\n{difference}{stopped}"
+
+
+def _printable(text: str) -> str:
+    """What a model writes must not be able to steer the terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)

@@ -1,0 +1,105 @@
+"""Where a run is, on standard error: one changing line in a terminal, plain lines now and then elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from apt_core import words
+from apt_core.events import Progress
+from apt_core.models.catalogue import title_of
+from apt_core.records import RunRecord
+
+_PLAIN_EVERY_SECONDS = 5.0
+_STAGES = {
+    "download": "Downloading",
+    "convert": "Converting",
+    "load": "Loading",
+    "dense_eval": "Dense perplexity",
+    "calibrate": "Calibrating",
+    "prune": "Pruning",
+    "save": "Saving",
+    "pruned_eval": "Pruned perplexity",
+    "measure": "Measuring speed",
+}
+
+
+class ProgressLine:
+    """Draws records as they come; `say` puts a lasting line above the changing one."""
+
+    def __init__(self, out: TextIO | None = None):
+        self._out = out or sys.stderr
+        self._in_terminal = self._out.isatty()
+        self._drawn = ""
+        self._stage = ""
+        self._drawn_at = float("-inf")
+
+    def draw(self, record: RunRecord, position: int | None = None) -> None:
+        """`position` is the run's place in the queue while it waits."""
+        stage = record.progress.stage if record.progress else record.status
+        self.show(describe(record, position), stage)
+
+    def show(self, line: str, stage: str) -> None:
+        """Outside a terminal a line is written when the stage changes, and now and then."""
+        if self._in_terminal:
+            if line != self._drawn:
+                width = shutil.get_terminal_size().columns - 1
+                self._out.write(f"\r\x1b[K{line[:width]}")
+                self._out.flush()
+                self._drawn = line
+            return
+        due = time.monotonic() - self._drawn_at >= _PLAIN_EVERY_SECONDS
+        if line != self._drawn and (due or stage != self._stage):
+            self._out.write(f"{line}\n")
+            self._out.flush()
+            self._drawn, self._stage, self._drawn_at = line, stage, time.monotonic()
+
+    def say(self, text: str) -> None:
+        self.clear()
+        self._out.write(f"{text}\n")
+        self._out.flush()
+
+    def clear(self) -> None:
+        if self._in_terminal and self._drawn:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+            self._drawn = ""
+
+
+def describe(record: RunRecord, position: int | None = None) -> str:
+    """One line: 'SmolLM2 135M · APT · 2:4 · Pruning, 34 of 210 layers, about 40 s left'."""
+    return f"{what(record)} · {_where(record, position)}"
+
+
+def what(record: RunRecord) -> str:
+    """'SmolLM2 135M · APT · 2:4'."""
+    title = record.model.title if record.model else title_of(record.recipe.model.id)
+    return f"{title} · {record.recipe.label}"
+
+
+def _where(record: RunRecord, position: int | None) -> str:
+    if record.status == "queued":
+        return "waiting" if position is None else f"waiting, number {position} in the queue"
+    if not record.live or record.status == "stopping":
+        return record.status
+    if record.progress is None:
+        return "starting"
+    if record.progress.stage == "prune" and record.model:
+        done, total = len(record.layers), record.model.total_layers
+        return ", ".join(filter(None, ("Pruning", f"{done} of {total} layers", _left(record, done, total))))
+    return stage_words(record.progress)
+
+
+def stage_words(progress: Progress) -> str:
+    """'Downloading, 34%, model.safetensors'."""
+    how_far = f"{progress.done / progress.total:.0%}" if progress.total > 1 else ""
+    return ", ".join(filter(None, (_STAGES[progress.stage], how_far, progress.detail)))
+
+
+def _left(record: RunRecord, done: float, total: float) -> str:
+    """The time left in this stage, once a few layers have told how long one takes."""
+    if done < 3 or record.stage_started_at is None or record.last_event_at is None:
+        return ""
+    return words.left((record.last_event_at - record.stage_started_at) * (total - done) / done)

@@ -1,0 +1,80 @@
+"""A run as text for a person: what was done, what it cost, what it weighs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apt_core import words
+from apt_core.cli.output import table
+from apt_core.cli.progress import describe, what
+from apt_core.events import LayerPruned
+from apt_core.models.catalogue import title_of
+from apt_core.records import RunRecord
+
+
+def report(record: RunRecord, checkpoint: str | None) -> str:
+    """Everything known about a run; `checkpoint` is where its pruned weights lie now."""
+    parts = [describe(record) if record.live else f"{what(record)} · run {record.id} · {record.status}"]
+    if record.layers:
+        parts.append(_layers(record.layers))
+    parts.append(_figures(record, checkpoint))
+    parts += [f"Warning: {warning.message}" for warning in record.warnings]
+    if record.failure:
+        parts.append(record.failure.message)
+    elif record.ratio is not None:
+        parts.append(words.verdict_sentence(record, title_of(record.recipe.model.id)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _layers(layers: Iterable[LayerPruned]) -> str:
+    """One row per kind of projection, in the order in which they come in a block."""
+    kinds: dict[str, list[LayerPruned]] = {}
+    for layer in layers:
+        kinds.setdefault(layer.layer, []).append(layer)
+    rows = [_row(kind, group) for kind, group in kinds.items()]
+    rows.append(_row("all", [layer for group in kinds.values() for layer in group]))
+    head = ("projection", "layers", "mean error", "worst", "in block", "sparsity", "seconds")
+    return table(head, rows)
+
+
+def _row(name: str, layers: list[LayerPruned]) -> tuple[str, ...]:
+    worst = max(layers, key=lambda layer: layer.relative_error)
+    removed = sum(layer.removed for layer in layers)
+    weights = sum(layer.shape[0] * layer.shape[1] for layer in layers)
+    return (
+        name,
+        str(len(layers)),
+        words.number(sum(layer.relative_error for layer in layers) / len(layers)),
+        words.number(worst.relative_error),
+        str(worst.block),
+        words.percent(removed / weights),
+        words.number(sum(layer.seconds for layer in layers)),
+    )
+
+
+def _figures(record: RunRecord, checkpoint: str | None) -> str:
+    lines = []
+    if record.dense:
+        lines.append(("Perplexity", _perplexity(record)))
+    if record.dense_speed and record.pruned_speed:
+        dense, pruned = record.dense_speed.tokens_per_second, record.pruned_speed.tokens_per_second
+        lines.append(
+            ("Speed", f"{words.number(dense)} dense, {words.number(pruned)} pruned tokens per second")
+        )
+    if record.finished:
+        lines.append(("Time", words.duration(record.finished.seconds.get("total"))))
+        lines.append(("Peak memory", words.size(record.finished.peak_rss_bytes)))
+    if checkpoint:
+        lines.append(("Weights", checkpoint))
+    return "\n".join(f"{name:<12}{text}" for name, text in lines)
+
+
+def _perplexity(record: RunRecord) -> str:
+    dense, pruned = record.dense, record.pruned
+    where = f"{dense.windows} windows of {dense.length} tokens of {dense.text}"
+    if pruned is None:
+        return f"{words.number(dense.perplexity)} dense ({where})"
+    return (
+        f"{words.number(dense.perplexity)} dense, {words.number(pruned.perplexity)} pruned, "
+        f"{words.times(record.ratio)} ({where})"
+    )

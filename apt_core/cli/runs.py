@@ -1,0 +1,101 @@
+"""`runs`: list, show, cancel and delete what is in the store. Starts nothing."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from apt_core import words
+from apt_core.cli.output import print_json, table
+from apt_core.cli.report import report
+from apt_core.errors import RunFailed
+from apt_core.records import RunRecord, summary
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.store import Store
+
+
+def show_list(options: argparse.Namespace) -> int:
+    records = _looked_after().store.list(max(0, options.limit))
+    if options.json:
+        print_json([_light(record) for record in records])
+    elif records:
+        print(
+            table(
+                ("run", "status", "model", "what", "perplexity", "ratio", "started"),
+                list(map(_row, records)),
+                4,
+            )
+        )
+    else:
+        print("There are no runs yet; 'prune' makes the first.")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    store = _looked_after().store
+    record = store.get(options.id)
+    checkpoint = store.checkpoint(options.id)
+    where = str(checkpoint) if checkpoint else None
+    if options.json:
+        print_json(summary(record) | {"checkpoint": where, "created_at": record.created_at})
+    else:
+        print(report(record, where))
+    return 0
+
+
+def cancel(options: argparse.Namespace) -> int:
+    """Ask the run to stop, and see to it that it does, also when no app is running."""
+    launcher = _looked_after()
+    launcher.store.request_cancel(options.id)
+    deadline = time.monotonic() + 2 * launcher.grace + 5
+    while (record := launcher.store.get(options.id)).live:
+        if time.monotonic() > deadline:
+            raise RunFailed(f"Run {options.id} does not stop; try again.")
+        time.sleep(0.2)
+        launcher.pump(start_next=False)
+    return _told(options, record.status, f"Run {options.id} is {record.status}.")
+
+
+def delete(options: argparse.Namespace) -> int:
+    _looked_after().store.delete(options.id)
+    return _told(options, "deleted", f"Run {options.id} is deleted.")
+
+
+def _looked_after() -> Launcher:
+    """A launcher whose store is up to date: a worker that died while no app was running is buried now."""
+    launcher = Launcher(Store())
+    launcher.pump(start_next=False)
+    return launcher
+
+
+def _told(options: argparse.Namespace, status: str, sentence: str) -> int:
+    if options.json:
+        print_json({"run": options.id, "status": status})
+    else:
+        print(sentence)
+    return 0
+
+
+def _light(record: RunRecord) -> dict:
+    """The summary without what is long."""
+    full = summary(record)
+    return {name: value for name, value in full.items() if name not in ("layers", "warnings", "versions")} | {
+        "created_at": record.created_at
+    }
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    started = (
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created_at))
+        if record.created_at
+        else words.DASH
+    )
+    return (
+        record.id,
+        record.status,
+        record.recipe.model.id,
+        record.recipe.label,
+        words.number(record.pruned.perplexity if record.pruned else None),
+        words.times(record.ratio),
+        started,
+    )

@@ -1,0 +1,134 @@
+"""Every error a user can meet, as one sentence that says what to do next.
+
+    PruneError
+    ├── BadInput            the request itself cannot work (exit status 2, nothing was started)
+    │   ├── BadPattern      sparsity 1.0, 4:2, a group that does not divide the width
+    │   ├── BadOption       an option of a method outside its range
+    │   ├── BadText         no text, too short, binary, not UTF-8
+    │   ├── UnknownModel    no such catalogue entry, folder or repository
+    │   ├── GatedModel      the repository asks for an account or accepted terms
+    │   ├── NotAModel       a file or folder that holds no safetensors causal language model
+    │   └── UnknownRun      no such run in the store
+    ├── NotReachable        the Hub or the package index does not answer
+    ├── BadDownload         what arrived is not what was pinned (sha256)
+    ├── StoreUnusable       the run index is held by another program or cannot be written
+    └── RunFailed           the run started and could not go on (exit status 1)
+        ├── NotPositiveDefinite   a Hessian that cannot be factorised, even with more dampening
+        ├── OutOfMemory
+        ├── DiskFull
+        └── WorkerDied      the worker process ended without a word
+
+Third-party errors are translated into these once, at the edge where they appear
+(`models.sources`, `runs.worker`), never inside the maths.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+
+class PruneError(Exception):
+    """Base of all. `str(error)` is one plain sentence; `kind` is stable and machine readable."""
+
+    kind: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 1
+
+
+class BadInput(PruneError):
+    kind = "bad_input"
+    exit_status = 2
+
+
+class BadPattern(BadInput):
+    kind = "bad_pattern"
+
+
+class BadOption(BadInput):
+    kind = "bad_option"
+
+
+class BadText(BadInput):
+    kind = "bad_text"
+
+
+class UnknownModel(BadInput):
+    kind = "unknown_model"
+
+
+class GatedModel(BadInput):
+    kind = "gated_model"
+
+
+class NotAModel(BadInput):
+    kind = "not_a_model"
+
+
+class UnknownRun(BadInput):
+    kind = "unknown_run"
+
+
+class NotReachable(PruneError):
+    kind = "not_reachable"
+
+
+class BadDownload(PruneError):
+    kind = "bad_download"
+
+
+class StoreUnusable(PruneError):
+    kind = "store_unusable"
+
+
+class RunFailed(PruneError):
+    kind = "run_failed"
+
+
+class NotPositiveDefinite(RunFailed):
+    """A Gram matrix whose dampened form has no Cholesky factor."""
+
+    kind = "not_positive_definite"
+
+    def __init__(self, dampening: float):
+        super().__init__(
+            f"The calibration statistics of a layer cannot be factorised at dampening {dampening:g}; "
+            "use more calibration samples or a larger dampening."
+        )
+        self.dampening = dampening
+
+
+class OutOfMemory(RunFailed):
+    kind = "out_of_memory"
+
+
+class DiskFull(RunFailed):
+    kind = "disk_full"
+
+
+class WorkerDied(RunFailed):
+    kind = "worker_died"
+
+
+def exit_status_of(kind: str) -> int:
+    """The exit status for an error of this kind: 2 for bad input, 1 for everything else."""
+    return next((known.exit_status for known in _all_below(PruneError) if known.kind == kind), 1)
+
+
+def _all_below(error: type[PruneError]) -> list[type[PruneError]]:
+    return [error, *(below for child in error.__subclasses__() for below in _all_below(child))]
+
+
+def one_sentence(error: ValidationError) -> str:
+    """The first complaint of a pydantic error, with the field's name, as one sentence.
+
+    A validator that raised one of our own errors is quoted as it is.
+    """
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    message = str(cause) if cause is not None else first["msg"]
+    field = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    if isinstance(cause, ValueError) or not field:
+        return message
+    given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
+    return f"{field}: {message[:1].lower()}{message[1:]}{given}"[:300]

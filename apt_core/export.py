@@ -1,0 +1,81 @@
+"""Checkpoints: what `transformers` loads again, written whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+# Everything beside the weights that makes the folder a model again.
+_COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
+_WEIGHTS = "*.safetensors"
+_FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+
+
+def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path) -> Path:
+    """Write the model's weights as safetensors beside the dense model's tokenizer and configuration.
+
+    Written to a temporary name and renamed when whole, so a reader never meets half a checkpoint; the
+    dense folder is only read. Weights keep the dense checkpoint's dtype. Returns `target`.
+    """
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        for pattern in _COMPANIONS:
+            for companion in dense_folder.glob(pattern):
+                if not companion.name.endswith(".safetensors.index.json"):
+                    shutil.copy2(companion, partial / companion.name)
+        dtype = stored_dtype(dense_folder) or next(model.parameters()).dtype
+        _save_as(model, dtype, partial)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target
+
+
+def _save_as(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
+    tied = _tied(model)
+    state = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+        if name not in tied
+    }
+    before = model.config.dtype
+    model.config.dtype = dtype
+    try:
+        model.save_pretrained(folder, state_dict=state)
+    finally:
+        model.config.dtype = before
+
+
+def _tied(model: nn.Module) -> set[str]:
+    """Names of tensors that share the memory of one named before them (tied embeddings)."""
+    seen: set[int] = set()
+    shared: set[str] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in seen:
+            shared.add(name)
+        seen.add(tensor.data_ptr())
+    return shared
+
+
+def stored_dtype(folder: Path) -> torch.dtype | None:
+    """The float dtype in which a safetensors folder keeps its weights, None when it has none."""
+    for file in sorted(folder.glob(_WEIGHTS)):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a dict
+                dtype = _FLOATS.get(tensors.get_slice(name).get_dtype())
+                if dtype is not None:
+                    return dtype
+    return None
+
+
+def checkpoint_bytes(folder: Path) -> int:
+    """Size of the weights on disk."""
+    return sum(file.stat().st_size for file in folder.glob(_WEIGHTS))

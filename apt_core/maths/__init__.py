@@ -1,0 +1,1 @@
+"""Tensors only: never a model, never transformers, never gradio."""

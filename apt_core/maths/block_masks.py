@@ -1,0 +1,77 @@
+"""Which weights of a column block go: one by one (S) or jointly (M), unstructured or N:M."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from apt_core.maths import pattern as patterns
+from apt_core.maths import saliency
+from apt_core.maths.compensate import block_multipliers
+from apt_core.maths.removal_sets import cheapest_set, enumerable, greedy_set, removal_sets
+from apt_core.patterns import SemiStructured, Unstructured
+
+# Unstructured M: so many rounds, each seeing the optimal compensation for what has already gone.
+ROUNDS = 4
+
+
+def choose_block(
+    block: Float[Tensor, "rows b"],
+    factor: Float[Tensor, "b b"],
+    dead: Bool[Tensor, "b"],
+    pattern: Unstructured | SemiStructured,
+    budget: int,
+    joint: bool,
+) -> Bool[Tensor, "rows b"]:
+    """True where a weight of this block goes; never writes to `block`.
+
+    budget: how many go (unstructured; N:M knows by itself). dead: inputs that were always zero go first.
+    """
+    if isinstance(pattern, SemiStructured):
+        return _groups(block, factor, dead, pattern, joint)
+    if joint:
+        return _in_rounds(block, factor, dead, budget)
+    return patterns.lowest(saliency.obs(block, factor).masked_fill(dead, 0), budget)
+
+
+def _groups(block, factor, dead, pattern, joint) -> Tensor:
+    """Group by group from left to right, each on the weights that the groups before it have updated."""
+    work = block.masked_fill(dead, 0).T.contiguous()  # [b, rows]: a group is a few contiguous rows
+    pruned = torch.zeros_like(work, dtype=torch.bool)
+    starts = range(0, len(work), pattern.of)
+    factors = torch.stack([factor[i : i + pattern.of, i : i + pattern.of] for i in starts])
+    sets = removal_sets(factors, pattern.keep) if joint and enumerable(pattern.keep, pattern.of) else None
+    for group, start in enumerate(starts):
+        stop = start + pattern.of
+        weight, group_factor = work[start:stop], factors[group]
+        if sets is not None:
+            gone, z = cheapest_set(weight, sets, group)
+        elif joint:
+            gone, z = greedy_set(weight, group_factor, pattern.keep)
+        else:
+            gone, z = _lowest_of_group(weight, group_factor, pattern)
+        pruned[start:stop] = gone
+        work[stop:].addmm_(factor[start:stop, stop:].T, z, alpha=-1)
+    return pruned.T.contiguous()
+
+
+def _lowest_of_group(weight, factor, pattern) -> tuple[Tensor, Tensor]:
+    """Solution S of one group [of, rows]: the lowest single-weight losses, then the joint compensation."""
+    rows = weight.T.contiguous()
+    gone = patterns.lowest_per_group(saliency.obs(rows, factor), pattern.keep, pattern.of)
+    return gone.T, block_multipliers(rows, gone, factor).T
+
+
+def _in_rounds(block, factor, dead, budget) -> Tensor:
+    """A quarter of the budget at a time, by the exact loss of one more weight given those already gone."""
+    pruned = torch.zeros_like(block, dtype=torch.bool)
+    current = block
+    scores = saliency.obs(block, factor).masked_fill(dead, 0)
+    for round_ in range(1, ROUNDS + 1):
+        target = budget * round_ // ROUNDS
+        pruned = patterns.lowest(scores.masked_fill(pruned, -1), target)
+        if round_ < ROUNDS:
+            current = block - block_multipliers(block, pruned, factor) @ factor
+            scores = saliency.obs(current, factor).masked_fill(dead, 0)
+    return pruned

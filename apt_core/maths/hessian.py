@@ -1,0 +1,101 @@
+"""Second-order statistics of a linear layer's inputs, and the factor every method shares.
+
+The layer-wise objective is ||dW X||^2 = tr(dW G dW^T) with G = X X^T, so its Hessian is 2 G per row.
+The factor 2 and the number of tokens cancel in every formula used here, so G itself is kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from apt_core.errors import NotPositiveDefinite
+
+
+# A Gram matrix is symmetric: panels of this many rows are computed from the diagonal rightwards only.
+_PANEL = 384
+
+
+class LayerStats:
+    """The Gram matrix of one input, shared by every linear layer that reads that input.
+
+    gram: [in, in] float32, the undamped sum of x x^T over `tokens` input vectors.
+    """
+
+    def __init__(self, gram: Float[Tensor, "in in"], tokens: int):
+        self._gram = gram
+        self._mirrored = True
+        self.tokens = tokens
+        self._factors: dict[float, Tensor] = {}
+
+    @classmethod
+    def empty(cls, width: int, device: torch.device | str = "cpu") -> LayerStats:
+        return cls(torch.zeros(width, width, dtype=torch.float32, device=device), 0)
+
+    def add_(self, inputs: Tensor) -> None:
+        """Accumulate inputs [..., in] of any float dtype, in float32."""
+        rows = inputs.reshape(-1, inputs.shape[-1]).float()
+        for start in range(0, rows.shape[1], _PANEL):
+            panel = rows[:, start : start + _PANEL]
+            self._gram[start : start + _PANEL, start:].addmm_(panel.T, rows[:, start:])
+        self.tokens += rows.shape[0]
+        self._mirrored = False
+        self._factors.clear()
+
+    @property
+    def gram(self) -> Float[Tensor, "in in"]:
+        if not self._mirrored:
+            upper = self._gram.triu()
+            self._gram = upper + upper.triu(1).T
+            self._mirrored = True
+        return self._gram
+
+    @property
+    def dead(self) -> Bool[Tensor, "in"]:
+        """True for inputs that were zero on every token: their weights change nothing."""
+        return self.gram.diagonal() == 0
+
+    def inverse_factor(self, dampening: float) -> Float[Tensor, "in in"]:
+        """U, upper triangular, with (G + dampening * mean(diag G) * I)^-1 = U^T U.
+
+        Computed once per dampening and shared (q, k and v read the same input).
+        Raises NotPositiveDefinite.
+        """
+        if dampening not in self._factors:
+            self._factors[dampening] = inverse_factor(dampened(self.gram, dampening), dampening)
+        return self._factors[dampening]
+
+
+def dampened(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:
+    """G + dampening * mean(diag G) * I, with ones where an input is dead (its weights are free to go)."""
+    diagonal = gram.diagonal()
+    ridge = dampening * diagonal.mean()
+    result = gram.clone()
+    result.diagonal().add_(ridge)
+    result.diagonal()[diagonal == 0] = 1.0
+    return result
+
+
+def inverse_factor(hessian: Float[Tensor, "in in"], dampening: float = 0.0) -> Float[Tensor, "in in"]:
+    """U, upper triangular, with hessian^-1 = U^T U; float32, by way of float64 where float32 fails.
+
+    One factorisation of the matrix read backwards gives hessian = V V^T with V upper triangular,
+    and then U = V^-1: no explicit inverse, hence fewer digits lost than factorising an inverse.
+
+    Example: hessian = [[2, 1], [1, 2]] has inverse [[2, -1], [-1, 2]] / 3, so
+    U = [[0.816, -0.408], [0, 0.707]]; U[0, 0]^2 = 2/3 = [hessian^-1]_00 and
+    U[1, 1]^2 = 1/2 = 1 / hessian_11: what is left of a column counts as frozen.
+
+    Raises NotPositiveDefinite.
+    """
+    for dtype in (torch.float32, torch.float64):
+        backwards = hessian.to(dtype).flip(0, 1)
+        lower, failed = torch.linalg.cholesky_ex(backwards)
+        if not failed and torch.isfinite(lower).all():
+            upper = lower.flip(0, 1)
+            identity = torch.eye(len(upper), dtype=dtype, device=upper.device)
+            return torch.linalg.solve_triangular(upper, identity, upper=True).float()
+        if hessian.device.type == "mps":  # no float64 there
+            break
+    raise NotPositiveDefinite(dampening)

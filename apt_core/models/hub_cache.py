@@ -1,0 +1,56 @@
+"""Models of the Hub that are already on this machine, found without asking anybody. No torch, no network."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from apt_core.errors import NotAModel
+from apt_core.models import checkpoints
+from apt_core.paths import cache_dir
+
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+DEFAULT_REVISION = "main"
+
+
+def is_hub_id(text: str) -> bool:
+    """owner/name in the letters that the Hub allows; never a path that climbs."""
+    return bool(HUB_ID.fullmatch(text)) and ".." not in text and "--" not in text
+
+
+def our_cache() -> Path:
+    return cache_dir() / "hub"
+
+
+def snapshot(repo: str, revision: str | None = None) -> Path | None:
+    """The whole snapshot of a repository, from our cache or the user's own Hugging Face cache."""
+    for cache in (our_cache(), _users_cache()):
+        folder = _snapshot_in(cache, repo, revision or DEFAULT_REVISION)
+        if folder is not None and _is_whole(folder):
+            return folder
+    return None
+
+
+def _snapshot_in(cache: Path, repo: str, revision: str) -> Path | None:
+    """The layout is documented: models--owner--name/refs/<revision> names the folder in snapshots/."""
+    storage = cache / f"models--{repo.replace('/', '--')}"
+    ref = storage / "refs" / revision
+    commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
+    folder = storage / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        checkpoints.check(folder)
+    except NotAModel:
+        return False
+    return True
+
+
+def _users_cache() -> Path:
+    if set_by_user := os.environ.get("HF_HUB_CACHE"):
+        return Path(set_by_user).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"

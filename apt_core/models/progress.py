@@ -1,0 +1,27 @@
+"""What a long job reports while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+Report = Callable[[str, float, float, str], None]  # stage, done, total, detail
+_SECONDS_BETWEEN = 0.2
+
+
+def silent(stage: str, done: float, total: float, detail: str = "") -> None:
+    """For callers who do not look."""
+
+
+def throttled(report: Report) -> Report:
+    """At most five reports a second; the first and the last (done == total) always come through."""
+    last = float("-inf")
+
+    def tell(stage: str, done: float, total: float, detail: str = "") -> None:
+        nonlocal last
+        now = monotonic()
+        if now - last >= _SECONDS_BETWEEN or done >= total:
+            last = now
+            report(stage, done, total, detail)
+
+    return tell

@@ -1,0 +1,57 @@
+"""The measures of a Llama-shaped decoder: enough to know its size before anything is downloaded."""
+
+from __future__ import annotations
+
+from apt_core.values import Frozen
+
+
+class LayerShape(Frozen):
+    """One linear layer of a decoder block."""
+
+    name: str  # inside the block, e.g. "self_attn.q_proj"
+    out_features: int
+    in_features: int
+
+    @property
+    def weights(self) -> int:
+        return self.out_features * self.in_features
+
+
+class LlamaShape(Frozen):
+    """A decoder with grouped-query attention, a gated MLP and RMS norms (Llama, Qwen2, SmolLM2, ...)."""
+
+    hidden: int
+    mlp: int
+    blocks: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context: int
+    tied: bool
+    qkv_bias: bool = False
+
+    @property
+    def layers(self) -> tuple[LayerShape, ...]:
+        """The seven projections of one block, in the order in which the model holds them."""
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return (
+            LayerShape(name="self_attn.q_proj", out_features=query, in_features=self.hidden),
+            LayerShape(name="self_attn.k_proj", out_features=key, in_features=self.hidden),
+            LayerShape(name="self_attn.v_proj", out_features=key, in_features=self.hidden),
+            LayerShape(name="self_attn.o_proj", out_features=self.hidden, in_features=query),
+            LayerShape(name="mlp.gate_proj", out_features=self.mlp, in_features=self.hidden),
+            LayerShape(name="mlp.up_proj", out_features=self.mlp, in_features=self.hidden),
+            LayerShape(name="mlp.down_proj", out_features=self.hidden, in_features=self.mlp),
+        )
+
+    @property
+    def prunable(self) -> int:
+        return self.blocks * sum(layer.weights for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        biases = (self.heads + 2 * self.kv_heads) * self.head_dim if self.qkv_bias else 0
+        norms = (2 * self.blocks + 1) * self.hidden
+        embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.prunable + self.blocks * biases + norms

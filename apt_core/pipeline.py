@@ -1,0 +1,275 @@
+"""One run, from recipe to checkpoint: `for event in run(recipe)` is the whole protocol.
+
+    load -> dense perplexity -> for every block: statistics, prune its layers, propagate -> save
+         -> pruned perplexity -> speed and size
+
+Blocks are sequential: each is pruned with the inputs that the already pruned blocks produce.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from apt_core import families, hardware
+from apt_core.errors import NotPositiveDefinite
+from apt_core.perplexity import decoding_speed, perplexity_events
+from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
+from apt_core.export import checkpoint_bytes, save_checkpoint, stored_dtype
+from apt_core.families import Layer
+from apt_core.hardware import choose_device, choose_dtype
+from apt_core.maths.error import relative_error
+from apt_core.maths.hessian import LayerStats
+from apt_core.maths.pattern import is_exact, removed_count
+from apt_core.methods import Method, Pruned
+from apt_core.patterns import SemiStructured, Unstructured
+from apt_core.recipe import Recipe
+from apt_core.streams import HiddenStates
+
+__all__ = ["choose_device", "choose_dtype", "run"]
+
+_TOKENS_PER_BATCH = 4096
+_MAX_DAMPENING = 1.0
+
+
+class _Clock:
+    """Seconds per stage; a stage can be entered many times."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = perf_counter()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - start
+
+    @property
+    def total(self) -> float:
+        return perf_counter() - self._start
+
+
+def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
+    """Prune as the recipe says, yielding an event for everything that happens.
+
+    folder: where `checkpoint/` (the pruned safetensors) goes; a temporary folder when None, gone at the end.
+    Closing the generator stops the run; nothing half-written stays behind.
+    Raises PruneError for what the user can change; out-of-memory and OSErrors pass through.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="apt-run-") as temporary:
+            for event in _run(recipe, Path(temporary)):
+                kept = event.model_copy(update={"checkpoint": ""}) if isinstance(event, Finished) else event
+                yield kept
+    else:
+        yield from _run(recipe, folder)
+
+
+def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
+    clock = _Clock()
+    torch.manual_seed(recipe.seed)
+    device = choose_device(recipe.device)
+    dtype = choose_dtype(device, recipe.dtype)
+
+    with clock("load"):
+        dense_folder = yield from _fetch_model(recipe)
+        model, tokenizer = _load(dense_folder, dtype, device)
+        calibration, evaluation = yield from _windows(recipe, tokenizer)
+    blocks = families.decoder_blocks(model)
+    layers = families.all_layers(blocks)
+    _check_pattern(layers, recipe.pattern)
+    yield _describe(recipe, model, blocks, layers, device, dtype)
+
+    with clock("dense_eval"):
+        dense: Evaluated = yield from perplexity_events(model, evaluation, "dense", recipe.evaluation.text)
+        yield dense
+    with clock("measure"):
+        yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
+        yield Measured(
+            side="dense", tokens_per_second=decoding_speed(model), bytes_on_disk=checkpoint_bytes(dense_folder)
+        )
+
+    removed = 0
+    with clock("prune"):
+        stored = stored_dtype(dense_folder) or dtype
+        for event in _prune_blocks(recipe, model, blocks, calibration.to(device), stored, clock):
+            removed += event.removed if isinstance(event, LayerPruned) else 0
+            yield event
+
+    with clock("save"):
+        yield Progress(stage="save", done=0, total=1, detail="pruned weights")
+        checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint")
+    with clock("pruned_eval"):
+        pruned: Evaluated = yield from perplexity_events(model, evaluation, "pruned", recipe.evaluation.text)
+        yield pruned
+    with clock("measure"):
+        yield Progress(stage="measure", done=1, total=2, detail="pruned decoding speed")
+        yield Measured(
+            side="pruned", tokens_per_second=decoding_speed(model), bytes_on_disk=checkpoint_bytes(checkpoint)
+        )
+
+    prunable = sum(layer.module.weight.numel() for layer in layers)
+    yield Finished(
+        sparsity=removed / prunable,
+        parameters=_parameters(model),
+        removed=removed,
+        seconds={stage: round(spent, 3) for stage, spent in (clock.seconds | {"total": clock.total}).items()},
+        peak_rss_bytes=hardware.peak_rss_bytes(),
+        checkpoint=str(checkpoint),
+    )
+
+
+def _fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
+    from apt_core.background import with_progress
+    from apt_core.models.sources import resolve
+
+    return (yield from with_progress(lambda progress: resolve(recipe.model, progress)))
+
+
+def _load(folder: Path, dtype: torch.dtype, device: str) -> tuple[nn.Module, object]:
+    from apt_core.models.loading import load
+
+    return load(folder, dtype, device)
+
+
+def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[Tensor, Tensor]]:
+    """Calibration and evaluation windows, [n, length] token ids each."""
+    from apt_core.background import with_progress
+    from apt_core.calibration import load_text, token_windows
+
+    found = []
+    for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
+        text = yield from with_progress(
+            lambda progress, wanted=wanted, split=split: load_text(wanted.text, split, progress)
+        )
+        windows = token_windows(tokenizer, text, wanted.length, wanted.samples)
+        if len(windows) < wanted.samples:
+            yield Warned(
+                message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
+                f"not {wanted.samples}; all of them are used."
+            )
+        found.append(windows)
+    return found[0], found[1]
+
+
+def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
+    for layer in layers:
+        pattern.check_width(layer.module.in_features, f"{layer.name} (block {layer.block})")
+
+
+def _describe(
+    recipe: Recipe, model: nn.Module, blocks: nn.ModuleList, layers: list[Layer], device: str, dtype: torch.dtype
+) -> ModelLoaded:
+    from apt_core.models.catalogue import title_of
+
+    return ModelLoaded(
+        title=title_of(recipe.model.id),
+        architecture=type(model).__name__,
+        parameters=_parameters(model),
+        prunable=sum(layer.module.weight.numel() for layer in layers),
+        blocks=len(blocks),
+        layers=tuple(dict.fromkeys(layer.name for layer in layers)),
+        total_layers=len(layers),
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        hardware=hardware.hardware_name(device),
+        versions=hardware.versions(),
+    )
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())  # tied weights count once
+
+
+def _prune_blocks(
+    recipe: Recipe,
+    model: nn.Module,
+    blocks: nn.ModuleList,
+    windows: Tensor,
+    stored: torch.dtype,
+    clock: _Clock,
+) -> Iterator[Event]:
+    """Statistics, pruning, propagation, block after block. `prune` covers all three."""
+    batch = max(1, min(len(windows), _TOKENS_PER_BATCH // windows.shape[1]))
+    yield Progress(stage="calibrate", done=0, total=len(blocks), detail="embedding the calibration text")
+    hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
+    for index, block in enumerate(blocks):
+        layers = families.prunable_layers(block, index)
+        met = set()
+        for arrival in hidden.through(block, index, layers):
+            if arrival is None:
+                yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
+                continue
+            met.add(arrival.layer.name)
+            yield from _prune_layer(recipe, arrival.layer, arrival.stats, stored, clock)
+        for layer in layers:
+            if layer.name not in met:
+                name = f"block {index} {layer.name}"
+                yield Warned(message=f"{name} saw no calibration tokens and was left dense.", layer=name)
+    clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
+
+
+def _prune_layer(
+    recipe: Recipe, layer: Layer, stats: LayerStats, stored: torch.dtype, clock: _Clock
+) -> Iterator[Event]:
+    """Prune one linear layer in place and report it by the common yardstick.
+
+    stored: the dtype of the checkpoint; weights are rounded to it at once, so that the model that is
+    measured is the one that is saved.
+    """
+    name = f"block {layer.block} {layer.name}"
+    start = perf_counter()
+    dense = layer.module.weight.detach().float()
+    with clock("solve"):
+        result = yield from _solve(recipe.method, dense, stats, recipe.pattern, name)
+    kept = result.weight.to(stored).float()
+    error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
+    layer.module.weight.data.copy_(kept)
+    removed = int(result.pruned.sum())
+    yield LayerPruned(
+        block=layer.block,
+        layer=layer.name,
+        shape=(dense.shape[0], dense.shape[1]),
+        removed=removed,
+        sparsity=removed / dense.numel(),
+        relative_error=error,
+        pattern_valid=removed == removed_count(dense.numel(), recipe.pattern.sparsity)
+        and not bool(kept[result.pruned].any())
+        and is_exact(kept, recipe.pattern),
+        dampening=result.dampening,
+        seconds=perf_counter() - start,
+    )
+
+
+def _solve(
+    method: Method, dense: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured, name: str
+) -> Generator[Event, None, Pruned]:
+    """The method's answer; where its statistics cannot be factorised, with more dampening and a warning."""
+    while True:
+        try:
+            return method.prune(dense, stats, pattern)
+        except NotPositiveDefinite as error:
+            more = error.dampening * 10
+            if more > _MAX_DAMPENING:
+                raise
+            method = method.model_copy(update={"dampening": more})
+            yield Warned(
+                message=f"{name}: the statistics could not be factorised at dampening {error.dampening:g}; "
+                f"used {more:g}.",
+                layer=name,
+            )
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Take a half-written or unwanted checkpoint away."""
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)

@@ -1,0 +1,190 @@
+"""The error of every pruned layer: x = block, y = relative error (log), one trace per projection."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import fmean
+
+import plotly.graph_objects as go
+
+from apt_core.events import LayerPruned
+from apt_core.plots.palette import FONT, colour
+from apt_core.records import RunRecord
+from apt_core.words import fold, number
+
+# Shape and colour token of each kind of projection; others take the free ones in order.
+_KNOWN = {
+    "q": ("circle", "mark-1"),
+    "k": ("square", "mark-2"),
+    "v": ("diamond", "mark-3"),
+    "o": ("triangle-up", "mark-4"),
+    "gate": ("triangle-down", "mark-5"),
+    "up": ("pentagon", "mark-6"),
+    "down": ("x", "mark-7"),
+}
+_OTHERS = (
+    ("star", "mark-8"),
+    ("hexagon", "mark-3"),
+    ("cross", "mark-1"),
+    ("bowtie", "mark-2"),
+    ("hourglass", "mark-4"),
+    ("circle-open", "mark-5"),
+    ("square-open", "mark-7"),
+)
+_TICKS = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+_HOVER = (
+    "<b>block %{x} · %{customdata[0]}</b><br>relative error %{customdata[1]}<br>"
+    "%{customdata[2]} removed exactly: %{customdata[3]}<br>shape %{customdata[4]} · %{customdata[5]}"
+    "<extra></extra>"
+)
+
+
+def short_name(layer: str) -> str:
+    """'self_attn.q_proj' -> 'q', 'mlp.fc1' -> 'fc1'."""
+    return layer.rsplit(".", 1)[-1].removesuffix("_proj")
+
+
+def figure(record: RunRecord, dark: bool = False) -> go.Figure:
+    """The chart of what is known so far; its x axis is already as wide as the model is deep."""
+    plot = go.Figure([_trace(name, layers, slot, record, dark) for name, layers, slot in _groups(record)])
+    ink, line = colour("ink", dark), colour("line", dark)
+    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "title": {"standoff": 10}}
+    plot.update_layout(
+        uirevision=record.id,  # zoom and hidden traces survive an update
+        height=360,
+        margin={"l": 62, "r": 8, "t": 34, "b": 46},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
+        hoverlabel={
+            "bgcolor": colour("surface", dark),
+            "bordercolor": line,
+            "align": "left",
+            "font": {"color": ink, "family": FONT, "size": 13},
+        },
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        xaxis=axis | _block_axis(_blocks(record)),
+        yaxis=axis
+        | {
+            "type": "log",
+            "tickvals": _TICKS,
+            "ticktext": [f"{tick:g}" for tick in _TICKS],
+            "title": {"text": "relative error"},
+        },
+        showlegend=True,
+    )
+    if not record.layers:
+        plot.update_yaxes(range=[-3, 0])
+    return plot
+
+
+def title(record: RunRecord) -> str:
+    """The finding once the run is over, a plain name before."""
+    if record.live or not record.layers:
+        return "Error of each layer"
+    return f"{_growth(record.layers)}; {_leader(record.layers)} projections lead"
+
+
+def summary(record: RunRecord) -> str:
+    """The chart in words, for those who do not see it."""
+    if not record.layers:
+        return "No layer has been pruned yet; the axis is ready for every block of the model."
+    worst = max(record.layers, key=lambda layer: layer.relative_error)
+    best = min(record.layers, key=lambda layer: layer.relative_error)
+    valid = sum(layer.pattern_valid for layer in record.layers)
+    return (
+        f"{len(record.layers)} of {_total(record)} layers. Mean relative error "
+        f"{number(record.mean_relative_error or 0)}; smallest {number(best.relative_error)} ({_place(best)}), "
+        f"largest {number(worst.relative_error)} ({_place(worst)}). "
+        f"Pattern {record.recipe.pattern.label} kept exactly in {valid} of {len(record.layers)}."
+    )
+
+
+def slots(record: RunRecord) -> dict[str, tuple[str, str]]:
+    """Layer name -> (marker shape, colour token), the same for every run of a model."""
+    names = list(record.model.layers) if record.model else []
+    names += [layer.layer for layer in record.layers if layer.layer not in names]
+    free = iter(_OTHERS * (1 + len(names) // len(_OTHERS)))
+    return {name: _KNOWN.get(short_name(name)) or next(free) for name in dict.fromkeys(names)}
+
+
+def _groups(record: RunRecord):
+    by_name: dict[str, list[LayerPruned]] = defaultdict(list)
+    for layer in record.layers:
+        by_name[layer.layer].append(layer)
+    for name, slot in slots(record).items():
+        yield name, sorted(by_name[name], key=lambda layer: layer.block), slot
+
+
+def _trace(name: str, layers: list[LayerPruned], slot: tuple[str, str], record: RunRecord, dark: bool) -> go.Scatter:
+    shape, token = slot
+    shade = colour(token, dark)
+    return go.Scatter(
+        name=short_name(name),
+        x=[layer.block for layer in layers] or [None],  # a kind without points keeps its place in the legend
+        y=[layer.relative_error or None for layer in layers] or [None],  # no logarithm of an exact zero
+        mode="lines+markers",
+        line={"color": shade, "width": 1},
+        marker={"color": shade, "symbol": shape, "size": 8, "line": {"color": shade, "width": 1}},
+        opacity=0.9,
+        customdata=[_hover(layer, record) for layer in layers],
+        meta=[name],
+        hovertemplate=_HOVER,
+    )
+
+
+def _hover(layer: LayerPruned, record: RunRecord) -> list[str]:
+    rows, columns = layer.shape
+    exact = "yes" if layer.pattern_valid else "NO"
+    removed = f"{layer.sparsity:.2%}".replace(".00%", "%")
+    pattern = record.recipe.pattern.label
+    return [
+        layer.layer,
+        number(layer.relative_error),
+        removed,
+        f"{exact} ({pattern})",
+        f"{rows} × {columns}",
+        f"{layer.seconds:.2f} s",
+    ]
+
+
+def _growth(layers: tuple[LayerPruned, ...]) -> str:
+    first, last = min(layer.block for layer in layers), max(layer.block for layer in layers)
+    if first == last:
+        return f"One block, mean error {number(fmean(layer.relative_error for layer in layers))}"
+    start, end = _block_error(layers, first), _block_error(layers, last)
+    if start <= 0 or end <= 0 or 0.8 < end / start < 1.25:
+        return f"Error is about even from block {first} to {last}"
+    if end > start:
+        return f"Error grows {fold(end / start)} from block {first} to {last}"
+    return f"Error shrinks {fold(start / end)} from block {first} to {last}"
+
+
+def _leader(layers: tuple[LayerPruned, ...]) -> str:
+    kinds = {layer.layer for layer in layers}
+    mean = {kind: fmean(layer.relative_error for layer in layers if layer.layer == kind) for kind in kinds}
+    return short_name(max(mean, key=lambda kind: mean[kind]))
+
+
+def _block_error(layers: tuple[LayerPruned, ...], block: int) -> float:
+    return fmean(layer.relative_error for layer in layers if layer.block == block)
+
+
+def _block_axis(blocks: int) -> dict:
+    """As wide as the model is deep, whole numbers only; blank while the depth is not known."""
+    if not blocks:
+        return {"range": [0, 1], "showticklabels": False, "title": {"text": "block"}}
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 16 or step == 100)
+    return {"range": [-0.5, blocks - 0.5], "tick0": 0, "dtick": step, "title": {"text": "block"}}
+
+
+def _blocks(record: RunRecord) -> int:
+    return record.model.blocks if record.model else 1 + max((layer.block for layer in record.layers), default=-1)
+
+
+def _total(record: RunRecord) -> int:
+    return record.model.total_layers if record.model else len(record.layers)
+
+
+def _place(layer: LayerPruned) -> str:
+    return f"block {layer.block}, {short_name(layer.layer)}"

@@ -1,0 +1,107 @@
+"""Dense against pruned perplexity: two bars, the ratio in plain words between them."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from apt_core.plots.palette import FONT, colour
+from apt_core.records import RunRecord
+from apt_core.words import DASH, number, times
+
+_SIDES = ("dense", "pruned")
+
+
+def figure(record: RunRecord, dark: bool = False) -> go.Figure:
+    """A side that is not measured yet has its name and a dash, and no bar."""
+    values = [_perplexity(record, side) for side in _SIDES]
+    known = [value for value in values if value is not None]
+    reach = max(known, default=1.0)
+    plot = go.Figure(
+        go.Bar(
+            x=values,
+            y=list(_SIDES),
+            orientation="h",
+            width=0.5,
+            marker={"color": [colour(side, dark) for side in _SIDES]},
+            hovertemplate="%{y}: perplexity %{x:.4g}<extra></extra>",
+        )
+    )
+    plot.update_layout(
+        uirevision=record.id,
+        height=190,
+        margin={"l": 62, "r": 8, "t": 4, "b": 34},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
+        showlegend=False,
+        bargap=0.2,
+        xaxis={
+            "range": [0, reach * 1.22],
+            "gridcolor": colour("line", dark),
+            "zeroline": False,
+            "fixedrange": True,
+            "nticks": 5,
+        },
+        yaxis={
+            "autorange": "reversed",
+            "fixedrange": True,
+            "tickfont": {"size": 15, "color": colour("ink", dark)},
+            "ticks": "outside",
+            "ticklen": 6,
+            "tickcolor": "rgba(0,0,0,0)",
+        },
+        annotations=[_label(side, value, dark) for side, value in zip(_SIDES, values, strict=True)]
+        + [_between(record, dark)],
+    )
+    return plot
+
+
+def title(record: RunRecord) -> str:
+    if record.ratio is None:
+        return "Perplexity, dense and pruned"
+    if record.ratio < 1.005:
+        return "The pruned perplexity did not rise"
+    return f"The pruned perplexity is {number(record.ratio)} times the dense one"
+
+
+def summary(record: RunRecord) -> str:
+    """Both numbers and how they were measured."""
+    measured = record.dense or record.pruned
+    if measured is None:
+        return "Perplexity is measured before and after pruning; lower is better."
+    both = f"Dense {number(_perplexity(record, 'dense'))}, pruned {number(_perplexity(record, 'pruned'))}"
+    ratio = f", ratio {number(record.ratio)}" if record.ratio is not None else ""
+    how = f"{measured.windows} windows of {measured.length} tokens that do not overlap"
+    return f"{both}{ratio}; lower is better. Measured on {how}."
+
+
+def _perplexity(record: RunRecord, side: str) -> float | None:
+    evaluated = getattr(record, side)
+    return evaluated.perplexity if evaluated else None
+
+
+def _label(side: str, value: float | None, dark: bool) -> dict:
+    """The number at the end of its bar, in the colour of its side."""
+    return {
+        "x": value or 0,
+        "y": side,
+        "text": f"<b>{number(value)}</b>" if value is not None else DASH,
+        "showarrow": False,
+        "xanchor": "left",
+        "xshift": 8,
+        "font": {"size": 18, "color": colour(side, dark)},
+    }
+
+
+def _between(record: RunRecord, dark: bool) -> dict:
+    """The ratio, halfway between the bars."""
+    return {
+        "x": 0,
+        "y": 0.5,
+        "yref": "paper",
+        "text": f"{times(record.ratio)} the dense perplexity" if record.ratio is not None else "",
+        "showarrow": False,
+        "xanchor": "left",
+        "xshift": 8,
+        "font": {"size": 13, "color": colour("muted", dark)},
+    }

@@ -1,0 +1,136 @@
+"""How fast a machine is, in seconds per unit of work: measured from a finished run, or the packaged ones.
+
+No torch: the page estimates with these before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from apt_core.events import Finished, ModelLoaded
+from apt_core.records import RunRecord
+from apt_core.values import Frozen
+
+
+class Rates(Frozen):
+    """Seconds per unit of work.
+
+    conditions: where they were measured; measured_here: whether that is this machine.
+    """
+
+    start: float  # of the worker process, as it is
+    convert: float  # per parameter, GGUF to safetensors
+    load: float  # per byte of safetensors
+    forward: float  # per calibration token x prunable weight (each block runs twice)
+    statistics: float  # per calibration token x inputs^2, summed over distinct inputs
+    solve: dict[str, float]  # per prunable weight, keyed "method/pattern kind"
+    eval: float  # per evaluated token x parameter
+    save: float  # per byte of safetensors
+    generation: float  # for both speed measurements, per parameter
+    dtype: str = "float32"  # that the forwards ran in
+    conditions: str
+    measured_here: bool = False
+
+    def solving(self, key: str) -> float:
+        """The rate of a method; the slowest known one of its pattern kind for a method without a record."""
+        kind = key.split("/", 1)[1]
+        same_kind = [rate for other, rate in self.solve.items() if other.split("/", 1)[1] == kind]
+        return self.solve.get(key, max(same_kind or self.solve.values()))
+
+
+# SmolLM2-135M, 32 x 512 calibration tokens, 12 x 1024 evaluation tokens.
+DEFAULT_RATES = Rates(
+    start=5.0,
+    convert=1.1e-7,
+    load=1.0e-8,
+    forward=7.0e-12,
+    statistics=7.5e-12,
+    solve={
+        "apt/n:m": 5.0e-7,
+        "apt/unstructured": 4.0e-7,
+        "sparsegpt/n:m": 2.5e-7,
+        "sparsegpt/unstructured": 2.5e-7,
+        "wanda/n:m": 6.0e-8,
+        "wanda/unstructured": 4.0e-8,
+        "magnitude/n:m": 5.0e-8,
+        "magnitude/unstructured": 5.0e-8,
+    },
+    eval=7.0e-12,
+    save=5.0e-9,
+    generation=4.0e-8,
+    dtype="bfloat16",
+    conditions="a 2-core Xeon with AVX512-BF16",
+)
+
+
+# The load of a first run holds its download and conversion, which says nothing about the next one.
+_SLOWEST_LOAD = 4
+
+
+def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
+    """`base` with what a finished run measured in its place.
+
+    Methods that the run did not use are scaled by how much faster or slower the machine solved than `base`
+    says. A run that did not finish, or recorded elsewhere, teaches nothing: `base` comes back.
+    """
+    if record.finished is None or record.model is None or record.conditions:
+        return base
+    work = _Work(record, record.model, record.finished)
+    key = solve_key(record)
+    solve = work.rate("solve", work.weights) or base.solving(key)
+    faster = solve / base.solving(key)
+    load = work.rate("load", work.bytes) or base.load
+    return Rates(
+        start=work.start if work.start is not None else base.start,
+        convert=base.convert,
+        load=min(load, _SLOWEST_LOAD * base.load),
+        forward=work.rate("forward", work.calibration_tokens * work.weights) or base.forward,
+        statistics=work.rate("statistics", work.calibration_tokens * work.squares) or base.statistics,
+        solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
+        eval=work.rate("dense_eval", work.evaluated_tokens * work.parameters) or base.eval,
+        save=work.rate("save", work.bytes) or base.save,
+        generation=work.rate("measure", work.parameters) or base.generation,
+        dtype=record.model.dtype,
+        conditions=record.model.hardware,
+        measured_here=True,
+    )
+
+
+def solve_key(record: RunRecord) -> str:
+    return f"{record.recipe.method.name}/{record.recipe.pattern.kind}"
+
+
+def distinct_input(layer: str) -> str:
+    """Layers of a block that are handed the same tensor share a name: q, k and v; gate and up."""
+    place, _, projection = layer.rpartition(".")
+    if projection in {"q_proj", "k_proj", "v_proj"}:
+        return f"{place}.qkv"
+    if projection in {"gate_proj", "up_proj"}:
+        return f"{place}.gate_up"
+    return layer
+
+
+class _Work:
+    """How much of each unit a finished run did."""
+
+    def __init__(self, record: RunRecord, model: ModelLoaded, finished: Finished):
+        self.seconds = finished.seconds
+        self.start = _start_of(record, finished)
+        self.weights = model.prunable
+        self.parameters = model.parameters
+        self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
+        self.calibration_tokens = record.recipe.calibration.samples * record.recipe.calibration.length
+        self.evaluated_tokens = record.dense.windows * record.dense.length if record.dense else 0
+        widths = {(layer.block, distinct_input(layer.layer)): layer.shape[1] for layer in record.layers}
+        self.squares = sum(width**2 for width in widths.values())
+
+    def rate(self, stage: str, units: float) -> float | None:
+        """Seconds per unit of a stage; None when the run does not tell."""
+        spent = self.seconds.get(stage, 0.0)
+        return spent / units if spent > 0 and units > 0 else None
+
+
+def _start_of(record: RunRecord, finished: Finished) -> float | None:
+    """Seconds of the worker's life outside the pipeline: loading libraries, mostly."""
+    total = finished.seconds.get("total")
+    if total is None or record.started_at is None or record.ended_at is None:
+        return None
+    return max(0.0, record.ended_at - record.started_at - total)

@@ -1,0 +1,259 @@
+"""`runs.db`: which runs there are and whose turn it is. SQLite in WAL mode, shared by every process.
+
+It holds nothing that the run folders do not say (but for the queue's order and a pending cancel), so a
+missing or corrupt file is moved aside and made again from the folders. Every use opens its own
+connection: no connection outlives a file that was moved away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from apt_core.errors import DiskFull, PruneError, StoreUnusable
+
+_VERSION = 1
+_TABLE = """
+CREATE TABLE runs (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of the queue
+    id TEXT NOT NULL UNIQUE,
+    created_at REAL NOT NULL,
+    status TEXT NOT NULL,
+    recipe TEXT NOT NULL,
+    pid INTEGER,
+    pid_created REAL,
+    cancel_requested_at REAL,
+    ended_at REAL
+)
+"""
+_COLUMNS = "id, created_at, status, recipe, pid, pid_created, cancel_requested_at, ended_at"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run in the index; times in Unix seconds, `recipe` as JSON text."""
+
+    id: str
+    created_at: float
+    status: str
+    recipe: str
+    pid: int | None = None
+    pid_created: float | None = None
+    cancel_requested_at: float | None = None
+    ended_at: float | None = None
+
+
+class Index:
+    """The index file, opened anew for every use.
+
+    `recover()` gives the rows that the run folders speak of; it fills an index that is new or was lost.
+    `patience` is how many seconds to wait for another program that holds the file.
+    """
+
+    def __init__(self, path: Path, recover: Callable[[], list[Row]], patience: float = 10.0):
+        self.path = path
+        self._recover = recover
+        self._patience = patience
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Rows]:
+        with self._errors_translated(), contextlib.closing(self._open()) as connection:
+            yield Rows(connection)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Rows]:
+        """One transaction that no other writer can interleave with; rolled back when the block raises."""
+        with (
+            self._errors_translated(),
+            contextlib.closing(self._open()) as connection,
+            _transaction(connection),
+        ):
+            yield Rows(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection to a sound index: the one that is there, or one made from the run folders."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnusable(
+                f"The folder {self.path.parent} cannot be made ({error.strerror}); set APT_DATA to another."
+            ) from error
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+        self._move_aside()
+        return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            version = _version(connection)
+            if version == 0:
+                self._fill(connection)
+            elif version != _VERSION:
+                raise _Damaged(f"made by another version of the app ({version})")
+            connection.execute("SELECT count(*), max(place), max(id) FROM runs").fetchone()
+            return connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def _fill(self, connection: sqlite3.Connection) -> None:
+        """Make the table and take in the runs whose folders are already there."""
+        with self._alone():
+            if _version(connection):
+                return  # another process was faster
+            connection.execute("PRAGMA journal_mode = WAL")
+            with _transaction(connection):
+                connection.execute(_TABLE)
+                connection.execute("CREATE INDEX runs_by_status ON runs (status)")
+                for row in self._recover():
+                    Rows(connection).add(row)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _move_aside(self) -> None:
+        """Rename a damaged index; whoever comes second finds a sound one and leaves it alone."""
+        with self._alone():
+            damage = self._damage()
+            if not damage:
+                return
+            _log.warning("The run index %s is damaged (%s); making it again.", self.path, damage)
+            os.replace(self.path, self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}"))
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+    def _damage(self) -> str:
+        """What a thorough look finds wrong with the file; empty when it is sound or not made yet."""
+        if not self.path.exists():
+            return ""
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=self._patience)) as connection:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if found != "ok":
+                    return found
+                if _version(connection) not in (0, _VERSION):
+                    return "made by another version of the app"
+                if _version(connection):
+                    connection.execute(f"SELECT {_COLUMNS} FROM runs LIMIT 1").fetchone()
+                return ""
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            return str(error)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time makes or replaces the file."""
+        with open(self.path.with_name(f"{self.path.name}.lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _errors_translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                self._move_aside()
+            raise self._plain(error) from error
+
+    def _plain(self, error: sqlite3.DatabaseError) -> PruneError:
+        """SQLite's complaint as one of our sentences."""
+        match _code(error):
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StoreUnusable(
+                    f"Another program has held the run index for more than {self._patience:g} seconds; "
+                    "close it or try again."
+                )
+            case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+                return DiskFull(
+                    "The run index cannot be written, most likely because the disk is full; free some space."
+                )
+            case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY:
+                return StoreUnusable(
+                    f"The run index {self.path} cannot be opened; set APT_DATA to a folder you may write to."
+                )
+            case _:
+                return StoreUnusable(f"The run index could not be read ({error}); try again.")
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """The file is a database, but not ours."""
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    if isinstance(error, _Damaged) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return True
+    return str(error).startswith(("no such table", "no such column"))
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+class Rows:
+    """The rows as seen by one connection."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self._connection = connection
+
+    def add(self, row: Row) -> None:
+        """Add a run; one that was taken in from its folder meanwhile stays as it is."""
+        values = tuple(getattr(row, name) for name in _COLUMNS.split(", "))
+        self._connection.execute(
+            f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values
+        )
+
+    def get(self, run_id: str) -> Row | None:
+        found = self._select("WHERE id = ?", run_id)
+        return found[0] if found else None
+
+    def newest(self, limit: int) -> list[Row]:
+        return self._select("ORDER BY place DESC LIMIT ?", limit)
+
+    def active(self) -> list[Row]:
+        """Runs that hold (or are about to hold) a worker process."""
+        return self._select("WHERE status IN ('running', 'stopping') ORDER BY place")
+
+    def queue(self) -> list[Row]:
+        return self._select("WHERE status = 'queued' ORDER BY place")
+
+    def update(self, run_id: str, **fields: object) -> None:
+        names = ", ".join(f"{name} = ?" for name in fields)
+        self._connection.execute(f"UPDATE runs SET {names} WHERE id = ?", (*fields.values(), run_id))
+
+    def remove(self, run_id: str) -> None:
+        self._connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    def _select(self, rest: str, *values: object) -> list[Row]:
+        found = self._connection.execute(f"SELECT {_COLUMNS} FROM runs {rest}", values)
+        return [Row(*values) for values in found.fetchall()]

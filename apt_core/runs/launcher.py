@@ -1,0 +1,247 @@
+"""The queue at work: one heavy run at a time, whichever process asks (page or command line).
+
+`pump()` does everything, in one transaction, and may be called by any number of processes: it buries
+dead workers, ends those that do not stop when asked to, and starts the next run in the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from apt_core import events as ev
+from apt_core.errors import BadInput, PruneError
+from apt_core.recipe import Recipe
+from apt_core.records import RunRecord
+from apt_core.runs import keeping, processes
+from apt_core.runs.eventlog import EventLog
+from apt_core.runs.index import Row, Rows
+from apt_core.runs.store import NO_ROOM, Store
+
+WORKER_COMMAND = (sys.executable, "-m", "apt_core.runs.worker")
+REPOSITORY = Path(__file__).resolve().parents[2]
+_log = logging.getLogger(__name__)
+
+
+class Launcher:
+    """Starts the workers of a store's runs.
+
+    A worker that was asked to cancel gets `grace` seconds to reach its next event, then SIGTERM, and
+    after `grace / 2` more SIGKILL. Workers are not children that must be kept: they outlive this process,
+    and the launcher of another process looks after them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        command: Sequence[str] = WORKER_COMMAND,
+        grace: float = 10.0,
+        interval: float = 0.5,
+    ):
+        self.store = store
+        self.grace = grace
+        self.interval = interval
+        self._command = tuple(command)
+        self._children: dict[str, subprocess.Popen] = {}  # to reap them, and to know how they ended
+        self._pumping = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._trouble = ""  # what the log last said, so that it is said once
+
+    def submit(self, recipe: Recipe) -> str:
+        """Queue a run, start it if nothing else runs, and return its id."""
+        run_id = self.store.create(recipe)
+        self.pump()
+        return run_id
+
+    def pump(self, start_next: bool = True) -> None:
+        """Look after the running worker and the queue. Idempotent; safe in threads and processes.
+
+        With `start_next` off the queue is left alone: dead workers are buried, overdue ones ended.
+        """
+        with self._pumping:
+            self._reap()
+            if not self._anything_to_do():
+                return
+            with self.store.index.write() as rows:
+                finished = [row.id for row in rows.active() if self._look_after(rows, row) == "finished"]
+                if start_next and not rows.active() and (queue := rows.queue()):
+                    self._start(rows, queue[0])
+        if finished:
+            self._keep_within_cap()
+
+    def start(self) -> None:
+        """Pump in a daemon thread until `stop()`; a second call changes nothing."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._pump_for_ever, name="launcher", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Workers go on; the next launcher adopts them."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def wait(
+        self,
+        run_id: str,
+        on_event: Callable[[ev.Stamped], None] | None = None,
+        on_tick: Callable[[RunRecord], None] | None = None,
+    ) -> RunRecord:
+        """Pump until this run has ended, and return its record.
+
+        `on_event` gets every event of its log once, in order; `on_tick` the record several times a second.
+        """
+        seq = -1
+        while True:
+            self._pump_and_log_trouble()
+            record = self.store.get(run_id)
+            for stamped in self.store.events_since(run_id, seq):
+                seq = stamped.seq
+                if on_event is not None:
+                    on_event(stamped)
+            if on_tick is not None:
+                on_tick(record)
+            if not record.live:
+                self._settle(run_id)
+                return record
+            time.sleep(min(self.interval, 0.2))
+
+    def _settle(self, run_id: str, seconds: float = 5.0) -> None:
+        """Wait a little for the worker's process to be gone, so that its memory is given back."""
+        deadline = time.monotonic() + seconds
+        while self.store.position(run_id) == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self._pump_and_log_trouble()
+
+    # --- one worker ------------------------------------------------------------------------------
+
+    def _anything_to_do(self) -> bool:
+        """A cheap look without the write lock, so that idle pages leave the index alone."""
+        with self.store.index.read() as rows:
+            return bool(rows.active() or rows.queue())
+
+    def _look_after(self, rows: Rows, row: Row) -> str | None:
+        """What became of a running row: its final status once its worker is gone, None before."""
+        if processes.is_alive(row.pid, row.pid_created, row.id):
+            self._end_when_overdue(row)
+            return None
+        ending = self._log_of(row).ending() or self._bury(row)
+        status = ending.event.kind if ending else "failed"
+        rows.update(row.id, status=status, ended_at=ending.at if ending else time.time())
+        self._children.pop(row.id, None)
+        return status
+
+    def _end_when_overdue(self, row: Row) -> None:
+        """First ask, then end, a worker past its grace period."""
+        overdue = time.time() - self._asked_to_end_at(row) - self.grace
+        if overdue > self.grace / 2:
+            _log.warning("Run %s did not stop when asked; ending its worker %s.", row.id, row.pid)
+            processes.kill_group(row.pid)
+        elif overdue > 0:
+            processes.ask_to_end(row.pid)
+
+    def _asked_to_end_at(self, row: Row) -> float:
+        """When this worker should have begun to end: it was cancelled, or has said its last word."""
+        ending = self._log_of(row).ending()
+        asked = [row.cancel_requested_at, ending.at if ending else None]
+        return min((at for at in asked if at is not None), default=float("inf"))
+
+    def _bury(self, row: Row) -> ev.Stamped | None:
+        """Say in the log of a dead worker how its run ended, and remove its half-written weights."""
+        keeping.remove_checkpoints(self.store.folder(row.id))
+        child = self._children.get(row.id)
+        how = processes.how_it_ended(child.poll() if child else None)
+        return self._write_last_word(row.id, ev.Cancelled() if row.cancel_requested_at else _worker_died(how))
+
+    def _write_last_word(self, run_id: str, event: ev.Event) -> ev.Stamped | None:
+        """None when a full disk or a removed folder does not let us; the index still says that it ended."""
+        try:
+            return self.store.append(run_id, event)
+        except (OSError, PruneError) as error:
+            _log.warning("The end of run %s could not be written down: %s", run_id, error)
+            return None
+
+    def _log_of(self, row: Row) -> EventLog:
+        return EventLog(self.store.folder(row.id))
+
+    # --- the next one ----------------------------------------------------------------------------
+
+    def _start(self, rows: Rows, row: Row) -> None:
+        """Claim a queued run and start its worker, which waits for this transaction to end."""
+        try:
+            child = self._spawn(row.id)
+        except OSError as error:
+            self._write_last_word(row.id, _not_started(error))
+            rows.update(row.id, status="failed", ended_at=time.time())
+            return
+        self._children[row.id] = child
+        rows.update(row.id, status="running", pid=child.pid, pid_created=processes.birth(child.pid))
+
+    def _spawn(self, run_id: str) -> subprocess.Popen:
+        """A worker in a session of its own: it survives the end of this process and of its terminal."""
+        with open(self.store.folder(run_id) / "worker.log", "ab") as log:
+            return subprocess.Popen(
+                [*self._command, run_id],
+                cwd=REPOSITORY,
+                env=os.environ | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _reap(self) -> None:
+        """Collect our ended children, so that none stays a zombie."""
+        for child in self._children.values():
+            child.poll()
+
+    def _keep_within_cap(self) -> None:
+        try:
+            gone = self.store.keep_within(keeping.keep_bytes())
+        except (BadInput, OSError) as error:  # weights that stay too long must not end the queue
+            _log.warning("Old weights could not be removed: %s", error)
+            return
+        if gone:
+            _log.info("Removed the weights of %s to stay within APT_KEEP_GB.", ", ".join(gone))
+
+    # --- the thread ------------------------------------------------------------------------------
+
+    def _pump_for_ever(self) -> None:
+        while not self._stopping.wait(self.interval):
+            self._pump_and_log_trouble()
+
+    def _pump_and_log_trouble(self) -> None:
+        """A pump that never raises: a locked index or a full disk now says nothing about the next time."""
+        try:
+            self.pump()
+            self._trouble = ""
+        except Exception as error:  # whatever it is, the queue must not stand still for ever
+            if str(error) != self._trouble:  # once, not twice a second
+                _log.warning("The queue could not be looked after this time: %s", error, exc_info=True)
+            self._trouble = str(error)
+
+
+def _not_started(error: OSError) -> ev.Failed:
+    reason, remedy = (
+        ("disk_full", "some disk space") if error.errno in NO_ROOM else ("worker_died", "some memory")
+    )
+    return ev.Failed(
+        reason=reason,
+        message=f"The worker process could not be started ({error.strerror}); free {remedy} and try again.",
+    )
+
+
+def _worker_died(how: str) -> ev.Failed:
+    return ev.Failed(
+        reason="worker_died",
+        message=f"The worker process ended without a word{how}, perhaps for want of memory; "
+        "try fewer or shorter calibration samples, or a smaller model.",
+    )

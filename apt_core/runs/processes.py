@@ -1,0 +1,61 @@
+"""Looking at worker processes by pid and birth, so that a reused pid is never taken for a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+import psutil
+
+_SAME_BIRTH_SECONDS = 0.5  # psutil rounds to clock ticks
+
+
+def birth(pid: int) -> float | None:
+    """When this process was created (Unix seconds), None when it is gone."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+def is_alive(pid: int | None, created: float | None, run_id: str) -> bool:
+    """True while the worker of `run_id` lives under this pid; a zombie is dead.
+
+    The birth is compared first. It shifts when the system clock is set, so a process that names the
+    run on its command line counts too.
+    """
+    if pid is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        if False:
+            return False
+        same_birth = created is not None and abs(process.create_time() - created) < _SAME_BIRTH_SECONDS
+        return same_birth or process.cmdline()[-1:] == [run_id]
+    except psutil.Error:
+        return False
+
+
+def ask_to_end(pid: int) -> None:
+    """SIGTERM; a worker takes it as a wish to cancel."""
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+        os.kill(pid, signal.SIGTERM)
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to the worker and whatever it started (it leads its own process group)."""
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+        os.killpg(pid, signal.SIGKILL)
+
+
+def how_it_ended(returncode: int | None) -> str:
+    """' (signal 9, SIGKILL)' for the end of our own child, empty when we cannot know."""
+    if returncode is None:
+        return ""
+    if returncode >= 0:
+        return f" (exit status {returncode})"
+    try:
+        return f" (signal {-returncode}, {signal.Signals(-returncode).name})"
+    except ValueError:
+        return f" (signal {-returncode})"

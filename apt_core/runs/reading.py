@@ -1,0 +1,280 @@
+"""Asking both models of a run, from the page or the command line. No torch: a reader process has it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from apt_core.errors import BadInput, PruneError
+from apt_core.events import Failed
+from apt_core.paths import cache_dir
+from apt_core.questions import Answered, Question, ReaderReady, Reply, Step, reply_adapter
+from apt_core.recipe import ModelRef
+from apt_core.runs import processes
+from apt_core.runs.store import Store
+
+READER_COMMAND = (sys.executable, "-m", "apt_core.runs.reader")
+REPOSITORY = Path(__file__).resolve().parents[2]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two models of a question: the dense one by name, the pruned one by folder."""
+
+    dense: ModelRef
+    pruned: Path
+
+    def arguments(self) -> list[str]:
+        revision = ["--revision", self.dense.revision] if self.dense.revision else []
+        return ["--dense", self.dense.id, *revision, "--pruned", str(self.pruned)]
+
+
+class Reader:
+    """Holds at most one reader process, and asks it one question at a time.
+
+    The process stays loaded between questions about the same run, is replaced when another run is
+    asked, and goes away by itself after `idle` seconds without a question. A second asker waits up to
+    `patience` seconds for the first to end. No answer within `silence` seconds counts as dead.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        command: Sequence[str] = READER_COMMAND,
+        idle: float = 300.0,
+        patience: float = 60.0,
+        silence: float = 300.0,
+    ):
+        self._store = store
+        self._command = tuple(command)
+        self._idle = idle
+        self._patience = patience
+        self._silence = silence
+        self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
+        self._process: _Process | None = None
+
+    def ask(self, run_id: str, question: Question) -> Iterator[ReaderReady | Step | Answered | Failed]:
+        """ReaderReady, Steps, then Answered; or Failed with one sentence at any point. Never raises.
+
+        Closing the generator stops the answer and leaves the models loaded.
+        """
+        try:
+            pair = self._pair_of(run_id)
+        except PruneError as error:
+            yield Failed(reason=error.kind, message=str(error))
+            return
+        yield from self.ask_pair(pair, question)
+
+    def ask_pair(self, pair: Pair, question: Question) -> Iterator[ReaderReady | Step | Answered | Failed]:
+        """As `ask`, for any dense model and any folder of pruned weights."""
+        if not self._turn.acquire(timeout=self._patience):
+            self._end_if_stuck()
+            yield _BUSY
+            return
+        try:
+            answer = self._begin(pair, question)
+        except OSError as error:
+            self._turn.release()
+            yield _lost(f" ({error.strerror})")
+            return
+        try:
+            yield from answer.replies(self._silence)
+        finally:
+            answer.stop()
+
+    def stop(self) -> None:
+        """End the current answer early; its asker gets what there is."""
+        process = self._process
+        if process is not None:
+            process.say_stop()
+
+    def close(self) -> None:
+        """End the process and give its memory back. The next question starts a new one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+    def _pair_of(self, run_id: str) -> Pair:
+        store = self._store or Store()
+        record = store.get(run_id)
+        checkpoint = store.checkpoint(run_id)
+        if record.live:
+            raise BadInput("This run has not finished yet; ask again when its pruned weights are there.")
+        if record.finished is None:
+            raise BadInput("This run did not finish, so there is no pruned model to ask; prune again.")
+        if checkpoint is None:
+            raise BadInput(
+                "The pruned weights of this run have been removed to save disk space; prune again."
+            )
+        return Pair(record.recipe.model, checkpoint)
+
+    def _end_if_stuck(self) -> None:
+        """A process that hangs in an answer that nobody hears must not bar the way for ever."""
+        process = self._process
+        if process is not None and process.quiet_for() > self._silence:
+            process.end()
+
+    def _begin(self, pair: Pair, question: Question) -> _Answer:
+        """Hand the question to a process that has these two models (or is loading them)."""
+        process = self._process
+        # One that is about to end by itself would be gone before it has read the question.
+        leaving = process is None or not process.alive or process.quiet_for() > 0.9 * self._idle
+        if leaving or process.pair != pair:
+            self.close()
+            self._process = _Process([*self._command, *pair.arguments(), "--idle", str(self._idle)], pair)
+        return self._process.ask(question, self._turn.release)
+
+
+class _Answer:
+    """The replies to one question, filled by the process' thread and emptied by the asker."""
+
+    def __init__(self, process: _Process, on_end: Callable[[], None]):
+        self._process = process
+        self._on_end = on_end
+        self._replies: queue.Queue[Reply] = queue.Queue()
+        self._ending = threading.Lock()
+        self.ended = False
+
+    def put(self, reply: Reply) -> None:
+        """A reply of the process; the last one lets the next asker in."""
+        with self._ending:
+            if self.ended:
+                return
+            self.ended = isinstance(reply, Answered | Failed)
+        if self.ended:
+            self._on_end()
+        self._replies.put(reply)
+
+    def replies(self, silence: float) -> Iterator[Reply]:
+        while True:
+            try:
+                reply = self._replies.get(timeout=silence)
+            except queue.Empty:
+                self._process.end()
+                reply = _lost(f" (silent for {silence:g} seconds)")
+                self.put(reply)
+            yield reply
+            if isinstance(reply, Answered | Failed):
+                return
+
+    def stop(self) -> None:
+        """Nobody listens any more: the process need not go on with this answer."""
+        if not self.ended:
+            self._process.say_stop()
+
+
+class _Process:
+    """One reader process and the thread that reads what it says."""
+
+    def __init__(self, command: list[str], pair: Pair):
+        self.pair = pair
+        self._ready: ReaderReady | None = None
+        self._answer: _Answer | None = None
+        self._lock = threading.Lock()
+        self._gone = False
+        self._heard_at = time.monotonic()
+        with open(_log_path(), "wb") as log:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C in a terminal is for the asker, who then stops us
+            )
+        threading.Thread(target=self._listen, name="reader", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return not self._gone and self._popen.poll() is None
+
+    def quiet_for(self) -> float:
+        """Seconds since it last said something."""
+        return time.monotonic() - self._heard_at
+
+    def ask(self, question: Question, on_end: Callable[[], None]) -> _Answer:
+        answer = _Answer(self, on_end)
+        with self._lock:
+            self._answer = answer
+            ready, gone = self._ready, self._gone
+        if gone:
+            answer.put(self._last_word())
+        elif ready:
+            answer.put(ready.model_copy(update={"seconds": 0.0}))  # loaded already
+        self._write(question.model_dump_json())
+        return answer
+
+    def say_stop(self) -> None:
+        self._write("stop")
+
+    def end(self) -> None:
+        """Ask politely by closing stdin, then insist."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self._popen.stdin.close()
+        if self._popen.poll() is None:
+            processes.kill_group(self._popen.pid)  # it only reads: nothing is lost
+        self._popen.wait(timeout=10)
+
+    def _write(self, line: str) -> None:
+        """One line to the process; when it is gone, `_listen` tells the asker so."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: stdin was closed by `end`
+            self._popen.stdin.write(f"{line}\n")
+            self._popen.stdin.flush()
+
+    def _listen(self) -> None:
+        """Hand on every reply; at the end of the process, its last word."""
+        for line in self._popen.stdout:
+            try:
+                reply = reply_adapter.validate_json(line)
+            except ValidationError:
+                _log.warning("The reader said something that is no reply: %.100s", line)
+                continue
+            with self._lock:
+                self._heard_at = time.monotonic()
+                if isinstance(reply, ReaderReady):
+                    self._ready = reply
+                elif self._ready is None:
+                    self._gone = True  # the models could not be loaded; it is on its way out
+                answer = self._answer
+            if answer is not None:
+                answer.put(reply)
+        self._popen.wait()
+        with self._lock:
+            self._gone = True
+            answer = self._answer
+        if answer is not None:
+            answer.put(self._last_word())
+
+    def _last_word(self) -> Failed:
+        return _lost(processes.how_it_ended(self._popen.poll()))
+
+
+def _log_path() -> Path:
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "reader.log"
+
+
+def _lost(how: str) -> Failed:
+    return Failed(
+        reason="worker_died",
+        message=f"The process that holds both models ended without a word{how}; ask again to start it anew.",
+    )
+
+
+_BUSY = Failed(
+    reason="busy", message="Somebody else's question is still being answered; try again in a moment."
+)

@@ -1,0 +1,166 @@
+"""The process that does one run: `python -m apt_core.runs.worker RUN_ID`, started by the launcher.
+
+It takes events from the pipeline and appends them to the run's log. It stops when the index says that
+the run is cancelled, or on SIGTERM; every exception becomes one `Failed` event here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from apt_core import events as ev
+from apt_core.errors import PruneError
+from apt_core.recipe import Recipe
+from apt_core.runs import keeping, processes
+from apt_core.runs.store import Store
+from apt_core.runs.throttle import Throttle
+from apt_core.runs.worker_errors import failure_of
+
+Pipeline = Callable[[Recipe, Path], Iterator[ev.Event]]
+_NICE = 5  # below the page, which must answer while both cores prune
+_ASK_EVERY_SECONDS = 0.2
+_EXIT_STATUS = {"finished": 0, "cancelled": 0, "failed": 1}
+_NOT_CLAIMED = 3
+
+
+class Cancel(BaseException):
+    """The run is to stop now. Not an Exception, so that no library swallows it."""
+
+
+class Stop:
+    """Whether the run should stop: asked for in the index, or by SIGTERM or SIGINT.
+
+    A signal raises `Cancel` at once inside the pipeline, and is only noted while we write, so that it
+    never tears a line of the log.
+    """
+
+    def __init__(self, store: Store, run_id: str):
+        self._store = store
+        self._run_id = run_id
+        self._signalled = False
+        self._in_pipeline = False
+        self._asked_at = float("-inf")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._signalled = True
+        if self._in_pipeline:
+            self._in_pipeline = False  # a second signal must not break the tidying up
+            raise Cancel
+
+    @contextlib.contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """While this block runs, a signal breaks it off."""
+        self._in_pipeline = True
+        try:
+            if self._signalled:
+                raise Cancel
+            yield
+        finally:
+            self._in_pipeline = False
+
+    def check(self) -> None:
+        """Raise Cancel when asked to stop; looks into the index a few times a second at most."""
+        if not self._signalled and time.monotonic() - self._asked_at < _ASK_EVERY_SECONDS:
+            return
+        self._asked_at = time.monotonic()
+        if self._signalled or self._asked_in_index():
+            raise Cancel
+
+    def _asked_in_index(self) -> bool:
+        try:
+            return self._store.cancel_requested(self._run_id)
+        except PruneError:  # held by another program just now: the next look will tell
+            return False
+
+
+def main(run_id: str, run: Pipeline | None = None) -> int:
+    """Do the run; returns the exit status. `run` is the pipeline, by default `apt_core.pipeline.run`."""
+    store = Store()
+    if not claim(store, run_id):
+        print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
+        return _NOT_CLAIMED
+    stop = Stop(store, run_id)
+    _lower_priority()
+    last_word = work(store, run_id, run, stop)
+    if not isinstance(last_word, ev.Finished):
+        keeping.remove_checkpoints(store.folder(run_id))
+    store.append(run_id, last_word)
+    return _EXIT_STATUS[last_word.kind]
+
+
+def claim(store: Store, run_id: str) -> bool:
+    """True when the launcher started this very process for the run.
+
+    A write transaction, because it must wait for the one in which the launcher starts us.
+    """
+    with store.index.write() as rows:
+        row = rows.get(run_id)
+        if row is None or row.status not in ("running", "stopping") or row.pid != os.getpid():
+            return False
+        rows.update(run_id, pid_created=processes.birth(os.getpid()))
+        return True
+
+
+def work(
+    store: Store, run_id: str, run: Pipeline | None, stop: Stop
+) -> ev.Finished | ev.Failed | ev.Cancelled:
+    """Write down every event of the pipeline but the last word, which is returned."""
+    throttle = Throttle()
+    try:
+        store.append(run_id, ev.Started(pid=os.getpid()))
+        stop.check()
+        with stop.interrupts():
+            recipe = store.get(run_id).recipe
+            events = (run or _pipeline())(recipe, store.folder(run_id))
+        with contextlib.closing(events):
+            for event in _until_stopped(events, stop):
+                if isinstance(event, ev.Finished):
+                    return event
+                for due in throttle.take(event):
+                    store.append(run_id, due)
+        raise RuntimeError("the pipeline ended without a result")
+    except Cancel:
+        return ev.Cancelled()
+    except BaseException as error:
+        logging.getLogger(__name__).exception("The run failed")
+        return failure_of(error)
+    finally:
+        with contextlib.suppress(OSError, PruneError):  # a full disk: the last word says it
+            for held in throttle.flush():
+                store.append(run_id, held)
+
+
+def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]:
+    """The pipeline's events; raises Cancel as soon as the run is to stop, unless it has just finished."""
+    while True:
+        with stop.interrupts():
+            event = next(events, None)
+        if event is None:
+            return
+        yield event
+        stop.check()
+
+
+def _pipeline() -> Pipeline:
+    from apt_core import pipeline
+
+    return pipeline.run
+
+
+def _lower_priority() -> None:
+    with contextlib.suppress(OSError):  # some containers forbid it; the run works all the same
+        os.nice(_NICE)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,267 @@
+"""The left rail: what to prune, how much, how, on which text; and whether that can work here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import gradio as gr
+from gradio.components import Component
+
+from apt_core.calibration import TEXTS
+from apt_core.errors import BadInput, PruneError
+from apt_core.methods import METHODS
+from apt_core.models.catalogue import DEFAULT_MODEL, list_models
+from apt_core.recipe import Recipe
+from apt_core.ui import checks, options, uploads
+from apt_core.ui.form import CUSTOM, PATTERNS, Form, recipe_of
+from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, preset_of
+from apt_core.ui.result import html
+from apt_core.ui.studio import Studio
+from apt_core.ui.views.cards import facts_line, preflight_card, sentence_card
+from apt_core.ui.views.command import command_block
+from apt_core.ui.views.html import Markup, join, term
+
+_log = logging.getLogger(__name__)
+
+
+class Chooser(NamedTuple):
+    """The components of the rail. `inputs` are the form and then the options, in one order."""
+
+    form: Form  # of components
+    controls: list[Component]
+    keys: options.Keys
+    preset: gr.Radio
+    upload: gr.UploadButton
+    upload_note: gr.HTML
+    facts: gr.HTML
+    preflight: gr.HTML
+    prune: gr.Button
+    command: gr.HTML
+
+    @property
+    def inputs(self) -> list[Component]:
+        return [*self.form, *self.controls]
+
+
+def lay_out() -> Chooser:
+    """Draw the rail inside the current Blocks context."""
+    preset = PRESETS[DEFAULT_PRESET]
+    with gr.Column(elem_id="choose"):
+        model = gr.Dropdown(
+            choices=[(entry["title"], entry["name"]) for entry in list_models()],
+            value=DEFAULT_MODEL,
+            allow_custom_value=True,
+            label="Model",
+            info="Or type a Hub id, such as owner/name",
+            elem_id="model",
+        )
+        facts = html("facts")
+        with gr.Column(elem_id="how-much"):
+            kind = gr.Radio(
+                choices=[("N:M pattern", "n:m"), ("Unstructured", "unstructured")],
+                value="n:m",
+                label="How much goes",
+                elem_id="kind",
+                elem_classes="segmented",
+            )
+            pattern = gr.Radio(
+                choices=[*((name, name) for name in PATTERNS), ("Custom", CUSTOM)],
+                value=PATTERNS[0],
+                label="Pattern",
+                show_label=False,
+                elem_id="pattern",
+                elem_classes="chips",
+            )
+            with gr.Row(elem_id="custom-pattern"):
+                keep = gr.Number(value=2, precision=0, label="Keep N", min_width=80, elem_id="keep")
+                of = gr.Number(value=4, precision=0, label="of every M (up to 16)", min_width=80, elem_id="of")
+            sparsity = gr.Slider(0, 99, value=50, step=1, label="Weights to remove, %", buttons=[], elem_id="sparsity")
+            gr.HTML(_HOW_MUCH, elem_id="how-much-note", apply_default_css=False)
+        method = gr.Radio(
+            choices=[(cls.title, name) for name, cls in METHODS.items()],
+            value=next(iter(METHODS)),
+            label="Method",
+            elem_id="method",
+            elem_classes="chips",
+        )
+        gr.HTML(str(_method_sentences()), elem_id="method-says", apply_default_css=False)
+        preset_choice = gr.Radio(
+            choices=[(entry.title, name) for name, entry in PRESETS.items()],
+            value=DEFAULT_PRESET,
+            label="How much text it reads",
+            elem_id="preset",
+            elem_classes="segmented",
+        )
+        with gr.Accordion("Text, samples and options", open=False, elem_id="advanced", elem_classes="fold"):
+            with gr.Row():
+                text = gr.Dropdown(
+                    choices=text_choices(),
+                    value=_first_text(),
+                    allow_custom_value=True,
+                    label="Calibration text",
+                    info="From the list, or a dataset of the Hub such as hub:owner/name",
+                    elem_id="text",
+                )
+            upload = gr.UploadButton(
+                "Use my own text (UTF-8, up to 10 MB)", file_types=[".txt", ".md", "text"], size="sm", elem_id="upload"
+            )
+            upload_note = html("upload-note")
+            with gr.Row():
+                samples = gr.Number(value=preset.samples, precision=0, label="Samples", min_width=80, elem_id="samples")
+                length = gr.Number(value=preset.length, precision=0, label="Tokens each", min_width=80, elem_id="length")
+            eval_text = gr.Dropdown(
+                choices=text_choices(),
+                value=_first_text(),
+                allow_custom_value=True,
+                label="Evaluation text",
+                elem_id="eval-text",
+            )
+            with gr.Row():
+                eval_samples = gr.Number(
+                    value=preset.eval_samples, precision=0, label="Windows", min_width=80, elem_id="eval-samples"
+                )
+                eval_length = gr.Number(
+                    value=preset.eval_length, precision=0, label="Tokens each", min_width=80, elem_id="eval-length"
+                )
+            controls, keys = options.draw_controls()
+            with gr.Row():
+                seed = gr.Number(value=0, precision=0, label="Seed", min_width=80, elem_id="seed")
+                device = gr.Dropdown(
+                    choices=["auto", "cpu", "cuda", "mps"], value="auto", label="Device", filterable=False, min_width=80
+                )
+                dtype = gr.Dropdown(
+                    choices=["auto", "float32", "bfloat16"],
+                    value="auto",
+                    label="Number format",
+                    filterable=False,
+                    min_width=80,
+                )
+        preflight = html("preflight")
+        prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
+        with gr.Accordion("Same run from the command line", open=False, elem_classes="fold"):
+            command = html("command")
+    form = Form(
+        model, kind, pattern, keep, of, sparsity, method, text, samples, length,
+        eval_text, eval_samples, eval_length, seed, device, dtype,
+    )  # fmt: skip
+    return Chooser(
+        form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command
+    )
+
+
+def wire(chooser: Chooser, studio: Studio) -> None:
+    """The rail keeps itself up to date: presets, uploads, and preflight after every change."""
+    numbers = [chooser.form.samples, chooser.form.length, chooser.form.eval_samples, chooser.form.eval_length]
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    chooser.preset.input(_numbers_of, chooser.preset, numbers, **quiet)
+    gr.on(
+        [number.input for number in numbers],
+        lambda *values: _preset_of(*values),
+        numbers,
+        chooser.preset,
+        trigger_mode="always_last",
+        **quiet,
+    )
+    chooser.upload.upload(
+        _take_upload, chooser.upload, [chooser.form.text, chooser.form.eval_text, chooser.upload_note], **quiet
+    )
+    gr.on(
+        [component.change for component in chooser.inputs],
+        lambda *values: check(chooser, studio, values),
+        chooser.inputs,
+        checked_outputs(chooser),
+        trigger_mode="always_last",  # a burst of changes is checked twice: first and last
+        **quiet,
+    )
+
+
+def checked_outputs(chooser: Chooser) -> list[Component]:
+    return [chooser.facts, chooser.preflight, chooser.prune, chooser.command]
+
+
+def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
+    """What preflight says of these choices; whatever is wrong with them is a sentence in the card."""
+    try:
+        facts = checks.facts_of(Form(*values[: len(chooser.form)]).model)
+    except PruneError as error:
+        return _refused(chooser, str(error), facts=Markup(""))
+    shown = facts_line(facts)
+    try:
+        recipe = recipe_from(chooser, values)
+        estimate = checks.estimate_of(studio, recipe, facts)
+    except PruneError as error:
+        return _refused(chooser, str(error), facts=shown)
+    except Exception:
+        _log.exception("Preflight failed")
+        return _refused(chooser, "The estimate could not be made; the log of the app says why.", facts=shown)
+    return {
+        chooser.facts: str(shown),
+        chooser.preflight: str(preflight_card(estimate)),
+        chooser.prune: gr.update(interactive=estimate.refusal is None),
+        chooser.command: str(command_block(recipe)),
+    }
+
+
+def recipe_from(chooser: Chooser, values: tuple[Any, ...]) -> Recipe:
+    """The recipe of these values; raises PruneError with one sentence."""
+    n = len(chooser.form)
+    return recipe_of(Form(*values[:n]), options.collect(values[n:], chooser.keys))
+
+
+def text_choices(extra: str | None = None) -> list[tuple[str, str]]:
+    """(title, name) of the catalogue's texts, and of an upload when there is one."""
+    choices = [(entry.title, name) for name, entry in TEXTS.items()]
+    return [*choices, (uploads.title(extra), extra)] if extra else choices
+
+
+def _first_text() -> str:
+    return next(iter(TEXTS))
+
+
+def _refused(chooser: Chooser, message: str, facts: Markup) -> dict[Any, Any]:
+    return {
+        chooser.facts: str(facts),
+        chooser.preflight: str(sentence_card(message)),
+        chooser.prune: gr.update(interactive=False),
+        chooser.command: str(command_block(None)),
+    }
+
+
+def _numbers_of(name: str) -> tuple[int, int, int, int]:
+    preset = PRESETS.get(name, PRESETS[DEFAULT_PRESET])
+    return preset.samples, preset.length, preset.eval_samples, preset.eval_length
+
+
+def _preset_of(*values: Any) -> str | None:
+    return preset_of(*values)
+
+
+def _take_upload(path: str | None) -> tuple[Any, Any, str]:
+    """An uploaded text becomes a choice of both lists, and the one that calibrates."""
+    if not path:
+        return gr.skip(), gr.skip(), ""
+    try:
+        token = uploads.keep(path)
+    except (BadInput, OSError) as error:
+        message = str(error) if isinstance(error, BadInput) else "The text could not be stored; the disk may be full."
+        return gr.skip(), gr.skip(), str(sentence_card(message))
+    choices = text_choices(token)
+    return gr.update(choices=choices, value=token), gr.update(choices=choices), ""
+
+
+def _method_sentences() -> Markup:
+    """All sentences; css shows the one of the chosen method."""
+    return join(
+        Markup('<p class="says says-{}">{}</p>').format(name, cls.summary) for name, cls in METHODS.items()
+    )
+
+
+_HOW_MUCH = str(
+    Markup(
+        '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone decides '
+        'how many go, so there is no slider.</p><p class="says for-sparsity">Removes exactly this share of every layer, '
+        "wherever the weights are. No pattern applies.</p>"
+    ).format(term("N:M", "N"))
+)
+

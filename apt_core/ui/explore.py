@@ -1,0 +1,185 @@
+"""The Explore tab: choose on the left, watch and read on the right, and the events between them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from apt_core.errors import PruneError, UnknownRun
+from apt_core.records import RunRecord
+from apt_core.ui import checks, choose, read, result
+from apt_core.ui.choose import Chooser
+from apt_core.ui.read import Reading
+from apt_core.ui.result import Result, Seen
+from apt_core.ui.studio import Studio
+from apt_core.ui.views.cards import sentence_card
+from apt_core.ui.views.fold import chosen_line
+
+_log = logging.getLogger(__name__)
+_QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class Explore(NamedTuple):
+    chooser: Chooser
+    result: Result
+    reading: Reading
+    seen: gr.HTML  # what this tab shows: run and place in its log; also keeps the address in step
+    folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
+    timer: gr.Timer
+    last_run: gr.BrowserState
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Everything that opening or watching a run can change."""
+        reading = self.reading
+        return [
+            *self.result,
+            reading.columns,
+            reading.state,
+            reading.ask,
+            reading.stop,
+            self.seen,
+            self.folded,
+            self.timer,
+            self.last_run,
+        ]
+
+
+def lay_out() -> Explore:
+    seen = gr.HTML(
+        {},
+        html_template="",
+        js_on_load="window.aptStudio.address(element, props, watch);",
+        elem_id="seen",
+        apply_default_css=False,
+    )
+    # Fixed key and secret: random ones would forget the run at every restart. Only run ids are kept.
+    last_run = gr.BrowserState("", storage_key="apt-studio-run", secret="only-run-ids-here")
+    timer = gr.Timer(1.0, active=False)
+    with gr.Row(elem_id="explore", equal_height=False):
+        with gr.Column(elem_id="rail", min_width=280, scale=0):
+            folded = result.html("folded")
+            chooser = choose.lay_out()
+        with gr.Column(elem_id="result", min_width=280, scale=1):
+            shown = result.lay_out()
+            with gr.Column(elem_id="read"):
+                reading = read.lay_out()
+    return Explore(chooser, shown, reading, seen, folded, timer, last_run)
+
+
+def wire(explore: Explore, studio: Studio) -> None:
+    choose.wire(explore.chooser, studio)
+    read.wire(explore.reading, explore.seen, studio)
+    explore.chooser.prune.click(
+        lambda *values: start(explore, studio, values),
+        explore.chooser.inputs,
+        [*explore.outputs, *choose.checked_outputs(explore.chooser)],
+        concurrency_limit=4,
+        **_QUIET,
+    )
+    explore.result.stop.click(
+        lambda view: stop(explore, studio, Seen.from_browser(view)),
+        explore.seen,
+        explore.outputs,
+        concurrency_limit=None,
+        **_QUIET,
+    )
+    explore.timer.tick(
+        lambda view: watch(explore, studio, Seen.from_browser(view)),
+        explore.seen,
+        explore.outputs,
+        concurrency_limit=None,  # its own function: many tabs are answered at the same time
+        **_QUIET,
+    )
+
+
+def arrive(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> dict[Any, Any]:
+    """A page has been opened: the run of its link, else the visitor's run that still goes on, else a sample."""
+    if wanted:
+        try:
+            return open_run(explore, studio, studio.record(wanted), link=True)
+        except PruneError as error:
+            note = f"{error} Below is a recorded sample instead." if studio.first_sample else str(error)
+            return empty(explore, studio, note)
+    if isinstance(last, str) and last and (record := _still_live(studio, last)):
+        return open_run(explore, studio, record, link=True)
+    return empty(explore, studio)
+
+
+def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
+    """Nothing has been run here: the first recorded sample fills the charts."""
+    said = {explore.result.note: str(sentence_card(note)) if note else ""}
+    if studio.first_sample is None:
+        return {explore.timer: gr.Timer(active=False)} | said
+    return open_run(explore, studio, studio.first_sample, link=False) | said
+
+
+def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) -> dict[Any, Any]:
+    """Everything that a tab shows of a run. `link`: whether the address should name it."""
+    own = not record.id.startswith("sample-")
+    return (
+        result.show(explore.result, studio, record)
+        | read.show(explore.reading, studio, record)
+        | {
+            explore.result.note: "",
+            explore.seen: _view(record, link),
+            explore.folded: str(chosen_line(record, studio.title(record))) if own else "",
+            explore.timer: gr.Timer(active=record.live),
+            explore.last_run: record.id if own else gr.skip(),
+        }
+    )
+
+
+def watch(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    """One tick: what is new of the run that this tab shows, and nothing when nothing is."""
+    try:
+        record = studio.record(seen.run)
+    except UnknownRun as error:
+        return {explore.timer: gr.Timer(active=False), explore.result.note: str(sentence_card(str(error)))}
+    except PruneError as error:  # a locked store: the next tick asks again
+        _log.warning("Run %s could not be read this time: %s", seen.run, error)
+        return {explore.timer: gr.skip()}
+    updates = result.show(explore.result, studio, record, seen)
+    if Seen.of(record) != seen:
+        updates[explore.seen] = _view(record, link=True)
+    if not record.live:
+        updates |= read.show(explore.reading, studio, record)
+        updates[explore.timer] = gr.Timer(active=False)
+        checks.forget()  # the model may be here now
+    return updates or {explore.timer: gr.skip()}
+
+
+def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
+    """Prune was pressed: check once more, queue the run, show it."""
+    checked = choose.check(explore.chooser, studio, values)
+    try:
+        recipe = choose.recipe_from(explore.chooser, values)
+        facts = checks.facts_of(recipe.model.id)
+        if checks.estimate_of(studio, recipe, facts).refusal:
+            return checked
+        run_id = studio.submit(recipe)
+        return checked | open_run(explore, studio, studio.record(run_id), link=True)
+    except PruneError as error:
+        return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
+
+
+def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    try:
+        studio.cancel(seen.run)
+    except PruneError as error:
+        return {explore.result.note: str(sentence_card(str(error)))}
+    return watch(explore, studio, seen)
+
+
+def _still_live(studio: Studio, run_id: str) -> RunRecord | None:
+    try:
+        record = studio.record(run_id)
+    except PruneError:
+        return None  # deleted since, or from another machine: nothing to go back to
+    return record if record.live else None
+
+
+def _view(record: RunRecord, link: bool) -> dict[str, Any]:
+    return Seen.of(record)._asdict() | {"link": link}

@@ -1,0 +1,98 @@
+"""What the browser sends, turned into a Recipe. Everything is checked here; nothing is trusted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from apt_core.errors import BadInput
+from apt_core.methods import METHODS
+from apt_core.patterns import parse_pattern
+from apt_core.recipe import Recipe, make_recipe
+from apt_core.ui.uploads import text_for
+
+CUSTOM = "custom"
+PATTERNS = ("2:4", "4:8", "1:4", "3:4", "1:2", "2:8")
+
+
+class Form(NamedTuple):
+    """The values of the chooser, in the order of its components. `options` follow, one per schema field."""
+
+    model: Any
+    kind: Any  # "n:m" or "unstructured"
+    pattern: Any  # one of PATTERNS or CUSTOM
+    keep: Any
+    of: Any
+    sparsity: Any  # percent, as people say it
+    method: Any
+    text: Any
+    samples: Any
+    length: Any
+    eval_text: Any
+    eval_samples: Any
+    eval_length: Any
+    seed: Any
+    device: Any
+    dtype: Any
+
+
+def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
+    """The recipe; raises BadInput with one sentence. `options`: method name -> option name -> value."""
+    method = str(form.method or "")
+    if method not in METHODS:
+        raise BadInput(f"There is no method '{method[:40]}'; choose one of {', '.join(METHODS)}.")
+    return make_recipe(
+        model={"id": _model(form.model)},
+        method={"name": method} | {name: _plain(value) for name, value in options.get(method, {}).items()},
+        pattern=_pattern(form).model_dump(),
+        calibration={
+            "text": text_for(form.text),
+            "samples": _whole(form.samples, "Calibration samples"),
+            "length": _whole(form.length, "Calibration length"),
+        },
+        evaluation={
+            "text": text_for(form.eval_text),
+            "samples": _whole(form.eval_samples, "Evaluation windows"),
+            "length": _whole(form.eval_length, "Evaluation length"),
+        },
+        seed=_whole(form.seed, "Seed"),
+        device=form.device or "auto",
+        dtype=form.dtype or "auto",
+    )
+
+
+def _model(value: Any) -> str:
+    name = str(value or "").strip()
+    if not name:
+        raise BadInput("Choose a model, or type a Hub id such as owner/name.")
+    return name
+
+
+def _pattern(form: Form):
+    if form.kind == "unstructured":
+        return parse_pattern(f"{_number(form.sparsity, 'Sparsity') / 100:.6g}")
+    if form.pattern == CUSTOM:
+        return parse_pattern(f"{_whole(form.keep, 'N')}:{_whole(form.of, 'M')}")
+    return parse_pattern(str(form.pattern or ""))
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: give a number.") from None
+    if not math.isfinite(number):
+        raise BadInput(f"{name}: give a number.")
+    return number
+
+
+def _whole(value: Any, name: str) -> int:
+    number = _number(value, name)
+    if number != int(number):
+        raise BadInput(f"{name}: give a whole number, not {number:g}.")
+    return int(number)
+
+
+def _plain(value: Any) -> Any:
+    """A browser has no integers; 128.0 means 128."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,112 @@
+"""The whole page, assembled; and how it is launched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from apt_core.paths import cache_dir, data_dir, is_public_host
+from apt_core.ui import explore as explore_tab
+from apt_core.ui import methods as methods_tab
+from apt_core.ui import server
+from apt_core.ui import runs as runs_tab
+from apt_core.ui.choose import check, checked_outputs
+from apt_core.ui.studio import Studio
+from apt_core.ui.theme import theme
+
+_HEADER = (
+    '<header class="masthead"><h1>APT Studio</h1><p>Prune a language model layer by layer, see what it costs, '
+    'read both.</p><button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
+)
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """The page as Gradio Blocks; nothing is launched."""
+    with gr.Blocks(
+        title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+    ) as page:
+        gr.HTML(_HEADER, apply_default_css=False)
+        with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
+            with gr.Tab("Explore", id="explore") as explore_item:
+                explore = explore_tab.lay_out()
+            with gr.Tab("Runs", id="runs") as runs_item:
+                runs = runs_tab.lay_out()
+            with gr.Tab("Methods", id="methods") as methods_item:
+                methods_tab.lay_out()
+        explore_tab.wire(explore, studio)
+        _wire_runs(runs, runs_item, (explore_item, methods_item), tabs, explore, studio)
+        _wire_arrival(page, explore, studio)
+    page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
+    return page
+
+
+def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:
+    """Closed by default: this machine only, no telemetry, no monitoring, no history, no files by path."""
+    public = is_public_host()
+    return {
+        "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if public else "127.0.0.1"),
+        "server_port": port,
+        "theme": theme(),
+        "head": server.head(),
+        "app_kwargs": {"routes": server.routes(studio), "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "share": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "strict_cors": True,
+        "max_file_size": "10mb",
+        "allowed_paths": [],
+        "blocked_paths": [str(path) for path in (data_dir(), Path.cwd()) if not _holds_cache(path)],
+        "quiet": True,
+    }
+
+
+def _holds_cache(path: Path) -> bool:
+    """Whether Gradio's own folder lies inside: blocking that would block its uploads."""
+    return cache_dir().resolve().is_relative_to(path.resolve())
+
+
+def _wire_arrival(page: gr.Blocks, explore: explore_tab.Explore, studio: Studio) -> None:
+    def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
+        wanted = dict(request.query_params).get("run")
+        return explore_tab.arrive(explore, studio, wanted, last)
+
+    page.load(arrive, explore.last_run, explore.outputs, **_QUIET)
+    page.load(
+        lambda *values: check(explore.chooser, studio, values),
+        explore.chooser.inputs,
+        checked_outputs(explore.chooser),
+        **_QUIET,
+    )
+
+
+def _wire_runs(
+    runs: runs_tab.RunsTab,
+    item: gr.Tab,
+    others: tuple[gr.Tab, ...],
+    tabs: gr.Tabs,
+    explore: explore_tab.Explore,
+    studio: Studio,
+) -> None:
+    def clicked(event: gr.EventData) -> dict[Any, Any]:
+        action, run_id = runs_tab.asked_for(event)
+        if action != "open":
+            return runs_tab.act(runs, studio, action, run_id)
+        return explore_tab.arrive(explore, studio, run_id, None) | {
+            tabs: gr.Tabs(selected="explore"),
+            runs.timer: gr.Timer(active=False),
+        }
+
+    item.select(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
+    runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
+    runs.table.click(clicked, None, [*runs, *explore.outputs, tabs], **_QUIET)
+    for other in others:
+        other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

@@ -1,0 +1,28 @@
+"""How much text a run reads: three steps from a first look to a measurement."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Preset(NamedTuple):
+    title: str
+    samples: int
+    length: int
+    eval_samples: int
+    eval_length: int
+    note: str
+
+
+PRESETS: dict[str, Preset] = {
+    "quick": Preset("Quick", 16, 256, 8, 512, "a first look"),
+    "standard": Preset("Standard", 32, 512, 12, 1024, "good enough to compare methods"),
+    "thorough": Preset("Thorough", 128, 1024, 40, 1024, "for numbers that you want to keep"),
+}
+DEFAULT_PRESET = "quick"
+
+
+def preset_of(samples: int, length: int, eval_samples: int, eval_length: int) -> str | None:
+    """The name of the preset with exactly these numbers, None when they are the visitor's own."""
+    wanted = (samples, length, eval_samples, eval_length)
+    return next((name for name, preset in PRESETS.items() if tuple(preset)[1:5] == wanted), None)

@@ -1,0 +1,98 @@
+"""What the page works with: the store of runs, the queue, the reader and the recorded samples."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from apt_core import samples
+from apt_core.errors import PruneError, UnknownRun
+from apt_core.models.catalogue import title_of
+from apt_core.questions import Question
+from apt_core.recipe import Recipe
+from apt_core.records import RunRecord
+
+_log = logging.getLogger(__name__)
+
+
+class Studio:
+    """One per process; every handler of the page gets it. Tests give their own store and launcher."""
+
+    def __init__(self, store: Any, launcher: Any, reader: Any, recorded: dict[str, samples.Sample] | None = None):
+        self.store = store
+        self.launcher = launcher
+        self.reader = reader
+        self.recorded = samples.load() if recorded is None else recorded
+        self._sample_records = {
+            run_id: sample.record(run_id.removeprefix(samples.PREFIX)) for run_id, sample in self.recorded.items()
+        }
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def record(self, run_id: str) -> RunRecord:
+        """A run of the store or a recorded sample; raises UnknownRun."""
+        if run_id in self._sample_records:
+            return self._sample_records[run_id]
+        if run_id.startswith(samples.PREFIX):
+            raise UnknownRun(f"There is no recorded sample '{run_id[:60]}'.")
+        return self.store.get(run_id)
+
+    @property
+    def first_sample(self) -> RunRecord | None:
+        """What the empty page shows."""
+        return next(iter(self._sample_records.values()), None)
+
+    def title(self, record: RunRecord) -> str:
+        return record.model.title if record.model else title_of(record.recipe.model.id)
+
+    def position(self, record: RunRecord) -> int | None:
+        return self.store.position(record.id) if record.status == "queued" else None
+
+    def checkpoint(self, run_id: str) -> Path | None:
+        """The folder of the pruned weights, None for samples and for runs that have none (any more)."""
+        return None if run_id in self._sample_records else self.store.checkpoint(run_id)
+
+    def recorded_answer(self, run_id: str) -> samples.SampleAnswer | None:
+        sample = self.recorded.get(run_id)
+        return sample.answer if sample else None
+
+    def all_runs(self) -> list[RunRecord]:
+        return self.store.list()
+
+    # --- doing -----------------------------------------------------------------------------------
+
+    def submit(self, recipe: Recipe) -> str:
+        return self.launcher.submit(recipe)
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop; a run that has ended in the meantime is left alone."""
+        if run_id not in self._sample_records:
+            self.store.request_cancel(run_id)
+            self.launcher.pump()
+
+    def delete(self, run_id: str) -> None:
+        self.store.delete(run_id)
+
+    def ask(self, run_id: str, question: Question):
+        return self.reader.ask(run_id, question)
+
+    def close(self) -> None:
+        """The page goes away; runs go on."""
+        for part, end in (("launcher", self.launcher.stop), ("reader", self.reader.close)):
+            try:
+                end()
+            except (OSError, PruneError) as error:
+                _log.warning("The %s could not be closed: %s", part, error)
+
+
+def open_studio() -> Studio:
+    """The real one: the store of this machine, its queue at work."""
+    from apt_core.runs.launcher import Launcher
+    from apt_core.runs.reading import Reader
+    from apt_core.runs.store import Store
+
+    store = Store()
+    launcher = Launcher(store)
+    launcher.start()
+    return Studio(store, launcher, Reader(store))

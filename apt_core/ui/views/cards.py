@@ -1,0 +1,66 @@
+"""The small cards of the rail: what the model is, and whether the run can work."""
+
+from __future__ import annotations
+
+from apt_core.models.facts import ModelFacts
+from apt_core.preflight import Estimate
+from apt_core.ui.views.html import Markup, facts, join
+from apt_core.words import DASH, count, duration, sentence, size
+
+
+def facts_line(model: ModelFacts) -> Markup:
+    """Parameters, size, licence, and whether it must still be fetched."""
+    parts = [
+        f"{count(model.parameters)} parameters" if model.parameters else "size not known yet",
+        size(model.bytes_on_disk) if model.bytes_on_disk else "",
+        model.license or "licence not stated",
+    ]
+    where = _where(model)
+    return Markup('<p class="model-facts">{}</p><p class="model-where" data-here="{}">{}</p>').format(
+        " · ".join(part for part in parts if part), "yes" if model.cached else "no", where
+    )
+
+
+def preflight_card(estimate: Estimate) -> Markup:
+    """What the run will take and why; or, in words, why it cannot work."""
+    if estimate.refusal:
+        return sentence_card(estimate.refusal)
+    about = "≈ "
+    figures = facts(
+        (
+            ("Time", about + duration(_rounded(estimate.seconds)) if estimate.seconds else DASH),
+            ("Memory", about + size(estimate.memory_bytes) if estimate.memory_bytes else DASH),
+            ("Disk", about + size(estimate.disk_bytes) if estimate.disk_bytes else DASH),
+            ("Download", size(estimate.download_bytes) if estimate.download_bytes else "none"),
+        )
+    )
+    reasons = join(Markup("<li>{}</li>").format(reason) for reason in estimate.sentences)
+    return Markup(
+        '<section class="preflight" aria-label="What this run will take">{}'
+        '<details class="folded"><summary>Where these numbers come from</summary><ul>{}</ul></details></section>'
+    ).format(figures, reasons)
+
+
+def sentence_card(message: str) -> Markup:
+    """A refusal or a piece of news, as one sentence."""
+    return Markup('<p class="says-no" role="status">{}</p>').format(sentence(message))
+
+
+def _rounded(seconds: float) -> float:
+    """An estimate is not exact to the second."""
+    if seconds < 10:
+        return float(round(seconds)) or 1.0
+    step = 5 if seconds < 120 else 30 if seconds < 1200 else 300
+    return round(seconds / step) * step
+
+
+def _where(model: ModelFacts) -> str:
+    if model.source == "bundled":
+        return "Comes with the app; nothing to download."
+    if model.source == "local folder":
+        return "A folder of this machine; nothing to download."
+    if model.cached:
+        return "On this machine already; nothing to download."
+    if model.download_bytes:
+        return f"Not on this machine yet: {size(model.download_bytes)} from the {model.source}, once."
+    return f"From the {model.source}; prepared at the first run."

@@ -1,0 +1,53 @@
+"""The same run from the command line and from Python, ready to copy."""
+
+from __future__ import annotations
+
+import shlex
+
+from apt_core.methods import METHODS
+from apt_core.patterns import SemiStructured
+from apt_core.recipe import Calibration, Evaluation, Recipe
+from apt_core.ui.views.html import Markup
+
+_DEFAULT_CALIBRATION, _DEFAULT_EVALUATION = Calibration(), Evaluation()
+
+
+def command(recipe: Recipe) -> str:
+    """`python -m apt_core prune ...`, naming only what differs from the defaults."""
+    return " ".join(["python -m apt_core prune", *map(shlex.quote, _arguments(recipe))])
+
+
+def command_block(recipe: Recipe | None) -> Markup:
+    text = command(recipe) if recipe else "Complete the choices above first."
+    return Markup(
+        '<div class="command"><pre tabindex="0" aria-label="Command line">{}</pre>'
+        '<button type="button" class="quiet-button" data-copy>Copy</button></div>'
+    ).format(text)
+
+
+def _arguments(recipe: Recipe) -> list[str]:
+    out = ["--model", recipe.model.id, "--method", recipe.method.name]
+    if isinstance(recipe.pattern, SemiStructured):
+        out += ["--pattern", recipe.pattern.label]
+    else:
+        out += ["--sparsity", f"{recipe.pattern.sparsity:g}"]
+    for flag, value, default in (
+        ("--calibration", recipe.calibration.text, _DEFAULT_CALIBRATION.text),
+        ("--samples", recipe.calibration.samples, _DEFAULT_CALIBRATION.samples),
+        ("--length", recipe.calibration.length, _DEFAULT_CALIBRATION.length),
+        ("--eval", recipe.evaluation.text, _DEFAULT_EVALUATION.text),
+        ("--eval-samples", recipe.evaluation.samples, _DEFAULT_EVALUATION.samples),
+        ("--eval-length", recipe.evaluation.length, _DEFAULT_EVALUATION.length),
+    ):
+        if value != default:
+            out += [flag, str(value)]
+    for name, value in _changed_options(recipe):
+        out += ["--set", f"{name}={value}"]
+    if recipe.seed:
+        out += ["--seed", str(recipe.seed)]
+    return out
+
+
+def _changed_options(recipe: Recipe) -> list[tuple[str, object]]:
+    defaults = METHODS[recipe.method.name]().model_dump()
+    return [(name, value) for name, value in recipe.method.model_dump().items() if value != defaults[name]]

@@ -1,0 +1,85 @@
+"""Two answers compared by words: what is the same, and what only one of them says."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from apt_core.ui.views.html import Markup, join
+
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_MAX_WORDS = 4000  # difflib is quadratic; beyond this only the common beginning is compared
+
+
+class Piece(NamedTuple):
+    text: str
+    differs: bool
+
+
+def common_beginning(dense: str, pruned: str) -> int:
+    """How many characters both texts share from the start."""
+    length = min(len(dense), len(pruned))
+    return next((i for i in range(length) if dense[i] != pruned[i]), length)
+
+
+def pieces(dense: str, pruned: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts cut into runs of equal and of differing words. Joining the pieces gives the texts back."""
+    left, right = _WORDS.findall(dense), _WORDS.findall(pruned)
+    if max(len(left), len(right)) > _MAX_WORDS:
+        same = common_beginning(dense, pruned)
+        return _halves(dense, same), _halves(pruned, same)
+    out: tuple[list[Piece], list[Piece]] = ([], [])
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        for side, words in zip(out, (left[i1:i2], right[j1:j2]), strict=True):
+            if words:
+                side.append(Piece("".join(words), tag != "equal"))
+    return _without_gaps(out[0]), _without_gaps(out[1])
+
+
+def _without_gaps(parts: list[Piece]) -> list[Piece]:
+    """Neighbouring differences as one, also across a mere space: nobody reads word by word."""
+    out: list[Piece] = []
+    for place, part in enumerate(parts):
+        bridge = part.text.isspace() and 0 < place < len(parts) - 1 and out[-1].differs and parts[place + 1].differs
+        differs = part.differs or bridge
+        if out and out[-1].differs == differs:
+            out[-1] = Piece(out[-1].text + part.text, differs)
+        else:
+            out.append(Piece(part.text, differs))
+    return out
+
+
+def marked(parts: list[Piece], diverges_at: int | None) -> Markup:
+    """The pieces as HTML: differing words in <mark>, a small sign where the first token differs.
+
+    diverges_at: character in this text at which the two answers part, None while they are one.
+    """
+    out, place = [], 0
+    for part in parts:
+        end = place + len(part.text)
+        if diverges_at is not None and place <= diverges_at < end:
+            cut = diverges_at - place
+            out += [_words(part.text[:cut], part.differs), _SIGN, _words(part.text[cut:], part.differs)]
+            diverges_at = None
+        else:
+            out.append(_words(part.text, part.differs))
+        place = end
+    if diverges_at is not None:
+        out.append(_SIGN)  # this side ended where the other went on
+    return join(out)
+
+
+_SIGN = Markup('<span class="parts" title="Here the answers part"><span class="sr"> (here the answers part) </span></span>')
+
+
+def _words(text: str, differs: bool) -> Markup:
+    if not text:
+        return Markup("")
+    if not differs or text.isspace():
+        return Markup("{}").format(text)
+    return Markup("<mark>{}</mark>").format(text)
+
+
+def _halves(text: str, same: int) -> list[Piece]:
+    return [Piece(text[:same], False), Piece(text[same:], True)]

@@ -1,0 +1,22 @@
+"""The chooser on a narrow screen, folded to the one line that says what was chosen."""
+
+from __future__ import annotations
+
+from apt_core.records import RunRecord
+from apt_core.ui.presets import PRESETS, preset_of
+from apt_core.ui.views.html import Markup
+
+
+def chosen_line(record: RunRecord, title: str) -> Markup:
+    """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again."""
+    recipe = record.recipe
+    name = preset_of(
+        recipe.calibration.samples, recipe.calibration.length, recipe.evaluation.samples, recipe.evaluation.length
+    )
+    parts = [title, recipe.method.title, recipe.pattern.label]
+    if name:
+        parts.append(PRESETS[name].title)
+    return Markup(
+        '<button type="button" class="chosen" data-fold aria-expanded="false" aria-controls="choose">'
+        '<span>{}</span><span class="change">Change</span></button>'
+    ).format(" · ".join(parts))

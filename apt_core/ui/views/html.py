@@ -1,0 +1,83 @@
+"""HTML by hand, but never by pasting: whatever goes into a `Markup` template is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+__all__ = ["Markup", "facts", "folded", "join", "table", "term"]
+
+# Terms that explain themselves on hover and on focus, in one sentence each.
+TERMS = {
+    "perplexity": "How surprised the model is by text it has not seen: about the number of words it wavers "
+    "between at each step. Lower is better.",
+    "calibration": "Sample text that is run through the model so that the method can see which weights matter.",
+    "N:M": "Of every M neighbouring weights in a row, N stay; 2:4 is the pattern that NVIDIA's sparse tensor "
+    "cores can use.",
+    "relative error": "How far the layer's output moved: the squared change of its outputs on the calibration "
+    "text, as a share of the outputs themselves.",
+    "sparsity": "The share of the weights that is set to exactly zero.",
+    "windows": "Pieces of text of equal length; more and longer pieces make the measurement steadier and slower.",
+    "top-p": "Only the likeliest words that together reach this probability can be drawn.",
+    "temperature": "How boldly the next word is drawn; 0 always takes the likeliest.",
+}
+
+
+def join(parts: Iterable[str], between: str = "") -> Markup:
+    return Markup(between).join(parts)
+
+
+def term(name: str, shown: str | None = None) -> Markup:
+    """`name` with a small ? whose explanation appears on hover and on keyboard focus."""
+    return Markup(
+        '<span class="term">{}<button type="button" class="help" aria-label="{}: {}">?'
+        '<span class="tip" aria-hidden="true">{}</span></button></span>'
+    ).format(shown or name, name, TERMS[name], TERMS[name])
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, kinds: str = "") -> Markup:
+    """A table that scrolls inside itself. `kinds`: one letter a column, 'n' for numbers (aligned right)."""
+    kinds = kinds or "t" * len(heads)
+    classes = ['class="n"' if kind == "n" else "" for kind in kinds]
+    head = join(
+        Markup("<th scope='col' {}>{}</th>").format(Markup(css), text)
+        for css, text in zip(classes, heads, strict=True)
+    )
+    body = join(_row(cells, classes) for cells in rows)
+    return Markup(
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table><caption>{}</caption>'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(caption, caption, head, body)
+
+
+def _row(cells: Sequence[str], classes: Sequence[str]) -> Markup:
+    attributes = getattr(cells, "attributes", Markup(""))
+    return Markup("<tr {}>{}</tr>").format(
+        attributes,
+        join(
+            Markup("<td {}>{}</td>").format(Markup(css), text) for css, text in zip(classes, cells, strict=True)
+        ),
+    )
+
+
+class Row(list):
+    """A table row with attributes of its own: Row(cells, 'id="x"')."""
+
+    def __init__(self, cells: Sequence[str], attributes: Markup):
+        super().__init__(cells)
+        self.attributes = attributes
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
+    """Name and value, name and value: a description list."""
+    return Markup('<dl class="facts">{}</dl>').format(
+        join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, value) for name, value in pairs)
+    )
+
+
+def folded(summary: str, text: str) -> Markup:
+    """Preformatted text behind a line that opens it."""
+    return Markup('<details class="folded"><summary>{}</summary><pre tabindex="0">{}</pre></details>').format(
+        summary, text
+    )

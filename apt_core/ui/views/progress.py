@@ -1,0 +1,168 @@
+"""Where a run is: the sentence, the steps, the bar, the time left. One function per state."""
+
+from __future__ import annotations
+
+from apt_core.records import RunRecord
+from apt_core.ui.views.html import Markup, folded, join
+from apt_core.words import duration, left, percent, place_in_line, sentence, size
+
+_STEPS = ("Model", "Dense perplexity", "Prune", "Pruned perplexity")
+_STEP_OF_STAGE = {"download": 0, "convert": 0, "load": 0, "dense_eval": 1, "calibrate": 2, "prune": 2}
+
+
+def status_block(record: RunRecord, title: str, now: float, position: int | None = None) -> Markup:
+    """The live part of the page; empty once a run is over and well."""
+    if record.status == "queued":
+        return _block(record, place_in_line(position), _waiting_note(record, now))
+    if record.status == "stopping":
+        return _block(record, "Stopping after this layer.", "What was done so far is kept.", bar=_fraction(record))
+    if record.status == "running":
+        return _block(record, where(record, title), _when(record, now), bar=_fraction(record), steps=True)
+    if record.status == "cancelled":
+        return _block(record, _stopped(record), "What was done so far is kept and shown below.")
+    if record.status == "failed":
+        return _failed(record)
+    return Markup("")
+
+
+def where(record: RunRecord, title: str) -> str:
+    """The running stage in words: 'Pruning block 12 of 30'."""
+    progress, model = record.progress, record.model
+    stage = progress.stage if progress else None
+    if stage == "download":
+        return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
+    if stage == "convert":
+        return f"Converting {title} once, for this and every later run"
+    if stage == "dense_eval":
+        return f"Reading the text with the dense model: window {_step(progress)}"
+    if stage == "calibrate":
+        return "Preparing the calibration text"
+    if stage == "prune":
+        return f"Pruning block {_block_now(record)} of {model.blocks if model else int(progress.total)}"
+    if stage == "save":
+        return "Writing the pruned weights"
+    if stage == "pruned_eval":
+        return f"Reading the same text with the pruned model: window {_step(progress)}"
+    if stage == "measure":
+        return f"Measuring how fast the {'pruned' if record.layers else 'dense'} model writes"
+    return f"Loading {title}"
+
+
+def remaining(record: RunRecord, now: float) -> float | None:
+    """Seconds to the end, from this run's own pace; None while there is none to go by."""
+    progress = record.progress
+    if progress is None or record.model is None or record.stage_started_at is None:
+        return None
+    spent = max(now - record.stage_started_at, 0.0)
+    after = record.dense.seconds if record.dense else 0.0  # the pruned model reads the same text
+    if progress.stage == "prune" and record.layers:
+        done = len(record.layers)
+        return spent * (record.model.total_layers - done) / done + after
+    if progress.stage == "pruned_eval" and record.dense:
+        return max(record.dense.seconds - spent, 0.0)
+    if progress.stage in ("save", "measure") and record.layers:
+        return after if record.pruned is None else 2.0
+    return None
+
+
+def _block(record: RunRecord, sentence_: str, note: str, bar: float | None = None, steps: bool = False) -> Markup:
+    return Markup(
+        '<section class="status" data-status="{}" aria-label="Progress">{}'
+        '<p class="where" role="status" aria-live="polite">{}</p>{}<p class="when">{}</p></section>'
+    ).format(
+        record.status,
+        _steps(record) if steps else "",
+        sentence_,
+        _bar(bar) if bar is not None else "",
+        note,
+    )
+
+
+def _bar(fraction: float) -> Markup:
+    whole = round(100 * fraction)
+    return Markup(
+        '<div class="bar" role="progressbar" aria-label="This step" aria-valuemin="0" aria-valuemax="100" '
+        'aria-valuenow="{}"><span style="width:{}%"></span></div>'
+    ).format(whole, f"{100 * fraction:.1f}")
+
+
+def _steps(record: RunRecord) -> Markup:
+    current = _current_step(record)
+    return Markup('<ol class="steps">{}</ol>').format(
+        join(
+            Markup('<li class="{}"{}>{}</li>').format(
+                "done" if place < current else "now" if place == current else "todo",
+                Markup(' aria-current="step"') if place == current else "",
+                name,
+            )
+            for place, name in enumerate(_STEPS)
+        )
+    )
+
+
+def _current_step(record: RunRecord) -> int:
+    stage = record.progress.stage if record.progress else "load"
+    if stage in _STEP_OF_STAGE:
+        return _STEP_OF_STAGE[stage]
+    return 3 if record.layers else 1  # save, pruned_eval, and a speed measured before or after
+
+
+def _fraction(record: RunRecord) -> float | None:
+    """Of this step; None while there is nothing to count."""
+    progress = record.progress
+    if progress and progress.stage == "prune" and record.model:
+        return len(record.layers) / record.model.total_layers
+    if progress and progress.total:
+        return min(progress.done / progress.total, 1.0)
+    return None
+
+
+def _when(record: RunRecord, now: float) -> str:
+    since = record.started_at or record.created_at
+    parts = [
+        _layer_now(record),
+        f"{duration(max(now - since, 0.0))} so far" if since else "",
+        left(remaining(record, now)),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _layer_now(record: RunRecord) -> str:
+    if record.progress is None or record.progress.stage != "prune" or record.model is None:
+        return ""
+    done = f"{len(record.layers)} of {record.model.total_layers} layers"
+    return f"{done}, last {record.layers[-1].layer}" if record.layers else done
+
+
+def _block_now(record: RunRecord) -> int:
+    return int(record.progress.done) + 1 if record.progress else 1
+
+
+def _step(progress) -> str:
+    return f"{min(int(progress.done) + 1, int(progress.total))} of {int(progress.total)}"
+
+
+def _of_bytes(done: float, total: float) -> str:
+    return f": {size(done)} of {size(total)}" if total > 1000 else ""
+
+
+def _waiting_note(record: RunRecord, now: float) -> str:
+    waited = f"{duration(now - record.created_at)} so far. " if record.created_at else ""
+    return f"{waited}One run at a time uses this machine; yours starts by itself, and you may close this page."
+
+
+def _stopped(record: RunRecord) -> str:
+    if record.model is None or not record.layers:
+        return "Stopped before any layer was pruned."
+    share = percent(len(record.layers) / record.model.total_layers)
+    return f"Stopped after {len(record.layers)} of {record.model.total_layers} layers ({share})."
+
+
+def _failed(record: RunRecord) -> Markup:
+    failure = record.failure
+    message = sentence(failure.message) if failure else "The run ended without a word."
+    kept = f"{len(record.layers)} layers were pruned before; they are shown below." if record.layers else ""
+    return Markup(
+        '<section class="status" data-status="failed"><p class="where" role="alert">{}</p>'
+        '<p class="when">{}</p>{}</section>'
+    ).format(message, kept, folded("Details", failure.detail) if failure and failure.detail else "")

@@ -1,0 +1,119 @@
+"""The same numbers as the charts, as tables; and the panel that says what pruning did not buy."""
+
+from __future__ import annotations
+
+from apt_core.patterns import SemiStructured
+from apt_core.records import RunRecord
+from apt_core.ui.views.headline import text_title
+from apt_core.ui.views.html import Markup, Row, facts, join, table
+from apt_core.words import DASH, duration, number, percent, sentence, size, times
+
+
+def layer_table(record: RunRecord) -> Markup:
+    """Every pruned layer, in the order in which it was pruned."""
+    rows = [
+        Row(
+            (
+                str(layer.block),
+                layer.layer,
+                f"{layer.shape[0]} × {layer.shape[1]}",
+                number(layer.relative_error),
+                percent(layer.sparsity),
+                "yes" if layer.pattern_valid else "NO",
+                duration(layer.seconds),
+            ),
+            Markup('data-layer="{}:{}"').format(layer.block, layer.layer),
+        )
+        for layer in record.layers
+    ]
+    heads = ("block", "layer", "shape", "relative error", "removed", "pattern exact", "time")
+    return table(heads, rows, f"{len(rows)} pruned layers", "ntnnntn")
+
+
+def perplexity_table(record: RunRecord) -> Markup:
+    rows = [
+        (
+            side,
+            number(measured.perplexity) if measured else DASH,
+            str(measured.windows) if measured else DASH,
+            str(measured.length) if measured else DASH,
+            f"{measured.tokens:,}" if measured else DASH,
+            duration(measured.seconds) if measured else DASH,
+        )
+        for side, measured in (("dense", record.dense), ("pruned", record.pruned))
+    ]
+    heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
+    protocol = record.dense.protocol if record.dense else "measured before and after pruning"
+    return table(heads, rows, f"Perplexity, protocol {protocol}", "tnnnnn")
+
+
+def size_panel(record: RunRecord) -> Markup:
+    """Size on disk and speed, measured, and the sentence that nobody likes to hear."""
+    dense, pruned = record.dense_speed, record.pruned_speed
+    rows = (
+        ("size on disk", size(dense.bytes_on_disk if dense else None), size(pruned.bytes_on_disk if pruned else None)),
+        ("tokens a second", _speed(dense), _speed(pruned)),
+    )
+    return Markup('<div class="sizes">{}<p class="honest">{}</p></div>').format(
+        table(("", "dense", "pruned"), rows, "Measured on this machine", "tnn"),
+        honest_sentence(record),
+    )
+
+
+def honest_sentence(record: RunRecord) -> str:
+    """Built from what was measured; says 'same' only where it is (2% for size, 10% for speed)."""
+    dense, pruned = record.dense_speed, record.pruned_speed
+    if dense is None or pruned is None:
+        return "Size and speed are measured before and after pruning. Zeros alone save nothing."
+    same_size = _near(pruned.bytes_on_disk / max(dense.bytes_on_disk, 1), 0.02)
+    speed = pruned.tokens_per_second / dense.tokens_per_second if dense.tokens_per_second else 1.0
+    size_words = "Same size on disk" if same_size else f"{size(pruned.bytes_on_disk)} on disk, not {size(dense.bytes_on_disk)}"
+    speed_words = "same speed here" if _near(speed, 0.1) else f"{times(speed)} the speed here"
+    return f"{size_words} and {speed_words}: zeros alone save nothing. {_what_could(record)}"
+
+
+def warnings_block(record: RunRecord) -> Markup:
+    """What the run had to say on the way, without repeating itself."""
+    messages = list(dict.fromkeys(sentence(warning.message) for warning in record.warnings))
+    if not messages:
+        return Markup("")
+    return Markup('<ul class="warnings" aria-label="Warnings">{}</ul>').format(
+        join(Markup("<li>{}</li>").format(message) for message in messages)
+    )
+
+
+def provenance(record: RunRecord) -> Markup:
+    """Everything that decided the result, for those who want to get it again."""
+    recipe, model = record.recipe, record.model
+    options = ", ".join(f"{name} {value}" for name, value in recipe.method.model_dump().items()) or "none"
+    pairs = [
+        ("run", record.id),
+        ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),
+        ("method", f"{recipe.method.title} ({recipe.method.source})"),
+        ("options", options),
+        ("calibration", f"{recipe.calibration.samples} × {recipe.calibration.length} of {text_title(recipe.calibration.text)}"),
+        ("evaluation", f"{recipe.evaluation.samples} × {recipe.evaluation.length} of {text_title(recipe.evaluation.text)}"),
+        ("mean relative error", number(record.mean_relative_error)),
+    ]
+    if model:
+        pairs += [
+            ("architecture", f"{model.architecture}, {model.blocks} blocks, {model.total_layers} layers"),
+            ("device", f"{model.device}, {model.dtype}, {model.hardware}"),
+            ("versions", ", ".join(f"{name} {version}" for name, version in model.versions.items())),
+        ]
+    return facts(pairs)
+
+
+def _speed(measured) -> str:
+    return number(measured.tokens_per_second) if measured else DASH
+
+
+def _near(ratio: float, tolerance: float) -> bool:
+    return abs(ratio - 1) <= tolerance
+
+
+def _what_could(record: RunRecord) -> str:
+    pattern = record.recipe.pattern
+    if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
+        return "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
+    return "To gain from it, a runtime must skip the zeros; only 2:4 has hardware for that, on NVIDIA GPUs."

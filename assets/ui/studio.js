@@ -1,0 +1,208 @@
+// The little script of the page: charts that keep their zoom, the address, copy and confirm buttons.
+// Everything else is Gradio's. No requests leave this host.
+window.aptStudio = (() => {
+  "use strict";
+  const plotlyAddress = document.currentScript?.dataset.plotly;
+  let plotlyLoading = null;
+
+  function plotly() {
+    plotlyLoading ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = plotlyAddress;
+      script.onload = () => resolve(window.Plotly);
+      script.onerror = () => reject(new Error("plotly.js could not be loaded"));
+      document.head.appendChild(script);
+    });
+    return plotlyLoading;
+  }
+
+  const isDark = () => document.body.classList.contains("dark");
+  const coarse = window.matchMedia("(pointer: coarse)").matches;
+  const root = getComputedStyle(document.documentElement);
+
+  // Figures come in the light colours; on a dark page every one is replaced by its dark twin.
+  function recoloured(figure) {
+    const text = JSON.stringify(figure);
+    if (!isDark()) return JSON.parse(text);
+    return JSON.parse(text.replace(/#[0-9A-Fa-f]{6}\b/g, (hex) => darkOf()[hex.toUpperCase()] ?? hex));
+  }
+
+  let twins = null;
+  function darkOf() {
+    if (twins) return twins;
+    twins = {};
+    const light = {}, dark = {};
+    for (const sheet of document.styleSheets) {
+      let rules;
+      try { rules = sheet.cssRules; } catch { continue; }
+      collect(rules, light, dark);
+    }
+    for (const name in light) if (dark[name]) twins[light[name].toUpperCase()] = dark[name];
+    return twins;
+  }
+
+  function collect(rules, light, dark) {
+    for (const rule of rules) {
+      if (rule.style && rule.selectorText) {
+        const into = /\.dark\b/.test(rule.selectorText) ? dark : light;
+        for (const name of rule.style) {
+          if (name.startsWith("--apt-")) into[name] ??= rule.style.getPropertyValue(name).trim();
+        }
+      }
+      if (rule.cssRules?.length) collect(rule.cssRules, light, dark);
+    }
+  }
+
+  // ---- charts ---------------------------------------------------------------------------------
+
+  function chart(element, props, watch) {
+    const find = (selector) => element.querySelector(selector);
+    const host = find(".chart-host");
+    let drawn = false;
+
+    async function draw() {
+      const value = props.value;
+      if (!value || !value.figure) return;
+      find(".chart-title").textContent = value.title;
+      find(".chart-summary").textContent = value.summary;
+      host.setAttribute("aria-label", `${value.title}. ${value.summary}`);
+      const link = find('[data-tool="csv"]');
+      link.hidden = !value.csv;
+      if (value.csv) link.href = value.csv;
+      const Plotly = await plotly();
+      if (props.value !== value) return; // a newer one is on its way
+      const { data, layout } = recoloured(value.figure);
+      if (coarse) layout.dragmode = false;
+      layout.autosize = true;
+      await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
+      if (!drawn) listen(Plotly);
+      drawn = true;
+    }
+
+    function listen(Plotly) {
+      host.on("plotly_click", (event) => select(event.points[0]));
+      host.on("plotly_relayout", (change) => {
+        const zoomed = Object.keys(change).some((key) => /axis\.range/.test(key));
+        const reset = Object.keys(change).some((key) => /axis\.autorange/.test(key)) || change["reset"];
+        if (zoomed || reset) find('[data-tool="reset"]').hidden = !zoomed;
+      });
+      host.on("plotly_doubleclick", () => (find('[data-tool="reset"]').hidden = true));
+      new ResizeObserver(() => host.offsetWidth && Plotly.Plots.resize(host)).observe(host);
+    }
+
+    function select(point) {
+      if (!point?.data?.meta) return;
+      const [kind, error, removed, exact, shape, time] = point.customdata;
+      const readout = find(".chart-readout");
+      readout.hidden = false;
+      readout.textContent =
+        `Block ${point.x}, ${kind}: relative error ${error}, ${removed} removed, pattern exact: ${exact}, shape ${shape}, ${time}`;
+      document.querySelectorAll("tr[data-layer][aria-selected]").forEach((row) => row.removeAttribute("aria-selected"));
+      const row = document.querySelector(`tr[data-layer="${CSS.escape(`${point.x}:${kind}`)}"]`);
+      row?.setAttribute("aria-selected", "true");
+      row?.scrollIntoView({ block: "nearest" });
+    }
+
+    element.addEventListener("click", async (event) => {
+      const tool = event.target.closest("[data-tool]")?.dataset.tool;
+      if (tool !== "svg" && tool !== "png" && tool !== "reset") return;
+      const Plotly = await plotly();
+      if (tool === "reset") {
+        const { layout } = recoloured(props.value.figure);
+        const wanted = { "xaxis.autorange": !layout.xaxis.range, "yaxis.autorange": !layout.yaxis.range };
+        if (layout.xaxis.range) wanted["xaxis.range"] = layout.xaxis.range;
+        if (layout.yaxis.range) wanted["yaxis.range"] = layout.yaxis.range;
+        await Plotly.relayout(host, wanted);
+        find('[data-tool="reset"]').hidden = true;
+        return;
+      }
+      const { data, layout } = JSON.parse(JSON.stringify(props.value.figure)); // on paper it is light
+      layout.title = { text: props.value.title, x: 0, xref: "paper", font: { size: 18, color: "#1B1B1F" } };
+      layout.margin = { ...layout.margin, t: 80 };
+      layout.paper_bgcolor = "#FFFFFF";
+      const size = { width: 1000, height: layout.height + 80 };
+      await Plotly.downloadImage({ data, layout: { ...layout, ...size } }, { format: tool, filename: props.value.file, ...size });
+    });
+
+    new MutationObserver(() => drawn && draw()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    watch("value", draw);
+    draw();
+  }
+
+  // ---- the address ----------------------------------------------------------------------------
+
+  function address(element, props, watch) {
+    function follow() {
+      const { run, link } = props.value ?? {};
+      const url = new URL(window.location.href);
+      if (run && link) url.searchParams.set("run", run);
+      else url.searchParams.delete("run");
+      if (url.href !== window.location.href) window.history.replaceState(window.history.state, "", url);
+    }
+    watch("value", follow);
+  }
+
+  // ---- the list of runs -----------------------------------------------------------------------
+
+  function runs(element, trigger) {
+    element.addEventListener("click", (event) => {
+      const target = event.target.closest("[data-action]");
+      if (!target) return;
+      const row = target.closest("tr");
+      const action = target.dataset.action;
+      const confirm = row.querySelector(".confirm");
+      const ask = row.querySelector('[data-action="ask-delete"]');
+      if (action === "ask-delete" || action === "keep") {
+        confirm.hidden = action === "keep";
+        ask.hidden = action === "ask-delete";
+        (action === "keep" ? ask : confirm.querySelector('[data-action="keep"]')).focus();
+        return;
+      }
+      if (action === "open" && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
+      event.preventDefault();
+      if (confirm) { confirm.hidden = true; ask.hidden = false; } // the row may be another run's next time
+      trigger("click", { action, run: row.dataset.run });
+    });
+    localTimes(element);
+    new MutationObserver(() => localTimes(element)).observe(element, { childList: true, subtree: true, characterData: true });
+  }
+
+  function localTimes(element) {
+    for (const time of element.querySelectorAll("time[datetime]")) {
+      const shown = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+      if (!Number.isNaN(Date.parse(time.dateTime)) && time.textContent !== shown) time.textContent = shown;
+    }
+  }
+
+  // ---- small things ---------------------------------------------------------------------------
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      const text = copy.parentElement.querySelector("pre").textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        copy.textContent = "Copied";
+      } catch {
+        const range = document.createRange(); // no clipboard here: select it, the reader copies
+        range.selectNodeContents(copy.parentElement.querySelector("pre"));
+        window.getSelection().removeAllRanges();
+        window.getSelection().addRange(range);
+        copy.textContent = "Selected";
+      }
+      setTimeout(() => (copy.textContent = "Copy"), 2000);
+    }
+    const fold = event.target.closest("[data-fold]");
+    if (fold) fold.setAttribute("aria-expanded", String(fold.getAttribute("aria-expanded") !== "true"));
+    const shade = event.target.closest("[data-shade]");
+    if (shade) {
+      const dark = document.body.classList.toggle("dark");
+      const url = new URL(window.location.href);
+      url.searchParams.set("__theme", dark ? "dark" : "light");
+      window.history.replaceState(window.history.state, "", url);
+      try { localStorage.setItem("apt-studio-theme", dark ? "dark" : "light"); } catch { /* private window */ }
+    }
+  });
+
+  return { chart, address, runs };
+})();

@@ -1,0 +1,38 @@
+"""What every test shares: nothing reaches the user's cache, shapes are checked, torch stays small."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before anything of apt_core is imported, here and in every process the tests start.
+_HOME = tempfile.mkdtemp(prefix="apt-tests-")
+for name in ("APT_DATA", "APT_PUBLIC", "HF_TOKEN"):
+    os.environ.pop(name, None)
+os.environ["APT_CACHE"] = str(Path(_HOME) / "cache")
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# Shapes in the signatures of the maths are checked on every call a test makes.
+from jaxtyping import install_import_hook  # noqa: E402 - must come before the import of apt_core.maths
+
+_hook = install_import_hook("apt_core.maths", "beartype.beartype")
+
+
+@pytest.fixture
+def fresh_cache(tmp_path, monkeypatch):
+    """A cache and a store of one test's own."""
+    monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("APT_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+def pytest_sessionfinish(session, exitstatus):
+    import shutil
+
+    shutil.rmtree(_HOME, ignore_errors=True)

@@ -1,0 +1,221 @@
+"""A Hub on 127.0.0.1: the addresses that huggingface_hub asks for models and datasets, and their refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "a" * 40
+
+
+class FakeHub:
+    """Repositories are dicts of file name -> bytes; `gated` ones answer 401 with the Hub's own code."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, dict[str, bytes]] = {}
+        self.datasets: dict[str, dict[str, bytes]] = {}
+        self.gated: set[str] = set()
+        self.silent = False  # takes the call and never answers
+        self.status: int | None = None  # of every answer
+        self.pause = 0.0  # seconds between pieces of 64 KiB
+        self.asked: list[str] = []  # "GET /path" of every request
+        self.tokens: set[str | None] = set()
+        self.ended = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def add(self, repo: str, folder: Path, **more: bytes) -> None:
+        """A model repository with the files of `folder`."""
+        self.models[repo] = {file.name: file.read_bytes() for file in folder.iterdir()} | more
+
+    def downloads(self) -> list[str]:
+        """File names that were fetched (not only asked about), in order."""
+        got = (path for path in self.asked if path.startswith("GET ") and "/resolve/" in path)
+        return [path.rsplit("/", 1)[-1] for path in got]
+
+    def __enter__(self) -> FakeHub:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+        def do_HEAD(self) -> None:
+            self._answer(body=False)
+
+        def do_GET(self) -> None:
+            self._answer(body=True)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self._answer(body=True)
+
+        def _answer(self, body: bool) -> None:
+            path = unquote(urlsplit(self.path).path)
+            hub.asked.append(f"{self.command} {path}")
+            hub.tokens.add(self.headers.get("Authorization"))
+            if hub.silent:
+                hub.ended.wait(30)
+                return
+            if hub.status is not None:
+                self._refuse(hub.status, "", "")
+                return
+            parts = path.strip("/").split("/")
+            if parts[0] == "api" and parts[1] in ("models", "datasets"):
+                self._api(getattr(hub, parts[1]), "/".join(parts[2:4]), parts[4:])
+            elif "resolve" in parts:
+                self._resolve(parts, body)
+            else:
+                self._refuse(404, "EntryNotFound", "no such page")
+
+        def _api(self, repos: dict, repo: str, rest: list[str]) -> None:
+            if repo not in repos:
+                self._refuse(401, "RepoNotFound", "Invalid username or password.")
+                return
+            if len(rest) > 1 and rest[1] not in ("main", COMMIT):
+                self._refuse(404, "RevisionNotFound", "no such revision")
+                return
+            files = repos[repo]
+            match rest[:1]:
+                case [] | ["revision"]:
+                    siblings = [{"rfilename": name, "size": len(raw)} for name, raw in files.items()]
+                    card = {"license": "mit"}
+                    self._json(
+                        {"id": repo, "sha": COMMIT, "siblings": siblings, "cardData": card, "tags": []}
+                    )
+                case ["tree"] | ["paths-info"]:
+                    self._json([_entry(name, raw) for name, raw in files.items()])
+                case _:
+                    self._refuse(404, "EntryNotFound", "no such call")
+
+        def _resolve(self, parts: list[str], body: bool) -> None:
+            kind, parts = (hub.datasets, parts[1:]) if parts[0] == "datasets" else (hub.models, parts)
+            repo, name = "/".join(parts[:2]), "/".join(parts[4:])
+            if repo in hub.gated:
+                self._refuse(401, "GatedRepo", f"Access to model {repo} is restricted.")
+            elif repo not in kind:
+                self._refuse(401, "RepoNotFound", "Repository not found")
+            elif name not in kind[repo]:
+                self._refuse(404, "EntryNotFound", "Entry not found")
+            else:
+                self._file(kind[repo][name], body)
+
+        def _file(self, raw: bytes, body: bool) -> None:
+            wanted = self.headers.get("Range")
+            start, _, stop = wanted.removeprefix("bytes=").partition("-") if wanted else ("0", "", "")
+            part = raw[int(start) : int(stop) + 1 if stop else None]
+            self.send_response(206 if wanted else 200)
+            self.send_header("ETag", f'"{hashlib.sha256(raw).hexdigest()}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Accept-Ranges", "bytes")
+            if wanted:
+                last = int(start) + len(part) - 1
+                self.send_header("Content-Range", f"bytes {start}-{last}/{len(raw)}")
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            if body:
+                self._send(part)
+
+        def _send(self, raw: bytes) -> None:
+            try:
+                for start in range(0, len(raw), 65536):
+                    self.wfile.write(raw[start : start + 65536])
+                    time.sleep(hub.pause)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True  # the other side went away, as some tests want
+
+        def _json(self, value: object) -> None:
+            raw = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def _refuse(self, status: int, code: str, message: str) -> None:
+            self.send_response(status)
+            self.send_header("X-Error-Code", code)
+            self.send_header("X-Error-Message", message)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return Handler
+
+
+def _entry(name: str, raw: bytes) -> dict[str, object]:
+    return {"type": "file", "path": name, "size": len(raw), "oid": hashlib.sha1(raw).hexdigest()}
+
+
+# What the subprocess runs: one call after another, each answered by a JSON line.
+CLIENT = """
+import json, sys, time
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 65536  # so that a small file takes many pieces, as a large one does
+from apt_core.errors import PruneError
+from apt_core.models import network
+network.DEADLINE_SECONDS = 2.0  # test_network holds the real one to 5 s
+from apt_core.models.facts import model_facts
+from apt_core.models.sources import resolve
+from apt_core.recipe import ModelRef
+
+def call(what, id, revision=None, stop_after=None):
+    ref = ModelRef.model_construct(id=id, revision=revision)
+    reports = []
+    def report(*values):
+        reports.append(values)
+        if stop_after is not None and values[1] > stop_after:
+            raise KeyboardInterrupt
+    if what == "resolve":
+        return {"path": str(resolve(ref, report)), "reports": reports}
+    if what == "facts":
+        return {"facts": model_facts(ref).model_dump(), "torch": "torch" in sys.modules}
+    from apt_core.calibration import load_text
+    return {"text": load_text(id, what)}
+
+for line in sys.stdin:
+    start = time.monotonic()
+    try:
+        answer = call(**json.loads(line))
+    except KeyboardInterrupt:
+        answer = {"error": "stopped"}
+    except PruneError as error:
+        answer = {"error": error.kind, "message": str(error)}
+    print(json.dumps(answer | {"seconds": time.monotonic() - start}), flush=True)
+"""
+
+
+def run_with(endpoint: str, *calls: dict, **environment: str) -> list[dict]:
+    """Make these calls in a process whose Hub is `endpoint` (huggingface_hub reads it when imported)."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT],
+        input="\n".join(json.dumps(call) for call in calls),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"} | environment,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(calls), done.stderr
+    return answers

@@ -1,0 +1,178 @@
+"""Models of the Hub, against a fake one on this machine."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+from apt_core.models import checkpoints, hub_cache
+from tests.models.fake_hub import COMMIT, run_with
+
+REPO = "someone/tiny-llama"
+
+
+def resolve(id: str, **more) -> dict:
+    return {"what": "resolve", "id": id, **more}
+
+
+def facts(id: str, **more) -> dict:
+    return {"what": "facts", "id": id, **more}
+
+
+def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(hub, tiny):
+    (tiny / "pytorch_model.bin").write_bytes(b"pickle")
+    (tiny / "modeling_custom.py").write_text("raise SystemExit")
+    (tiny / "README.md").write_text("read me")
+    hub.add(REPO, tiny)
+    first, again = run_with(hub.url, resolve(REPO), resolve(REPO))
+    checkpoints.check(Path(first["path"]))
+    kept = {file.name for file in Path(first["path"]).iterdir()}
+    unwanted = {"pytorch_model.bin", "modeling_custom.py", "README.md"}
+    assert kept == {file.name for file in tiny.iterdir()} - unwanted
+    assert again["path"] == first["path"] and again["reports"] == []
+    assert len(hub.downloads()) == len(kept)
+    assert hub_cache.snapshot(REPO) == Path(first["path"])
+
+
+def test_progress_is_in_bytes(hub, tiny):
+    hub.pause = 0.08
+    hub.add(REPO, tiny)
+    (answer,) = run_with(hub.url, resolve(REPO))
+    total = sum(file.stat().st_size for file in tiny.iterdir())
+    assert {(stage, whole) for stage, _, whole, _ in answer["reports"]} == {("download", total)}
+    done = [done for _, done, _, _ in answer["reports"]]
+    assert done == sorted(done) and done[-1] == total and len(set(done)) > 2
+
+
+def test_a_stopped_download_ends_at_once_and_goes_on_later(hub, tiny):
+    hub.pause = 0.15
+    hub.add(REPO, tiny)
+    (stopped,) = run_with(hub.url, resolve(REPO, stop_after=100_000))
+    assert stopped["error"] == "stopped"
+    assert hub_cache.snapshot(REPO) is None, "half a model is not taken for a model"
+    hub.pause = 0.0
+    (answer,) = run_with(hub.url, resolve(REPO))
+    checkpoints.check(Path(answer["path"]))
+
+
+def test_refusals_are_sentences(hub, tiny, edit_config):
+    hub.add(REPO, tiny)
+    hub.add("meta-llama/Llama-3.2-1B", tiny)
+    hub.gated.add("meta-llama/Llama-3.2-1B")
+    hub.models["someone/pickles"] = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
+    hub.models["someone/gguf"] = {"model.gguf": b"GGUF"}
+    hub.models["someone/data"] = {"README.md": b"# data"}
+    hub.models["someone/no-config"] = {"model.safetensors": b"x"}
+    hub.add("someone/bert", edit_config(architectures=["BertForMaskedLM"]))
+    hub.add("someone/awq", edit_config(architectures=["LlamaForCausalLM"], quantization_config={"bits": 4}))
+    cases = [
+        (resolve("someone/nothing"), "unknown_model", "no public model"),
+        (resolve("HuggingFaceTB/SmolLM2-135M-Instruct"), "unknown_model", "Did you mean"),
+        (resolve("meta-llama/Llama-3.2-1B"), "gated_model", "HF_TOKEN"),
+        (resolve(REPO, revision="v9"), "unknown_model", "no revision 'v9'"),
+        (resolve("someone/pickles"), "not_a_model", "only pickle weights"),
+        (resolve("someone/gguf"), "not_a_model", "only GGUF weights"),
+        (resolve("someone/data"), "not_a_model", "no model.safetensors"),
+        (resolve("someone/no-config"), "not_a_model", "not a whole safetensors model"),
+        (resolve("someone/bert"), "not_a_model", "BertForMaskedLM"),
+        (resolve("someone/awq"), "not_a_model", "already quantised"),
+        (facts("someone/pickles"), "not_a_model", "only pickle weights"),
+        (facts("someone/nothing"), "unknown_model", "no public model"),
+    ]
+    for answer, (call, kind, words) in zip(
+        run_with(hub.url, *(case[0] for case in cases)), cases, strict=True
+    ):
+        assert answer.get("error") == kind and words in answer["message"], (call, answer)
+        assert answer["message"].endswith((".", "?")) and "\n" not in answer["message"]
+    assert "model.safetensors" not in hub.downloads(), "refused before anything large is downloaded"
+    assert hub_cache.snapshot("someone/bert") is None
+
+
+def test_a_truncated_file_from_the_hub_is_not_a_model(hub, tiny):
+    weights = (tiny / "model.safetensors").read_bytes()
+    hub.add(REPO, tiny, **{"model.safetensors": weights[:-100]})
+    (answer,) = run_with(hub.url, resolve(REPO))
+    assert answer["error"] == "not_a_model" and "cut short" in answer["message"]
+
+
+def test_no_hub_is_said_in_time(hub):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    calls = (resolve(REPO), facts(REPO), {"what": "calibration", "id": "hub:someone/text"})
+    for answer in run_with(dead, *calls):
+        assert answer["error"] == "not_reachable" and "does not answer" in answer["message"], answer
+        assert answer["seconds"] < 3
+    hub.silent = True
+    (answer,) = run_with(hub.url, facts(REPO))
+    assert answer["error"] == "not_reachable" and answer["seconds"] < 3
+
+
+def test_a_hub_in_trouble_is_said(hub):
+    hub.status = 503
+    (answer,) = run_with(hub.url, resolve(REPO))
+    assert answer["error"] == "not_reachable" and "503" in answer["message"] and answer["seconds"] < 3
+
+
+def test_what_is_cached_works_without_a_hub_and_offline(hub, tiny):
+    hub.add(REPO, tiny)
+    (first,) = run_with(hub.url, resolve(REPO))
+    asked = len(hub.asked)
+    offline, listed, missing = run_with(
+        hub.url, resolve(REPO), facts(REPO), resolve("someone/else"), HF_HUB_OFFLINE="1"
+    )
+    assert offline["path"] == first["path"]
+    assert listed["facts"]["cached"] and listed["facts"]["parameters"] == 108_992
+    assert missing["error"] == "not_reachable" and "HF_HUB_OFFLINE" in missing["message"]
+    assert len(hub.asked) == asked
+
+
+def test_facts_before_the_download(hub, shards):
+    hub.add(REPO, shards)
+    (answer,) = run_with(hub.url, facts(REPO))
+    found = answer["facts"]
+    assert found["parameters"] == 108_992 and found["prunable"] == 92_160 and found["blocks"] == 2
+    assert [layer["name"] for layer in found["layers"]][:2] == ["self_attn.q_proj", "self_attn.k_proj"]
+    assert found["license"] == "mit" and not found["cached"] and not answer["torch"]
+    assert found["download_bytes"] == sum(len(raw) for raw in hub.models[REPO].values())
+
+
+def test_a_commit_can_be_asked_for(hub, tiny):
+    hub.add(REPO, tiny)
+    (answer,) = run_with(hub.url, resolve(REPO, revision=COMMIT))
+    assert Path(answer["path"]).name == COMMIT
+
+
+def test_a_visitor_of_a_public_page_never_uses_the_owners_token(hub, tiny):
+    hub.add(REPO, tiny)
+    hub.add("someone/gated", tiny)
+    hub.gated.add("someone/gated")
+    ours, theirs = run_with(
+        hub.url, resolve(REPO), resolve("someone/gated"), HF_TOKEN="hf_owner", APT_PUBLIC="1"
+    )
+    assert hub.tokens == {None}
+    assert theirs["error"] == "gated_model" and "HF_TOKEN" not in theirs["message"]
+    checkpoints.check(Path(ours["path"]))
+    run_with(hub.url, resolve("someone/gated"), HF_TOKEN="hf_mine")
+    assert "Bearer hf_mine" in hub.tokens
+
+
+def test_rows_of_a_dataset_are_split_without_overlap(hub):
+    lines = [json.dumps({"text": f"Row {number} has some words."}) for number in range(10)]
+    hub.datasets["someone/text"] = {"train.jsonl": "\n".join([*lines, json.dumps({"text": " "})]).encode()}
+    hub.datasets["someone/numbers"] = {"train.jsonl": b'{"value": 1}\n'}
+    name = "hub:someone/text"
+    calibration, evaluation, nothing, numbers, split = run_with(
+        hub.url,
+        {"what": "calibration", "id": name},
+        {"what": "evaluation", "id": name},
+        {"what": "calibration", "id": "hub:someone/nothing"},
+        {"what": "calibration", "id": "hub:someone/numbers"},
+        {"what": "calibration", "id": "hub:someone/text::validation"},
+    )
+    assert calibration["text"].split("\n\n") == [f"Row {number} has some words." for number in range(8)]
+    assert evaluation["text"].split("\n\n") == [f"Row {number} has some words." for number in (8, 9)]
+    assert nothing["error"] == "bad_text" and "no public dataset" in nothing["message"]
+    assert numbers["error"] == "bad_text" and "no column 'text'" in numbers["message"]
+    assert split["error"] == "bad_text" and "cannot be read as text" in split["message"]

@@ -1,0 +1,146 @@
+"""A real worker process with a scripted pipeline: `python -m tests.runs.fake_worker BEHAVIOUR RUN_ID`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from apt_core import events as ev
+from apt_core.errors import BadText
+from apt_core.recipe import Recipe
+from apt_core.runs.worker import main
+
+
+def layer(number: int) -> ev.LayerPruned:
+    return ev.LayerPruned(
+        block=number // 7,
+        layer=f"layer_{number % 7}",
+        shape=(4, 8),
+        removed=16,
+        sparsity=0.5,
+        relative_error=0.01,
+        pattern_valid=True,
+        dampening=0.01,
+        seconds=0.01,
+    )
+
+
+def finished(checkpoint: Path | None = None) -> ev.Finished:
+    return ev.Finished(
+        sparsity=0.5,
+        parameters=64,
+        removed=32,
+        seconds={"total": 1.0},
+        peak_rss_bytes=1,
+        checkpoint=str(checkpoint or ""),
+    )
+
+
+def save(folder: Path, size: int = 1000) -> Path:
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_bytes(bytes(size))
+    return checkpoint
+
+
+def steady(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    for number in range(6):
+        time.sleep(0.02)
+        yield layer(number)
+    yield finished(save(folder))
+
+
+def slow(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    """Three layers at once, then one every 50 ms until somebody ends it."""
+    (folder / "checkpoint.partial").mkdir()
+    for number in range(1000):
+        time.sleep(0.05 if number > 2 else 0)
+        yield layer(number)
+
+
+def leisurely(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    for number in range(12):
+        time.sleep(0.1)
+        yield layer(number)
+    yield finished(save(folder))
+
+
+def stuck(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+    """No event for a long time, but SIGTERM is heard."""
+    yield layer(0)
+    time.sleep(60)
+
+
+def deaf(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+    """No event for a long time, and only SIGKILL helps."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    yield layer(0)
+    time.sleep(60)
+
+
+def memory(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    """Asks for more memory than the process may have."""
+    (folder / "checkpoint.partial").mkdir()
+    yield layer(0)
+    resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+    yield layer(bytearray(2**33)[0])
+
+
+def full(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    """Writes a checkpoint that the system does not let grow as large as it must."""
+    yield layer(0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    save(folder, 1_000_000)
+    yield finished()
+
+
+def filling(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    """Fills the whole disk with a half-written checkpoint, to the last byte."""
+    yield layer(0)
+    partial = folder / "checkpoint.partial"
+    partial.mkdir()
+    with open(partial / "model.safetensors", "wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    yield finished()
+
+
+def hoarding(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    """Fills the whole disk outside the run folder, so that removing the checkpoint frees nothing."""
+    yield layer(0)
+    with open(folder.parent.parent / "hoard", "wb", buffering=0) as file:
+        while file.write(bytes(512)):
+            pass
+    yield finished()
+
+
+def crash(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+    yield layer(0)
+    raise ValueError("the numbers\nmake no sense")
+
+
+def bad_text(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+    yield layer(0)
+    raise BadText("The calibration text is empty; choose another.")
+
+
+def mute(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+    yield layer(0)
+    os._exit(3)
+
+
+def unending(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+    """Finishes, but its process does not end."""
+    import atexit
+
+    atexit.register(time.sleep, 60)
+    yield finished()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[-1], run=globals()[sys.argv[1]]))

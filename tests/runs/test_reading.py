@@ -1,0 +1,255 @@
+"""Asking a reader process: its replies, stops, deaths and second askers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import islice
+
+import psutil
+import pytest
+
+from apt_core import events as ev
+from apt_core.questions import Answered, Question, ReaderReady, Step
+from apt_core.recipe import ModelRef
+from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.reading import Pair, Reader
+from tests.runs.fake_worker import finished, save
+from tests.runs.helpers import until
+
+SHORT = Question(prompt="one two three", max_tokens=4)
+LONG = Question(prompt="word", max_tokens=1000)
+
+
+@pytest.fixture
+def reader_for(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
+    readers = []
+
+    def make(behaviour="plain", **settings):
+        command = (sys.executable, "-m", "tests.runs.fake_reader", behaviour)
+        readers.append(Reader(store, command, **settings))
+        return readers[-1]
+
+    yield make
+    for reader in readers:
+        reader.close()
+
+
+@pytest.fixture
+def run_id(store, recipe):
+    run_id = store.create(recipe)
+    store.append(run_id, finished(save(store.folder(run_id))))
+    return run_id
+
+
+def reader_pid(reader):
+    return reader._process._popen.pid
+
+
+def test_a_question_is_answered_step_by_step(reader_for, run_id):
+    ready, *steps, answered = reader_for().ask(run_id, SHORT)
+    assert isinstance(ready, ReaderReady)
+    assert ready.seconds > 0
+    assert [(step.index, step.dense, step.pruned) for step in steps] == [
+        (0, "one ", "one "),
+        (1, "two ", "two "),
+        (2, "three ", "THREE "),
+        (3, "one ", "ONE "),
+    ]
+    assert answered.dense == "one two three one "
+    assert not answered.stopped
+
+
+def test_the_models_stay_loaded_and_go_when_another_run_is_asked(reader_for, run_id, store, recipe):
+    reader = reader_for()
+    first, second = (list(reader.ask(run_id, SHORT)) for _ in range(2))
+    assert first[-1].pruned == second[-1].pruned, "the same process"
+    assert second[0] == ReaderReady(seconds=0)
+    old = reader_pid(reader)
+    other = store.create(recipe)
+    store.append(other, finished(save(store.folder(other))))
+    assert isinstance(list(reader.ask(other, SHORT))[-1], Answered)
+    assert reader_pid(reader) != old
+    assert not psutil.pid_exists(old)
+
+
+def test_stop_ends_an_answer_early_with_what_there_is(reader_for, run_id):
+    reader = reader_for()
+    replies = []
+    for reply in reader.ask(run_id, LONG):
+        replies.append(reply)
+        if len(replies) == 5:
+            reader.stop()
+    answered = replies[-1]
+    assert answered.stopped
+    assert 4 <= answered.dense_tokens < 200
+    assert answered.dense == "word " * answered.dense_tokens
+    assert answered.first_divergence == 2
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_an_asker_who_leaves_stops_the_answer_and_the_next_is_served(reader_for, run_id):
+    reader = reader_for()
+    replies = reader.ask(run_id, LONG)
+    list(islice(replies, 4))
+    pid = reader_pid(reader)
+    replies.close()
+    begun = time.monotonic()
+    *_, answered = reader.ask(run_id, SHORT)
+    assert answered.dense == "one two three one "
+    assert not answered.stopped
+    assert time.monotonic() - begun < 2
+    assert reader_pid(reader) == pid
+
+
+def test_an_asker_who_leaves_while_the_models_load(reader_for, run_id):
+    reader = reader_for("slow_load")
+    replies = reader.ask(run_id, LONG)
+    starter = threading.Thread(target=lambda: next(replies))
+    starter.start()
+    starter.join()
+    replies.close()
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_a_second_asker_waits_for_the_first(reader_for, run_id):
+    reader = reader_for()
+    ends = []
+    askers = [
+        threading.Thread(target=lambda: ends.append(list(reader.ask(run_id, SHORT))[-1])) for _ in range(4)
+    ]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(timeout=20)
+    assert [type(end) for end in ends] == [Answered] * 4
+    assert len({end.pruned for end in ends}) == 1, "one process served them all"
+
+
+def test_a_second_asker_is_not_kept_for_ever(reader_for, run_id):
+    reader = reader_for(patience=0.2)
+    first = reader.ask(run_id, LONG)
+    list(islice(first, 3))
+    (reply,) = reader.ask(run_id, SHORT)
+    assert reply.reason == "busy"
+    assert "try again" in reply.message
+    first.close()
+
+
+def test_a_process_killed_in_the_middle_of_an_answer_is_told(reader_for, run_id):
+    reader = reader_for("mortal")
+    *replies, last = reader.ask(run_id, LONG)
+    assert isinstance(last, ev.Failed)
+    assert last.reason == "worker_died"
+    assert "signal 9" in last.message
+    assert len([reply for reply in replies if isinstance(reply, Step)]) == 2
+    assert isinstance(next(iter(reader.ask(run_id, LONG))), ReaderReady), "a new process is started"
+
+
+def test_a_process_killed_between_two_questions_is_replaced(reader_for, run_id):
+    reader = reader_for()
+    list(reader.ask(run_id, SHORT))
+    os.kill(reader_pid(reader), signal.SIGKILL)
+    until(lambda: not reader._process.alive)
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_a_process_that_hangs_is_given_up(reader_for, run_id):
+    reader = reader_for("hanging", silence=2.0)
+    *_, last = reader.ask(run_id, LONG)
+    assert isinstance(last, ev.Failed)
+    assert not psutil.pid_exists(reader_pid(reader))
+
+
+def test_a_hanging_answer_that_nobody_hears_does_not_bar_the_way(reader_for, run_id):
+    reader = reader_for("hanging", silence=0.5, patience=0.2)
+    replies = reader.ask(run_id, LONG)
+    list(islice(replies, 3))
+    replies.close()
+    time.sleep(0.6)
+    assert [reply.reason for reply in reader.ask(run_id, SHORT)] == ["busy"]
+    until(lambda: isinstance(next(iter(reader.ask(run_id, SHORT))), ReaderReady))
+
+
+def test_models_that_cannot_be_loaded_are_one_sentence(reader_for, run_id):
+    reader = reader_for("unloadable")
+    for _ in range(2):
+        (reply,) = reader.ask(run_id, SHORT)
+        assert (reply.reason, reply.message) == ("not_reachable", "The Hub does not answer; try again later.")
+
+
+def test_a_question_that_cannot_be_answered_leaves_the_process_usable(reader_for, run_id):
+    reader = reader_for()
+    ready, failed = reader.ask(run_id, Question(prompt="refuse"))
+    assert isinstance(ready, ReaderReady)
+    assert failed.reason == "bad_input"
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_the_process_goes_when_nobody_asks(reader_for, run_id):
+    reader = reader_for(idle=0.3)
+    list(reader.ask(run_id, SHORT))
+    process = reader._process
+    until(lambda: not process.alive)
+    assert process._popen.returncode == 0
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_close_gives_the_memory_back(reader_for, run_id):
+    reader = reader_for()
+    replies = reader.ask(run_id, LONG)
+    list(islice(replies, 3))
+    pid = reader_pid(reader)
+    reader.close()
+    assert isinstance(list(replies)[-1], ev.Failed)
+    assert not psutil.pid_exists(pid)
+
+
+def test_runs_without_weights_are_refused_in_words(reader_for, store, recipe, run_id):
+    reader = reader_for()
+
+    def sentence(run):
+        (reply,) = reader.ask(run, SHORT)
+        return reply.message
+
+    assert "There is no run" in sentence("../../etc")
+    waiting = store.create(recipe)
+    assert "has not finished yet" in sentence(waiting)
+    store.request_cancel(waiting)
+    assert "did not finish" in sentence(waiting)
+    store.keep_within(0)
+    (store.folder(run_id) / "checkpoint" / "model.safetensors").unlink()
+    assert "have been removed" in sentence(run_id)
+
+
+def test_a_program_that_is_not_there(store, run_id):
+    (reply,) = Reader(store, ("/no/such/program",)).ask(run_id, SHORT)
+    assert isinstance(reply, ev.Failed)
+
+
+def test_any_two_models_can_be_asked(reader_for, tmp_path):
+    pair = Pair(ModelRef(id="owner/name", revision="abc"), tmp_path)
+    assert pair.arguments() == ["--dense", "owner/name", "--revision", "abc", "--pruned", str(tmp_path)]
+    assert isinstance(list(reader_for().ask_pair(pair, SHORT))[-1], Answered)
+
+
+def test_the_process_by_hand(tmp_path):
+    """The documented protocol: JSON lines in, JSON lines out, rubbish refused, nothing else on stdout."""
+    lines = ["rubbish", "stop", SHORT.model_dump_json(), json.dumps({"prompt": ""})]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.runs.fake_reader", "plain", "--dense", "x", "--pruned", str(tmp_path)],
+        input="\n".join(lines) + "\n",
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
+    assert kinds == ["ready", "failed", "step", "step", "step", "step", "answered", "failed"]
+    assert "a library prints to stdout" in done.stderr

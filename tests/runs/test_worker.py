@@ -1,0 +1,204 @@
+"""One worker in a process of its own: every way in which a run can end, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from apt_core.errors import BadText
+from apt_core.recipe import Recipe
+from apt_core.runs import processes
+from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.worker_errors import failure_of
+from tests.runs.helpers import fake_command, layers_of, until, worker_pid
+
+
+def kinds(store, run_id):
+    return [stamped.event.kind for stamped in store.events_since(run_id)]
+
+
+def leftovers(store, run_id):
+    return sorted(path.name for path in store.folder(run_id).iterdir())
+
+
+def test_a_run_from_queue_to_record(store, recipe, launch):
+    seen = []
+    launcher = launch("steady")
+    record = launcher.wait(launcher.submit(recipe), seen.append)
+    assert record.status == "finished"
+    assert len(record.layers) == 6
+    assert [stamped.event.kind for stamped in seen] == [
+        "queued",
+        "started",
+        *["layer_pruned"] * 6,
+        "finished",
+    ]
+    assert [stamped.seq for stamped in seen] == list(range(9))
+    assert store.checkpoint(record.id)
+    assert leftovers(store, record.id) == ["checkpoint", "events.jsonl", "recipe.json", "worker.log"]
+    assert Recipe.model_validate_json((store.folder(record.id) / "recipe.json").read_text()) == recipe
+    assert store.position(record.id) is None
+
+
+def test_the_worker_is_nicer_than_we_are(store, recipe, launch):
+    launcher = launch("slow")
+    run_id = launcher.submit(recipe)
+    until(lambda: layers_of(store, run_id) >= 1)
+    assert os.getpriority(os.PRIO_PROCESS, worker_pid(store, run_id)) == min(
+        19, os.getpriority(os.PRIO_PROCESS, 0) + 5
+    )
+
+
+def test_cancel_is_felt_at_the_next_event(store, recipe, launch):
+    launcher = launch("slow")
+    run_id = launcher.submit(recipe)
+    until(lambda: layers_of(store, run_id) >= 3)
+    assert "checkpoint.partial" in leftovers(store, run_id)
+    asked = time.monotonic()
+    store.request_cancel(run_id)
+    assert store.get(run_id).status == "stopping"
+    record = launcher.wait(run_id)
+    assert time.monotonic() - asked < 1.5
+    assert record.status == "cancelled"
+    assert len(record.layers) >= 3
+    assert leftovers(store, run_id) == ["events.jsonl", "recipe.json", "worker.log"]
+
+
+def test_a_cancel_before_the_first_event_stops_the_run_before_it_works(store, recipe, launch):
+    launcher = launch("slow")
+    run_id = launcher.submit(recipe)
+    store.request_cancel(run_id)
+    assert launcher.wait(run_id).layers == ()
+    assert kinds(store, run_id) == ["queued", "started", "cancelled"]
+
+
+def test_sigterm_is_a_cancel_even_in_a_long_silence(store, recipe, launch):
+    launcher = launch("stuck")
+    run_id = launcher.submit(recipe)
+    until(lambda: layers_of(store, run_id) == 1)
+    os.kill(worker_pid(store, run_id), signal.SIGTERM)
+    assert launcher.wait(run_id).status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "words"),
+    [
+        ("memory", "out_of_memory", "fewer or shorter calibration samples, or a smaller model"),
+        ("full", "disk_full", "free some space"),
+        ("crash", "unexpected", "(ValueError: the numbers make no sense)"),
+        ("bad_text", "bad_text", "The calibration text is empty"),
+    ],
+)
+def test_a_failure_is_one_sentence_and_leaves_no_weights(store, recipe, launch, behaviour, reason, words):
+    launcher = launch(behaviour)
+    record = launcher.wait(launcher.submit(recipe))
+    assert (record.status, record.failure.reason) == ("failed", reason)
+    assert words in record.failure.message
+    assert "\n" not in record.failure.message
+    assert "Traceback" in record.failure.detail
+    assert len(record.layers) == 1, "what it had done stays"
+    assert leftovers(store, record.id) == ["events.jsonl", "recipe.json", "worker.log"]
+    assert "The run failed" in (store.folder(record.id) / "worker.log").read_text()
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "finished"])
+def test_a_worker_that_was_not_asked_for_does_nothing(store, recipe, status):
+    run_id = store.create(recipe)
+    with store.index.write() as rows:
+        rows.update(run_id, status=status, pid=os.getpid(), pid_created=processes.birth(os.getpid()))
+    done = subprocess.run(
+        [*fake_command("steady"), run_id],
+        env=os.environ | {"APT_DATA": str(store.root)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert "nothing was done" in done.stderr
+    assert kinds(store, run_id) == ["queued"]
+
+
+def test_the_real_worker_module_takes_the_run_id(store, recipe):
+    run_id = store.create(recipe)
+    done = subprocess.run(
+        [sys.executable, "-m", "apt_core.runs.worker", run_id],
+        env=os.environ | {"APT_DATA": str(store.root)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert run_id in done.stderr
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls it on every device."""
+
+
+class SafetensorError(Exception):
+    """Written by Rust, so it is no OSError."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out_of_memory"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+            "out_of_memory",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+            "out_of_memory",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (BadText("Too short."), "bad_text"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "unexpected"),
+        (RuntimeError("shapes do not match"), "unexpected"),
+        (SystemExit(1), "unexpected"),
+    ],
+)
+def test_every_error_gets_a_stable_reason(error, reason):
+    failed = failure_of(error)
+    assert failed.reason == reason
+    assert failed.message
+    assert len(failed.detail) <= 8000
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A tmpfs of `size` bytes at `folder`, where we may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("behaviour", ["filling", "hoarding"])
+def test_a_disk_that_is_full_to_the_last_byte(tmp_path, recipe, launch, behaviour):
+    from apt_core.runs.store import Store
+
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        store = Store(disk)
+        launcher = launch(behaviour, of=store)
+        record = launcher.wait(launcher.submit(recipe))
+        assert (record.status, record.failure.reason) == ("failed", "disk_full")
+        assert len(record.layers) == 1
+        assert store.checkpoint(record.id) is None
+        (disk / "hoard").unlink(missing_ok=True)
+        assert launch("steady", of=store).wait(launch("steady", of=store).submit(recipe)).status == "finished"

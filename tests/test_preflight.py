@@ -1,0 +1,281 @@
+"""Estimates follow the work, learn from finished runs, and refuse in words what cannot work."""
+
+from __future__ import annotations
+
+import pytest
+
+from apt_core import events as ev
+from apt_core import preflight, rates
+from apt_core.models.facts import ModelFacts, model_facts
+from apt_core.preflight import DEFAULT_RATES, estimate, rates_from
+from apt_core.recipe import ModelRef, Recipe, make_recipe
+from apt_core.records import RunRecord
+
+GB = 1_000_000_000
+SMOL = "smollm2-135m"
+
+
+@pytest.fixture(autouse=True)
+def roomy(tmp_path, monkeypatch):
+    """A machine with 20 GB of free memory and 100 GB of free disk."""
+    monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("APT_PUBLIC", raising=False)
+    monkeypatch.delenv("SYSTEM", raising=False)
+    monkeypatch.setattr(preflight, "free_memory", lambda: 20 * GB)
+    monkeypatch.setattr(preflight, "free_bytes", lambda _: 100 * GB)
+
+
+def recipe_for(model: str = SMOL, method: object = "apt", **more: object) -> Recipe:
+    return make_recipe(model={"id": model}, method=method, **more)
+
+
+def needs(model: str = SMOL, method: object = "apt", **more: object):
+    recipe = recipe_for(model, method, **more)
+    return estimate(recipe, model_facts(recipe.model))
+
+
+def test_the_default_run_is_estimated_with_its_reasons():
+    found = needs()
+    assert found.refusal is None and not found.measured_here
+    assert found.seconds == pytest.approx(sum(found.parts.values()))
+    assert 20 < found.seconds < 400
+    assert 0.7 * GB < found.memory_bytes < 3 * GB
+    assert found.download_bytes == 92_871_040
+    assert found.disk_bytes > 2 * 269_000_000
+    assert all(sentence.endswith(".") for sentence in found.sentences)
+    assert DEFAULT_RATES.conditions in found.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "factor"),
+    [
+        ("forward", {"calibration": {"samples": 64}}, 2),
+        ("statistics", {"calibration": {"length": 1024}}, 2),
+        ("dense_eval", {"evaluation": {"samples": 24}}, 2),
+        ("pruned_eval", {"evaluation": {"length": 512}}, 0.5),
+    ],
+)
+def test_work_that_doubles_takes_twice_as_long(stage, changes, factor):
+    assert needs(**changes).parts[stage] == pytest.approx(factor * needs().parts[stage])
+
+
+def test_methods_and_patterns_have_rates_of_their_own():
+    half = {"kind": "unstructured", "sparsity": 0.5}
+    two_of_four = {"kind": "n:m", "keep": 2, "of": 4}
+    for pattern in (half, two_of_four):
+        solving = [
+            needs(method=name, pattern=pattern).parts["solve"] for name in ("magnitude", "sparsegpt", "apt")
+        ]
+        assert solving == sorted(solving) and solving[0] < solving[2]
+    assert needs(pattern=half).parts["solve"] != needs(pattern=two_of_four).parts["solve"]
+
+
+def test_a_method_without_a_record_counts_as_the_slowest_of_its_kind():
+    assert DEFAULT_RATES.solving("brandnew/n:m") == max(
+        rate for key, rate in DEFAULT_RATES.solve.items() if key.endswith("/n:m")
+    )
+
+
+def test_memory_grows_with_the_calibration_set_and_with_the_float_type():
+    large = needs(calibration={"samples": 1024, "length": 2048})
+    states = 1024 * 2048 * 576 * 2
+    assert large.memory_bytes - needs().memory_bytes > 0.8 * states
+    assert needs(dtype="float32").memory_bytes > needs(dtype="bfloat16").memory_bytes + 134_515_008
+
+
+def test_a_model_whose_size_is_not_known_has_no_numbers():
+    facts = ModelFacts(id="owner/name", title="name", source="Hub", download_bytes=5)
+    found = estimate(recipe_for("owner/name"), facts)
+    assert found.seconds is None and found.memory_bytes is None and found.disk_bytes is None
+    assert found.parts == {} and found.refusal is None
+    assert "known only once it is downloaded" in found.sentences[0]
+
+
+# ---- refusals
+
+
+def refusal(model: str = SMOL, method: object = "apt", **more: object) -> str:
+    reason = needs(model, method, **more).refusal
+    assert reason is not None and reason.endswith(".") and "\n" not in reason
+    return reason
+
+
+def test_a_group_that_does_not_divide_a_width_names_the_layer():
+    reason = refusal(pattern={"kind": "n:m", "keep": 2, "of": 5})
+    assert "self_attn.q_proj has 576 inputs" in reason
+    reason = refusal("tiny-random-llama", method="magnitude", pattern={"kind": "n:m", "keep": 1, "of": 11})
+    assert "inputs" in reason
+
+
+def test_a_block_that_cuts_a_group_is_refused():
+    assert "multiple of 3" in refusal(
+        method={"name": "apt", "block_size": 128}, pattern={"kind": "n:m", "keep": 2, "of": 3}
+    )
+
+
+def test_windows_longer_than_the_model_was_made_for_are_refused():
+    assert "8,192" in refusal(evaluation={"length": 16384})
+    assert "Calibration windows" in refusal(
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", calibration={"length": 4096}
+    )
+
+
+def test_a_text_with_fewer_bytes_than_one_window_is_refused(tmp_path):
+    file = tmp_path / "short.txt"
+    file.write_text("x" * 400)
+    assert "400 bytes" in refusal(calibration={"text": str(file)})
+
+
+def test_a_text_with_fewer_windows_than_asked_for_is_said():
+    found = needs(evaluation={"text": "wiki-sample", "samples": 100})
+    assert found.refusal is None
+    assert any("about 13 of the 100 windows" in sentence for sentence in found.sentences)
+
+
+def test_a_public_host_does_not_measure_its_own_files(tmp_path, monkeypatch):
+    file = tmp_path / "short.txt"
+    file.write_text("x")
+    monkeypatch.setenv("APT_PUBLIC", "1")
+    assert needs(calibration={"text": str(file)}).refusal is None
+
+
+def test_too_little_memory_is_refused_with_the_right_remedy(monkeypatch):
+    monkeypatch.setattr(preflight, "free_memory", lambda: GB // 2)
+    assert "a smaller model" in refusal()
+    monkeypatch.setattr(preflight, "free_memory", lambda: 2 * GB)
+    assert "fewer calibration samples" in refusal(calibration={"samples": 1024, "length": 2048})
+
+
+def test_too_little_disk_is_refused(monkeypatch):
+    monkeypatch.setattr(preflight, "free_bytes", lambda _: 300_000_000)
+    assert "free some space" in refusal()
+
+
+def test_a_model_without_linear_layers_is_refused():
+    facts = ModelFacts(id="x", title="GPT-2", source="Hub", parameters=1000, prunable=0, cached=True)
+    assert "no linear layers" in estimate(recipe_for("x/y"), facts).refusal
+
+
+def test_a_sparsity_that_slipped_past_the_recipe_is_refused():
+    recipe = recipe_for()
+    bad = recipe.model_copy(update={"pattern": recipe.pattern.model_construct(keep=0, of=4)})
+    assert "out of range" in estimate(bad, model_facts(ModelRef(id=SMOL))).refusal
+
+
+def test_a_sparsity_of_zero_is_said():
+    found = needs(pattern={"kind": "unstructured", "sparsity": 0})
+    assert any("nothing is removed" in sentence for sentence in found.sentences)
+
+
+def test_free_memory_respects_a_container(tmp_path):
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 200\n")
+    assert min(preflight._container_rooms(tmp_path)) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert min(preflight._container_rooms(tmp_path)) > 1000 * GB
+
+
+# ---- rates
+
+
+def finished_run(method: str = "apt", faster: float = 1.0, **changes: object) -> RunRecord:
+    """A record whose seconds are the default rates' divided by `faster`."""
+    recipe = recipe_for(method=method)
+    facts = model_facts(recipe.model)
+    parts = estimate(recipe, facts).parts
+    seconds = {stage: spent / faster for stage, spent in parts.items() if stage not in {"start", "convert"}}
+    layers = tuple(
+        ev.LayerPruned(
+            block=block,
+            layer=layer.name,
+            shape=(layer.out_features, layer.in_features),
+            removed=0,
+            sparsity=0.5,
+            relative_error=0.01,
+            pattern_valid=True,
+            dampening=0.01,
+            seconds=0.1,
+        )
+        for block in range(facts.blocks)
+        for layer in facts.layers
+    )
+    total = sum(seconds.values())
+    fields = {
+        "model": ev.ModelLoaded(
+            title="SmolLM2",
+            architecture="LlamaForCausalLM",
+            parameters=facts.parameters,
+            prunable=facts.prunable,
+            blocks=facts.blocks,
+            layers=(),
+            total_layers=210,
+            device="cpu",
+            dtype="float32",
+            hardware="some machine, 4 cores",
+            versions={},
+        ),
+        "layers": layers,
+        "dense": ev.Evaluated(
+            side="dense",
+            perplexity=20,
+            windows=12,
+            length=1024,
+            tokens=12 * 1023,
+            text="wikipedia",
+            protocol="joined-v1",
+            seconds=1,
+        ),
+        "dense_speed": ev.Measured(side="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk),
+        "finished": ev.Finished(
+            sparsity=0.5, parameters=1, removed=1, seconds=seconds | {"total": total}, peak_rss_bytes=1
+        ),
+        "status": "finished",
+        "started_at": 100.0,
+        "ended_at": 100.0 + total + 3,
+    }
+    return RunRecord(id="run", recipe=recipe, **fields | changes)
+
+
+def test_a_finished_run_is_foretold_by_its_own_rates():
+    record = finished_run(faster=2.5)
+    learnt = rates_from(record)
+    again = estimate(record.recipe, model_facts(record.recipe.model), learnt)
+    assert again.measured_here and "earlier runs on this machine" in again.sentences[0]
+    for stage, spent in record.finished.seconds.items():
+        if stage != "total":
+            assert again.parts[stage] == pytest.approx(spent, rel=1e-6), stage
+    assert again.parts["start"] == pytest.approx(3)
+    assert learnt.conditions == "some machine, 4 cores" and learnt.dtype == "float32"
+
+
+def test_a_faster_machine_is_faster_with_every_method():
+    learnt = rates_from(finished_run(faster=4))
+    assert learnt.solving("sparsegpt/unstructured") == pytest.approx(
+        DEFAULT_RATES.solving("sparsegpt/unstructured") / 4
+    )
+
+
+def test_rates_of_several_runs_add_up():
+    learnt = rates_from(finished_run(method="wanda", faster=3), base=rates_from(finished_run(faster=2)))
+    assert learnt.solving("apt/n:m") == pytest.approx(DEFAULT_RATES.solving("apt/n:m") / 3)
+    assert learnt.solving("wanda/n:m") == pytest.approx(DEFAULT_RATES.solving("wanda/n:m") / 3)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"finished": None}, {"model": None}, {"conditions": "recorded on another machine"}]
+)
+def test_runs_that_teach_nothing_change_nothing(changes):
+    assert rates_from(finished_run(**changes)) == DEFAULT_RATES
+
+
+def test_the_download_of_a_first_run_does_not_count_as_slow_loading():
+    record = finished_run()
+    seconds = record.finished.seconds | {"load": 500.0}
+    slow = record.model_copy(update={"finished": record.finished.model_copy(update={"seconds": seconds})})
+    assert rates_from(slow).load <= 4 * DEFAULT_RATES.load
+
+
+def test_layers_that_share_an_input_are_known():
+    names = ["self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj"]
+    assert len({rates.distinct_input(name) for name in names}) == 3
