@@ -192,12 +192,16 @@ def test_only_as_much_of_a_long_text_is_tokenised_as_is_needed(bytes_tokenizer):
     assert sum(asked) < len(text) / 5
 
 
+BORDERS = ["\n\n", "\n", "\n\n\n", " \n\n ", "\n \n\n\t", ".\n\n", "  \n\n\n"]
+
+
 def make_tokenizer(kind: str):
     """Small trained tokenizers of the kinds that language models use, with their special tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    corpus = load_text("wiki-sample", "evaluation").split("\n\n")
+    articles = load_text("wiki-sample", "evaluation").split("\n\n")
+    corpus = [border.join(articles) for border in BORDERS]  # so that borders get tokens of their own
     specials = ["<unk>", "<s>", "</s>"]
     if kind == "unigram":
         tokenizer = Tokenizer(models.Unigram())
@@ -223,13 +227,15 @@ def test_first_windows_equal_those_of_the_whole_text(kind):
     articles = load_text("wiki-sample", "calibration").split("\n\n")
     for seed in range(6):
         chance = random.Random(seed)
-        borders = ["\n\n", "\n", "\n\n\n", " \n\n ", "\n \n\n\t"]
-        text = "".join(article + chance.choice(borders) for article in chance.sample(articles, 60))
+        text = "".join(article + chance.choice(BORDERS) for article in chance.sample(articles, 60))
         whole = tokenizer(text, verbose=False)["input_ids"]
         length, samples = chance.choice([(16, 3), (64, 10), (128, 20), (256, 500)])
         windows = token_windows(tokenizer, text, length, samples)
         assert windows.flatten().tolist() == whole[: windows.numel()]
         assert len(windows) == min(samples, len(whole) // length)
+        for wanted in range(1, 2000, 90):  # whatever the cut, all that is returned can be trusted
+            tokens = first_tokens(lambda part: calibration._encode(tokenizer, part), text, wanted)
+            assert len(tokens) >= wanted and tokens == whole[: len(tokens)]
 
 
 def test_a_text_without_paragraphs_is_tokenised_whole(bytes_tokenizer):

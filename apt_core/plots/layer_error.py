@@ -174,7 +174,7 @@ def _block_axis(blocks: int) -> dict:
     """As wide as the model is deep, whole numbers only; blank while the depth is not known."""
     if not blocks:
         return {"range": [0, 1], "showticklabels": False, "title": {"text": "block"}}
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 16 or step == 100)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 12 or step == 100)
     return {"range": [-0.5, blocks - 0.5], "tick0": 0, "dtick": step, "title": {"text": "block"}}
 
 

@@ -36,7 +36,7 @@ def figure(record: RunRecord, dark: bool = False) -> go.Figure:
         showlegend=False,
         bargap=0.2,
         xaxis={
-            "range": [0, reach * 1.22],
+            "range": [0, reach * 1.35],
             "gridcolor": colour("line", dark),
             "zeroline": False,
             "fixedrange": True,

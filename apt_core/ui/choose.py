@@ -74,8 +74,8 @@ def lay_out() -> Chooser:
                 elem_classes="chips",
             )
             with gr.Row(elem_id="custom-pattern"):
-                keep = gr.Number(value=2, precision=0, label="Keep N", min_width=80, elem_id="keep")
-                of = gr.Number(value=4, precision=0, label="of every M (up to 16)", min_width=80, elem_id="of")
+                keep = gr.Number(value=2, label="Keep N", min_width=80, elem_id="keep")
+                of = gr.Number(value=4, label="of every M (up to 16)", min_width=80, elem_id="of")
             sparsity = gr.Slider(0, 99, value=50, step=1, label="Weights to remove, %", buttons=[], elem_id="sparsity")
             gr.HTML(_HOW_MUCH, elem_id="how-much-note", apply_default_css=False)
         method = gr.Radio(
@@ -108,8 +108,8 @@ def lay_out() -> Chooser:
             )
             upload_note = html("upload-note")
             with gr.Row():
-                samples = gr.Number(value=preset.samples, precision=0, label="Samples", min_width=80, elem_id="samples")
-                length = gr.Number(value=preset.length, precision=0, label="Tokens each", min_width=80, elem_id="length")
+                samples = gr.Number(value=preset.samples, label="Samples", min_width=80, elem_id="samples")
+                length = gr.Number(value=preset.length, label="Tokens each", min_width=80, elem_id="length")
             eval_text = gr.Dropdown(
                 choices=text_choices(),
                 value=_first_text(),
@@ -119,26 +119,27 @@ def lay_out() -> Chooser:
             )
             with gr.Row():
                 eval_samples = gr.Number(
-                    value=preset.eval_samples, precision=0, label="Windows", min_width=80, elem_id="eval-samples"
+                    value=preset.eval_samples, label="Windows", min_width=80, elem_id="eval-samples"
                 )
                 eval_length = gr.Number(
-                    value=preset.eval_length, precision=0, label="Tokens each", min_width=80, elem_id="eval-length"
+                    value=preset.eval_length, label="Tokens each", min_width=80, elem_id="eval-length"
                 )
             controls, keys = options.draw_controls()
             with gr.Row():
-                seed = gr.Number(value=0, precision=0, label="Seed", min_width=80, elem_id="seed")
+                seed = gr.Number(value=0, label="Seed", min_width=80, elem_id="seed")
                 device = gr.Dropdown(
                     choices=["auto", "cpu", "cuda", "mps"], value="auto", label="Device", filterable=False, min_width=80
                 )
                 dtype = gr.Dropdown(
                     choices=["auto", "float32", "bfloat16"],
                     value="auto",
-                    label="Number format",
+                    label="Precision",
                     filterable=False,
                     min_width=80,
                 )
-        preflight = html("preflight")
-        prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
+        with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
+            preflight = html("preflight")
+            prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
         with gr.Accordion("Same run from the command line", open=False, elem_classes="fold"):
             command = html("command")
     form = Form(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from apt_core.errors import BadInput
 from apt_core.methods import METHODS
-from apt_core.patterns import parse_pattern
-from apt_core.recipe import Recipe, make_recipe
-from apt_core.ui.uploads import text_for
+from apt_core.patterns import SemiStructured, parse_pattern
+from apt_core.recipe import Calibration, Evaluation, Recipe, make_recipe
+from apt_core.ui.uploads import text_for, token_for
 
 CUSTOM = "custom"
 PATTERNS = ("2:4", "4:8", "1:4", "3:4", "1:2", "2:8")
@@ -47,17 +49,42 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
         pattern=_pattern(form).model_dump(),
         calibration={
             "text": text_for(form.text),
-            "samples": _whole(form.samples, "Calibration samples"),
-            "length": _whole(form.length, "Calibration length"),
+            "samples": _bounded(form.samples, "Calibration samples", Calibration, "samples"),
+            "length": _bounded(form.length, "Tokens of a calibration sample", Calibration, "length"),
         },
         evaluation={
             "text": text_for(form.eval_text),
-            "samples": _whole(form.eval_samples, "Evaluation windows"),
-            "length": _whole(form.eval_length, "Evaluation length"),
+            "samples": _bounded(form.eval_samples, "Evaluation windows", Evaluation, "samples"),
+            "length": _bounded(form.eval_length, "Tokens of an evaluation window", Evaluation, "length"),
         },
-        seed=_whole(form.seed, "Seed"),
+        seed=_bounded(form.seed, "Seed", Recipe, "seed"),
         device=form.device or "auto",
         dtype=form.dtype or "auto",
+    )
+
+
+def form_of(recipe: Recipe) -> Form:
+    """The values with which the chooser asks for this recipe: what `recipe_of` undoes."""
+    pattern = recipe.pattern
+    grouped = isinstance(pattern, SemiStructured)
+    named = grouped and pattern.label in PATTERNS
+    return Form(
+        model=recipe.model.id,
+        kind=pattern.kind,
+        pattern=pattern.label if named else CUSTOM if grouped else PATTERNS[0],
+        keep=pattern.keep if grouped else 2,
+        of=pattern.of if grouped else 4,
+        sparsity=50 if grouped else round(100 * pattern.sparsity, 4),
+        method=recipe.method.name,
+        text=token_for(recipe.calibration.text),
+        samples=recipe.calibration.samples,
+        length=recipe.calibration.length,
+        eval_text=token_for(recipe.evaluation.text),
+        eval_samples=recipe.evaluation.samples,
+        eval_length=recipe.evaluation.length,
+        seed=recipe.seed,
+        device=recipe.device,
+        dtype=recipe.dtype,
     )
 
 
@@ -74,6 +101,16 @@ def _pattern(form: Form):
     if form.pattern == CUSTOM:
         return parse_pattern(f"{_whole(form.keep, 'N')}:{_whole(form.of, 'M')}")
     return parse_pattern(str(form.pattern or ""))
+
+
+def _bounded(value: Any, name: str, model: type[BaseModel], field: str) -> int:
+    """A whole number within the bounds that the recipe states for this field."""
+    number = _whole(value, name)
+    schema = model.model_json_schema()["properties"][field]
+    low, high = schema["minimum"], schema["maximum"]
+    if not low <= number <= high:
+        raise BadInput(f"{name}: give a number from {low:,} to {high:,}, not {number:,}.")
+    return number
 
 
 def _number(value: Any, name: str) -> float:

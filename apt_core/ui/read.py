@@ -67,7 +67,7 @@ def lay_out() -> Reading:
         temperature = gr.Slider(0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: always the likeliest)")
         top_p = gr.Slider(0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)")
         max_tokens = gr.Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
-        seed = gr.Number(value=defaults.seed, precision=0, label="Seed", min_width=80)
+        seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
         chat = gr.Checkbox(value=defaults.chat, label="Use the model's chat form where it has one")
     with gr.Row(elem_id="ask-row"):
         ask = gr.Button("Ask both", variant="primary", elem_id="ask", interactive=False)

@@ -49,6 +49,12 @@ def text_for(value: object) -> str:
     raise BadInput(f"There is no text '{name[:60]}'; choose one of the list or upload a file.")
 
 
+def token_for(text: str) -> str:
+    """The token of an uploaded file's path; any other text as it is."""
+    path = Path(text)
+    return PREFIX + path.name if path.parent == data_dir() / "uploads" else text
+
+
 def title(token: str) -> str:
     """'upload:0123456789ab-notes.txt' -> 'notes.txt (yours)'."""
     return token.removeprefix(PREFIX)[13:] + " (yours)"

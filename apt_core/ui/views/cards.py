@@ -28,7 +28,7 @@ def preflight_card(estimate: Estimate) -> Markup:
     about = "≈ "
     figures = facts(
         (
-            ("Time", about + duration(_rounded(estimate.seconds)) if estimate.seconds else DASH),
+            ("Time", about + _rounded(estimate.seconds) if estimate.seconds else DASH),
             ("Memory", about + size(estimate.memory_bytes) if estimate.memory_bytes else DASH),
             ("Disk", about + size(estimate.disk_bytes) if estimate.disk_bytes else DASH),
             ("Download", size(estimate.download_bytes) if estimate.download_bytes else "none"),
@@ -46,12 +46,12 @@ def sentence_card(message: str) -> Markup:
     return Markup('<p class="says-no" role="status">{}</p>').format(sentence(message))
 
 
-def _rounded(seconds: float) -> float:
+def _rounded(seconds: float) -> str:
     """An estimate is not exact to the second."""
     if seconds < 10:
-        return float(round(seconds)) or 1.0
+        return f"{max(1, round(seconds))} s"
     step = 5 if seconds < 120 else 30 if seconds < 1200 else 300
-    return round(seconds / step) * step
+    return duration(round(seconds / step) * step)
 
 
 def _where(model: ModelFacts) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from apt_core.methods import METHODS, Method
+from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
+from apt_core.rates import DEFAULT_RATES
 from apt_core.ui.views.html import Markup, join, table
+from apt_core.words import duration
 
 
 def methods_page() -> Markup:
@@ -43,21 +46,28 @@ def allowed(schema: dict[str, Any]) -> str:
     return ", ".join(part for part in (start, end) if part) or str(schema.get("type", "any"))
 
 
+def cost(method: type[Method]) -> str:
+    """How long the method itself takes, by the packaged rates; statistics and perplexity cost the same for all."""
+    entry = CATALOGUE[DEFAULT_MODEL]
+    seconds = [
+        entry.shape.prunable * DEFAULT_RATES.solving(f"{method.name}/{kind}") for kind in ("unstructured", "n:m")
+    ]
+    return (
+        f"Cost: solves all layers of {entry.title} in about {duration(round(seconds[0]))} (unstructured) or "
+        f"{duration(round(seconds[1]))} (N:M) on {DEFAULT_RATES.conditions}."
+    )
+
+
 def _method(method: type[Method]) -> Markup:
     options = option_rows(method)
-    cost = (
-        "Reads the calibration text once through each block."
-        if method.needs_statistics
-        else "Needs no calibration text."
-    )
     return Markup(
-        '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{} · {}</p>{}</article>'
+        '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{}. {}</p>{}</article>'
     ).format(
         method.name,
         method.title,
         method.summary,
         method.source,
-        cost,
+        cost(method),
         table(("option", "default", "allowed", "what it does"), options, f"Options of {method.title}")
         if options
         else Markup('<p class="quiet">No options.</p>'),

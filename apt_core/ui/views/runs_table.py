@@ -41,7 +41,7 @@ def _row(record: RunRecord, title: str, now: float) -> Markup:
         '<th scope="row" data-head="Model"><a href="?run={id}" data-action="open">{title}</a></th>'
         '<td data-head="Method">{method}</td><td data-head="Pattern">{pattern}</td>'
         '<td data-head="Perplexity" class="n">{perplexity}</td><td data-head="Time" class="n">{time}</td>'
-        '<td data-head="Created">{created}</td><td data-head="What to do" class="actions">{actions}</td></tr>'
+        '<td data-head="Created">{created}</td><td data-head="What to do" class="actions"><div>{actions}</div></td></tr>'
     ).format(
         id=record.id,
         status=record.status,
