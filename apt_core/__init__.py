@@ -79,7 +79,9 @@ def prune(
     return record
 
 
-def evaluate(model: str, text: str = "wikipedia", samples: int = 12, length: int = 1024, **more: Any) -> Evaluated:
+def evaluate(
+    model: str, text: str = "wikipedia", samples: int = 12, length: int = 1024, **more: Any
+) -> Evaluated:
     """Perplexity of a catalogue model, folder or Hub id."""
     from apt_core.perplexity import evaluate as measure
 

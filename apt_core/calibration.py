@@ -170,7 +170,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 _CHARACTERS_PER_TOKEN = 5  # a first guess, doubled until it is enough
-_MARGIN = 3  # tokens beside a cut are not trusted: what follows can change them
+_MARGIN = 256  # tokens beside a cut are not trusted: what follows can change them
 
 
 def first_tokens(encode: Callable[[str], list[int]], text: str, wanted: int) -> list[int]:

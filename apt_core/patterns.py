@@ -91,4 +91,6 @@ def parse_pattern(text: str) -> Unstructured | SemiStructured:
     except ValidationError as error:
         raise BadPattern(one_sentence(error)) from error
     except ValueError as error:
-        raise BadPattern(f"'{text}' is neither a sparsity such as 0.5 nor an N:M pattern such as 2:4.") from error
+        raise BadPattern(
+            f"'{text}' is neither a sparsity such as 0.5 nor an N:M pattern such as 2:4."
+        ) from error

@@ -42,7 +42,9 @@ def perplexity_events(
         yield Progress(stage=f"{side}_eval", done=done, total=len(windows), detail="windows")
     mean = total / predicted
     if not math.isfinite(mean):
-        raise RunFailed("The model's predictions are not numbers any more; use more dampening or less sparsity.")
+        raise RunFailed(
+            "The model's predictions are not numbers any more; use more dampening or less sparsity."
+        )
     return Evaluated(
         side=side,
         perplexity=math.exp(min(mean, 700.0)),

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from apt_core import families, hardware
 from apt_core.errors import NotPositiveDefinite
-from apt_core.perplexity import decoding_speed, perplexity_events
 from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
 from apt_core.export import checkpoint_bytes, save_checkpoint, stored_dtype
 from apt_core.families import Layer
@@ -30,6 +29,7 @@ from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
+from apt_core.perplexity import decoding_speed, perplexity_events
 from apt_core.recipe import Recipe
 from apt_core.streams import HiddenStates
 
@@ -96,7 +96,9 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     with clock("measure"):
         yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
         yield Measured(
-            side="dense", tokens_per_second=decoding_speed(model), bytes_on_disk=checkpoint_bytes(dense_folder)
+            side="dense",
+            tokens_per_second=decoding_speed(model),
+            bytes_on_disk=checkpoint_bytes(dense_folder),
         )
 
     removed = 0
@@ -168,7 +170,12 @@ def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) 
 
 
 def _describe(
-    recipe: Recipe, model: nn.Module, blocks: nn.ModuleList, layers: list[Layer], device: str, dtype: torch.dtype
+    recipe: Recipe,
+    model: nn.Module,
+    blocks: nn.ModuleList,
+    layers: list[Layer],
+    device: str,
+    dtype: torch.dtype,
 ) -> ModelLoaded:
     from apt_core.models.catalogue import title_of
 

@@ -15,7 +15,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 def find_chromium() -> str | None:
     """The browser's path; `APT_CHROMIUM` overrides the search."""
-    return os.environ.get("APT_CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
+    return os.environ.get("APT_CHROMIUM") or next(
+        (found for name in NAMES if (found := shutil.which(name))), None
+    )
 
 
 def install_chromium() -> str | None:

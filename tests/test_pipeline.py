@@ -37,6 +37,15 @@ def tiny():
     return model.eval().requires_grad_(False)
 
 
+def drained(steps):
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
 def kinds(events):
     return [event.kind for event in events if event.kind != "progress"]
 
@@ -63,9 +72,7 @@ def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, patter
     assert again.lm_head.weight.data_ptr() == again.model.embed_tokens.weight.data_ptr()  # still tied
     for layer in families.all_layers(families.decoder_blocks(again)):
         assert is_exact(layer.module.weight, recipe.pattern)
-    for (name, dense), (_, pruned) in zip(
-        tiny.named_parameters(), again.named_parameters(), strict=True
-    ):
+    for (name, dense), (_, pruned) in zip(tiny.named_parameters(), again.named_parameters(), strict=True):
         assert torch.equal(dense, pruned) == ("_proj" not in name), name
 
 
@@ -183,21 +190,16 @@ def test_a_hopeless_layer_fails_with_one_sentence():
 def test_uniform_predictions_have_the_vocabularys_perplexity(tiny):
     tiny.lm_head.weight.data.zero_()
     steps = perplexity_events(tiny, torch.randint(0, 200, (2, 16)), "dense", "x")
-    with pytest.raises(StopIteration) as stop:
-        while True:
-            next(steps)
-    assert stop.value.value.perplexity == pytest.approx(tiny.config.vocab_size, rel=1e-4)
+    assert drained(steps).perplexity == pytest.approx(tiny.config.vocab_size, rel=1e-4)
 
 
 def test_perplexity_is_the_definition(tiny):
     windows = torch.randint(0, 200, (3, 20))
     steps = perplexity_events(tiny, windows, "dense", "x")
-    with pytest.raises(StopIteration) as stop:
-        while True:
-            next(steps)
+    measured = drained(steps)
     with torch.no_grad():
         mean = sum(float(tiny(window[None], labels=window[None]).loss) for window in windows) / 3
-    assert stop.value.value.perplexity == pytest.approx(math.exp(mean), rel=1e-5)
+    assert measured.perplexity == pytest.approx(math.exp(mean), rel=1e-5)
 
 
 def test_a_short_text_uses_what_there_is_and_says_so(tmp_path):
@@ -231,7 +233,8 @@ def test_folding_a_log_in_pieces_gives_the_same_record(tmp_path):
 
     recipe = plan()
     log = [
-        Stamped(seq=seq, at=float(seq), event=event) for seq, event in enumerate(pipeline.run(recipe, tmp_path))
+        Stamped(seq=seq, at=float(seq), event=event)
+        for seq, event in enumerate(pipeline.run(recipe, tmp_path))
     ]
     whole = fold(RunRecord(id="x", recipe=recipe), log)
     pieces = RunRecord(id="x", recipe=recipe)

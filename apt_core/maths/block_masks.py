@@ -19,7 +19,7 @@ ROUNDS = 4
 def choose_block(
     block: Float[Tensor, "rows b"],
     factor: Float[Tensor, "b b"],
-    dead: Bool[Tensor, "b"],
+    dead: Bool[Tensor, b],
     pattern: Unstructured | SemiStructured,
     budget: int,
     joint: bool,

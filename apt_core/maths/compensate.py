@@ -61,7 +61,7 @@ def conjugate_gradients(
     support: Bool[Tensor, "rows n"],
     tolerance: float,
     most_steps: int,
-) -> tuple[Float[Tensor, "rows n"], Float[Tensor, "rows"]]:
+) -> tuple[Float[Tensor, "rows n"], Float[Tensor, rows]]:
     """Masked conjugate gradients with the diagonal as preconditioner: (x, relative residual of each row)."""
     scale = matrix.diagonal().rsqrt()
     scaled = matrix * scale * scale.unsqueeze(1)

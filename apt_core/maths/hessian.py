@@ -12,7 +12,6 @@ from torch import Tensor
 
 from apt_core.errors import NotPositiveDefinite
 
-
 # A Gram matrix is symmetric: panels of this many rows are computed from the diagonal rightwards only.
 _PANEL = 384
 

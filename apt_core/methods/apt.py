@@ -40,10 +40,18 @@ class APT(Method):
         description="S scores weights one by one, M scores sets jointly; auto takes S for unstructured, M for N:M",
     )
     block_size: int = Field(
-        default=128, ge=16, le=4096, title="Block size", description="Columns whose removals are solved together"
+        default=128,
+        ge=16,
+        le=4096,
+        title="Block size",
+        description="Columns whose removals are solved together",
     )
     dampening: float = Field(
-        default=0.01, gt=0, le=1, title="Dampening", description="Added to the diagonal, as a share of its mean"
+        default=0.01,
+        gt=0,
+        le=1,
+        title="Dampening",
+        description="Added to the diagonal, as a share of its mean",
     )
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:

@@ -19,7 +19,9 @@ class Magnitude(Method):
     name: ClassVar[str] = "magnitude"
     title: ClassVar[str] = "Magnitude"
     source: ClassVar[str] = "Han et al. 2015, arXiv 1506.02626"
-    summary: ClassVar[str] = "Drops the smallest weights and looks at nothing else: instant, and usually the worst."
+    summary: ClassVar[str] = (
+        "Drops the smallest weights and looks at nothing else: instant, and usually the worst."
+    )
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         from apt_core.maths import pattern as patterns

@@ -30,7 +30,11 @@ class SparseGPT(Method):
         default=128, ge=16, le=4096, title="Block size", description="Columns whose mask is chosen together"
     )
     dampening: float = Field(
-        default=0.01, gt=0, le=1, title="Dampening", description="Added to the diagonal, as a share of its mean"
+        default=0.01,
+        gt=0,
+        le=1,
+        title="Dampening",
+        description="Added to the diagonal, as a share of its mean",
     )
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:

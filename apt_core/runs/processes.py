@@ -29,7 +29,7 @@ def is_alive(pid: int | None, created: float | None, run_id: str) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        if False:
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return False
         same_birth = created is not None and abs(process.create_time() - created) < _SAME_BIRTH_SECONDS
         return same_birth or process.cmdline()[-1:] == [run_id]

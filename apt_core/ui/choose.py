@@ -14,7 +14,7 @@ from apt_core.methods import METHODS
 from apt_core.models.catalogue import DEFAULT_MODEL, list_models
 from apt_core.recipe import Recipe
 from apt_core.ui import checks, options, uploads
-from apt_core.ui.form import CUSTOM, PATTERNS, Form, recipe_of
+from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, recipe_of
 from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, preset_of
 from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
@@ -208,6 +208,22 @@ def recipe_from(chooser: Chooser, values: tuple[Any, ...]) -> Recipe:
     """The recipe of these values; raises PruneError with one sentence."""
     n = len(chooser.form)
     return recipe_of(Form(*values[:n]), options.collect(values[n:], chooser.keys))
+
+
+def fill(chooser: Chooser, recipe: Recipe) -> dict[Any, Any]:
+    """The updates that make the rail ask for this recipe."""
+    form = form_of(recipe)
+    updates: dict[Any, Any] = dict(zip(chooser.form, form, strict=True))
+    for field in ("text", "eval_text"):
+        token = getattr(form, field)
+        extra = token if token.startswith(uploads.PREFIX) else None
+        updates[getattr(chooser.form, field)] = gr.update(choices=text_choices(extra), value=token)
+    chosen = recipe.method.model_dump()
+    for control, (method, name) in zip(chooser.controls, chooser.keys, strict=True):
+        if method == recipe.method.name:
+            updates[control] = chosen[name]
+    numbers = (form.samples, form.length, form.eval_samples, form.eval_length)
+    return updates | {chooser.preset: preset_of(*numbers)}
 
 
 def text_choices(extra: str | None = None) -> list[tuple[str, str]]:

@@ -86,6 +86,13 @@ def wire(explore: Explore, studio: Studio) -> None:
         concurrency_limit=None,
         **_QUIET,
     )
+    explore.result.again.click(
+        lambda view: choose_the_same(explore, studio, Seen.from_browser(view)),
+        explore.seen,
+        [*explore.chooser.inputs, explore.chooser.preset, explore.result.note],
+        concurrency_limit=None,
+        **_QUIET,
+    )
     explore.timer.tick(
         lambda view: watch(explore, studio, Seen.from_browser(view)),
         explore.seen,
@@ -171,6 +178,14 @@ def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
     return watch(explore, studio, seen)
+
+
+def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    """Put what this run was asked for into the chooser, to change one thing and prune again."""
+    try:
+        return choose.fill(explore.chooser, studio.record(seen.run).recipe)
+    except PruneError as error:
+        return {explore.result.note: str(sentence_card(str(error)))}
 
 
 def _still_live(studio: Studio, run_id: str) -> RunRecord | None:

@@ -24,6 +24,7 @@ class Result(NamedTuple):
     status: gr.HTML
     stop: gr.Button
     headline: gr.HTML
+    again: gr.Button  # put the choices of this run into the chooser
     figures: gr.HTML
     layers: Chart
     layer_table: gr.HTML
@@ -66,6 +67,7 @@ def lay_out() -> Result:
         status = html("status")
         stop = gr.Button("Stop", variant="stop", size="sm", elem_id="stop", visible=False, scale=0, min_width=72)
     head = html("headline")
+    again = gr.Button("Use these choices", size="sm", elem_id="again")
     three = html("figures")
     layers = Chart(elem_id="layer-chart")
     with gr.Accordion("The same numbers as a table", open=False, elem_classes="fold"):
@@ -83,7 +85,7 @@ def lay_out() -> Result:
     with gr.Accordion("How this was made", open=False, elem_classes="fold"):
         made = html("provenance")
     return Result(
-        note, status, stop, head, three, layers, layer_rows, both, both_rows, sizes, warnings, downloads, made
+        note, status, stop, head, again, three, layers, layer_rows, both, both_rows, sizes, warnings, downloads, made
     )
 
 

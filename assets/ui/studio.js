@@ -18,7 +18,6 @@ window.aptStudio = (() => {
 
   const isDark = () => document.body.classList.contains("dark");
   const coarse = window.matchMedia("(pointer: coarse)").matches;
-  const root = getComputedStyle(document.documentElement);
 
   // Figures come in the light colours; on a dark page every one is replaced by its dark twin.
   function recoloured(figure) {
@@ -192,6 +191,12 @@ window.aptStudio = (() => {
       }
       setTimeout(() => (copy.textContent = "Copy"), 2000);
     }
+    if (event.target.closest("#again")) {
+      const chosen = document.querySelector("[data-fold]");
+      chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away
+      if (chosen?.offsetParent) chosen.scrollIntoView({ block: "start" });
+    }
+    if (event.target.closest(".label-wrap")) setTimeout(sayWhatIsOpen);
     const fold = event.target.closest("[data-fold]");
     if (fold) fold.setAttribute("aria-expanded", String(fold.getAttribute("aria-expanded") !== "true"));
     const shade = event.target.closest("[data-shade]");
@@ -203,6 +208,18 @@ window.aptStudio = (() => {
       try { localStorage.setItem("apt-studio-theme", dark ? "dark" : "light"); } catch { /* private window */ }
     }
   });
+
+  // Gradio's folded sections do not tell a screen reader whether they are open.
+  function sayWhatIsOpen() {
+    for (const button of document.querySelectorAll(".label-wrap")) {
+      button.setAttribute("aria-expanded", String(button.classList.contains("open")));
+    }
+  }
+  let waiting = 0;
+  new MutationObserver(() => {
+    clearTimeout(waiting);
+    waiting = setTimeout(sayWhatIsOpen, 300);
+  }).observe(document.documentElement, { childList: true, subtree: true });
 
   return { chart, address, runs };
 })();

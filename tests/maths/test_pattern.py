@@ -26,7 +26,9 @@ def test_exactly_k_go_and_they_are_the_lowest(rows, columns, k, seed):
 
 def test_ties_go_by_index():
     assert patterns.lowest(torch.ones(1, 6), 2).tolist() == [[True, True, False, False, False, False]]
-    assert patterns.lowest_per_group(torch.ones(1, 8), 1, 4).tolist() == [[True] * 3 + [False] + [True] * 3 + [False]]
+    assert patterns.lowest_per_group(torch.ones(1, 8), 1, 4).tolist() == [
+        [True] * 3 + [False] + [True] * 3 + [False]
+    ]
 
 
 @pytest.mark.parametrize(("keep", "of"), [(n, m) for m in range(2, 9) for n in range(1, m)])
@@ -44,14 +46,20 @@ def test_rows_share_the_budget_exactly(out, width, sparsity):
     assert counts.max() - counts.min() <= 1
 
 
-@given(rows=st.integers(1, 20), width=st.integers(1, 300), block=st.integers(16, 128), sparsity=st.floats(0, 0.99))
+@given(
+    rows=st.integers(1, 20),
+    width=st.integers(1, 300),
+    block=st.integers(16, 128),
+    sparsity=st.floats(0, 0.99),
+)
 @settings(max_examples=60, deadline=None)
 def test_block_budgets_add_up(rows, width, block, sparsity):
     blocks = patterns.column_blocks(width, block)
     total = sum(patterns.block_budget(rows, start, stop, sparsity) for start, stop in blocks)
     assert total == patterns.removed_count(rows * width, sparsity)
     assert all(
-        0 <= patterns.block_budget(rows, start, stop, sparsity) <= rows * (stop - start) for start, stop in blocks
+        0 <= patterns.block_budget(rows, start, stop, sparsity) <= rows * (stop - start)
+        for start, stop in blocks
     )
 
 

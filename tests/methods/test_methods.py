@@ -17,7 +17,9 @@ PATTERNS = ["0", "0.3", "0.5", "0.9", "1:2", "2:4", "1:4", "3:4", "4:8", "7:16"]
 
 def problem(out=24, width=96, tokens=600, seed=0):
     torch.manual_seed(seed)
-    inputs = torch.randn(tokens, width) @ torch.randn(width, width) / width**0.5 + 0.5 * torch.randn(tokens, 1)
+    inputs = torch.randn(tokens, width) @ torch.randn(width, width) / width**0.5 + 0.5 * torch.randn(
+        tokens, 1
+    )
     stats = LayerStats.empty(width)
     stats.add_(inputs)
     return torch.randn(out, width), stats
@@ -113,7 +115,7 @@ def test_options_are_checked_with_one_sentence():
 
 
 def test_the_registry_offers_what_a_page_needs():
-    assert list(METHODS)[0] == "apt"
+    assert next(iter(METHODS)) == "apt"
     for method in METHODS.values():
         assert method.title
         assert method.source

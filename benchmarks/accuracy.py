@@ -1,0 +1,134 @@
+"""Every method on the same weights, the same windows, the same evaluator, one after another on this machine.
+
+    python -m benchmarks.accuracy --calibration valid.txt --eval test.txt
+    python -m benchmarks.accuracy --methods apt,sparsegpt --patterns 2:4 --samples 16
+
+Each run is the product's own command line in a process of its own, so seconds and peak memory are what a
+user gets. Prints one Markdown table and appends one JSON record to benchmarks/results/accuracy.jsonl;
+`python -m benchmarks.readme` puts the newest record's table into the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
+METHODS = "magnitude,wanda,sparsegpt,apt"
+PATTERNS = "0.5,2:4"
+
+
+def main() -> None:
+    options = _options()
+    runs = []
+    for pattern in options.patterns.split(","):
+        for method in options.methods.split(","):
+            runs.append(_prune(method, pattern, options))
+            print(_line(runs[-1]), file=sys.stderr, flush=True)
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "conditions": _conditions(runs[0], options),
+        "runs": runs,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as results:
+        results.write(json.dumps(record) + "\n")
+    print(table(record))
+
+
+def table(record: dict) -> str:
+    """The Markdown table of one record: one row per method, one pair of columns per pattern."""
+    patterns = list(dict.fromkeys(run["pattern"] for run in record["runs"]))
+    methods = list(dict.fromkeys(run["method"] for run in record["runs"]))
+    cells = {(run["method"], run["pattern"]): run for run in record["runs"]}
+    head = " | ".join(f"{pattern}: perplexity | mean relative error | prune, s" for pattern in patterns)
+    lines = [f"| method | {head} |", "|---|" + "---:|" * (3 * len(patterns))]
+    for method in methods:
+        row = " | ".join(_cell(cells.get((method, pattern))) for pattern in patterns)
+        lines.append(f"| {method} | {row} |")
+    return "\n".join([*lines, "", record["conditions"]])
+
+
+def _cell(run: dict | None) -> str:
+    if run is None:
+        return "- | - | -"
+    return f"{run['pruned']:.2f} | {run['mean_relative_error']:.4f} | {run['prune_seconds']:.0f}"
+
+
+def _prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
+    name, _, settings = method.partition("[")  # e.g. apt[mask=M]
+    amount = ["--pattern", pattern] if ":" in pattern else ["--sparsity", pattern]
+    command = [
+        sys.executable, "-m", "apt_core", "prune", "--json", "--model", options.model, "--method", name, *amount,
+        "--calibration", options.calibration, "--samples", str(options.samples), "--length", str(options.length),
+        "--eval", options.eval, "--eval-samples", str(options.eval_samples),
+        "--eval-length", str(options.eval_length), "--seed", str(options.seed),
+    ]  # fmt: skip
+    for setting in settings.rstrip("]").split(";"):
+        command += ["--set", setting] if setting else []
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result = json.loads(done.stdout)
+    subprocess.run(
+        [sys.executable, "-m", "apt_core", "runs", "delete", result["run"]],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return {
+        "method": method,
+        "pattern": result["pattern"],
+        "dense": result["perplexity"]["dense"],
+        "pruned": result["perplexity"]["pruned"],
+        "mean_relative_error": result["mean_relative_error"],
+        "sparsity": result["sparsity"],
+        "prune_seconds": result["seconds"]["prune"],
+        "seconds": result["seconds"],
+        "peak_rss_bytes": result["peak_rss_bytes"],
+        "hardware": result["hardware"],
+        "dtype": result["dtype"],
+        "versions": result["versions"],
+    }
+
+
+def _line(run: dict) -> str:
+    return (
+        f"{run['method']} {run['pattern']}: perplexity {run['dense']:.2f} -> {run['pruned']:.2f}, "
+        f"error {run['mean_relative_error']:.4f}, {run['prune_seconds']:.0f} s"
+    )
+
+
+def _conditions(run: dict, options: argparse.Namespace) -> str:
+    calibration, evaluation = (Path(name).name for name in (options.calibration, options.eval))
+    return (
+        f"{options.model}, dense perplexity {run['dense']:.2f}; calibration {options.samples} x {options.length} "
+        f"tokens of {calibration}, evaluation {options.eval_samples} x {options.eval_length} tokens of "
+        f"{evaluation}, seed {options.seed}; {run['hardware']}, {run['dtype']} forwards, "
+        f"torch {run['versions']['torch']}, {datetime.now(UTC).date()}. "
+        "Seconds: calibration forwards, statistics and pruning together, one run each."
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument(
+        "--methods", default=METHODS, help=f"comma separated, options in brackets ({METHODS})"
+    )
+    parser.add_argument("--patterns", default=PATTERNS)
+    parser.add_argument("--calibration", default="wikipedia")
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--eval", default="wikipedia")
+    parser.add_argument("--eval-samples", type=int, default=12)
+    parser.add_argument("--eval-length", type=int, default=1024)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
