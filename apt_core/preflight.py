@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from apt_core.calibration import TEXTS, Split
 from apt_core.errors import BadPattern
 from apt_core.models.disk import free_bytes
@@ -25,7 +27,7 @@ from apt_core.words import duration, size
 
 __all__ = ["DEFAULT_RATES", "Estimate", "Rates", "estimate", "free_memory", "rates_from"]
 
-_PROCESS = 450_000_000  # bytes of a worker with torch and transformers, before any weight
+_PROCESS = 500_000_000  # bytes of a worker with torch and transformers, before any weight
 _FLOAT = 4
 _WORK_COPIES = 4  # of the largest layer: original, updated, scores, mask and products
 _LOGITS_PER_BATCH = 64_000_000  # as in `evaluate`: tokens x vocabulary of one forward
@@ -40,7 +42,7 @@ class Estimate(Frozen):
     memory_bytes: int | None = None  # the worker's peak
     disk_bytes: int | None = None  # that stay: converted model and pruned weights
     download_bytes: int = 0
-    parts: dict[str, float] = {}  # stage -> seconds
+    parts: dict[str, float] = Field(default_factory=dict)  # stage -> seconds
     sentences: tuple[str, ...] = ()
     refusal: str | None = None
     measured_here: bool = False

@@ -6,7 +6,8 @@ the Gram matrix of one input, and what a paused forward pass of a block holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Generator, Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
-from apt_core.families import Layer
+from apt_core.families import Layer, prunable_layers, writes_to_residual
 from apt_core.maths.hessian import LayerStats
 
 
@@ -36,12 +37,14 @@ class HiddenStates:
     arguments: for every block, the positional and keyword arguments that the decoder passes beside the
     hidden states (rotary tables, masks), captured once with one window: windows have equal length and no
     padding, so they hold for any batch.
+    dense: the same states in the dense model, when a method compares with them; None otherwise.
     """
 
     def __init__(self, states: Tensor, arguments: list[tuple[tuple, dict[str, Any]]], batch: int):
         self.states = states
         self.arguments = arguments
         self.batch = batch
+        self.dense: Tensor | None = None
         self.forward_seconds = 0.0
         self.statistics_seconds = 0.0
 
@@ -60,6 +63,10 @@ class HiddenStates:
             states[start : start + batch] = entering
         return cls(states, arguments, batch)
 
+    def keep_dense_stream(self) -> None:
+        """From here on carry the dense model's hidden states beside the pruned model's."""
+        self.dense = self.states.clone()
+
     @torch.no_grad()
     def through(self, block: nn.Module, index: int, layers: list[Layer]) -> Iterator[Arrival | None]:
         """Take every window through `block`, stopping in front of each of its linear layers.
@@ -73,48 +80,121 @@ class HiddenStates:
 
         Yields None in between, at least once per batch, so that the caller can report or stop.
         """
-        paused = _PausedForward(self, block, index, layers)
+        arguments = self.arguments[index]
+        passes = [PausedPass(block, layers, arguments, self.states, self.batch)]
+        if self.dense is not None:
+            twin = copy.deepcopy(block)  # before anything of the block is pruned
+            passes.append(PausedPass(twin, prunable_layers(twin, index), arguments, self.dense, self.batch))
         try:
-            yield from paused.run()
+            yield from self._walk(*passes)
         finally:
-            paused.close()
+            for paused in passes:
+                paused.close()
 
-
-class _PausedForward:
-    """The forward passes of all batches through one block, each halted in front of a linear layer."""
-
-    def __init__(self, hidden: HiddenStates, block: nn.Module, index: int, layers: list[Layer]):
-        self._hidden = hidden
-        self._block = block
-        self._arguments = hidden.arguments[index]
-        self._layers = {layer.name: layer for layer in layers}
-        self._order = {layer.name: place for place, layer in enumerate(layers)}
-        self._visited: set[str] = set()
-        self._hooks = [layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers]
-        windows = range(0, len(hidden.states), hidden.batch)
-        self._passes = [greenlet(self._forward) for _ in windows]
-        self._parts = [slice(start, start + hidden.batch) for start in windows]
-
-    def run(self) -> Iterator[Arrival | None]:
-        at: dict[int, tuple[str, Tensor]] = {}  # which layer each batch stands in front of, and its input
-        for number in range(len(self._passes)):
-            self._advance(number, at)
-            yield None
+    def _walk(self, pruned: PausedPass, dense: PausedPass | None = None) -> Iterator[Arrival | None]:
         previous: dict[int, Tensor] = {}
         stats: LayerStats | None = None
-        while at:
-            # Batches differ only where a block branches (experts): then the earlier layer goes first.
-            name = min((name for name, _ in at.values()), key=self._order.__getitem__)
-            here = {number: tensor for number, (where, tensor) in at.items() if where == name}
-            same = stats is not None and here.keys() == previous.keys()
-            if not same or any(tensor is not previous[number] for number, tensor in here.items()):
-                stats = yield from self._statistics(here)
-            yield Arrival(self._layers[name], stats)
-            self._visited.add(name)
+        yield from self._advance(pruned, dense)
+        while (name := pruned.next_layer()) is not None:
+            here = pruned.standing(name)
+            if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
+                stats = yield from self._statistics(name, here, pruned, dense)
+            yield Arrival(pruned.layers[name], stats)
             previous = here
-            for number in here:
-                self._advance(number, at)
+            yield from self._advance(pruned, dense, name)
+
+    def _advance(self, *passes: PausedPass | str | None) -> Iterator[None]:
+        *walking, name = passes if isinstance(passes[-1], str) else (*passes, None)
+        for paused in walking:
+            if paused is None:
+                continue
+            steps = paused.leave(name)
+            while True:
+                start = perf_counter()
+                more = next(steps, None)
+                self.forward_seconds += perf_counter() - start
+                if more is None:
+                    break
                 yield None
+
+    def _statistics(
+        self, name: str, here: dict[int, Tensor], pruned: PausedPass, dense: PausedPass | None
+    ) -> Generator[None, None, LayerStats]:
+        stats: LayerStats | None = None
+        for number, tensor in here.items():
+            start = perf_counter()
+            stats = stats or LayerStats.empty(tensor.shape[-1], tensor.device)
+            stats.add_(tensor)
+            if dense is not None:
+                stats.add_drift_(tensor, dense.standing(name)[number], self._residual_gap(name, number, pruned, dense))
+            self.statistics_seconds += perf_counter() - start
+            yield None
+        return stats
+
+    @staticmethod
+    def _residual_gap(name: str, number: int, pruned: PausedPass, dense: PausedPass) -> Tensor | None:
+        """What the residual stream lacks against the dense one, for layers that write into it."""
+        if not writes_to_residual(name):
+            return None
+        return dense.residual(number) - pruned.residual(number)
+
+
+class PausedPass:
+    """The forward passes of all batches through one block, each halted in front of a linear layer."""
+
+    def __init__(
+        self,
+        block: nn.Module,
+        layers: list[Layer],
+        arguments: tuple[tuple, dict[str, Any]],
+        states: Tensor,
+        batch: int,
+    ):
+        self.layers = {layer.name: layer for layer in layers}
+        self._block = block
+        self._arguments = arguments
+        self._states = states
+        self._order = {layer.name: place for place, layer in enumerate(layers)}
+        self._visited: set[str] = set()
+        self._at: dict[int, tuple[str, Tensor]] = {}  # which layer each batch stands in front of, its input
+        self._parts = [slice(start, start + batch) for start in range(0, len(states), batch)]
+        self._passes = [greenlet(self._forward) for _ in self._parts]
+        self._written: dict[int, Tensor] = {}  # what a batch has added to the residual stream so far
+        self._running: int | None = None
+        self._hooks = [layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers]
+        self._hooks += [
+            layer.module.register_forward_hook(self._note_written)
+            for layer in layers
+            if writes_to_residual(layer.name)
+        ]
+
+    def next_layer(self) -> str | None:
+        """Batches differ only where a block branches (experts): then the earlier layer goes first."""
+        return min((name for name, _ in self._at.values()), key=self._order.__getitem__, default=None)
+
+    def standing(self, name: str) -> dict[int, Tensor]:
+        """The inputs of the batches that stand in front of this layer."""
+        return {number: tensor for number, (where, tensor) in self._at.items() if where == name}
+
+    def leave(self, name: str | None) -> Iterator[int]:
+        """Lead every batch that stands at `name` (None: at the block's door) to its next halt."""
+        if name is None:
+            waiting = range(len(self._passes))
+        else:
+            self._visited.add(name)
+            waiting = list(self.standing(name))
+        for number in waiting:
+            begun = self._at.pop(number, None) is not None
+            self._running = number
+            halted = self._passes[number].switch(*(() if begun else (self._parts[number],)))
+            if halted is not None:
+                self._at[number] = halted
+            yield number
+
+    def residual(self, number: int) -> Tensor:
+        """The residual stream of a batch [windows, length, hidden] as its next write will find it."""
+        entering = self._states[self._parts[number]]
+        return entering + self._written[number] if number in self._written else entering
 
     def close(self) -> None:
         for hook in self._hooks:
@@ -123,29 +203,10 @@ class _PausedForward:
             if unfinished and not unfinished.dead:
                 unfinished.throw(GreenletExit)
 
-    def _statistics(self, here: dict[int, Tensor]) -> Iterator[None]:
-        stats: LayerStats | None = None
-        for tensor in here.values():
-            start = perf_counter()
-            stats = stats or LayerStats.empty(tensor.shape[-1], tensor.device)
-            stats.add_(tensor)
-            self._hidden.statistics_seconds += perf_counter() - start
-            yield None
-        return stats
-
-    def _advance(self, number: int, at: dict[int, tuple[str, Tensor]]) -> None:
-        """Let one batch run to the next layer that it has to stop at, or to the end of the block."""
-        start = perf_counter()
-        begun = at.pop(number, None) is not None
-        halted = self._passes[number].switch(*(() if begun else (self._parts[number],)))
-        if halted is not None:
-            at[number] = halted
-        self._hidden.forward_seconds += perf_counter() - start
-
     def _forward(self, part: slice) -> None:
         args, kwargs = self._arguments
-        output = self._block(self._hidden.states[part], *args, **kwargs)
-        self._hidden.states[part] = output[0] if isinstance(output, tuple) else output
+        output = self._block(self._states[part], *args, **kwargs)
+        self._states[part] = output[0] if isinstance(output, tuple) else output
 
     def _halt(self, name: str):
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -153,6 +214,10 @@ class _PausedForward:
                 getcurrent().parent.switch((name, inputs[0]))
 
         return hook
+
+    def _note_written(self, _: nn.Module, __: tuple, output: Tensor) -> None:
+        before = self._written.get(self._running)
+        self._written[self._running] = output if before is None else before + output
 
 
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:

@@ -145,8 +145,10 @@ def place_in_line(position: int | None) -> str:
 
 
 def sentence(text: str) -> str:
-    """First letter up, one full stop at the end."""
+    """First letter up unless the first word is a name such as notes.txt, one full stop at the end."""
     text = " ".join(str(text).split())
     if not text:
         return ""
-    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    start = text[:1].upper() if first.isalpha() else text[:1]
+    return start + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -134,7 +134,7 @@ def test_what_names_no_text_is_one_sentence(name):
 
 
 def test_a_near_miss_is_answered_with_the_name():
-    with pytest.raises(BadText, match="did you mean wikipedia?"):
+    with pytest.raises(BadText, match=r"did you mean wikipedia\?"):
         load_text("wikipedai", "calibration")
 
 

@@ -20,7 +20,7 @@ from apt_core.runs.launcher import REPOSITORY, Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from tests.runs.fake_worker import finished, save
-from tests.runs.helpers import fake_command, until
+from tests.runs.helpers import fake_command, small_disk, until
 
 PRUNE = ["prune", "--model", "tiny-random-llama", "--method", "magnitude", "--pattern", "2:4"]
 KEYS = {
@@ -246,6 +246,16 @@ def test_out_is_a_copy_with_its_recipe(tmp_path, capsys, workers):
     assert copied.stat().st_ino != kept.stat().st_ino
     assert "tiny-random-llama" in (tmp_path / "out" / "apt_recipe.json").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
+
+
+def test_out_on_a_full_disk_leaves_nothing_there(tmp_path, capsys, workers):
+    with small_disk(tmp_path / "disk", "8k") as disk:
+        (disk / "other").write_bytes(bytes(4096))
+        assert main([*PRUNE, "--json", "--out", str(disk / "out")]) == 1
+        said = json.loads(capsys.readouterr().out)["error"]
+        assert said["kind"] == "disk_full"
+        assert str(Store().checkpoint(runs()[0].id)) in said["message"], "and where the weights are"
+        assert [path.name for path in disk.iterdir()] == ["other"]
 
 
 INTERRUPTIBLE = """

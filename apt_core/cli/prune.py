@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     out = _free_folder(options.out)
     recipe = recipe_from(options)
     launcher = Launcher(Store())
-    run_id = launcher.submit(recipe)
+    run_id = launcher.store.create(recipe)  # started by `follow`, which knows what to do on Ctrl-C
     record, interrupted = follow(launcher, run_id)
     error = _error_of(record)
     checkpoint = launcher.store.checkpoint(run_id)

@@ -26,6 +26,8 @@ class LayerStats:
         self._gram = gram
         self._mirrored = True
         self.tokens = tokens
+        self.input_drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T
+        self.residual_drift: Tensor | None = None  # [out, in] sum of (residual_dense - residual) x^T
         self._factors: dict[float, Tensor] = {}
 
     @classmethod
@@ -41,6 +43,15 @@ class LayerStats:
         self.tokens += rows.shape[0]
         self._mirrored = False
         self._factors.clear()
+
+    def add_drift_(self, inputs: Tensor, dense_inputs: Tensor, residual_gap: Tensor | None) -> None:
+        """Accumulate how the dense model's inputs [..., in] (and residual [..., out]) differ, in float32."""
+        rows = inputs.reshape(-1, inputs.shape[-1]).float()
+        gap = dense_inputs.reshape(rows.shape).float() - rows
+        self.input_drift = _accumulated(self.input_drift, gap, rows)
+        if residual_gap is not None:
+            gap = residual_gap.reshape(len(rows), -1).float()
+            self.residual_drift = _accumulated(self.residual_drift, gap, rows)
 
     @property
     def gram(self) -> Float[Tensor, "in in"]:
@@ -64,6 +75,10 @@ class LayerStats:
         if dampening not in self._factors:
             self._factors[dampening] = inverse_factor(dampened(self.gram, dampening), dampening)
         return self._factors[dampening]
+
+
+def _accumulated(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    return left.T @ right if total is None else total.addmm_(left.T, right)
 
 
 def dampened(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:

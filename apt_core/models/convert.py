@@ -104,13 +104,13 @@ def _convert(wheel: Path, member: str, folder: Path, parameters: int, report: Re
 def _dequantised(folder: Path):
     """The model as plain bfloat16 tensors, with no mark left of having been quantised."""
     import torch
-    from transformers import AutoModelForCausalLM, GgufConfig
+    import transformers
 
-    model = AutoModelForCausalLM.from_pretrained(
+    model = transformers.AutoModelForCausalLM.from_pretrained(
         folder,
         gguf_file=_GGUF,
         dtype=torch.bfloat16,
-        quantization_config=GgufConfig(dequantize=True),  # never left packed, whatever kernels are installed
+        quantization_config=_never_packed(),
         trust_remote_code=False,
         local_files_only=True,
     )
@@ -120,6 +120,14 @@ def _dequantised(folder: Path):
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model
+
+
+def _never_packed():
+    """Versions of transformers that can leave the weights in their blocks are told not to."""
+    import transformers
+
+    config = getattr(transformers, "GgufConfig", None)
+    return config(dequantize=True) if config else None
 
 
 def _tokenizer(folder: Path, context: int):

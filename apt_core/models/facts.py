@@ -66,7 +66,7 @@ def model_facts(ref: ModelRef) -> ModelFacts:
         return _of_folder(folder, name, source="local folder")
     if folder := hub_cache.snapshot(name, ref.revision):
         return _of_folder(folder, name, source="Hub")
-    return _of_hub(hub.ask(name, ref.revision))
+    return _of_hub(*hub.ask_with_tensors(name, ref.revision))
 
 
 def _of_entry(entry: CatalogueEntry) -> ModelFacts:
@@ -109,10 +109,10 @@ def _of_folder(folder: Path, name: str, source: str) -> ModelFacts:
     )
 
 
-def _of_hub(found: hub.HubModel) -> ModelFacts:
+def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFacts:
     return facts_from(
         found.config,
-        hub.tensors_of(found),
+        tensors,
         id=found.repo,
         title=title_of(found.repo),
         source="Hub",

@@ -21,10 +21,8 @@ from apt_core.models.network import CONNECT_SECONDS, within
 from apt_core.models.progress import Report
 from apt_core.paths import is_public_host
 
-# What a causal language model needs, at the top of the repository; no pickle, no Python.
-WANTED = (
-    "model*.safetensors",
-    checkpoints.INDEX,
+# What a causal language model needs beside its weights, at the top of the repository; no pickle, no Python.
+_COMPANIONS = (
     "config.json",
     "generation_config.json",
     "tokenizer*.json",
@@ -69,21 +67,26 @@ def ask(repo: str, revision: str | None) -> HubModel:
     return within(lambda: _ask(repo, revision or DEFAULT_REVISION), _no_answer(repo))
 
 
-def tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
-    """Names and shapes of all tensors, from the headers on the Hub, within 5 seconds."""
+def ask_with_tensors(repo: str, revision: str | None) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
+    """The same, and names and shapes of all tensors from the headers on the Hub; 5 seconds for both."""
 
-    def read() -> dict[str, checkpoints.TensorFacts]:
-        from huggingface_hub import HfApi
+    def both() -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
+        found = _ask(repo, revision or DEFAULT_REVISION)
+        return found, _tensors_of(found)
 
-        with translated(found.repo, found.revision):
-            metadata = HfApi(token=token()).get_safetensors_metadata(found.repo, revision=found.revision)
-        return {
-            name: checkpoints.TensorFacts(facts.dtype, tuple(facts.shape))
-            for file in metadata.files_metadata.values()
-            for name, facts in file.tensors.items()
-        }
+    return within(both, _no_answer(repo))
 
-    return within(read, _no_answer(found.repo))
+
+def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
+    from huggingface_hub import HfApi
+
+    with translated(found.repo, found.revision):
+        metadata = HfApi(token=token()).get_safetensors_metadata(found.repo, revision=found.revision)
+    return {
+        name: checkpoints.TensorFacts(facts.dtype, tuple(facts.shape))
+        for file in metadata.files_metadata.values()
+        for name, facts in file.tensors.items()
+    }
 
 
 def _ask(repo: str, revision: str) -> HubModel:
@@ -105,9 +108,21 @@ def _ask(repo: str, revision: str) -> HubModel:
         )
     config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
     checkpoints.check_config(config, repo)
-    wanted = {name: n_bytes for name, n_bytes in sizes.items() if any(fnmatch(name, want) for want in WANTED)}
     card = info.card_data.to_dict() if info.card_data else {}
-    return HubModel(repo, revision, card.get("license_name") or card.get("license"), config, wanted)
+    return HubModel(repo, revision, card.get("license_name") or card.get("license"), config, _wanted(sizes))
+
+
+def _wanted(sizes: dict[str, int]) -> dict[str, int]:
+    """The files to download: one form of the weights, and their companions."""
+    if checkpoints.SINGLE in sizes:
+        patterns = (checkpoints.SINGLE, *_COMPANIONS)
+    else:
+        patterns = (checkpoints.INDEX, "*-of-*.safetensors", *_COMPANIONS)
+    return {
+        name: n_bytes
+        for name, n_bytes in sizes.items()
+        if "/" not in name and any(fnmatch(name, pattern) for pattern in patterns)
+    }
 
 
 def download(repo: str, revision: str | None, report: Report) -> Path:

@@ -31,7 +31,7 @@ def resolve(ref: ModelRef, progress: Report = silent) -> Path:
     name = checked_id(ref)
     if name in CATALOGUE and CATALOGUE[name].source != "hub":
         return _own(CATALOGUE[name], progress)
-    if (folder := local_path(name)) is not None:
+    if name not in CATALOGUE and (folder := local_path(name)) is not None:
         checkpoints.check(folder)
         return folder
     return hub_cache.snapshot(name, ref.revision) or hub.download(name, ref.revision, progress)
@@ -41,9 +41,9 @@ def checked_id(ref: ModelRef) -> str:
     """The id without spaces around it; raises UnknownModel for what can name no model at all."""
     name = ref.id.strip()
     short = name if len(name) <= 60 else f"{name[:60]}..."
-    if not (name in CATALOGUE or local_path(name) is not None or hub_cache.is_hub_id(name)):
+    on_hub = hub_cache.is_hub_id(name) and (name in CATALOGUE or local_path(name) is None)
+    if not (on_hub or name in CATALOGUE or local_path(name) is not None):
         raise UnknownModel(f"There is no model called '{short}'.{suggestion(name)}")
-    on_hub = hub_cache.is_hub_id(name) and local_path(name) is None
     if ref.revision is None:
         return name
     if not on_hub:

@@ -96,8 +96,13 @@ def summary(record: RunRecord) -> str:
         f"{len(record.layers)} of {_total(record)} layers. Mean relative error "
         f"{number(record.mean_relative_error or 0)}; smallest {number(best.relative_error)} ({_place(best)}), "
         f"largest {number(worst.relative_error)} ({_place(worst)}). "
-        f"Pattern {record.recipe.pattern.label} kept exactly in {valid} of {len(record.layers)}."
+        f"{_exactly(record)} in {valid} of {len(record.layers)}."
     )
+
+
+def _exactly(record: RunRecord) -> str:
+    pattern = record.recipe.pattern
+    return f"Pattern {pattern.label} kept" if pattern.kind == "n:m" else f"Exactly {pattern.label} removed"
 
 
 def slots(record: RunRecord) -> dict[str, tuple[str, str]]:

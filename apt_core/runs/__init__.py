@@ -6,5 +6,6 @@
       │                                                          │
     every view folds the events (Store.get)            pipeline.run(recipe)
 
-Nothing here imports torch, except the two processes `worker` and `reader` once they run.
+For Linux and macOS (file locks, process groups). Nothing here imports torch, except the two processes
+`worker` and `reader` once they run.
 """

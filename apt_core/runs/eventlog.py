@@ -12,7 +12,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from apt_core import events as ev
 _RESERVE_BYTES = 64 * 1024
 _TAIL_BYTES = 64 * 1024  # longer than any last event: `worker_errors` cuts tracebacks
 _SEQ = re.compile(rb'\{"seq":(\d{1,15}),')
+_LAST_WORD = re.compile(rb'"kind":"(?:finished|failed|cancelled)"')
 
 
 class EventLog:
@@ -69,13 +70,14 @@ class EventLog:
         except FileNotFoundError:
             return [], offset
         whole = data[: data.rfind(b"\n") + 1]
-        return list(_parse(whole, after)), offset + len(whole)
+        return list(_parse(whole.split(b"\n"), after)), offset + len(whole)
 
     def ending(self) -> ev.Stamped | None:
         """The event that ended the run, None while there is none; looks at the end of the file only."""
         with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
             file.seek(max(0, self.size() - _TAIL_BYTES))
-            for stamped in reversed(list(_parse(file.read(), -1))):
+            last_words = [line for line in reversed(file.read().split(b"\n")) if _LAST_WORD.search(line)]
+            for stamped in _parse(last_words):
                 if isinstance(stamped.event, ev.TERMINAL):
                     return stamped
         return None
@@ -101,14 +103,14 @@ class _Tail:
         while start > 0:
             start = max(0, start - _TAIL_BYTES)
             data = os.pread(self._descriptor, self._size - start, start)
-            lines = data if start == 0 else data[data.find(b"\n") + 1 :]
-            if found := [stamped.seq for stamped in _parse(lines, -1)]:
-                return max(found)
+            last = next(_parse(reversed(data.split(b"\n"))), None)  # a first line cut in two is not readable
+            if last is not None:
+                return last.seq
         return -1
 
 
-def _parse(data: bytes, after: int) -> Iterator[ev.Stamped]:
-    for line in data.split(b"\n"):
+def _parse(lines: Iterable[bytes], after: int = -1) -> Iterator[ev.Stamped]:
+    for line in lines:
         number = _SEQ.match(line)
         if number is None or int(number[1]) <= after:
             continue

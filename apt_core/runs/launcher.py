@@ -144,7 +144,7 @@ class Launcher:
         overdue = time.time() - self._asked_to_end_at(row) - self.grace
         if overdue > self.grace / 2:
             _log.warning("Run %s did not stop when asked; ending its worker %s.", row.id, row.pid)
-            pass
+            processes.kill_group(row.pid)
         elif overdue > 0:
             processes.ask_to_end(row.pid)
 

@@ -182,6 +182,7 @@ class _Process:
         self._ready: ReaderReady | None = None
         self._answer: _Answer | None = None
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._gone = False
         self._heard_at = time.monotonic()
         with open(_log_path(), "wb") as log:
@@ -226,11 +227,14 @@ class _Process:
             self._popen.stdin.close()
         if self._popen.poll() is None:
             processes.kill_group(self._popen.pid)  # it only reads: nothing is lost
-        self._popen.wait(timeout=10)
+        try:
+            self._popen.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            _log.warning("The reader %s does not end; the system will take it.", self._popen.pid)
 
     def _write(self, line: str) -> None:
         """One line to the process; when it is gone, `_listen` tells the asker so."""
-        with contextlib.suppress(OSError, ValueError):  # ValueError: stdin was closed by `end`
+        with self._writing, contextlib.suppress(OSError, ValueError):  # ValueError: closed by `end`
             self._popen.stdin.write(f"{line}\n")
             self._popen.stdin.flush()
 
@@ -251,6 +255,7 @@ class _Process:
                 answer = self._answer
             if answer is not None:
                 answer.put(reply)
+        self._popen.stdout.close()
         self._popen.wait()
         with self._lock:
             self._gone = True

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from apt_core.models.catalogue import CATALOGUE
-from tests.models.fake_hub import FakeHub
+from tests.models.fake_hub import Client, FakeHub
 from tests.models.fake_index import FakeIndex
 
 
@@ -36,11 +36,29 @@ def index(monkeypatch):
         yield running
 
 
-@pytest.fixture
-def hub():
-    """A Hub on 127.0.0.1; `run_with` of fake_hub points a subprocess at it."""
+@pytest.fixture(scope="session")
+def running_hub():
     with FakeHub() as running:
         yield running
+
+
+@pytest.fixture
+def hub(running_hub):
+    """A Hub on 127.0.0.1, empty; `ask` makes calls to it."""
+    running_hub.forget()
+    return running_hub
+
+
+@pytest.fixture(scope="session")
+def client(running_hub):
+    with Client(running_hub.url, HF_HUB_OFFLINE="0") as asking:
+        yield asking
+
+
+@pytest.fixture
+def ask(hub, client):
+    """ask(call, ..., VARIABLE=value) -> answers of a process whose Hub is `hub`."""
+    return client.ask
 
 
 @pytest.fixture

@@ -20,6 +20,13 @@ class FakeHub:
     """Repositories are dicts of file name -> bytes; `gated` ones answer 401 with the Hub's own code."""
 
     def __init__(self) -> None:
+        self.forget()
+        self.ended = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+
+    def forget(self) -> None:
+        """Empty and well behaved again."""
         self.models: dict[str, dict[str, bytes]] = {}
         self.datasets: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
@@ -28,9 +35,6 @@ class FakeHub:
         self.pause = 0.0  # seconds between pieces of 64 KiB
         self.asked: list[str] = []  # "GET /path" of every request
         self.tokens: set[str | None] = set()
-        self.ended = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
@@ -168,9 +172,9 @@ def _entry(name: str, raw: bytes) -> dict[str, object]:
     return {"type": "file", "path": name, "size": len(raw), "oid": hashlib.sha1(raw).hexdigest()}
 
 
-# What the subprocess runs: one call after another, each answered by a JSON line.
+# What the client process runs: one call after another, each answered by a JSON line.
 CLIENT = """
-import json, sys, time
+import json, os, sys, time
 from huggingface_hub import constants
 constants.DOWNLOAD_CHUNK_SIZE = 65536  # so that a small file takes many pieces, as a large one does
 from apt_core.errors import PruneError
@@ -194,10 +198,14 @@ def call(what, id, revision=None, stop_after=None):
     from apt_core.calibration import load_text
     return {"text": load_text(id, what)}
 
+outside = dict(os.environ)
 for line in sys.stdin:
     start = time.monotonic()
+    asked = json.loads(line)
+    os.environ.clear()
+    os.environ.update(outside | asked.pop("environment"))
     try:
-        answer = call(**json.loads(line))
+        answer = call(**asked)
     except KeyboardInterrupt:
         answer = {"error": "stopped"}
     except PruneError as error:
@@ -206,16 +214,33 @@ for line in sys.stdin:
 """
 
 
-def run_with(endpoint: str, *calls: dict, **environment: str) -> list[dict]:
-    """Make these calls in a process whose Hub is `endpoint` (huggingface_hub reads it when imported)."""
-    done = subprocess.run(
-        [sys.executable, "-c", CLIENT],
-        input="\n".join(json.dumps(call) for call in calls),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"} | environment,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(calls), done.stderr
-    return answers
+class Client:
+    """A process whose Hub is `endpoint`: huggingface_hub reads that once, when it is imported."""
+
+    def __init__(self, endpoint: str, **environment: str):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", CLIENT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"} | environment,
+        )
+
+    def ask(self, *calls: dict, **environment: str) -> list[dict]:
+        """The answers to these calls, made with the caller's cache and these variables."""
+        return [self._ask(call, {"APT_CACHE": os.environ["APT_CACHE"]} | environment) for call in calls]
+
+    def _ask(self, call: dict, environment: dict[str, str]) -> dict:
+        self._process.stdin.write(json.dumps(call | {"environment": environment}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the client process died; its last words are on stderr"
+        return json.loads(answer)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.wait(timeout=10)
+        self._process.stdout.close()

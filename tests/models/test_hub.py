@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from apt_core.models import checkpoints, hub_cache
-from tests.models.fake_hub import COMMIT, run_with
+from tests.models.fake_hub import COMMIT, Client
 
 REPO = "someone/tiny-llama"
 
@@ -20,12 +20,12 @@ def facts(id: str, **more) -> dict:
     return {"what": "facts", "id": id, **more}
 
 
-def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(hub, tiny):
+def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(ask, hub, tiny):
     (tiny / "pytorch_model.bin").write_bytes(b"pickle")
     (tiny / "modeling_custom.py").write_text("raise SystemExit")
     (tiny / "README.md").write_text("read me")
     hub.add(REPO, tiny)
-    first, again = run_with(hub.url, resolve(REPO), resolve(REPO))
+    first, again = ask(resolve(REPO), resolve(REPO))
     checkpoints.check(Path(first["path"]))
     kept = {file.name for file in Path(first["path"]).iterdir()}
     unwanted = {"pytorch_model.bin", "modeling_custom.py", "README.md"}
@@ -35,28 +35,44 @@ def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(hu
     assert hub_cache.snapshot(REPO) == Path(first["path"])
 
 
-def test_progress_is_in_bytes(hub, tiny):
+def test_one_form_of_the_weights_is_enough(ask, hub, tiny):
+    weights = (tiny / "model.safetensors").read_bytes()
+    others = {"consolidated.safetensors": weights, "model-00001-of-00002.safetensors": weights}
+    hub.add(REPO, tiny, **others, **{"original/model.safetensors": weights, "onnx/config.json": b"{}"})
+    (answer,) = ask(resolve(REPO))
+    assert hub.downloads().count("model.safetensors") == 1 and not set(others) & set(hub.downloads())
+    assert not (Path(answer["path"]) / "original").exists()
+
+
+def test_a_model_in_parts_is_downloaded_whole(ask, hub, shards):
+    hub.add(REPO, shards)
+    (answer,) = ask(resolve(REPO))
+    checkpoints.check(Path(answer["path"]))
+    assert len(checkpoints.weight_files(Path(answer["path"]))) == 2
+
+
+def test_progress_is_in_bytes(ask, hub, tiny):
     hub.pause = 0.08
     hub.add(REPO, tiny)
-    (answer,) = run_with(hub.url, resolve(REPO))
+    (answer,) = ask(resolve(REPO))
     total = sum(file.stat().st_size for file in tiny.iterdir())
     assert {(stage, whole) for stage, _, whole, _ in answer["reports"]} == {("download", total)}
     done = [done for _, done, _, _ in answer["reports"]]
     assert done == sorted(done) and done[-1] == total and len(set(done)) > 2
 
 
-def test_a_stopped_download_ends_at_once_and_goes_on_later(hub, tiny):
+def test_a_stopped_download_ends_at_once_and_goes_on_later(ask, hub, tiny):
     hub.pause = 0.15
     hub.add(REPO, tiny)
-    (stopped,) = run_with(hub.url, resolve(REPO, stop_after=100_000))
+    (stopped,) = ask(resolve(REPO, stop_after=100_000))
     assert stopped["error"] == "stopped"
     assert hub_cache.snapshot(REPO) is None, "half a model is not taken for a model"
     hub.pause = 0.0
-    (answer,) = run_with(hub.url, resolve(REPO))
+    (answer,) = ask(resolve(REPO))
     checkpoints.check(Path(answer["path"]))
 
 
-def test_refusals_are_sentences(hub, tiny, edit_config):
+def test_refusals_are_sentences(ask, hub, tiny, edit_config):
     hub.add(REPO, tiny)
     hub.add("meta-llama/Llama-3.2-1B", tiny)
     hub.gated.add("meta-llama/Llama-3.2-1B")
@@ -80,57 +96,56 @@ def test_refusals_are_sentences(hub, tiny, edit_config):
         (facts("someone/pickles"), "not_a_model", "only pickle weights"),
         (facts("someone/nothing"), "unknown_model", "no public model"),
     ]
-    for answer, (call, kind, words) in zip(
-        run_with(hub.url, *(case[0] for case in cases)), cases, strict=True
-    ):
+    for answer, (call, kind, words) in zip(ask(*(case[0] for case in cases)), cases, strict=True):
         assert answer.get("error") == kind and words in answer["message"], (call, answer)
         assert answer["message"].endswith((".", "?")) and "\n" not in answer["message"]
     assert "model.safetensors" not in hub.downloads(), "refused before anything large is downloaded"
     assert hub_cache.snapshot("someone/bert") is None
 
 
-def test_a_truncated_file_from_the_hub_is_not_a_model(hub, tiny):
+def test_a_truncated_file_from_the_hub_is_not_a_model(ask, hub, tiny):
     weights = (tiny / "model.safetensors").read_bytes()
     hub.add(REPO, tiny, **{"model.safetensors": weights[:-100]})
-    (answer,) = run_with(hub.url, resolve(REPO))
+    (answer,) = ask(resolve(REPO))
     assert answer["error"] == "not_a_model" and "cut short" in answer["message"]
 
 
-def test_no_hub_is_said_in_time(hub):
+def test_no_hub_is_said_in_time(ask, hub):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{probe.getsockname()[1]}"
     calls = (resolve(REPO), facts(REPO), {"what": "calibration", "id": "hub:someone/text"})
-    for answer in run_with(dead, *calls):
+    with Client(dead) as asking:
+        answers = asking.ask(*calls)
+    for answer in answers:
         assert answer["error"] == "not_reachable" and "does not answer" in answer["message"], answer
         assert answer["seconds"] < 3
     hub.silent = True
-    (answer,) = run_with(hub.url, facts(REPO))
+    (answer,) = ask(facts(REPO))
     assert answer["error"] == "not_reachable" and answer["seconds"] < 3
 
 
-def test_a_hub_in_trouble_is_said(hub):
+def test_a_hub_in_trouble_is_said(ask, hub):
     hub.status = 503
-    (answer,) = run_with(hub.url, resolve(REPO))
+    (answer,) = ask(resolve(REPO))
     assert answer["error"] == "not_reachable" and "503" in answer["message"] and answer["seconds"] < 3
 
 
-def test_what_is_cached_works_without_a_hub_and_offline(hub, tiny):
+def test_what_is_cached_works_without_a_hub_and_offline(ask, hub, tiny):
     hub.add(REPO, tiny)
-    (first,) = run_with(hub.url, resolve(REPO))
+    (first,) = ask(resolve(REPO))
     asked = len(hub.asked)
-    offline, listed, missing = run_with(
-        hub.url, resolve(REPO), facts(REPO), resolve("someone/else"), HF_HUB_OFFLINE="1"
-    )
+    with Client(hub.url, HF_HUB_OFFLINE="1") as client:
+        offline, listed, missing = client.ask(resolve(REPO), facts(REPO), resolve("someone/else"))
     assert offline["path"] == first["path"]
     assert listed["facts"]["cached"] and listed["facts"]["parameters"] == 108_992
     assert missing["error"] == "not_reachable" and "HF_HUB_OFFLINE" in missing["message"]
     assert len(hub.asked) == asked
 
 
-def test_facts_before_the_download(hub, shards):
+def test_facts_before_the_download(ask, hub, shards):
     hub.add(REPO, shards)
-    (answer,) = run_with(hub.url, facts(REPO))
+    (answer,) = ask(facts(REPO))
     found = answer["facts"]
     assert found["parameters"] == 108_992 and found["prunable"] == 92_160 and found["blocks"] == 2
     assert [layer["name"] for layer in found["layers"]][:2] == ["self_attn.q_proj", "self_attn.k_proj"]
@@ -138,33 +153,30 @@ def test_facts_before_the_download(hub, shards):
     assert found["download_bytes"] == sum(len(raw) for raw in hub.models[REPO].values())
 
 
-def test_a_commit_can_be_asked_for(hub, tiny):
+def test_a_commit_can_be_asked_for(ask, hub, tiny):
     hub.add(REPO, tiny)
-    (answer,) = run_with(hub.url, resolve(REPO, revision=COMMIT))
+    (answer,) = ask(resolve(REPO, revision=COMMIT))
     assert Path(answer["path"]).name == COMMIT
 
 
-def test_a_visitor_of_a_public_page_never_uses_the_owners_token(hub, tiny):
+def test_a_visitor_of_a_public_page_never_uses_the_owners_token(ask, hub, tiny):
     hub.add(REPO, tiny)
     hub.add("someone/gated", tiny)
     hub.gated.add("someone/gated")
-    ours, theirs = run_with(
-        hub.url, resolve(REPO), resolve("someone/gated"), HF_TOKEN="hf_owner", APT_PUBLIC="1"
-    )
+    ours, theirs = ask(resolve(REPO), resolve("someone/gated"), HF_TOKEN="hf_owner", APT_PUBLIC="1")
     assert hub.tokens == {None}
     assert theirs["error"] == "gated_model" and "HF_TOKEN" not in theirs["message"]
     checkpoints.check(Path(ours["path"]))
-    run_with(hub.url, resolve("someone/gated"), HF_TOKEN="hf_mine")
+    ask(resolve("someone/gated"), HF_TOKEN="hf_mine")
     assert "Bearer hf_mine" in hub.tokens
 
 
-def test_rows_of_a_dataset_are_split_without_overlap(hub):
+def test_rows_of_a_dataset_are_split_without_overlap(ask, hub):
     lines = [json.dumps({"text": f"Row {number} has some words."}) for number in range(10)]
     hub.datasets["someone/text"] = {"train.jsonl": "\n".join([*lines, json.dumps({"text": " "})]).encode()}
     hub.datasets["someone/numbers"] = {"train.jsonl": b'{"value": 1}\n'}
     name = "hub:someone/text"
-    calibration, evaluation, nothing, numbers, split = run_with(
-        hub.url,
+    calibration, evaluation, nothing, numbers, split = ask(
         {"what": "calibration", "id": name},
         {"what": "evaluation", "id": name},
         {"what": "calibration", "id": "hub:someone/nothing"},

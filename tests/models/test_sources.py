@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from apt_core.errors import NotAModel, NotReachable, PruneError, UnknownModel
-from apt_core.models import catalogue, checkpoints, facts, manifest, packages
+from apt_core.models import catalogue, checkpoints, facts, manifest, packages, sources
 from apt_core.models.catalogue import CATALOGUE, list_models, title_of
 from apt_core.models.sources import checked_id, resolve
 from apt_core.recipe import ModelRef
@@ -115,6 +115,15 @@ def test_a_wheel_cut_short_is_not_converted(monkeypatch):
     with pytest.raises(NotReachable):
         resolve(ref("smollm2-135m"))
     assert not CATALOGUE["smollm2-135m"].folder.exists()
+
+
+def test_a_folder_of_the_same_name_does_not_stand_in_for_a_model_of_the_list(tiny, monkeypatch):
+    (tiny.parent / "Qwen").mkdir()
+    tiny.rename(tiny.parent / "Qwen" / "Qwen2.5-0.5B")
+    monkeypatch.chdir(tiny.parent)
+    monkeypatch.setattr(sources.hub, "download", lambda *_: tiny.parent / "from the hub")
+    assert resolve(ref("Qwen/Qwen2.5-0.5B")).name == "from the hub"
+    assert facts.model_facts(ref("Qwen/Qwen2.5-0.5B")).parameters == 494_032_768
 
 
 # ---- the catalogue

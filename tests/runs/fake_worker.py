@@ -70,10 +70,13 @@ def leisurely(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
     yield finished(save(folder))
 
 
-def stuck(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
-    """No event for a long time, but SIGTERM is heard."""
+def stuck(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+    """No event for a long time, but SIGTERM is heard, and it tidies up."""
     yield layer(0)
-    time.sleep(60)
+    try:
+        time.sleep(60)
+    finally:
+        (folder / "tidied").touch()
 
 
 def deaf(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:

@@ -33,7 +33,7 @@ def test_one_run_at_a_time_in_the_order_of_asking(store, recipe, launch):
         assert before.ended_at <= after.started_at
 
 
-def test_two_launchers_at_once_start_each_run_once(store, recipe, launch):
+def test_two_launchers_at_once_start_each_run_once(store, recipe, launch, caplog):
     ids = [store.create(recipe) for _ in range(3)]
     launchers = [launch("steady"), Launcher(Store(store.root), fake_command("steady"), interval=0.01)]
     for launcher in launchers:
@@ -47,6 +47,7 @@ def test_two_launchers_at_once_start_each_run_once(store, recipe, launch):
     for launcher in launchers:
         launcher.stop()
     assert most == 1
+    assert "could not be looked after" not in caplog.text
     for run_id in ids:
         started = [s for s in store.events_since(run_id) if isinstance(s.event, ev.Started)]
         assert len(started) == 1
@@ -127,9 +128,7 @@ def test_a_silent_worker_is_terminated_before_it_is_killed(store, recipe, launch
     until(lambda: layers_of(store, run_id) == 1)
     store.request_cancel(run_id)
     assert launcher.wait(run_id).status == "cancelled"
-    ending = store.events_since(run_id)[-1].event
-    assert isinstance(ending, ev.Cancelled)
-    assert (store.folder(run_id) / "worker.log").read_text() == "", "it said Cancelled itself, in order"
+    assert (store.folder(run_id) / "tidied").exists()
 
 
 def test_a_worker_that_finished_but_does_not_end_is_ended(store, recipe, launch):

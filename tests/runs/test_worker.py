@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
@@ -17,7 +16,7 @@ from apt_core.recipe import Recipe
 from apt_core.runs import processes
 from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.worker_errors import failure_of
-from tests.runs.helpers import fake_command, layers_of, until, worker_pid
+from tests.runs.helpers import fake_command, layers_of, small_disk, until, worker_pid
 
 
 def kinds(store, run_id):
@@ -174,19 +173,6 @@ def test_every_error_gets_a_stable_reason(error, reason):
     assert failed.reason == reason
     assert failed.message
     assert len(failed.detail) <= 8000
-
-
-@contextlib.contextmanager
-def small_disk(folder, size):
-    """A tmpfs of `size` bytes at `folder`, where we may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small disk can only be mounted by root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("behaviour", ["filling", "hoarding"])

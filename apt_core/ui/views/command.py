@@ -26,11 +26,18 @@ def command_block(recipe: Recipe | None) -> Markup:
 
 
 def _arguments(recipe: Recipe) -> list[str]:
-    out = ["--model", recipe.model.id, "--method", recipe.method.name]
+    out = ["--model", recipe.model.id]
+    out += ["--revision", recipe.model.revision] if recipe.model.revision else []
+    out += ["--method", recipe.method.name]
     if isinstance(recipe.pattern, SemiStructured):
         out += ["--pattern", recipe.pattern.label]
     else:
         out += ["--sparsity", f"{recipe.pattern.sparsity:g}"]
+    return out + _differing(recipe)
+
+
+def _differing(recipe: Recipe) -> list[str]:
+    out: list[str] = []
     for flag, value, default in (
         ("--calibration", recipe.calibration.text, _DEFAULT_CALIBRATION.text),
         ("--samples", recipe.calibration.samples, _DEFAULT_CALIBRATION.samples),
@@ -38,13 +45,14 @@ def _arguments(recipe: Recipe) -> list[str]:
         ("--eval", recipe.evaluation.text, _DEFAULT_EVALUATION.text),
         ("--eval-samples", recipe.evaluation.samples, _DEFAULT_EVALUATION.samples),
         ("--eval-length", recipe.evaluation.length, _DEFAULT_EVALUATION.length),
+        ("--seed", recipe.seed, 0),
+        ("--device", recipe.device, "auto"),
+        ("--dtype", recipe.dtype, "auto"),
     ):
         if value != default:
             out += [flag, str(value)]
     for name, value in _changed_options(recipe):
         out += ["--set", f"{name}={value}"]
-    if recipe.seed:
-        out += ["--seed", str(recipe.seed)]
     return out
 
 

@@ -1,0 +1,70 @@
+"""What a visitor does, in words."""
+
+from __future__ import annotations
+
+import re
+import time
+
+POINTS = "#layer-chart .scatterlayer .points path"
+
+
+def choose_tiny(page, samples: int = 8, length: int = 64, windows: int = 4) -> None:
+    """The bundled model and the bundled text: no network, seconds."""
+    choose(page, "#model", "Tiny random Llama")
+    if not page.locator("#samples").is_visible():
+        page.locator("#advanced .label-wrap").click()
+    for box in ("#text", "#eval-text"):
+        choose(page, box, "Wikipedia summaries, bundled sample")
+    for box, value in (("#samples", samples), ("#length", length), ("#eval-samples", windows), ("#eval-length", length)):
+        page.locator(f"{box} input").fill(str(value))
+    page.locator("#eval-length input").press("Tab")
+    page.wait_for_function(
+        "document.querySelector('#facts').innerText.includes('Comes with the app')"
+        " && !document.querySelector('#prune').disabled"
+    )
+    page.wait_for_timeout(300)  # the last check of a burst
+
+
+def choose(page, box: str, option: str) -> None:
+    page.locator(f"{box} input").click()
+    page.locator(box).get_by_role("option", name=option, exact=True).click()
+
+
+def prune(page) -> str:
+    """Press the button; returns the id of the run from the address."""
+    before = page.url
+    page.locator("#prune").click()
+    page.wait_for_function("before => location.href !== before && location.search.includes('run=')", arg=before)
+    return run_of(page)
+
+
+def run_of(page) -> str:
+    return re.search(r"run=([\w-]+)", page.url)[1]
+
+
+def points(page) -> int:
+    return page.locator(POINTS).count()
+
+
+def wait_for_end(page, seconds: float = 60) -> None:
+    page.wait_for_function(
+        "() => ['hardly-changed','slightly-worse','clearly-worse','badly-hurt','broken','cancelled','failed']"
+        ".includes(document.querySelector('.headline')?.dataset.band)",
+        timeout=1000 * seconds,
+    )
+
+
+def text(page, selector: str) -> str:
+    return " ".join(page.locator(selector).inner_text().split())
+
+
+def says(page, selector: str, wanted: str, seconds: float = 10) -> None:
+    """Wait until the element says this; the assertion shows what it said instead."""
+    end = time.monotonic() + seconds
+    while wanted not in text(page, selector):
+        assert time.monotonic() < end, f"{selector} says {text(page, selector)!r}, not {wanted!r}"
+        page.wait_for_timeout(100)
+
+
+def scrolls_sideways(page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")

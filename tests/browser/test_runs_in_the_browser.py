@@ -1,0 +1,204 @@
+"""A run from press to verdict, through the real worker: watched, reloaded, shared, stopped, asked, deleted."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import httpx
+import pytest
+
+from browser_steps import choose_tiny, points, prune, run_of, says, scrolls_sideways, text, wait_for_end
+from conftest import App, patient
+
+pytestmark = pytest.mark.browser
+LONG = {"samples": 512, "length": 512, "windows": 128}  # lasts long enough to be stopped, reloaded, killed
+
+
+@pytest.fixture(scope="module")
+def finished(app, browser):
+    """One finished run of the tiny model, for the tests that only look at it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(app.address)
+    page.wait_for_selector("#prune")
+    choose_tiny(page)
+    run_id = prune(page)
+    wait_for_end(page)
+    context.close()
+    return run_id
+
+
+def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page, browser, app):
+    page = open_page()
+    choose_tiny(page, samples=384, length=256, windows=16)
+    run_id = prune(page)
+    with patient("the first points", 60) as until:
+        until(lambda: points(page) >= 3)
+    assert points(page) < 14, "the run was over before it could be watched"
+    page.evaluate(
+        "() => { const host = document.querySelector('#layer-chart .chart-host');"
+        " Plotly.relayout(host, {'xaxis.range': [-0.25, 1.25]}); Plotly.restyle(host, {visible: 'legendonly'}, [0]); }"
+    )
+    before = points(page)
+    page.reload()
+    page.wait_for_selector("#layer-chart .scatterlayer path")
+    assert run_of(page) == run_id and points(page) >= min(before, 3)
+    page.evaluate(
+        "() => { const host = document.querySelector('#layer-chart .chart-host');"
+        " Plotly.relayout(host, {'xaxis.range': [-0.25, 1.25]}); Plotly.restyle(host, {visible: 'legendonly'}, [0]); }"
+    )
+    second = open_page(f"?run={run_id}")
+    wait_for_end(page)
+    wait_for_end(second)
+    page.wait_for_timeout(500)
+    assert text(page, "#headline") == text(second, "#headline") and "Tiny random Llama" in text(page, "#headline")
+    assert points(second) == 14
+    shown = page.evaluate(
+        "() => { const host = document.querySelector('#layer-chart .chart-host');"
+        " return [host._fullLayout.xaxis.range, host._fullData[0].visible]; }"
+    )
+    assert shown == [[-0.25, 1.25], "legendonly"]
+    assert "→" in text(page, "#figures") and "%" in text(page, "#figures")
+    assert "zeros alone save nothing" in text(page, "#sizes")
+
+
+def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.locator("text=The same numbers as a table").first.click()
+    assert page.locator("#layer-table tbody tr").count() == 14
+    assert page.locator("#layer-table").is_visible()
+    assert page.locator(".label-wrap[aria-expanded=true]").count() == 1
+
+
+def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.locator("text=The same numbers as a table").first.click()
+    page.wait_for_selector("#layer-chart .scatterlayer path")
+    place = page.locator("#layer-chart .scatterlayer .trace").nth(6).locator(".points path").nth(0).bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    says(page, "#layer-chart .chart-readout", "Block 0, mlp.down_proj: relative error")
+    assert page.locator("tr[aria-selected=true]").count() == 1
+
+
+def test_results_can_be_downloaded_by_run(app, open_page, finished):
+    page = open_page(f"?run={finished}")
+    links = page.locator("#downloads a").evaluate_all("links => links.map(link => link.href)")
+    assert len(links) == 3 and all(link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links)
+    results = httpx.get(next(link for link in links if link.endswith(".json"))).json()
+    assert results["run"] == finished and len(results["layers"]) == 14 and results["sparsity"] == 0.5
+    with zipfile.ZipFile(io.BytesIO(httpx.get(links[-1]).content)) as archive:
+        assert any(name.endswith(".safetensors") for name in archive.namelist()) and archive.testzip() is None
+
+
+def test_both_models_answer_and_can_be_stopped(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.locator("#example-0").click()
+    page.wait_for_function("document.querySelector('#prompt textarea').value.includes('sky')")
+    page.locator("#ask").click()
+    says(page, "#reading-state", "Loading both models", 5)
+    says(page, "#reading-state", "Done after", 60)
+    assert page.locator(".duel .said").count() == 2 and page.locator(".duel mark").count() > 0
+    assert not page.locator("#stop-asking").is_visible()
+    page.locator("text=Temperature, seed and length").click()
+    page.locator("input[type=number][aria-label*='At most, tokens']").fill("512")
+    page.keyboard.press("Tab")
+    page.locator("#prompt textarea").fill("<script>alert(1)</script> & more")
+    page.locator("#ask").click()
+    says(page, "#reading-state", "tokens ·", 20)
+    page.locator("#stop-asking").click()
+    says(page, "#reading-state", "Stopped after", 20)
+    assert page.locator(".duel script").count() == 0
+
+
+def test_an_empty_prompt_is_a_sentence(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.wait_for_function("!document.querySelector('#ask').disabled")
+    page.locator("#ask").click()
+    says(page, "#reading-state", "Write a prompt first.")
+
+
+def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
+    page = open_page()
+    choose_tiny(page, **LONG)
+    first = prune(page)
+    says(page, "#now", "1 Model" if False else "Model", 10)
+    page.locator("#method label", has_text="Magnitude").click()
+    page.wait_for_timeout(400)
+    second = prune(page)
+    assert second != first
+    says(page, "#now", "Waiting in line: one run is ahead.")
+    page.locator("#stop").click()
+    says(page, "#now", "Stopped before any layer was pruned.")
+    page.goto(page.url.replace(second, first))
+    page.wait_for_selector("#stop")
+    page.locator("#stop").click()
+    says(page, "#now", "Stop")
+    wait_for_end(page)
+    assert "was stopped on the way" in text(page, "#headline") and "Stopped" in text(page, "#now")
+
+
+def test_runs_are_listed_opened_and_deleted_by_keyboard(open_page, finished):
+    page = open_page()
+    page.locator("#tabs button[role=tab]", has_text="Runs").click()
+    row = page.locator(f"tr[data-run='{finished}']")
+    row.wait_for()
+    assert "finished" in row.inner_text()
+    row.locator("a").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("id => location.search.includes(id)", arg=finished)
+    assert page.locator("#headline").is_visible() and "Tiny random Llama" in text(page, "#headline")
+    choose_tiny(page, samples=1, windows=1)
+    doomed = prune(page)
+    wait_for_end(page)
+    page.locator("#tabs button[role=tab]", has_text="Runs").click()
+    row = page.locator(f"tr[data-run='{doomed}']")
+    row.locator("[data-action=ask-delete]").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.action") == "keep"
+    page.keyboard.press("Enter")
+    assert row.locator("[data-action=ask-delete]").is_visible()
+    row.locator("[data-action=ask-delete]").click()
+    row.locator(".confirm [data-action=delete]").click()
+    row.wait_for(state="detached")
+    assert httpx.get(f"{page.url.split('/?')[0]}/studio/runs/{doomed}/results.json").status_code == 404
+
+
+def test_on_a_narrow_screen_the_chooser_folds_to_one_line(open_page, finished):
+    page = open_page(f"?run={finished}", width=390, height=844)
+    page.locator(".chosen").wait_for()
+    assert text(page, ".chosen").startswith("Tiny random Llama · APT · 2:4")
+    assert not page.locator("#model").is_visible() and not scrolls_sideways(page)
+    page.locator(".chosen").click()
+    assert page.locator("#model").is_visible() and not scrolls_sideways(page)
+    page.locator("#tabs button[role=tab]", has_text="Runs").click()
+    page.locator(f"tr[data-run='{finished}']").wait_for()
+    assert not scrolls_sideways(page)
+
+
+def test_the_choices_of_a_run_can_be_used_again(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.locator("#again").click()
+    page.wait_for_function("document.querySelector('#model input').value === 'Tiny random Llama'")
+    says(page, "#facts", "Comes with the app")
+
+
+def test_a_run_outlives_the_app(browser, tmp_path):
+    app = App(tmp_path).start()
+    context = browser.new_context()
+    context.set_default_timeout(30_000)
+    try:
+        page = context.new_page()
+        page.goto(app.address)
+        page.wait_for_selector("#prune")
+        choose_tiny(page, samples=256, length=256, windows=32)
+        run_id = prune(page)
+        app.kill()
+        app.start()
+        page.goto(f"{app.address}/")  # without the link: the browser remembers the run that still goes on
+        page.wait_for_function("id => location.search.includes(id)", arg=run_id)
+        wait_for_end(page)
+        assert "Tiny random Llama" in text(page, "#headline") and points(page) == 14
+    finally:
+        context.close()
+        app.stop()

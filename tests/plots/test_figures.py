@@ -1,0 +1,135 @@
+"""The figures: what is drawn, in which words, and that plain JSON comes out."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
+
+from apt_core.plots import layer_error, palette, perplexity
+from ui_helpers import LAYERS, a_record
+
+
+def test_one_trace_per_projection_with_its_own_colour_and_shape():
+    plot = layer_error.figure(a_record())
+    assert [trace.name for trace in plot.data] == ["q", "k", "down"]
+    assert len({trace.marker.symbol for trace in plot.data}) == len({trace.marker.color for trace in plot.data}) == 3
+    assert list(plot.data[0].x) == [0, 1] and list(plot.data[0].y) == pytest.approx([0.01, 0.02])
+
+
+def test_the_axis_is_ready_before_the_points_are():
+    plot = layer_error.figure(a_record("loaded", blocks=30))
+    assert list(plot.layout.xaxis.range) == [-0.5, 29.5] and len(plot.data) == len(LAYERS)
+    assert plot.layout.yaxis.type == "log"
+
+
+def test_zoom_and_hidden_traces_survive_because_the_revision_is_the_run():
+    assert layer_error.figure(a_record("loaded")).layout.uirevision == layer_error.figure(a_record()).layout.uirevision
+
+
+def test_hover_says_everything_about_the_layer():
+    hover = list(layer_error.figure(a_record(valid=False)).data[2].customdata[0])
+    assert hover == ["mlp.down_proj", "0.0300", "50%", "NO (2:4)", "64 × 176", "0.20 s"]
+
+
+def test_the_title_says_the_finding():
+    assert layer_error.title(a_record(blocks=8)) == "Error grows eightfold from block 0 to 7; down projections lead"
+    assert layer_error.title(a_record("layers")) == "Error of each layer"
+    assert layer_error.title(a_record(blocks=1)).startswith("One block, mean error 0.0200")
+
+
+def test_an_exact_zero_has_no_place_on_a_log_axis():
+    record = a_record()
+    zero = record.layers[0].model_copy(update={"relative_error": 0.0})
+    plot = layer_error.figure(record.model_copy(update={"layers": (zero, *record.layers[1:])}))
+    assert plot.data[0].y[0] is None
+
+
+@pytest.mark.parametrize("names", [("fc1", "fc2"), tuple(f"mixer.x{i}" for i in range(20))])
+def test_projections_that_nobody_knows_still_get_a_mark(names):
+    record = a_record("loaded")
+    model = record.model.model_copy(update={"layers": names})
+    slots = layer_error.slots(record.model_copy(update={"model": model}))
+    assert list(slots) == list(names)
+
+
+def test_summaries_are_sentences_with_numbers():
+    said = layer_error.summary(a_record())
+    assert said.startswith("6 of 6 layers. Mean relative error 0.0300;") and "Pattern 2:4 kept in 6 of 6." in said
+    assert "lower is better" in perplexity.summary(a_record())
+
+
+def test_perplexity_shows_only_what_was_measured():
+    half = perplexity.figure(a_record("layers"))
+    assert list(half.data[0].x) == [20.0, None]
+    assert [note.text for note in half.layout.annotations] == ["<b>20.0</b>", "–", ""]
+    full = perplexity.figure(a_record())
+    assert full.layout.annotations[2].text == "1.50 × the dense perplexity"
+    assert perplexity.title(a_record()) == "The pruned perplexity is 1.50 times the dense one"
+
+
+def test_figures_are_plain_json_without_binary_arrays():
+    for figure in (layer_error.figure(a_record()), perplexity.figure(a_record())):
+        assert "bdata" not in json.dumps(json.loads(figure.to_json()))
+
+
+def test_dark_figures_use_the_dark_tokens():
+    text = layer_error.figure(a_record(), dark=True).to_json() + perplexity.figure(a_record(), dark=True).to_json()
+    light, dark = palette.tokens()
+    assert dark["pruned"] in text and light["pruned"] not in text and light["ink"] not in text
+
+
+# ---- colours
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("name", ["ink", "muted", "accent", "dense", "pruned", "warning", "failure"])
+@pytest.mark.parametrize("ground", ["page", "surface"])
+def test_text_reaches_aa(name, ground, dark):
+    assert contrast(palette.colour(name, dark), palette.colour(ground, dark)) >= 4.5
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [
+        ("on-accent", "accent"),
+        ("on-accent", "accent-strong"),
+        ("ink", "accent-soft"),
+        ("muted", "sunken"),
+        ("ink", "warning-soft"),
+        ("failure", "failure-soft"),
+        ("ink", "dense-soft"),
+        ("ink", "pruned-soft"),
+        ("dense", "dense-soft"),
+        ("pruned", "pruned-soft"),
+    ],
+)
+def test_text_on_coloured_grounds_reaches_aa(text, ground, dark):
+    assert contrast(palette.colour(text, dark), palette.colour(ground, dark)) >= 4.5
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("name", [*(f"mark-{place}" for place in range(1, 9)), "edge", "dense", "pruned", "accent"])
+def test_marks_and_edges_reach_three_to_one(name, dark):
+    for ground in ("page", "surface"):
+        assert contrast(palette.colour(name, dark), palette.colour(ground, dark)) >= 3
+
+
+def test_every_light_colour_has_one_dark_twin():
+    light, dark = palette.tokens()
+    assert light.keys() == dark.keys() and len(set(light.values())) == len(light)
+    assert palette.swap()[light["page"]] == dark["page"]

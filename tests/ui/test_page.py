@@ -1,0 +1,308 @@
+"""The page as Blocks: what its handlers answer, with a fake store; and that it loads no torch."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from apt_core import events as ev
+from apt_core import samples
+from apt_core.questions import Answered, ReaderReady, Step
+from apt_core.ui import explore as explore_tab
+from apt_core.ui import options, page, read, runs
+from apt_core.ui.result import Seen
+from apt_core.ui.studio import Studio
+from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = "20261124-100000-abcd"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FakeStore(checkpoint=tmp_path)
+
+
+@pytest.fixture
+def studio(store):
+    sample = samples.Sample(
+        title="s", conditions="Recorded on a day.", recipe=a_recipe(), events=tuple(stamped(some_events()))
+    )
+    return Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
+
+
+@pytest.fixture(scope="module")
+def explore():
+    with gr.Blocks():
+        return explore_tab.lay_out()
+
+
+def named(explore, updates):
+    """Updates by the names of the components of the result column (and a few others)."""
+    names = {component: name for name, component in explore.result._asdict().items()}
+    names |= {component: name for name, component in explore.reading._asdict().items() if name != "inputs"}
+    names |= {explore.seen: "seen", explore.timer: "timer", explore.folded: "folded", explore.last_run: "last_run"}
+    names |= {explore.chooser.preflight: "preflight", explore.chooser.prune: "prune"}
+    return {names.get(component, component): value for component, value in updates.items()}
+
+
+def values(explore, **changes):
+    form = [component.value for component in explore.chooser.form]
+    fields = dict(zip(explore.chooser.form._fields, form, strict=True)) | {"model": "tiny-random-llama"} | changes
+    return (*fields.values(), *(control.value for control in explore.chooser.controls))
+
+
+# ---- arriving
+
+
+def test_the_empty_page_shows_a_recorded_sample_and_keeps_its_address(explore, studio):
+    shown = named(explore, explore_tab.arrive(explore, studio, None, None))
+    assert "Recorded sample" in shown["headline"] and shown["seen"]["link"] is False
+    assert shown["timer"].active is False and shown["folded"] == ""
+
+
+def test_a_link_opens_its_run(explore, studio, store):
+    store.put(RUN, some_events("layers"))
+    shown = named(explore, explore_tab.arrive(explore, studio, RUN, None))
+    assert shown["seen"]["run"] == RUN and shown["seen"]["link"] is True and shown["timer"].active is True
+    assert shown["last_run"] == RUN and "data-fold" in shown["folded"]
+
+
+@pytest.mark.parametrize("wanted", ["20200101-000000-0000", "../../etc/passwd", "sample-none", "<script>"])
+def test_an_unknown_run_is_a_sentence_and_the_sample(explore, studio, wanted):
+    shown = named(explore, explore_tab.arrive(explore, studio, wanted, None))
+    assert "Below is a recorded sample instead." in shown["note"] and "<script>" not in shown["note"]
+    assert "Recorded sample" in shown["headline"]
+
+
+def test_without_samples_the_page_still_opens(explore, store):
+    studio = Studio(store, FakeLauncher(store), FakeReader(), {})
+    assert named(explore, explore_tab.arrive(explore, studio, None, None))["timer"].active is False
+
+
+def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, store):
+    store.put(RUN, some_events("layers"))
+    assert named(explore, explore_tab.arrive(explore, studio, None, RUN))["seen"]["run"] == RUN
+    store.put(RUN, some_events("finished"))
+    assert named(explore, explore_tab.arrive(explore, studio, None, RUN))["seen"]["run"] == "sample-x"
+    assert named(explore, explore_tab.arrive(explore, studio, None, {"not": "a run"}))["seen"]["run"] == "sample-x"
+
+
+# ---- watching
+
+
+def test_a_tick_sends_only_what_is_new(explore, studio, store):
+    store.put(RUN, some_events("layers"))
+    seen = Seen.of(store.get(RUN))
+    nothing = named(explore, explore_tab.watch(explore, studio, seen))
+    assert set(nothing) == {"status"}  # the time that has passed
+    store.logs[RUN].append(ev.Progress(stage="save", done=0, total=1))
+    progress = named(explore, explore_tab.watch(explore, studio, seen))
+    assert "layers" not in progress and "perplexity" not in progress and progress["seen"]["seq"] > seen.seq
+    store.put(RUN, some_events("pruned"))
+    both = named(explore, explore_tab.watch(explore, studio, seen))
+    assert "perplexity" in both and "layers" not in both
+
+
+def test_the_end_of_a_run_stops_the_timer_and_opens_the_questions(explore, studio, store):
+    store.put(RUN, some_events("layers"))
+    seen = Seen.of(store.get(RUN))
+    store.put(RUN, some_events("finished"))
+    shown = named(explore, explore_tab.watch(explore, studio, seen))
+    assert shown["timer"].active is False and shown["ask"]["interactive"] is True and "worse" in shown["headline"]
+    assert shown["status"] == "" and "model.zip" in shown["downloads"]
+
+
+def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
+    shown = named(explore, explore_tab.watch(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1)))
+    assert shown["timer"].active is False and "There is no run" in shown["note"]
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {}, {"run": 7, "seq": "a"}, {"run": None, "layers": 1.5}])
+def test_whatever_the_browser_says_it_has_seen_is_taken_with_care(value):
+    seen = Seen.from_browser(value)
+    assert isinstance(seen.run, str) and isinstance(seen.seq, int)
+
+
+# ---- pruning
+
+
+def test_prune_queues_the_run_and_shows_it(explore, studio, store):
+    shown = named(explore, explore_tab.start(explore, studio, values(explore)))
+    run_id = shown["seen"]["run"]
+    assert store.recipes[run_id].model.id == "tiny-random-llama" and "Waiting in line" in shown["status"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": "no-such-model"}, "There is no model called"),
+        ({"pattern": "custom", "keep": 1, "of": 3}, "divisible by 3"),
+        ({"samples": 0}, "Calibration samples"),
+        ({"text": "/etc/passwd"}, "There is no text"),
+        ({"kind": "unstructured", "sparsity": 100}, "out of range"),
+        ({"length": 9000}, "was made for"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_words_and_starts_nothing(explore, studio, store, changes, sentence):
+    shown = named(explore, explore_tab.start(explore, studio, values(explore, **changes)))
+    assert sentence in shown["preflight"] and shown["prune"]["interactive"] is False and not store.logs
+
+
+def test_stop_asks_the_store(explore, studio, store):
+    store.put(RUN, some_events("layers"))
+    store.statuses[RUN] = "stopping"
+    shown = named(explore, explore_tab.stop(explore, studio, Seen(RUN)))
+    assert store.cancelled == [RUN] and "Stopping after this layer." in shown["status"]
+
+
+def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
+    store.put(RUN, some_events(), a_recipe(method={"name": "apt", "mask": "S"}, calibration={"samples": 5}))
+    updates = explore_tab.choose_the_same(explore, studio, Seen(RUN))
+    place = explore.chooser.keys.index(("apt", "mask"))
+    assert updates[explore.chooser.controls[place]] == "S" and updates[explore.chooser.form.samples] == 5
+    assert updates[explore.chooser.preset] is None
+
+
+# ---- reading
+
+
+def ask(explore, studio, run=RUN, stop=None, **changes):
+    given = {"prompt": "Why?", "max_tokens": 8, "temperature": 0.7, "top_p": 0.95, "seed": 0, "chat": True} | changes
+    updates = list(
+        read.converse(explore.reading, studio, run, tuple(given.values()), stop or threading.Event())
+    )
+    return [named(explore, update) for update in updates]
+
+
+ANSWERED = Answered(dense="a b", pruned="a <c>", dense_tokens=2, pruned_tokens=2, first_divergence=1, seconds=1.0)
+
+
+def test_a_question_goes_from_loading_to_the_compared_answers(explore, studio, store):
+    store.put(RUN, some_events())
+    studio.reader.replies = (ReaderReady(seconds=1), Step(index=0, dense="a", pruned="a"), ANSWERED)
+    said = ask(explore, studio)
+    assert "Loading both models" in said[0]["state"] and said[0]["ask"]["interactive"] is False
+    assert "&lt;c&gt;" in said[-2]["columns"] and "part at token 2" in said[-2]["state"]
+    assert said[-1]["ask"]["interactive"] is True and said[-1]["stop"]["visible"] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prompt": "  "}, "Write a prompt first."),
+        ({"prompt": None}, "Write a prompt first."),
+        ({"prompt": "x" * 10_000_000}, "10,000,000 characters; use at most 20,000"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temperature": None}, "temperature"),
+        ({"seed": 1.5}, "seed"),
+    ],
+)
+def test_bad_questions_are_one_sentence(explore, studio, store, changes, sentence):
+    store.put(RUN, some_events())
+    [said] = ask(explore, studio, **changes)
+    assert sentence.lower() in said["state"].lower() and "bad" in said["state"] and len(said["state"]) < 400
+
+
+def test_no_question_without_weights(explore, studio):
+    [said] = ask(explore, studio, run="sample-x")
+    assert "prune one first" in said["state"]
+
+
+def test_a_failure_of_the_reader_is_a_sentence_and_frees_the_button(explore, studio, store):
+    store.put(RUN, some_events())
+    studio.reader.replies = (ev.Failed(reason="x", message="somebody else is asking"),)
+    said = ask(explore, studio)
+    assert "Somebody else is asking." in said[-2]["state"] and said[-1]["ask"]["interactive"] is True
+
+
+def test_stop_before_the_first_word_does_not_stop_anybody_else(explore, studio, store):
+    store.put(RUN, some_events())
+    studio.reader.replies = (ReaderReady(seconds=1), ANSWERED)
+    stop = threading.Event()
+    stop.set()
+    said = ask(explore, studio, stop=stop)
+    assert "Stopped before the first word." in said[-2]["state"] and studio.reader.stopped == 0
+
+
+# ---- runs
+
+
+def test_runs_can_be_stopped_and_deleted_and_say_why_not(studio, store):
+    with gr.Blocks():
+        tab = runs.lay_out()
+    store.put(RUN, some_events("layers"))
+    refused = runs.act(tab, studio, "delete", RUN)
+    assert "cancel it first" in refused[tab.note].lower() and refused[tab.timer].active is True
+    store.put(RUN, some_events())
+    assert "No runs yet" in runs.act(tab, studio, "delete", RUN)[tab.table]
+    assert "There is no run" in runs.act(tab, studio, "delete", RUN)[tab.note]
+
+
+@pytest.mark.parametrize("data", [None, "x", {}, {"action": "delete", "run": "../x"}, {"action": "eval", "run": RUN}])
+def test_clicks_that_are_none_do_nothing(data):
+    class Event:
+        _data = data
+
+    assert runs.asked_for(Event()) == ("", "")
+
+
+# ---- options from the schema
+
+
+def test_every_option_of_every_method_has_a_labelled_control(explore):
+    assert ("apt", "mask") in explore.chooser.keys and ("sparsegpt", "dampening") in explore.chooser.keys
+    for control in explore.chooser.controls:
+        assert control.label and control.info
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"enum": ["a", "b"], "default": "a"}, gr.Dropdown),
+        ({"type": "boolean", "default": True}, gr.Checkbox),
+        ({"type": "integer", "default": 3, "minimum": 1, "maximum": 9}, gr.Number),
+        ({"type": "number", "default": 0.0, "exclusiveMinimum": 0}, gr.Number),
+        ({"type": "string", "default": "x"}, gr.Textbox),
+    ],
+)
+def test_a_control_fits_its_schema(schema, kind):
+    with gr.Blocks():
+        control = options.control("an_option", schema)
+    assert isinstance(control, kind) and control.label == "An option" and control.value == schema["default"]
+
+
+# ---- how it is served
+
+
+def test_the_launch_is_closed(studio):
+    launch = page.launch_options(studio, 7999)
+    assert launch["server_name"] == "127.0.0.1" and launch["share"] is False and launch["run_history"] is False
+    assert launch["enable_monitoring"] is False and launch["show_error"] is False and launch["strict_cors"] is True
+    assert launch["max_file_size"] == "10mb" and launch["allowed_paths"] == [] and launch["ssr_mode"] is False
+
+
+def test_every_event_is_private_and_queued(studio):
+    demo = page.build(studio)
+    try:
+        assert demo.api_open is False
+        for event in demo.fns.values():
+            assert event.api_visibility == "private", event.name
+            assert event.queue is not False or event.js, event.name
+    finally:
+        demo.close()
+
+
+def test_the_page_loads_no_torch(fresh_cache):
+    code = (
+        "import sys\n"
+        "from apt_core.ui.page import build, launch_options\n"
+        "from apt_core.ui.studio import open_studio\n"
+        "studio = open_studio(); build(studio); launch_options(studio, 1); studio.close()\n"
+        "print([name for name in ('torch', 'transformers', 'datasets', 'accelerate') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,102 @@
+"""Downloads by run id, and nothing else: no path from outside, no traversal, no other methods."""
+
+import csv
+import io
+import json
+import zipfile
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from apt_core import samples
+from apt_core.ui import server
+from apt_core.ui.studio import Studio
+from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_events, stamped
+
+RUN = "20261124-100000-abcd"
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 9000)
+    (folder / "config.json").write_text("{}")
+    (folder / "link").symlink_to("/etc/hostname")
+    return folder
+
+
+@pytest.fixture
+def client(checkpoint):
+    store = FakeStore(checkpoint)
+    store.put(RUN, some_events())
+    sample = samples.Sample(
+        title="s", conditions="Recorded.", recipe=a_record().recipe, events=tuple(stamped(some_events()))
+    )
+    studio = Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
+    with TestClient(Starlette(routes=server.routes(studio))) as client:
+        yield client
+
+
+def test_results_as_json_are_the_summary_of_the_run(client):
+    answer = client.get(f"/studio/runs/{RUN}/results.json")
+    assert answer.json()["perplexity"] == {"dense": 20.0, "pruned": 30.0, "protocol": "test-1"}
+    assert "attachment" in answer.headers["content-disposition"]
+
+
+def test_layers_as_csv(client):
+    rows = list(csv.DictReader(io.StringIO(client.get(f"/studio/runs/{RUN}/layers.csv").text)))
+    assert len(rows) == 6 and rows[5]["layer"] == "mlp.down_proj" and float(rows[5]["relative_error"]) == 0.06
+    sides = list(csv.DictReader(io.StringIO(client.get(f"/studio/runs/{RUN}/results.csv").text)))
+    assert [side["side"] for side in sides] == ["dense", "pruned"]
+
+
+def test_the_model_comes_as_a_whole_zip(client, checkpoint):
+    answer = client.get(f"/studio/runs/{RUN}/model.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == [f"{RUN}/config.json", f"{RUN}/model.safetensors"]
+        assert archive.read(f"{RUN}/model.safetensors") == (checkpoint / "model.safetensors").read_bytes()
+
+
+def test_samples_have_numbers_but_no_weights(client):
+    assert json.loads(client.get("/studio/runs/sample-x/results.json").text)["run"] == "sample-x"
+    assert client.get("/studio/runs/sample-x/model.zip").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/studio/runs/{RUN}/recipe.json",
+        f"/studio/runs/{RUN}/../../../etc/passwd",
+        f"/studio/runs/{RUN}/..%2f..%2fruns.db",
+        "/studio/runs/..%2f..%2fetc/results.json",
+        "/studio/runs/20200101-000000-0000/results.json",
+        "/studio/runs/sample-none/results.json",
+        "/studio/page.py",
+        "/studio/..%2fapp.py",
+    ],
+)
+def test_anything_else_is_not_found(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404 and "Traceback" not in answer.text
+
+
+def test_only_reading(client):
+    assert client.post(f"/studio/runs/{RUN}/results.json").status_code == 405
+    assert client.delete(f"/studio/runs/{RUN}/results.json").status_code == 405
+
+
+def test_our_own_assets(client):
+    script = client.get("/studio/studio.js")
+    assert "window.aptStudio" in script.text and "immutable" in script.headers["cache-control"]
+    assert "plotly.js" in client.get("/studio/plotly.js").text[:200]
+    styles = client.get("/studio/studio.css").text
+    assert "--apt-accent" in styles and ".options-apt" in styles
+
+
+def test_no_asset_names_another_host():
+    for path in (server.SCRIPT, *server.STYLES):
+        text = path.read_text("utf-8")
+        assert "http://" not in text and "https://" not in text and "@import" not in text

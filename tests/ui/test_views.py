@@ -1,0 +1,222 @@
+"""What the page says in every state, and that nothing from outside becomes HTML."""
+
+import re
+import shlex
+
+import pytest
+
+from apt_core import events as ev
+from apt_core.questions import Answered, Question
+from apt_core.records import RunRecord, fold
+from apt_core.ui.views import answers, cards, methods_page, progress, runs_table, tables
+from apt_core.ui.views.command import command
+from apt_core.ui.views.downloads import downloads_block
+from apt_core.ui.views.fold import chosen_line
+from apt_core.ui.views.headline import figures, headline, text_title
+from apt_core.ui.views.html import TERMS, term
+from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
+
+NASTY = "<img src=x onerror=alert(1)>${7*7}{{evil}}"
+
+
+def with_events(*events, upto="layers", **changes):
+    return fold(RunRecord(id="20261124-100000-abcd", recipe=a_recipe()), stamped([*some_events(upto, **changes), *events]))
+
+
+def words_of(markup) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", str(markup)).split())
+
+
+def test_finished_says_the_verdict_with_its_band():
+    html = str(headline(a_record(), "Tiny"))
+    assert "<em>clearly worse</em>" in html and 'data-band="clearly-worse"' in html
+
+
+def test_a_sample_is_labelled_with_its_conditions():
+    record = a_record(run_id="sample-x").model_copy(update={"conditions": "Recorded on a Tuesday"})
+    assert "Recorded sample" in headline(record, "Tiny") and "Recorded on a Tuesday." in headline(record, "Tiny")
+    assert "Recorded sample" not in headline(a_record(), "Tiny")
+
+
+def test_unknown_numbers_are_dashes_and_never_zero():
+    said = words_of(figures(a_record("queued")))
+    assert said.count("–") == 4 and not re.search(r"\b0\b", said)
+
+
+def test_figures_of_a_finished_run():
+    said = words_of(figures(a_record()))
+    assert "dense 20.0 → pruned 30.0" in said and "1.50 × as high" in said
+    assert "50%" in said and "9.0 s" in said and "460 MB" in said
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (a_record("queued"), "Waiting in line: one run is ahead."),
+        (with_events(ev.Progress(stage="download", done=41e6, total=93e6, detail="SmolLM2"), upto="queued"), ""),
+        (with_events(), "Pruning block 2 of 2"),
+        (with_events(ev.Progress(stage="save", done=0, total=1)), "Writing the pruned weights"),
+        (with_events(ev.Cancelled()), "Stopped after 6 of 6 layers (100%)."),
+        (with_events(ev.Failed(reason="x", message="the disk is full")), "The disk is full."),
+    ],
+)
+def test_every_state_has_its_sentence(record, expected):
+    assert expected in words_of(progress.status_block(record, "Tiny", NOW + 60, position=1))
+
+
+def test_a_finished_run_has_no_status_block():
+    assert progress.status_block(a_record(), "Tiny", NOW) == ""
+
+
+def test_a_download_says_how_much_of_what():
+    events = [ev.Started(pid=1), ev.Progress(stage="download", done=41e6, total=93e6, detail="SmolLM2")]
+    record = fold(RunRecord(id="20261124-100000-abcd", recipe=a_recipe()), stamped(events))
+    assert "Fetching SmolLM2: 41.0 MB of 93.0 MB" in words_of(progress.status_block(record, "Tiny", NOW))
+
+
+def test_failure_details_are_folded_and_escaped():
+    record = with_events(ev.Failed(reason="x", message=NASTY, detail=f"Traceback {NASTY}"))
+    html = str(progress.status_block(record, "Tiny", NOW))
+    assert "<details" in html and "<img" not in html and 'role="alert"' in html
+
+
+def test_time_left_comes_from_the_pace_of_this_run():
+    record = with_events(ev.Progress(stage="prune", done=1, total=2))
+    assert record.stage_started_at is not None
+    half = record.model_copy(update={"layers": record.layers[:3]})
+    spent = 10.0
+    left = progress.remaining(half, half.stage_started_at + spent)
+    assert left == pytest.approx(spent + record.dense.seconds)  # as much again, and the second perplexity
+
+
+def test_no_time_left_is_invented_before_there_is_a_pace():
+    assert progress.remaining(a_record("queued"), NOW) is None
+    assert progress.remaining(a_record("loaded"), NOW) is None
+
+
+def test_titles_from_outside_stay_text():
+    record = a_record()
+    for html in (headline(record, NASTY), chosen_line(record, NASTY), progress.status_block(with_events(), NASTY, NOW)):
+        assert "<img" not in str(html)
+    assert "Tiny &lt;b&gt;" in runs_table.runs_table([record], lambda _: "Tiny <b>", NOW)
+
+
+def test_layer_table_has_a_row_for_every_layer():
+    html = str(tables.layer_table(a_record(valid=False)))
+    assert html.count("<tr data-layer=") == 6 and html.count(">NO<") == 6
+
+
+def test_the_honest_sentence_is_built_from_what_was_measured():
+    same = tables.honest_sentence(a_record(speed=(50, 49)))
+    assert same.startswith("Same size on disk and same speed here: zeros alone save nothing. With a 2:4 kernel")
+    assert "0.600 × the speed here" in tables.honest_sentence(a_record(speed=(50, 30)))
+    other = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.5}))
+    assert "only 2:4 has hardware" in tables.honest_sentence(other)
+    assert "are measured" in tables.honest_sentence(a_record("loaded"))
+
+
+def test_warnings_are_said_once():
+    record = with_events(ev.Warned(message="used 0.1"), ev.Warned(message="used 0.1"))
+    assert str(tables.warnings_block(record)).count("<li>") == 1
+
+
+def test_provenance_shows_no_path_of_this_machine():
+    recipe = a_recipe(calibration={"text": "/data/uploads/0123456789ab-my-notes.txt"})
+    said = words_of(tables.provenance(a_record(recipe=recipe)))
+    assert "my-notes.txt" in said and "/data" not in said
+    assert text_title("wikipedia") == "Wikipedia summaries"
+
+
+def test_runs_table_offers_what_fits_the_status():
+    live, ended = a_record("layers"), a_record()
+    assert 'data-action="cancel"' in runs_table.runs_table([live], str, NOW)
+    assert 'data-action="delete"' not in runs_table.runs_table([live], str, NOW)
+    html = runs_table.runs_table([ended], str, NOW)
+    assert 'data-action="delete"' in html and 'href="?run=20261124-100000-abcd"' in html
+    assert "No runs yet" in runs_table.runs_table([], str, NOW)
+
+
+def test_downloads_name_the_run_and_never_a_file():
+    html = str(downloads_block(a_record(), has_weights=True))
+    assert re.findall(r'href="([^"]+)"', html) == [
+        f"studio/runs/20261124-100000-abcd/{what}" for what in ("results.json", "layers.csv", "model.zip")
+    ]
+    assert "removed to save disk" in downloads_block(a_record(), has_weights=False)
+    assert downloads_block(a_record("queued"), has_weights=False) == ""
+
+
+def test_command_names_only_what_differs():
+    assert command(a_recipe()) == "python -m apt_core prune --model tiny-random-llama --method apt --pattern 2:4"
+    recipe = a_recipe(
+        pattern={"kind": "unstructured", "sparsity": 0.55},
+        method={"name": "apt", "block_size": 64},
+        calibration={"text": "/tmp/my text.txt", "samples": 16},
+        seed=7,
+    )
+    assert command(recipe) == (
+        "python -m apt_core prune --model tiny-random-llama --method apt --sparsity 0.55 "
+        "--calibration '/tmp/my text.txt' --samples 16 --seed 7 --set block_size=64"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": {"name": "apt", "mask": "S", "dampening": 0.05}, "evaluation": {"samples": 3}, "seed": 1},
+        {"pattern": {"kind": "unstructured", "sparsity": 0.123}, "device": "cpu", "dtype": "float32"},
+        {"method": "magnitude", "pattern": {"kind": "n:m", "keep": 1, "of": 16}, "calibration": {"length": 64}},
+    ],
+)
+def test_the_command_that_is_shown_asks_for_the_same_recipe(changes):
+    from apt_core.cli.parser import build_parser
+    from apt_core.cli.recipes import recipe_from
+
+    recipe = a_recipe(**changes)
+    options = build_parser().parse_args(shlex.split(command(recipe))[3:])
+    assert recipe_from(options) == recipe
+
+
+def test_answers_escape_the_models():
+    answered = Answered(
+        dense=NASTY, pruned="<script>x</script>", dense_tokens=1, pruned_tokens=2, first_divergence=0, seconds=1.0
+    )
+    html = str(answers.compared(answered))
+    assert "<img" not in html and "<script" not in html and html.count("<mark>") >= 2
+
+
+def test_streaming_marks_everything_after_the_first_different_token():
+    duel = answers.Duel()
+    for dense, pruned in ((" The", " The"), (" sky", " sea"), (" is", None)):
+        duel.add(dense, pruned)
+    html = str(answers.streaming(duel))
+    assert duel.parted == len(" The s") and "<mark>ky is</mark>" in html and "<mark>ea</mark>" in html
+    assert html.count("here the answers part") == 2
+
+
+def test_the_last_line_says_where_the_answers_part():
+    same = Answered(dense="a", pruned="a", dense_tokens=1, pruned_tokens=1, first_divergence=None, seconds=2.0)
+    assert answers.finish_line(same) == "Done after 2.0 s; both models said the same."
+    parted = same.model_copy(update={"first_divergence": 4, "stopped": True})
+    assert answers.finish_line(parted) == "Stopped after 2.0 s; the answers part at token 5."
+    assert answers.settings_line(Question(prompt="x", temperature=0)).startswith("Always the likeliest")
+
+
+def test_terms_explain_themselves_to_eyes_and_ears():
+    for name, sentence in TERMS.items():
+        html = str(term(name))
+        assert html.count(str(sentence).split("'")[0]) == 2 and "aria-label" in html and sentence.endswith(".")
+
+
+def test_methods_page_lists_every_option_with_its_bounds():
+    said = words_of(methods_page.methods_page())
+    assert "block_size 128 16 to 4096" in said and "above 0, up to 1" in said and "auto, S or M" in said
+
+
+def test_refusals_and_estimates():
+    from apt_core.preflight import Estimate
+
+    assert "≈ 1 min 35 s" in cards.preflight_card(Estimate(seconds=93.2, memory_bytes=920_000_000))
+    refused = str(cards.preflight_card(Estimate(refusal="needs 4 GB, but 1 GB is free")))
+    assert "Needs 4 GB, but 1 GB is free." in refused and "≈" not in refused
+    assert "–" in words_of(cards.preflight_card(Estimate(seconds=None)))

@@ -1,0 +1,185 @@
+"""Runs made up of events, and a store that holds them, for tests of the page. No process, no disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apt_core import events as ev
+from apt_core.errors import BadInput, UnknownRun
+from apt_core.recipe import Recipe, make_recipe
+from apt_core.records import RunRecord, fold
+
+LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
+SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_proj": (64, 176)}
+NOW = 1_764_000_000.0
+
+
+def a_recipe(**changes) -> Recipe:
+    return make_recipe(**({"model": {"id": "tiny-random-llama"}, "method": "apt"} | changes))
+
+
+def some_events(
+    upto: str = "finished",
+    blocks: int = 2,
+    dense: float = 20.0,
+    pruned: float = 30.0,
+    speed: tuple[float, float] = (50.0, 49.0),
+    valid: bool = True,
+) -> list[ev.Event]:
+    """A run's events in their order; `upto`: queued, loaded, layers, pruned or finished."""
+    events: list[ev.Event] = [ev.Queued()]
+    if upto == "queued":
+        return events
+    events += [
+        ev.Started(pid=4711),
+        ev.ModelLoaded(
+            title="Tiny <b>Llama</b>",
+            architecture="LlamaForCausalLM",
+            parameters=108_992,
+            prunable=sum(r * c for r, c in SHAPES.values()) * blocks,
+            blocks=blocks,
+            layers=LAYERS,
+            total_layers=len(LAYERS) * blocks,
+            device="cpu",
+            dtype="float32",
+            hardware="a machine, 2 cores",
+            versions={"torch": "2.13.0"},
+        ),
+        ev.Progress(stage="dense_eval", done=1, total=2),
+        evaluated("dense", dense),
+        ev.Measured(side="dense", tokens_per_second=speed[0], bytes_on_disk=438_000),
+    ]
+    if upto == "loaded":
+        return events
+    for block in range(blocks):
+        events.append(ev.Progress(stage="prune", done=block, total=blocks))
+        events += [layer(block, name, 0.01 * (block + 1) * (place + 1), valid) for place, name in enumerate(LAYERS)]
+    if upto == "layers":
+        return events
+    events += [
+        evaluated("pruned", pruned),
+        ev.Measured(side="pruned", tokens_per_second=speed[1], bytes_on_disk=438_000),
+    ]
+    if upto == "pruned":
+        return events
+    removed = sum(event.removed for event in events if isinstance(event, ev.LayerPruned))
+    seconds = {"load": 1.0, "prune": 2.0, "total": 9.0}
+    return [
+        *events,
+        ev.Finished(
+            sparsity=0.5,
+            parameters=108_992,
+            removed=removed,
+            seconds=seconds,
+            peak_rss_bytes=460_000_000,
+            checkpoint="/somewhere/secret/checkpoint",
+        ),
+    ]
+
+
+def evaluated(side: str, perplexity: float) -> ev.Evaluated:
+    return ev.Evaluated(
+        side=side,
+        perplexity=perplexity,
+        windows=8,
+        length=512,
+        tokens=8 * 511,
+        text="wikipedia",
+        protocol="test-1",
+        seconds=3.0,
+    )
+
+
+def layer(block: int, name: str, error: float, valid: bool = True) -> ev.LayerPruned:
+    rows, columns = SHAPES[name]
+    return ev.LayerPruned(
+        block=block,
+        layer=name,
+        shape=(rows, columns),
+        removed=rows * columns // 2,
+        sparsity=0.5,
+        relative_error=error,
+        pattern_valid=valid,
+        dampening=0.01,
+        seconds=0.2,
+    )
+
+
+def stamped(events: list[ev.Event]) -> list[ev.Stamped]:
+    return [ev.Stamped(seq=seq, at=NOW + seq, event=event) for seq, event in enumerate(events)]
+
+
+def a_record(upto: str = "finished", run_id: str = "20261124-100000-abcd", recipe: Recipe | None = None, **changes):
+    return fold(RunRecord(id=run_id, recipe=recipe or a_recipe()), stamped(some_events(upto, **changes)))
+
+
+class FakeStore:
+    """Runs by id; what the page needs of `runs.store.Store`."""
+
+    def __init__(self, checkpoint: Path | None = None):
+        self.logs: dict[str, list[ev.Event]] = {}
+        self.recipes: dict[str, Recipe] = {}
+        self.statuses: dict[str, str] = {}
+        self.weights = checkpoint
+        self.cancelled: list[str] = []
+        self.reads = 0
+
+    def put(self, run_id: str, events: list[ev.Event], recipe: Recipe | None = None) -> str:
+        self.logs[run_id], self.recipes[run_id] = events, recipe or a_recipe()
+        return run_id
+
+    def get(self, run_id: str) -> RunRecord:
+        self.reads += 1
+        if run_id not in self.logs:
+            raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
+        record = fold(RunRecord(id=run_id, recipe=self.recipes[run_id]), stamped(self.logs[run_id]))
+        return record.model_copy(update={"status": self.statuses.get(run_id, record.status)})
+
+    def list(self, limit: int = 200) -> list[RunRecord]:
+        return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
+
+    def position(self, run_id: str) -> int | None:
+        return 1 if self.get(run_id).status == "queued" else None
+
+    def checkpoint(self, run_id: str) -> Path | None:
+        return self.weights if run_id in self.logs and self.get(run_id).status == "finished" else None
+
+    def request_cancel(self, run_id: str) -> None:
+        self.get(run_id)
+        self.cancelled.append(run_id)
+
+    def delete(self, run_id: str) -> None:
+        if self.get(run_id).live:
+            raise BadInput(f"Run {run_id} is still running; cancel it first.")
+        del self.logs[run_id]
+
+
+class FakeLauncher:
+    def __init__(self, store: FakeStore):
+        self.store = store
+
+    def submit(self, recipe: Recipe) -> str:
+        return self.store.put(f"20261124-1200{len(self.store.logs):02}-0000", some_events("queued"), recipe)
+
+    def pump(self) -> None:
+        """Nothing runs here."""
+
+    def stop(self) -> None:
+        """Nothing runs here."""
+
+
+class FakeReader:
+    """Answers with what it was given."""
+
+    def __init__(self, *replies):
+        self.replies = replies
+        self.stopped = 0
+
+    def ask(self, run_id, question):
+        yield from self.replies
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def close(self) -> None:
+        """Nothing was opened."""
