@@ -210,6 +210,8 @@ def _prune_blocks(
     batch = max(1, min(len(windows), _TOKENS_PER_BATCH // windows.shape[1]))
     yield Progress(stage="calibrate", done=0, total=len(blocks), detail="embedding the calibration text")
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
+    if recipe.method.compares_with_dense:
+        hidden.keep_dense_stream()
     for index, block in enumerate(blocks):
         layers = families.prunable_layers(block, index)
         met = set()

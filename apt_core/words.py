@@ -6,8 +6,10 @@ Figures carry three significant digits with their unit; what is not known is a d
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from apt_core.records import RunRecord
+if TYPE_CHECKING:
+    from apt_core.records import RunRecord
 
 DASH = "–"
 

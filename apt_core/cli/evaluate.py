@@ -9,6 +9,8 @@ from apt_core.cli.progress import ProgressLine, stage_words
 from apt_core.cli.recipes import evaluation_from, model_from
 from apt_core.errors import BadInput
 from apt_core.events import Evaluated
+from apt_core.models.facts import model_facts
+from apt_core.recipe import ModelRef
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.store import Store
@@ -17,6 +19,7 @@ from apt_core.runs.store import Store
 def run(options: argparse.Namespace) -> int:
     model = _folder_of_run(options.model) if is_run_id(options.model) else model_from(options.model).id
     evaluation = evaluation_from(options)
+    model_facts(ModelRef(id=model))  # a model that does not exist is told before torch is loaded
     line = ProgressLine()
     with only_ours():
         from transformers.utils import logging

@@ -35,6 +35,11 @@ class Method(Frozen):
     summary: ClassVar[str]  # one plain sentence for somebody who has never pruned a model
     needs_statistics: ClassVar[bool] = True
 
+    @property
+    def compares_with_dense(self) -> bool:
+        """Does this method read how the dense model's hidden states differ? Then both are carried along."""
+        return False
+
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         """Prune `weight` [out, in] with the statistics of its inputs; never writes to `weight`.
 

@@ -6,7 +6,6 @@ brings plotly.js 3 where plotly.py speaks 4; so the page draws with the plotly.j
 
 from __future__ import annotations
 
-import json
 from types import ModuleType
 from typing import Any
 
@@ -47,12 +46,12 @@ class Chart(gr.HTML):
         return {"type": {}, "description": "a chart"}
 
 
-def drawing(plot: ModuleType, record: RunRecord, name: str, csv: str = "") -> dict[str, Any]:
-    """A figure of `apt_core.plots` with its words, as the browser needs it. `csv`: address of the numbers."""
+def drawing(plot: ModuleType, record: RunRecord, name: str, csv: str) -> dict[str, Any]:
+    """A figure of `apt_core.plots` with its words, as the browser needs it. `csv`: the download of its numbers."""
     return {
-        "figure": json.loads(plot.figure(record).to_json()),
+        "figure": plot.figure(record).to_json(),
         "title": plot.title(record),
         "summary": plot.summary(record),
         "file": f"{record.id}-{name}",
-        "csv": csv,
+        "csv": f"studio/runs/{record.id}/{csv}",
     }

@@ -97,7 +97,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
     """Ask streams; Stop ends the answer of the same tab, whose last word comes through the same stream."""
     stops: dict[str, threading.Event] = {}  # one for every tab that is being answered
 
-    def ask(view: Any, *values: Any, request: gr.Request) -> Iterator[dict[Any, Any]]:
+    def ask(request: gr.Request, view: Any, *values: Any) -> Iterator[dict[Any, Any]]:
         tab = request.session_hash or ""
         stops[tab] = threading.Event()
         try:

@@ -10,11 +10,15 @@ import gradio as gr
 from apt_core.plots import layer_error, perplexity
 from apt_core.records import RunRecord
 from apt_core.ui.chart import Chart, drawing
+from apt_core.ui.drawn import Drawn
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.headline import figures, headline
 from apt_core.ui.views.progress import status_block
 from apt_core.ui.views.tables import layer_table, perplexity_table, provenance, size_panel, warnings_block
+
+
+_drawn = Drawn()
 
 
 class Result(NamedTuple):
@@ -47,7 +51,8 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, record: RunRecord) -> Seen:
-        return cls(record.id, record.status, record.last_seq, len(record.layers), _measured(record))
+        layers = len(record.layers) if record.model else -1  # a model that is known widens the empty axis
+        return cls(record.id, record.status, record.last_seq, layers, _measured(record))
 
     @classmethod
     def from_browser(cls, value: Any) -> Seen:
@@ -105,12 +110,16 @@ def show(result: Result, studio: Studio, record: RunRecord, seen: Seen | None = 
         updates[result.stop] = gr.update(visible=record.status in ("queued", "running"))
     if changed or seen.seq != record.last_seq:
         updates |= _words(result, studio, record, title)
-    if changed or seen.layers != len(record.layers):
-        updates[result.layers] = drawing(layer_error, record, "layers", f"studio/runs/{record.id}/layers.csv")
-        updates[result.layer_table] = str(layer_table(record))
+    if changed or seen.layers != Seen.of(record).layers:
+        updates[result.layers], updates[result.layer_table] = _drawn.once(
+            ("layers", record.id, record.status, len(record.layers), record.model is None),
+            lambda: (drawing(layer_error, record, "layers", "layers.csv"), str(layer_table(record))),
+        )
     if changed or seen.measured != _measured(record):
-        updates[result.perplexity] = drawing(perplexity, record, "perplexity", f"studio/runs/{record.id}/results.csv")
-        updates[result.perplexity_table] = str(perplexity_table(record))
+        updates[result.perplexity], updates[result.perplexity_table] = _drawn.once(
+            ("perplexity", record.id, record.status, _measured(record)),
+            lambda: (drawing(perplexity, record, "perplexity", "results.csv"), str(perplexity_table(record))),
+        )
         updates[result.sizes] = str(size_panel(record))
     return updates
 

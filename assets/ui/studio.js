@@ -20,8 +20,7 @@ window.aptStudio = (() => {
   const coarse = window.matchMedia("(pointer: coarse)").matches;
 
   // Figures come in the light colours; on a dark page every one is replaced by its dark twin.
-  function recoloured(figure) {
-    const text = JSON.stringify(figure);
+  function recoloured(text) {
     if (!isDark()) return JSON.parse(text);
     return JSON.parse(text.replace(/#[0-9A-Fa-f]{6}\b/g, (hex) => darkOf()[hex.toUpperCase()] ?? hex));
   }
@@ -61,7 +60,7 @@ window.aptStudio = (() => {
 
     async function draw() {
       const value = props.value;
-      if (!value || !value.figure) return;
+      if (!value?.figure) return;
       find(".chart-title").textContent = value.title;
       find(".chart-summary").textContent = value.summary;
       host.setAttribute("aria-label", `${value.title}. ${value.summary}`);
@@ -115,7 +114,7 @@ window.aptStudio = (() => {
         find('[data-tool="reset"]').hidden = true;
         return;
       }
-      const { data, layout } = JSON.parse(JSON.stringify(props.value.figure)); // on paper it is light
+      const { data, layout } = JSON.parse(props.value.figure); // on paper it is light
       layout.title = { text: props.value.title, x: 0, xref: "paper", font: { size: 18, color: "#1B1B1F" } };
       layout.margin = { ...layout.margin, t: 80 };
       layout.paper_bgcolor = "#FFFFFF";

@@ -161,19 +161,21 @@ def test_a_process_killed_between_two_questions_is_replaced(reader_for, run_id):
 
 
 def test_a_process_that_hangs_is_given_up(reader_for, run_id):
-    reader = reader_for("hanging", silence=2.0)
+    reader = reader_for("hanging", silence=3.0)
     *_, last = reader.ask(run_id, LONG)
     assert isinstance(last, ev.Failed)
     assert not psutil.pid_exists(reader_pid(reader))
 
 
 def test_a_hanging_answer_that_nobody_hears_does_not_bar_the_way(reader_for, run_id):
-    reader = reader_for("hanging", silence=0.5, patience=0.2)
+    reader = reader_for("hanging", patience=0.2)
     replies = reader.ask(run_id, LONG)
     list(islice(replies, 3))
     replies.close()
+    reader._silence = 0.5  # only now: to load may take longer
     time.sleep(0.6)
     assert [reply.reason for reply in reader.ask(run_id, SHORT)] == ["busy"]
+    reader._silence = 60
     until(lambda: isinstance(next(iter(reader.ask(run_id, SHORT))), ReaderReady))
 
 

@@ -1,0 +1,99 @@
+"""Masks found together with the weights, by the alternating direction method of multipliers.
+
+Per layer: minimise ||(W' - W) X||^2 over W' in the pattern. Splitting W' = B = D with D in the pattern
+(arXiv 2406.07831, "ALPS") alternates a ridge solve for B, a projection for D and a dual step:
+
+    B = (Y - V + rho D) (A + rho I)^-1,   D = project(B + V / rho),   V = V + rho (B - D)
+
+in coordinates where A has a unit diagonal (columns scaled by sqrt(G_jj)), with Y = B_0 A. A small rho lets
+weights trade places, a large one freezes the mask: rho grows geometrically from first to last step.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from apt_core.errors import NotPositiveDefinite
+from apt_core.maths import pattern as patterns
+from apt_core.patterns import SemiStructured, Unstructured
+
+# The threshold of a whole-matrix projection inside the loop is read off this many weights; the final
+# mask is exact.
+_SAMPLE = 16_384
+_SOLVES_PER_FACTOR = 3
+
+
+def admm_mask(
+    weight: Float[Tensor, "out in"],
+    hessian: Float[Tensor, "in in"],
+    pattern: Unstructured | SemiStructured,
+    steps: int,
+    first_rho: float,
+    last_rho: float,
+    row_weights: Float[Tensor, "out"] | None = None,
+) -> Bool[Tensor, "out in"]:
+    """True where a weight goes. hessian: the dampened Gram matrix.
+
+    row_weights: how much an error in each output matters against the other rows (unstructured only, where
+    rows compete for the budget). Raises NotPositiveDefinite.
+    """
+    scale = hessian.diagonal().sqrt()
+    normal = hessian / (scale * scale.unsqueeze(1))
+    rows = None if row_weights is None else row_weights.unsqueeze(1)
+    start = weight * scale if rows is None else weight * scale * rows
+    target = start @ normal
+    project = _Projection(pattern, start)
+    kept, dual = project(start), torch.zeros_like(start)
+    for step in range(steps):
+        if step % _SOLVES_PER_FACTOR == 0:
+            rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
+            inverse = _ridge_inverse(normal, rho)
+        solved = torch.sub(target, dual).add_(kept, alpha=rho) @ inverse
+        proposal = torch.add(solved, dual, alpha=1 / rho)
+        kept = project(proposal)
+        dual = torch.sub(proposal, kept).mul_(rho)  # = V + rho (B - D)
+    return patterns.choose_in_matrix(proposal.abs(), pattern)
+
+
+def _ridge_inverse(normal: Tensor, rho: float) -> Tensor:
+    ridged = normal.clone()
+    ridged.diagonal().add_(rho)
+    lower, failed = torch.linalg.cholesky_ex(ridged)
+    if failed:
+        raise NotPositiveDefinite(rho)
+    return torch.cholesky_inverse(lower)
+
+
+class _Projection:
+    """The nearest matrix in the pattern: the largest stay, the others become zero."""
+
+    def __init__(self, pattern: Unstructured | SemiStructured, like: Tensor):
+        self._pattern = pattern
+        if isinstance(pattern, Unstructured):
+            count = min(like.numel(), _SAMPLE)
+            generator = torch.Generator().manual_seed(0)
+            self._sample = torch.randint(like.numel(), (count,), generator=generator).to(like.device)
+            self._below = patterns.removed_count(count, pattern.sparsity)
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        size = weight.abs()
+        if isinstance(self._pattern, SemiStructured):
+            return weight * _largest_of_groups(size, self._pattern.keep, self._pattern.of)
+        if self._below == 0:
+            return weight.clone()
+        threshold = size.view(-1)[self._sample].kthvalue(self._below).values
+        return weight * (size > threshold)
+
+
+def _largest_of_groups(size: Tensor, keep: int, of: int) -> Tensor:
+    """True at the `keep` largest of each group; a few comparisons for 2:4, a sort for other groups."""
+    if (keep, of) != (2, 4):
+        return ~patterns.lowest_per_group(size, keep, of)
+    groups = size.view(-1, 4)
+    a, b, c, d = groups.unbind(1)
+    high, low = torch.maximum(a, b), torch.minimum(a, b)
+    other_high, other_low = torch.maximum(c, d), torch.minimum(c, d)
+    second = torch.maximum(torch.minimum(high, other_high), torch.where(high > other_high, low, other_low))
+    return (groups >= second.unsqueeze(1)).view(size.shape)

@@ -1,0 +1,30 @@
+"""What has been drawn already: many tabs watch one run, and each of its charts is made once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+T = TypeVar("T")
+_MOST = 200
+
+
+class Drawn:
+    """The newest drawings by key. A second asker waits for the first instead of drawing again."""
+
+    def __init__(self, most: int = _MOST):
+        self._most = most
+        self._kept: OrderedDict[Hashable, object] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def once(self, key: Hashable, draw: Callable[[], T]) -> T:
+        """`draw()`, or what it gave for this key before."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = draw()
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]

@@ -1,0 +1,109 @@
+"""The house rules that a reviewer would otherwise have to watch: who may import whom, and what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "apt_core"
+
+# Lowest floor first: a room imports from its own floor or from below, never from above.
+FLOORS = [
+    {"values", "paths", "words"},
+    {"errors"},
+    {"patterns"},
+    {"maths"},
+    {"methods"},
+    {"recipe", "questions", "events"},
+    {"records"},
+    {"families", "hardware", "background", "caches", "rates"},
+    {"streams", "models", "calibration", "texts_on_hub"},
+    {"export", "perplexity", "duel", "preflight"},
+    {"pipeline"},
+    {"runs"},
+    {"plots", "samples"},
+    {"ui", "cli", "__init__", "__main__"},
+]
+LIGHT = [
+    "apt_core.ui.page",
+    "apt_core.runs.launcher",
+    "apt_core.preflight",
+    "apt_core.samples",
+    "apt_core.cli.parser",
+]
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> set[str]:
+    """Every module of apt_core that this file imports, also inside functions, not for type checking only."""
+    tree = ast.parse(file.read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "apt_core":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("apt_core."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("apt_core.")}
+    return found - {"__version__"}
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+@pytest.mark.parametrize("file", sorted(CORE.rglob("*.py")), ids=lambda file: str(file.relative_to(CORE)))
+def test_imports_run_downwards_only(file):
+    here = floor_of(room_of(file))
+    if file.name == "worker.py" or room_of(file) in ("__init__", "cli"):
+        return  # the worker's process and the two front doors reach everything
+    above = {room for room in imports(file) if floor_of(room) > here}
+    assert not above, f"{file.relative_to(ROOT)} imports from above: {sorted(above)}"
+
+
+def test_every_room_has_its_floor():
+    for file in CORE.rglob("*.py"):
+        floor_of(room_of(file))
+
+
+@pytest.mark.parametrize("room", ["maths", "methods"])
+def test_the_maths_knows_no_model_and_no_page(room):
+    for file in (CORE / room).rglob("*.py"):
+        text = file.read_text()
+        for foreign in ("transformers", "gradio", "datasets", "plotly"):
+            assert f"import {foreign}" not in text, f"{file.name} imports {foreign}"
+            assert f"from {foreign}" not in text, f"{file.name} imports {foreign}"
+
+
+def test_one_file_imports_datasets():
+    importers = [
+        file.name
+        for file in CORE.rglob("*.py")
+        if "datasets import" in file.read_text() or "import datasets" in file.read_text()
+    ]
+    assert importers == ["texts_on_hub.py"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_serves_the_page_loads_no_torch(module):
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
