@@ -81,9 +81,9 @@ class HiddenStates:
         Yields None in between, at least once per batch, so that the caller can report or stop.
         """
         arguments = self.arguments[index]
+        twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
         passes = [PausedPass(block, layers, arguments, self.states, self.batch)]
-        if self.dense is not None:
-            twin = copy.deepcopy(block)  # before anything of the block is pruned
+        if twin is not None:
             passes.append(PausedPass(twin, prunable_layers(twin, index), arguments, self.dense, self.batch))
         try:
             yield from self._walk(*passes)
@@ -94,20 +94,19 @@ class HiddenStates:
     def _walk(self, pruned: PausedPass, dense: PausedPass | None = None) -> Iterator[Arrival | None]:
         previous: dict[int, Tensor] = {}
         stats: LayerStats | None = None
-        yield from self._advance(pruned, dense)
+        walking = [pruned] if dense is None else [pruned, dense]
+        yield from self._advance(walking, None)
         while (name := pruned.next_layer()) is not None:
             here = pruned.standing(name)
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
                 stats = yield from self._statistics(name, here, pruned, dense)
             yield Arrival(pruned.layers[name], stats)
             previous = here
-            yield from self._advance(pruned, dense, name)
+            yield from self._advance(walking, name)
 
-    def _advance(self, *passes: PausedPass | str | None) -> Iterator[None]:
-        *walking, name = passes if isinstance(passes[-1], str) else (*passes, None)
+    def _advance(self, walking: list[PausedPass], name: str | None) -> Iterator[None]:
+        """Lead all passes on from layer `name` (None: from the block's door)."""
         for paused in walking:
-            if paused is None:
-                continue
             steps = paused.leave(name)
             while True:
                 start = perf_counter()

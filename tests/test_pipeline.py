@@ -126,6 +126,33 @@ def test_the_paused_pass_gives_what_the_model_gives(tiny):
     assert all(stats.tokens == 5 * 32 for stats in seen.values())
 
 
+def test_the_dense_stream_stays_dense_and_its_drift_is_measured(tiny):
+    """Halve one projection on the way: what follows must report the gap, and the stream must not feel it."""
+    windows = torch.randint(0, 200, (5, 32))
+    with torch.no_grad():
+        expected = tiny.model(windows).last_hidden_state
+    blocks = families.decoder_blocks(tiny)
+    hidden = HiddenStates.at_first_block(tiny, blocks, windows, batch=2)
+    hidden.keep_dense_stream()
+    drifts = {}
+    for index, block in enumerate(blocks):
+        for arrival in hidden.through(block, index, families.prunable_layers(block, index)):
+            if arrival is not None:
+                drifts[(index, arrival.layer.name)] = arrival.stats
+                if arrival.layer.name == "self_attn.v_proj" and index == 0:
+                    arrival.layer.module.weight.data *= 0.5
+    assert drifts[(0, "self_attn.q_proj")].input_drift.abs().max() == 0
+    assert drifts[(0, "self_attn.o_proj")].residual_drift.abs().max() == 0
+    halved = drifts[(0, "self_attn.o_proj")]  # attention is linear in v: the dense input is twice the input
+    assert torch.allclose(halved.input_drift, halved.gram, rtol=1e-3, atol=1e-4)
+    gap = drifts[(0, "mlp.down_proj")].residual_drift
+    assert gap.shape == (64, 176)
+    assert gap.abs().max() > 0
+    with torch.no_grad():
+        assert torch.allclose(tiny.model.norm(hidden.dense), expected, atol=1e-5)
+        assert not torch.allclose(tiny.model.norm(hidden.states), expected, atol=1e-3)
+
+
 def test_a_pass_that_is_left_early_leaves_no_hook_behind(tiny):
     blocks = families.decoder_blocks(tiny)
     hidden = HiddenStates.at_first_block(tiny, blocks, torch.randint(0, 200, (4, 16)), batch=2)

@@ -6,12 +6,9 @@ brings plotly.js 3 where plotly.py speaks 4; so the page draws with the plotly.j
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import gradio as gr
-
-from apt_core.records import RunRecord
 
 _TEMPLATE = """
 <figure class="chart" data-name="">
@@ -32,7 +29,7 @@ _TEMPLATE = """
 
 
 class Chart(gr.HTML):
-    """Takes what `drawing` returns."""
+    """Its value is what `drawing.drawing` returns."""
 
     def __init__(self, **options: Any):
         super().__init__(
@@ -44,14 +41,3 @@ class Chart(gr.HTML):
 
     def api_info(self) -> dict[str, Any]:
         return {"type": {}, "description": "a chart"}
-
-
-def drawing(plot: ModuleType, record: RunRecord, name: str, csv: str) -> dict[str, Any]:
-    """A figure of `apt_core.plots` with its words, as the browser needs it. `csv`: the download of its numbers."""
-    return {
-        "figure": plot.figure(record).to_json(),
-        "title": plot.title(record),
-        "summary": plot.summary(record),
-        "file": f"{record.id}-{name}",
-        "csv": f"studio/runs/{record.id}/{csv}",
-    }

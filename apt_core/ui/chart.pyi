@@ -34,7 +34,7 @@ _TEMPLATE = """
 from gradio.events import Dependency
 
 class Chart(gr.HTML):
-    """Takes what `drawing` returns."""
+    """Its value is what `drawing.drawing` returns."""
 
     def __init__(self, **options: Any):
         super().__init__(

@@ -151,7 +151,7 @@ def lay_out() -> Chooser:
     )
 
 
-def wire(chooser: Chooser, studio: Studio) -> None:
+def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     """The rail keeps itself up to date: presets, uploads, and preflight after every change."""
     numbers = [chooser.form.samples, chooser.form.length, chooser.form.eval_samples, chooser.form.eval_length]
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -168,7 +168,7 @@ def wire(chooser: Chooser, studio: Studio) -> None:
         _take_upload, chooser.upload, [chooser.form.text, chooser.form.eval_text, chooser.upload_note], **quiet
     )
     gr.on(
-        [component.change for component in chooser.inputs],
+        [page.load, *(component.change for component in chooser.inputs)],
         lambda *values: check(chooser, studio, values),
         chooser.inputs,
         checked_outputs(chooser),

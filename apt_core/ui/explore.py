@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from apt_core.errors import PruneError, UnknownRun
+from apt_core.errors import PruneError
 from apt_core.records import RunRecord
 from apt_core.ui import checks, choose, read, result
 from apt_core.ui.choose import Chooser
 from apt_core.ui.read import Reading
-from apt_core.ui.result import Result, Seen
+from apt_core.ui.parts import Seen
+from apt_core.ui.result import Result
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
 
-_log = logging.getLogger(__name__)
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -25,9 +24,8 @@ class Explore(NamedTuple):
     chooser: Chooser
     result: Result
     reading: Reading
-    seen: gr.HTML  # what this tab shows: run and place in its log; also keeps the address in step
+    seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
-    timer: gr.Timer
     last_run: gr.BrowserState
 
     @property
@@ -35,14 +33,13 @@ class Explore(NamedTuple):
         """Everything that opening or watching a run can change."""
         reading = self.reading
         return [
-            *self.result,
+            *self.result.outputs,
             reading.columns,
             reading.state,
             reading.ask,
             reading.stop,
             self.seen,
             self.folded,
-            self.timer,
             self.last_run,
         ]
 
@@ -51,13 +48,12 @@ def lay_out() -> Explore:
     seen = gr.HTML(
         {},
         html_template="",
-        js_on_load="window.aptStudio.address(element, props, watch);",
+        js_on_load="window.aptStudio.follow(props, watch, trigger);",
         elem_id="seen",
         apply_default_css=False,
     )
     # Fixed key and secret: random ones would forget the run at every restart. Only run ids are kept.
     last_run = gr.BrowserState("", storage_key="apt-studio-run", secret="only-run-ids-here")
-    timer = gr.Timer(1.0, active=False)
     with gr.Row(elem_id="explore", equal_height=False):
         with gr.Column(elem_id="rail", min_width=280, scale=0):
             folded = result.html("folded")
@@ -66,11 +62,11 @@ def lay_out() -> Explore:
             shown = result.lay_out()
             with gr.Column(elem_id="read"):
                 reading = read.lay_out()
-    return Explore(chooser, shown, reading, seen, folded, timer, last_run)
+    return Explore(chooser, shown, reading, seen, folded, last_run)
 
 
-def wire(explore: Explore, studio: Studio) -> None:
-    choose.wire(explore.chooser, studio)
+def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
+    choose.wire(explore.chooser, studio, page)
     read.wire(explore.reading, explore.seen, studio)
     explore.chooser.prune.click(
         lambda *values: start(explore, studio, values),
@@ -80,24 +76,24 @@ def wire(explore: Explore, studio: Studio) -> None:
         **_QUIET,
     )
     explore.result.stop.click(
-        lambda view: stop(explore, studio, Seen.from_browser(view)),
+        lambda view: stop(explore, studio, Seen.told(view)),
         explore.seen,
         explore.outputs,
         concurrency_limit=None,
         **_QUIET,
     )
     explore.result.again.click(
-        lambda view: choose_the_same(explore, studio, Seen.from_browser(view)),
+        lambda view: choose_the_same(explore, studio, Seen.told(view)),
         explore.seen,
         [*explore.chooser.inputs, explore.chooser.preset, explore.result.note],
         concurrency_limit=None,
         **_QUIET,
     )
-    explore.timer.tick(
-        lambda view: watch(explore, studio, Seen.from_browser(view)),
+    explore.seen.click(  # pressed by the script of the page when the run has turned: finished, stopped, gone
+        lambda view: reopen(explore, studio, Seen.told(view)),
         explore.seen,
         explore.outputs,
-        concurrency_limit=None,  # its own function: many tabs are answered at the same time
+        concurrency_limit=None,
         **_QUIET,
     )
 
@@ -117,9 +113,9 @@ def arrive(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> d
 
 def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
     """Nothing has been run here: the first recorded sample fills the charts."""
-    said = {explore.result.note: str(sentence_card(note)) if note else ""}
+    said: dict[Any, Any] = {explore.result.note: str(sentence_card(note)) if note else ""}
     if studio.first_sample is None:
-        return {explore.timer: gr.Timer(active=False)} | said
+        return said
     return open_run(explore, studio, studio.first_sample, link=False) | said
 
 
@@ -133,29 +129,20 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
             explore.result.note: "",
             explore.seen: _view(record, link),
             explore.folded: str(chosen_line(record, studio.title(record))) if own else "",
-            explore.timer: gr.Timer(active=record.live),
             explore.last_run: record.id if own else gr.skip(),
         }
     )
 
 
-def watch(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
-    """One tick: what is new of the run that this tab shows, and nothing when nothing is."""
+def reopen(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    """The run that this tab shows has turned: show all of it again, buttons included."""
     try:
         record = studio.record(seen.run)
-    except UnknownRun as error:
-        return {explore.timer: gr.Timer(active=False), explore.result.note: str(sentence_card(str(error)))}
-    except PruneError as error:  # a locked store: the next tick asks again
-        _log.warning("Run %s could not be read this time: %s", seen.run, error)
-        return {explore.timer: gr.skip()}
-    updates = result.show(explore.result, studio, record, seen)
-    if Seen.of(record) != seen:
-        updates[explore.seen] = _view(record, link=True)
-    if not record.live:
-        updates |= read.show(explore.reading, studio, record)
-        updates[explore.timer] = gr.Timer(active=False)
-        checks.forget()  # the model may be here now
-    return updates or {explore.timer: gr.skip()}
+    except PruneError as error:
+        gone = {explore.seen: {}, explore.result.stop: gr.update(visible=False)}
+        return gone | {explore.result.note: str(sentence_card(str(error)))}
+    checks.forget()  # the model may be on this machine now
+    return open_run(explore, studio, record, link=True)
 
 
 def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
@@ -177,7 +164,7 @@ def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
         studio.cancel(seen.run)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
-    return watch(explore, studio, seen)
+    return reopen(explore, studio, seen)
 
 
 def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
@@ -197,4 +184,5 @@ def _still_live(studio: Studio, run_id: str) -> RunRecord | None:
 
 
 def _view(record: RunRecord, link: bool) -> dict[str, Any]:
-    return Seen.of(record)._asdict() | {"link": link}
+    """`link`: whether the address names the run; `live`: whether there will be news."""
+    return Seen.of(record)._asdict() | {"link": link, "live": record.live}

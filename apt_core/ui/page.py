@@ -13,7 +13,6 @@ from apt_core.ui import explore as explore_tab
 from apt_core.ui import methods as methods_tab
 from apt_core.ui import server
 from apt_core.ui import runs as runs_tab
-from apt_core.ui.choose import check, checked_outputs
 from apt_core.ui.studio import Studio
 from apt_core.ui.theme import theme
 
@@ -37,7 +36,7 @@ def build(studio: Studio) -> gr.Blocks:
                 runs = runs_tab.lay_out()
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
-        explore_tab.wire(explore, studio)
+        explore_tab.wire(explore, studio, page)
         _wire_runs(runs, runs_item, (explore_item, methods_item), tabs, explore, studio)
         _wire_arrival(page, explore, studio)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
@@ -80,12 +79,6 @@ def _wire_arrival(page: gr.Blocks, explore: explore_tab.Explore, studio: Studio)
         return explore_tab.arrive(explore, studio, wanted, last)
 
     page.load(arrive, explore.last_run, explore.outputs, **_QUIET)
-    page.load(
-        lambda *values: check(explore.chooser, studio, values),
-        explore.chooser.inputs,
-        checked_outputs(explore.chooser),
-        **_QUIET,
-    )
 
 
 def _wire_runs(

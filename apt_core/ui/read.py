@@ -14,7 +14,8 @@ from apt_core.errors import BadInput, PruneError, one_sentence
 from apt_core.questions import Answered, Question, ReaderReady, Step
 from apt_core.records import RunRecord
 from apt_core.ui.patience import with_heartbeat
-from apt_core.ui.result import Seen, html
+from apt_core.ui.parts import Seen
+from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
@@ -101,7 +102,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         tab = request.session_hash or ""
         stops[tab] = threading.Event()
         try:
-            yield from converse(reading, studio, Seen.from_browser(view).run, values, stops[tab])
+            yield from converse(reading, studio, Seen.told(view).run, values, stops[tab])
         finally:
             stops.pop(tab, None)
 

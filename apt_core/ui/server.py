@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,19 +15,22 @@ from pathlib import Path
 import plotly
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from apt_core.errors import BadInput
+from apt_core.errors import BadInput, PruneError, UnknownRun
 from apt_core.paths import ASSETS
 from apt_core.records import RunRecord, summary
 from apt_core.ui import options
+from apt_core.ui.parts import Seen, live
 from apt_core.ui.studio import Studio
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"
 STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css")
+_log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
+_NEVER_KEPT = {"Cache-Control": "no-store"}
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the address carries the version
 
 
@@ -36,6 +40,9 @@ def routes(studio: Studio) -> list[Mount]:
     def results(request: Request) -> Response:
         return answer(studio, request.path_params["run_id"], request.path_params["what"])
 
+    def news(request: Request) -> Response:
+        return tell(studio, request.path_params["run_id"], Seen.told(request.query_params))
+
     return [
         Mount(
             "/studio",
@@ -43,6 +50,7 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/studio.js", _asset(SCRIPT, "text/javascript"), methods=["GET"]),
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
+                Route("/runs/{run_id}/live", news, methods=["GET"]),
                 Route("/runs/{run_id}/{what}", results, methods=["GET"]),
             ],
         )
@@ -79,6 +87,17 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
         return StreamingResponse(zip_of(folder, run_id), media_type="application/zip", headers=_as(f"{run_id}.zip"))
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
+
+
+def tell(studio: Studio, run_id: str, seen: Seen) -> Response:
+    """What is new of a run, for a tab that shows `seen`. Cheap: tabs ask once a second."""
+    try:
+        return JSONResponse(live(studio, studio.record(run_id), seen), headers=_NEVER_KEPT)
+    except UnknownRun as error:
+        return PlainTextResponse(str(error), status_code=404)
+    except PruneError as error:  # a locked store: the next question may find it free
+        _log.warning("Run %s could not be read this time: %s", run_id, error)
+        return PlainTextResponse(str(error), status_code=503)
 
 
 def layers_csv(record: RunRecord) -> str:

@@ -124,20 +124,76 @@ window.aptStudio = (() => {
 
     new MutationObserver(() => drawn && draw()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
     watch("value", draw);
+    part(element, props, draw);
     draw();
   }
 
-  // ---- the address ----------------------------------------------------------------------------
+  // ---- watching a run -------------------------------------------------------------------------
 
-  function address(element, props, watch) {
-    function follow() {
+  const parts = {}; // name -> a function that makes the component show another value
+
+  // Gradio tells its own news to `watch`, but not a value that we set; `changed` is called for that.
+  function part(element, props, changed) {
+    parts[element.closest(".block").id] = (value) => {
+      props.value = value;
+      changed?.();
+    };
+  }
+
+  // While a run goes on, ask the server once a second what is new of it, and show that. When the run has
+  // turned (finished, stopped, deleted), press `seen`: Gradio then brings everything, buttons included.
+  function follow(props, watch, trigger) {
+    let asking = false;
+    let pressed = 0;
+
+    function keepAddress() {
       const { run, link } = props.value ?? {};
       const url = new URL(window.location.href);
       if (run && link) url.searchParams.set("run", run);
       else url.searchParams.delete("run");
       if (url.href !== window.location.href) window.history.replaceState(window.history.state, "", url);
     }
-    watch("value", follow);
+
+    async function ask() {
+      const seen = props.value;
+      if (!seen?.live || asking || document.visibilityState !== "visible") return;
+      asking = true;
+      try {
+        const { run, status, seq, layers, measured } = seen;
+        const what = new URLSearchParams({ run, status, seq, layers, measured });
+        const answer = await fetch(`studio/runs/${run}/live?${what}`, { signal: AbortSignal.timeout(8000) });
+        if (props.value !== seen) return; // another run was opened meanwhile
+        if (answer.status === 503) return;
+        say("");
+        const news = answer.ok ? await answer.json() : { turned: true };
+        if (news.turned) return press();
+        for (const [name, value] of Object.entries(news.parts)) parts[name]?.(value);
+        Object.assign(seen, news.seen);
+      } catch {
+        say("The app does not answer. The run may well go on; this page tries again every second.");
+      } finally {
+        asking = false;
+      }
+    }
+
+    function press() {
+      if (Date.now() - pressed < 3000) return; // the answer to the last press is still on its way
+      pressed = Date.now();
+      trigger("click");
+    }
+
+    watch("value", () => {
+      pressed = 0;
+      keepAddress();
+    });
+    setInterval(ask, 1000);
+  }
+
+  let complaint = "";
+  function say(sentence) {
+    if (sentence === complaint) return;
+    parts.note?.(sentence ? `<p class="says-no" role="status">${sentence}</p>` : "");
+    complaint = sentence;
   }
 
   // ---- the list of runs -----------------------------------------------------------------------
@@ -220,5 +276,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, address, runs };
+  return { chart, part, follow, runs };
 })();

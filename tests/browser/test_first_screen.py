@@ -71,9 +71,11 @@ def test_pattern_and_sparsity_exclude_each_other(open_page):
 def test_each_method_shows_its_own_options_and_sentence(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
-    assert page.locator(".options-apt").is_visible() and not page.locator(".options-sparsegpt").is_visible()
+    page.locator(".options-apt").wait_for()
+    assert not page.locator(".options-sparsegpt").is_visible()
     page.locator("#method label", has_text="Wanda").click()
-    assert page.locator(".options-wanda").is_visible() and not page.locator(".options-apt").is_visible()
+    page.locator(".options-wanda").wait_for()
+    assert not page.locator(".options-apt").is_visible()
     assert page.locator(".says-wanda").is_visible() and not page.locator(".says-apt").is_visible()
 
 

@@ -8,7 +8,7 @@ import zipfile
 import httpx
 import pytest
 
-from browser_steps import POINTS, choose_tiny, points, prune, run_of, says, scrolls_sideways, text, wait_for_end
+from browser_steps import choose_tiny, points, prune, run_of, says, scrolls_sideways, text, wait_for_end
 from conftest import App, patient
 
 pytestmark = pytest.mark.browser
@@ -31,13 +31,15 @@ def finished(app, browser):
 
 def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page):
     page = open_page()
-    choose_tiny(page, samples=384, length=256, windows=16)
+    choose_tiny(page, samples=460, length=512, windows=8)
     run_id = prune(page)
-    with patient("the first points", 60) as until:
-        until(lambda: points(page) >= 2)
+    says(page, "#now", "Dense perplexity")
     page.reload()
-    page.wait_for_selector(POINTS)
-    assert run_of(page) == run_id and points(page) < 14, "the run was over before it could be watched"
+    says(page, "#now", "Dense perplexity")
+    assert run_of(page) == run_id
+    with patient("the points of the first block", 60) as until:
+        until(lambda: points(page) >= 2)
+    assert points(page) < 14, "the run was over before it could be watched"
     zoom_in(page)
     zoomed = shown_axes(page)
     second = open_page(f"?run={run_id}")

@@ -1,5 +1,6 @@
 """The page as Blocks: what its handlers answer, with a fake store; and that it loads no torch."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -11,9 +12,10 @@ import pytest
 from apt_core import events as ev
 from apt_core import samples
 from apt_core.questions import Answered, ReaderReady, Step
+from apt_core.plots.layer_error import figure as layer_error_figure
 from apt_core.ui import explore as explore_tab
-from apt_core.ui import options, page, read, runs
-from apt_core.ui.result import Seen
+from apt_core.ui import options, page, parts, read, runs
+from apt_core.ui.parts import Seen, live
 from apt_core.ui.studio import Studio
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
@@ -42,9 +44,10 @@ def explore():
 
 def named(explore, updates):
     """Updates by the names of the components of the result column (and a few others)."""
-    names = {component: name for name, component in explore.result._asdict().items()}
+    names = {component: name for name, component in explore.result.parts.items()}
+    names |= {explore.result.note: "note", explore.result.stop: "stop run"}
     names |= {component: name for name, component in explore.reading._asdict().items() if name != "inputs"}
-    names |= {explore.seen: "seen", explore.timer: "timer", explore.folded: "folded", explore.last_run: "last_run"}
+    names |= {explore.seen: "seen", explore.folded: "folded", explore.last_run: "last_run"}
     names |= {explore.chooser.preflight: "preflight", explore.chooser.prune: "prune"}
     return {names.get(component, component): value for component, value in updates.items()}
 
@@ -61,13 +64,13 @@ def values(explore, **changes):
 def test_the_empty_page_shows_a_recorded_sample_and_keeps_its_address(explore, studio):
     shown = named(explore, explore_tab.arrive(explore, studio, None, None))
     assert "Recorded sample" in shown["headline"] and shown["seen"]["link"] is False
-    assert shown["timer"].active is False and shown["folded"] == ""
+    assert shown["seen"]["live"] is False and shown["folded"] == ""
 
 
 def test_a_link_opens_its_run(explore, studio, store):
     store.put(RUN, some_events("layers"))
     shown = named(explore, explore_tab.arrive(explore, studio, RUN, None))
-    assert shown["seen"]["run"] == RUN and shown["seen"]["link"] is True and shown["timer"].active is True
+    assert shown["seen"]["run"] == RUN and shown["seen"]["link"] is True and shown["seen"]["live"] is True
     assert shown["last_run"] == RUN and "data-fold" in shown["folded"]
 
 
@@ -80,7 +83,8 @@ def test_an_unknown_run_is_a_sentence_and_the_sample(explore, studio, wanted):
 
 def test_without_samples_the_page_still_opens(explore, store):
     studio = Studio(store, FakeLauncher(store), FakeReader(), {})
-    assert named(explore, explore_tab.arrive(explore, studio, None, None))["timer"].active is False
+    assert named(explore, explore_tab.arrive(explore, studio, RUN, None))["note"]
+    assert explore_tab.arrive(explore, studio, None, None) == {explore.result.note: ""}
 
 
 def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, store):
@@ -94,37 +98,55 @@ def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, sto
 # ---- watching
 
 
-def test_a_tick_sends_only_what_is_new(explore, studio, store):
+def test_a_look_sends_only_what_is_new(studio, store):
     store.put(RUN, some_events("layers"))
     seen = Seen.of(store.get(RUN))
-    nothing = named(explore, explore_tab.watch(explore, studio, seen))
-    assert set(nothing) == {"status"}  # the time that has passed
+    assert set(live(studio, store.get(RUN), seen)["parts"]) == {"status"}  # the time that has passed
     store.logs[RUN].append(ev.Progress(stage="save", done=0, total=1))
-    progress = named(explore, explore_tab.watch(explore, studio, seen))
-    assert "layers" not in progress and "perplexity" not in progress and progress["seen"]["seq"] > seen.seq
+    news = live(studio, store.get(RUN), seen)
+    assert {"status", "figures"} <= set(news["parts"]) and "layer-chart" not in news["parts"]
+    assert news["seen"]["seq"] > seen.seq and json.dumps(news)
     store.put(RUN, some_events("pruned"))
-    both = named(explore, explore_tab.watch(explore, studio, seen))
-    assert "perplexity" in both and "layers" not in both
+    both = live(studio, store.get(RUN), seen)["parts"]
+    assert {"perplexity-chart", "perplexity-table", "sizes"} <= set(both) and "layer-chart" not in both
 
 
-def test_the_end_of_a_run_stops_the_timer_and_opens_the_questions(explore, studio, store):
+def test_a_model_that_becomes_known_widens_the_empty_axis(studio, store):
+    store.put(RUN, some_events("loaded")[:2])
+    seen = Seen.of(store.get(RUN))
+    store.put(RUN, some_events("loaded"))
+    assert "layer-chart" in live(studio, store.get(RUN), seen)["parts"]
+
+
+def test_a_run_that_turned_is_opened_anew_with_its_buttons(explore, studio, store):
     store.put(RUN, some_events("layers"))
     seen = Seen.of(store.get(RUN))
     store.put(RUN, some_events("finished"))
-    shown = named(explore, explore_tab.watch(explore, studio, seen))
-    assert shown["timer"].active is False and shown["ask"]["interactive"] is True and "worse" in shown["headline"]
-    assert shown["status"] == "" and "model.zip" in shown["downloads"]
+    assert live(studio, store.get(RUN), seen) == {"turned": True}
+    shown = named(explore, explore_tab.reopen(explore, studio, seen))
+    assert shown["seen"]["live"] is False and shown["ask"]["interactive"] is True and "worse" in shown["headline"]
+    assert shown["status"] == "" and "model.zip" in shown["downloads"] and shown["stop run"]["visible"] is False
 
 
 def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
-    shown = named(explore, explore_tab.watch(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1)))
-    assert shown["timer"].active is False and "There is no run" in shown["note"]
+    shown = named(explore, explore_tab.reopen(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1)))
+    assert shown["seen"] == {} and "There is no run" in shown["note"]
 
 
-@pytest.mark.parametrize("value", [None, "x", [], {}, {"run": 7, "seq": "a"}, {"run": None, "layers": 1.5}])
-def test_whatever_the_browser_says_it_has_seen_is_taken_with_care(value):
-    seen = Seen.from_browser(value)
-    assert isinstance(seen.run, str) and isinstance(seen.seq, int)
+def test_many_tabs_share_one_drawing(studio, store, monkeypatch):
+    store.put(RUN, some_events("layers", dense=21.5))
+    record, drawn = store.get(RUN), []
+    monkeypatch.setattr(parts.layer_error, "figure", lambda record: drawn.append(1) or layer_error_figure(record))
+    looks = [parts.parts(studio, record.model_copy(update={"id": "20261124-100000-ffff"})) for _ in range(5)]
+    assert len(drawn) == 1 and all(look["layer-chart"] is looks[0]["layer-chart"] for look in looks)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "x", [], {}, {"run": 7, "seq": "a"}, {"run": None, "layers": 1.5}, {"seq": "9" * 5000, "status": []}]
+)
+def test_whatever_the_browser_says_it_shows_is_taken_with_care(value):
+    seen = Seen.told(value)
+    assert isinstance(seen.run, str) and isinstance(seen.status, str) and seen.seq == seen.layers == -1
 
 
 # ---- pruning

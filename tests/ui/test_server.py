@@ -65,6 +65,14 @@ def test_samples_have_numbers_but_no_weights(client):
     assert client.get("/studio/runs/sample-x/model.zip").status_code == 404
 
 
+def test_tabs_can_ask_what_is_new(client):
+    answer = client.get(f"/studio/runs/{RUN}/live", params={"run": RUN, "status": "running", "seq": 3})
+    assert answer.json() == {"turned": True} and answer.headers["cache-control"] == "no-store"
+    same = client.get(f"/studio/runs/{RUN}/live", params={"run": RUN, "status": "finished", "seq": "nonsense"}).json()
+    assert same["seen"]["seq"] > 5 and "headline" in same["parts"]
+    assert client.get("/studio/runs/20200101-000000-0000/live").status_code == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [
