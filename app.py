@@ -8,14 +8,14 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: no telemetry
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from apt_core.paths import cache_dir  # noqa: E402
+from apt_core.paths import cache_dir
 
 os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default_port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    default_port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     parser.add_argument("--port", type=int, default=default_port, help="default: GRADIO_SERVER_PORT or 7860")
     port = parser.parse_args(arguments).port
 
@@ -28,6 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
         _, address, _ = page.launch(**launch_options(studio, port), prevent_thread_lock=True)
         print(f"APT Studio is at {address}", flush=True)
         page.block_thread()
+    except OSError as error:
+        raise SystemExit(
+            f"The page cannot be served on port {port}: {error}. Choose another with --port."
+        ) from error
     finally:
         studio.close()
 

@@ -79,7 +79,9 @@ def sample_of(
     """A finished run as a sample. Raises BadInput for a run that did not finish."""
     if record.finished is None or record.model is None:
         raise BadInput(f"Run {record.id} has not finished; only finished runs can be recorded as samples.")
-    kept = [line.model_copy(update={"event": _without_machine(line.event)}) for line in log if _tells(line.event)]
+    kept = [
+        line.model_copy(update={"event": _without_machine(line.event)}) for line in log if _tells(line.event)
+    ]
     return Sample(
         title=title,
         conditions=_conditions(record),
@@ -143,7 +145,9 @@ def _ask(run_id: str, prompt: str) -> SampleAnswer:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m apt_core.samples", description="Record a run as a sample.")
+    parser = argparse.ArgumentParser(
+        prog="python -m apt_core.samples", description="Record a run as a sample."
+    )
     parser.add_argument("run_id")
     parser.add_argument("name", help="lower case letters, digits and -")
     parser.add_argument("--title", default="")
@@ -179,7 +183,9 @@ def record_sample(
     sample = sample_of(record, store.events_since(run_id, -1), title or record.recipe.label, order, answer)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(sample.model_dump(mode="json"), indent=None, separators=(",", ":")) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(sample.model_dump(mode="json"), indent=None, separators=(",", ":")) + "\n", "utf-8"
+    )
     return path
 
 

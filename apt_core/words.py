@@ -15,7 +15,10 @@ DASH = "–"
 
 # Upper ends of the bands of pruned / dense perplexity.
 _BANDS = ((1.05, "hardly changed"), (1.25, "slightly worse"), (2.0, "clearly worse"), (5.0, "badly hurt"))
-_SMALL_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_SMALL_NUMBERS = (
+    *("zero", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 
 
 def number(value: float | None) -> str:

@@ -31,7 +31,7 @@ _OTHERS = (
     ("circle-open", "mark-5"),
     ("square-open", "mark-7"),
 )
-_TICKS = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+_MANY_DECADES = 2.5  # beyond these only whole decades have a line
 _HOVER = (
     "<b>block %{x} · %{customdata[0]}</b><br>relative error %{customdata[1]}<br>"
     "%{customdata[2]} removed exactly: %{customdata[3]}<br>shape %{customdata[4]} · %{customdata[5]}"
@@ -67,8 +67,7 @@ def figure(record: RunRecord, dark: bool = False) -> go.Figure:
         yaxis=axis
         | {
             "type": "log",
-            "tickvals": _TICKS,
-            "ticktext": [f"{tick:g}" for tick in _TICKS],
+            **_error_ticks(record.layers),
             "title": {"text": "relative error"},
         },
         showlegend=True,
@@ -80,7 +79,7 @@ def figure(record: RunRecord, dark: bool = False) -> go.Figure:
 
 def title(record: RunRecord) -> str:
     """The finding once the run is over, a plain name before."""
-    if record.live or not record.layers:
+    if record.status != "finished" or not record.layers:
         return "Error of each layer"
     return f"{_growth(record.layers)}; {_leader(record.layers)} projections lead"
 
@@ -121,7 +120,9 @@ def _groups(record: RunRecord):
         yield name, sorted(by_name[name], key=lambda layer: layer.block), slot
 
 
-def _trace(name: str, layers: list[LayerPruned], slot: tuple[str, str], record: RunRecord, dark: bool) -> go.Scatter:
+def _trace(
+    name: str, layers: list[LayerPruned], slot: tuple[str, str], record: RunRecord, dark: bool
+) -> go.Scatter:
     shape, token = slot
     shade = colour(token, dark)
     return go.Scatter(
@@ -183,8 +184,18 @@ def _block_axis(blocks: int) -> dict:
     return {"range": [-0.5, blocks - 0.5], "tick0": 0, "dtick": step, "title": {"text": "block"}}
 
 
+def _error_ticks(layers: tuple[LayerPruned, ...]) -> dict:
+    """1, 2 and 5 of every decade, or decades alone when there are many; said without exponents."""
+    errors = [layer.relative_error for layer in layers if layer.relative_error > 0]
+    wide = bool(errors) and max(errors) / min(errors) > 10**_MANY_DECADES
+    ticks = [digit * 10.0**power for power in range(-9, 4) for digit in ((1,) if wide else (1, 2, 5))]
+    return {"tickvals": ticks, "ticktext": [f"{tick:.10f}".rstrip("0").rstrip(".") for tick in ticks]}
+
+
 def _blocks(record: RunRecord) -> int:
-    return record.model.blocks if record.model else 1 + max((layer.block for layer in record.layers), default=-1)
+    return (
+        record.model.blocks if record.model else 1 + max((layer.block for layer in record.layers), default=-1)
+    )
 
 
 def _total(record: RunRecord) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import plotly.graph_objects as go
 
 from apt_core.plots.palette import FONT, colour
@@ -11,10 +13,17 @@ from apt_core.words import DASH, number, times
 _SIDES = ("dense", "pruned")
 
 
-def figure(record: RunRecord, dark: bool = False) -> go.Figure:
-    """A side that is not measured yet has its name and a dash, and no bar."""
+def figure(record: RunRecord, dark: bool = False, references: Sequence[RunRecord] = ()) -> go.Figure:
+    """A side that is not measured yet has its name and a dash, and no bar.
+
+    references: finished runs of other methods, asked for the same; they are faint ticks on the pruned bar.
+    """
     values = [_perplexity(record, side) for side in _SIDES]
-    known = [value for value in values if value is not None]
+    known = [
+        value
+        for value in (*values, *(_perplexity(other, "pruned") for other in references))
+        if value is not None
+    ]
     reach = max(known, default=1.0)
     plot = go.Figure(
         go.Bar(
@@ -26,6 +35,8 @@ def figure(record: RunRecord, dark: bool = False) -> go.Figure:
             hovertemplate="%{y}: perplexity %{x:.4g}<extra></extra>",
         )
     )
+    if references:
+        plot.add_trace(_ticks(references, dark))
     plot.update_layout(
         uirevision=record.id,
         height=190,
@@ -73,6 +84,35 @@ def summary(record: RunRecord) -> str:
     ratio = f", ratio {number(record.ratio)}" if record.ratio is not None else ""
     how = f"{measured.windows} windows of {measured.length} tokens that do not overlap"
     return f"{both}{ratio}; lower is better. Measured on {how}."
+
+
+def comparable(record: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:
+    """The newest finished run of every other method that was asked for the same: same model, same pattern,
+    same evaluation, same dense perplexity (so the same text and windows)."""
+    found: dict[str, RunRecord] = {}
+    for other in others:
+        name = other.recipe.method.name
+        if other.ratio is not None and name != record.recipe.method.name and _alike(record, other):
+            found.setdefault(name, other)
+    return sorted(found.values(), key=lambda other: other.pruned.perplexity)
+
+
+def _alike(record: RunRecord, other: RunRecord) -> bool:
+    asked = [(run.recipe.model, run.recipe.pattern, run.recipe.evaluation) for run in (record, other)]
+    near = record.dense and other.dense and abs(other.dense.perplexity / record.dense.perplexity - 1) < 1e-3
+    return bool(near) and asked[0] == asked[1]
+
+
+def _ticks(references: Sequence[RunRecord], dark: bool) -> go.Scatter:
+    shade = colour("muted", dark)
+    return go.Scatter(
+        x=[other.pruned.perplexity for other in references],
+        y=["pruned"] * len(references),
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
+        customdata=[other.recipe.method.title for other in references],
+        hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
+    )
 
 
 def _perplexity(record: RunRecord, side: str) -> float | None:

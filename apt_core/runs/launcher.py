@@ -191,7 +191,7 @@ class Launcher:
             return subprocess.Popen(
                 [*self._command, run_id],
                 cwd=REPOSITORY,
-                env=os.environ | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
+                env=processes.heavy_environment() | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

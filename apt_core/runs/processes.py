@@ -11,6 +11,15 @@ import psutil
 _SAME_BIRTH_SECONDS = 0.5  # psutil rounds to clock ticks
 
 
+def heavy_environment() -> dict[str, str]:
+    """The environment of a process that computes beside others (the page, a browser) on the same cores.
+
+    OpenMP threads that wait must sleep, not spin: spinning is a little faster on an idle machine and was
+    four times slower when anything else wanted a core.
+    """
+    return {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+
+
 def birth(pid: int) -> float | None:
     """When this process was created (Unix seconds), None when it is gone."""
     try:

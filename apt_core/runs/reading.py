@@ -189,6 +189,7 @@ class _Process:
             self._popen = subprocess.Popen(
                 command,
                 cwd=REPOSITORY,
+                env=processes.heavy_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

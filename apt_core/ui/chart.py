@@ -6,8 +6,6 @@ brings plotly.js 3 where plotly.py speaks 4; so the page draws with the plotly.j
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 _TEMPLATE = """
@@ -28,16 +26,13 @@ _TEMPLATE = """
 """
 
 
-class Chart(gr.HTML):
-    """Its value is what `drawing.drawing` returns."""
-
-    def __init__(self, **options: Any):
-        super().__init__(
-            html_template=_TEMPLATE,
-            js_on_load="window.aptStudio.chart(element, props, watch);",
-            apply_default_css=False,
-            **options,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": {}, "description": "a chart"}
+def chart(elem_id: str) -> gr.HTML:
+    """An empty chart; its value is what `drawing.drawing` returns. (A function and no subclass: for every
+    subclass of a component Gradio writes a stub file beside the source.)"""
+    return gr.HTML(
+        None,
+        html_template=_TEMPLATE,
+        js_on_load="window.aptStudio.chart(element, props, watch);",
+        apply_default_css=False,
+        elem_id=elem_id,
+    )

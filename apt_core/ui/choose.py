@@ -76,7 +76,9 @@ def lay_out() -> Chooser:
             with gr.Row(elem_id="custom-pattern"):
                 keep = gr.Number(value=2, label="Keep N", min_width=80, elem_id="keep")
                 of = gr.Number(value=4, label="of every M (up to 16)", min_width=80, elem_id="of")
-            sparsity = gr.Slider(0, 99, value=50, step=1, label="Weights to remove, %", buttons=[], elem_id="sparsity")
+            sparsity = gr.Slider(
+                0, 99, value=50, step=1, label="Weights to remove, %", buttons=[], elem_id="sparsity"
+            )
             gr.HTML(_HOW_MUCH, elem_id="how-much-note", apply_default_css=False)
         method = gr.Radio(
             choices=[(cls.title, name) for name, cls in METHODS.items()],
@@ -104,7 +106,10 @@ def lay_out() -> Chooser:
                     elem_id="text",
                 )
             upload = gr.UploadButton(
-                "Use my own text (UTF-8, up to 10 MB)", file_types=[".txt", ".md", "text"], size="sm", elem_id="upload"
+                "Use my own text (UTF-8, up to 10 MB)",
+                file_types=[".txt", ".md", "text"],
+                size="sm",
+                elem_id="upload",
             )
             upload_note = html("upload-note")
             with gr.Row():
@@ -128,7 +133,11 @@ def lay_out() -> Chooser:
             with gr.Row():
                 seed = gr.Number(value=0, label="Seed", min_width=80, elem_id="seed")
                 device = gr.Dropdown(
-                    choices=["auto", "cpu", "cuda", "mps"], value="auto", label="Device", filterable=False, min_width=80
+                    choices=["auto", "cpu", "cuda", "mps"],
+                    value="auto",
+                    label="Device",
+                    filterable=False,
+                    min_width=80,
                 )
                 dtype = gr.Dropdown(
                     choices=["auto", "float32", "bfloat16"],
@@ -146,9 +155,7 @@ def lay_out() -> Chooser:
         model, kind, pattern, keep, of, sparsity, method, text, samples, length,
         eval_text, eval_samples, eval_length, seed, device, dtype,
     )  # fmt: skip
-    return Chooser(
-        form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command
-    )
+    return Chooser(form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command)
 
 
 def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
@@ -165,7 +172,10 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
         **quiet,
     )
     chooser.upload.upload(
-        _take_upload, chooser.upload, [chooser.form.text, chooser.form.eval_text, chooser.upload_note], **quiet
+        _take_upload,
+        chooser.upload,
+        [chooser.form.text, chooser.form.eval_text, chooser.upload_note],
+        **quiet,
     )
     gr.on(
         [page.load, *(component.change for component in chooser.inputs)],
@@ -261,7 +271,11 @@ def _take_upload(path: str | None) -> tuple[Any, Any, str]:
     try:
         token = uploads.keep(path)
     except (BadInput, OSError) as error:
-        message = str(error) if isinstance(error, BadInput) else "The text could not be stored; the disk may be full."
+        message = (
+            str(error)
+            if isinstance(error, BadInput)
+            else "The text could not be stored; the disk may be full."
+        )
         return gr.skip(), gr.skip(), str(sentence_card(message))
     choices = text_choices(token)
     return gr.update(choices=choices, value=token), gr.update(choices=choices), ""
@@ -276,9 +290,8 @@ def _method_sentences() -> Markup:
 
 _HOW_MUCH = str(
     Markup(
-        '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone decides '
-        'how many go, so there is no slider.</p><p class="says for-sparsity">Removes exactly this share of every layer, '
-        "wherever the weights are. No pattern applies.</p>"
+        '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone '
+        'decides how many go, so there is no slider.</p><p class="says for-sparsity">Removes exactly this share '
+        "of every layer, wherever the weights are. No pattern applies.</p>"
     ).format(term("N:M", "N"))
 )
-

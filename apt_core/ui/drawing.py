@@ -8,10 +8,10 @@ from typing import Any
 from apt_core.records import RunRecord
 
 
-def drawing(plot: ModuleType, record: RunRecord, name: str, csv: str) -> dict[str, Any]:
+def drawing(plot: ModuleType, record: RunRecord, name: str, csv: str, **more: Any) -> dict[str, Any]:
     """A figure of `apt_core.plots` with its words. `csv`: the download that has its numbers."""
     return {
-        "figure": plot.figure(record).to_json(),
+        "figure": plot.figure(record, **more).to_json(),
         "title": plot.title(record),
         "summary": plot.summary(record),
         "file": f"{record.id}-{name}",

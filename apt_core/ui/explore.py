@@ -10,8 +10,8 @@ from apt_core.errors import PruneError
 from apt_core.records import RunRecord
 from apt_core.ui import checks, choose, read, result
 from apt_core.ui.choose import Chooser
-from apt_core.ui.read import Reading
 from apt_core.ui.parts import Seen
+from apt_core.ui.read import Reading
 from apt_core.ui.result import Result
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
@@ -93,6 +93,12 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
         lambda view: reopen(explore, studio, Seen.told(view)),
         explore.seen,
         explore.outputs,
+        concurrency_limit=None,
+        **_QUIET,
+    ).then(  # what it downloaded is on this machine now
+        lambda *values: choose.check(explore.chooser, studio, values),
+        explore.chooser.inputs,
+        choose.checked_outputs(explore.chooser),
         concurrency_limit=None,
         **_QUIET,
     )

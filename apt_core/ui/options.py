@@ -39,7 +39,9 @@ def control(name: str, schema: dict[str, Any]) -> Component:
     if schema.get("type") == "boolean":
         return gr.Checkbox(value=bool(default), label=label, info=info)
     if schema.get("type") in ("integer", "number"):
-        return gr.Number(value=default, label=label, info=f"{info} ({allowed(schema)})", step=_step(schema, default))
+        return gr.Number(
+            value=default, label=label, info=f"{info} ({allowed(schema)})", step=_step(schema, default)
+        )
     return gr.Textbox(value="" if default is None else str(default), label=label, info=info)
 
 

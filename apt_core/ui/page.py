@@ -11,8 +11,8 @@ import gradio as gr
 from apt_core.paths import cache_dir, data_dir, is_public_host
 from apt_core.ui import explore as explore_tab
 from apt_core.ui import methods as methods_tab
-from apt_core.ui import server
 from apt_core.ui import runs as runs_tab
+from apt_core.ui import server
 from apt_core.ui.studio import Studio
 from apt_core.ui.theme import theme
 
@@ -51,7 +51,12 @@ def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:
         "server_port": port,
         "theme": theme(),
         "head": server.head(),
-        "app_kwargs": {"routes": server.routes(studio), "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "app_kwargs": {
+            "routes": server.routes(studio),
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,

@@ -55,7 +55,9 @@ def parts(studio: Studio, record: RunRecord, seen: Seen | None = None) -> dict[s
     if seen.layers != now.layers or not seen.run:
         new |= _drawn.once(("layers", record.id, record.status, now.layers), lambda: _layers(record))
     if seen.measured != now.measured or not seen.run:
-        new |= _drawn.once(("perplexity", record.id, record.status, now.measured), lambda: _perplexity(record))
+        new |= _drawn.once(
+            ("perplexity", record.id, record.status, now.measured), lambda: _perplexity(studio, record)
+        )
         new["sizes"] = str(size_panel(record))
     return new
 
@@ -70,7 +72,7 @@ def live(studio: Studio, record: RunRecord, seen: Seen) -> dict[str, Any]:
 
 def _words(studio: Studio, record: RunRecord, title: str) -> dict[str, str]:
     return {
-        "headline": str(headline(record, title)),
+        "headline": str(headline(record, title, studio.samples)),
         "figures": str(figures(record)),
         "warnings": str(warnings_block(record)),
         "downloads": str(downloads_block(record, studio.checkpoint(record.id) is not None)),
@@ -85,15 +87,18 @@ def _layers(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _perplexity(record: RunRecord) -> dict[str, Any]:
+def _perplexity(studio: Studio, record: RunRecord) -> dict[str, Any]:
+    others = perplexity.comparable(record, studio.known_runs()) if record.pruned else []
     return {
-        "perplexity-chart": drawing(perplexity, record, "perplexity", "results.csv"),
-        "perplexity-table": str(perplexity_table(record)),
+        "perplexity-chart": drawing(perplexity, record, "perplexity", "results.csv", references=others),
+        "perplexity-table": str(perplexity_table(record, others)),
     }
 
 
 def _measured(record: RunRecord) -> int:
-    return sum(part is not None for part in (record.dense, record.pruned, record.dense_speed, record.pruned_speed))
+    return sum(
+        part is not None for part in (record.dense, record.pruned, record.dense_speed, record.pruned_speed)
+    )
 
 
 def _whole(value: Any) -> int:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from apt_core.errors import BadInput, PruneError, one_sentence
 from apt_core.questions import Answered, Question, ReaderReady, Step
 from apt_core.records import RunRecord
-from apt_core.ui.patience import with_heartbeat
 from apt_core.ui.parts import Seen
+from apt_core.ui.patience import with_heartbeat
 from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
 from apt_core.ui.views import answers
@@ -65,7 +65,9 @@ def lay_out() -> Reading:
             button = gr.Button(example, size="sm", elem_classes="example", elem_id=f"example-{number}")
             button.click(None, None, prompt, js=f"() => {example!r}", api_visibility="private")
     with gr.Accordion("Temperature, seed and length", open=False, elem_classes="fold"), gr.Row():
-        temperature = gr.Slider(0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: always the likeliest)")
+        temperature = gr.Slider(
+            0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: the likeliest)"
+        )
         top_p = gr.Slider(0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)")
         max_tokens = gr.Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
         seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
@@ -156,7 +158,12 @@ def question_from(values: tuple[Any, ...]) -> Question:
         raise BadInput(f"The prompt has {len(prompt):,} characters; use at most 20,000.")
     try:
         return Question(
-            prompt=prompt, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, chat=bool(chat)
+            prompt=prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            chat=bool(chat),
         )
     except ValidationError as error:
         raise BadInput(sentence(one_sentence(error))) from error
@@ -183,9 +190,17 @@ def _answer(
             duel.add(reply.dense, reply.pruned)
             if now - shown_at > _SECONDS_BETWEEN_UPDATES:
                 shown_at = now
-                yield answers.streaming(duel), f"{duel.steps} tokens · {answers.settings_line(question)}", False
+                yield (
+                    answers.streaming(duel),
+                    f"{duel.steps} tokens · {answers.settings_line(question)}",
+                    False,
+                )
         elif isinstance(reply, Answered):
-            yield answers.compared(reply), f"{answers.finish_line(reply)} {answers.settings_line(question)}", False
+            yield (
+                answers.compared(reply),
+                f"{answers.finish_line(reply)} {answers.settings_line(question)}",
+                False,
+            )
         else:
             yield None, sentence(reply.message), True
 
@@ -204,5 +219,7 @@ def _why_not(record: RunRecord, ready: bool) -> str:
 
 def _line(text: str, bad: bool = False) -> str:
     return str(
-        Markup('<p class="line{}" role="status" aria-live="polite">{}</p>').format(" bad" if bad else "", text)
+        Markup('<p class="line{}" role="status" aria-live="polite">{}</p>').format(
+            " bad" if bad else "", text
+        )
     )

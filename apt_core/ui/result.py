@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.records import RunRecord
-from apt_core.ui.chart import Chart
+from apt_core.ui.chart import chart
 from apt_core.ui.parts import parts
 from apt_core.ui.studio import Studio
 
@@ -38,16 +38,18 @@ def lay_out() -> Result:
     note = html("note", known=True)
     with gr.Row(elem_id="now", equal_height=False):
         part("status")
-        stop = gr.Button("Stop", variant="stop", size="sm", elem_id="stop", visible=False, scale=0, min_width=72)
+        stop = gr.Button(
+            "Stop", variant="stop", size="sm", elem_id="stop", visible=False, scale=0, min_width=72
+        )
     part("headline")
     again = gr.Button("Use these choices", size="sm", elem_id="again")
     part("figures")
-    shown["layer-chart"] = Chart(elem_id="layer-chart")
+    shown["layer-chart"] = chart("layer-chart")
     with _folded("The same numbers as a table"):
         part("layer-table")
     with gr.Row(elem_id="panels", equal_height=False):
         with gr.Column(min_width=280):
-            shown["perplexity-chart"] = Chart(elem_id="perplexity-chart")
+            shown["perplexity-chart"] = chart("perplexity-chart")
             with _folded("The same numbers as a table"):
                 part("perplexity-table")
         with gr.Column(min_width=280):

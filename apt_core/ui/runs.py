@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from apt_core.errors import PruneError
+from apt_core.errors import BadInput, PruneError
 from apt_core.models.catalogue import title_of
+from apt_core.paths import is_public_host
 from apt_core.runs.ids import is_run_id
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
@@ -47,6 +48,8 @@ def act(tab: RunsTab, studio: Studio, action: str, run_id: str) -> dict[Any, Any
     try:
         if action == "cancel":
             studio.cancel(run_id)
+        elif action == "delete" and is_public_host():
+            raise BadInput("On this public page runs belong to everybody, so nobody can delete them.")
         elif action == "delete":
             studio.delete(run_id)
     except PruneError as error:

@@ -65,10 +65,14 @@ def stylesheet() -> str:
 
 def head() -> str:
     """What goes into <head>: our styles, and our script, which fetches plotly.js when a chart wants it."""
+    script, plotly_js = (
+        f"studio/studio.js?v={_digest(SCRIPT.read_bytes())}",
+        f"studio/plotly.js?v={plotly.__version__}",
+    )
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={_digest(stylesheet().encode())}">'
-        f'<script src="studio/studio.js?v={_digest(SCRIPT.read_bytes())}" data-plotly="studio/plotly.js?v={plotly.__version__}">'
-        '</script><meta name="color-scheme" content="light dark">'
+        f'<script src="{script}" data-plotly="{plotly_js}"></script>'
+        '<meta name="color-scheme" content="light dark">'
     )
 
 
@@ -85,7 +89,9 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
     if what == "results.csv":
         return _text(perplexity_csv(record), "text/csv", f"{run_id}-perplexity.csv")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
-        return StreamingResponse(zip_of(folder, run_id), media_type="application/zip", headers=_as(f"{run_id}.zip"))
+        return StreamingResponse(
+            zip_of(folder, run_id), media_type="application/zip", headers=_as(f"{run_id}.zip")
+        )
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
 
 
@@ -101,7 +107,17 @@ def tell(studio: Studio, run_id: str, seen: Seen) -> Response:
 
 
 def layers_csv(record: RunRecord) -> str:
-    heads = ("block", "layer", "rows", "columns", "removed", "sparsity", "relative_error", "pattern_valid", "seconds")
+    heads = (
+        "block",
+        "layer",
+        "rows",
+        "columns",
+        "removed",
+        "sparsity",
+        "relative_error",
+        "pattern_valid",
+        "seconds",
+    )
     rows = [
         (
             layer.block,
@@ -120,10 +136,19 @@ def layers_csv(record: RunRecord) -> str:
 
 def perplexity_csv(record: RunRecord) -> str:
     heads = ("side", "perplexity", "windows", "length", "tokens", "text", "protocol", "seconds")
-    sides = [side for side in (record.dense, record.pruned) if side]
     rows = [
-        (side.side, side.perplexity, side.windows, side.length, side.tokens, Path(side.text).name, side.protocol, side.seconds)
-        for side in sides
+        (
+            side.side,
+            side.perplexity,
+            side.windows,
+            side.length,
+            side.tokens,
+            Path(side.text).name,
+            side.protocol,
+            side.seconds,
+        )
+        for side in (record.dense, record.pruned)
+        if side
     ]
     return _csv(heads, rows)
 

@@ -19,13 +19,16 @@ _log = logging.getLogger(__name__)
 class Studio:
     """One per process; every handler of the page gets it. Tests give their own store and launcher."""
 
-    def __init__(self, store: Any, launcher: Any, reader: Any, recorded: dict[str, samples.Sample] | None = None):
+    def __init__(
+        self, store: Any, launcher: Any, reader: Any, recorded: dict[str, samples.Sample] | None = None
+    ):
         self.store = store
         self.launcher = launcher
         self.reader = reader
         self.recorded = samples.load() if recorded is None else recorded
         self._sample_records = {
-            run_id: sample.record(run_id.removeprefix(samples.PREFIX)) for run_id, sample in self.recorded.items()
+            run_id: sample.record(run_id.removeprefix(samples.PREFIX))
+            for run_id, sample in self.recorded.items()
         }
 
     # --- records ---------------------------------------------------------------------------------
@@ -43,6 +46,11 @@ class Studio:
         """What the empty page shows."""
         return next(iter(self._sample_records.values()), None)
 
+    @property
+    def samples(self) -> list[tuple[str, str]]:
+        """(id, title) of every recorded sample."""
+        return [(run_id, sample.title) for run_id, sample in self.recorded.items()]
+
     def title(self, record: RunRecord) -> str:
         return record.model.title if record.model else title_of(record.recipe.model.id)
 
@@ -57,8 +65,9 @@ class Studio:
         sample = self.recorded.get(run_id)
         return sample.answer if sample else None
 
-    def all_runs(self) -> list[RunRecord]:
-        return self.store.list()
+    def known_runs(self, limit: int = 100) -> list[RunRecord]:
+        """The newest runs of the store, then the recorded samples."""
+        return [*self.store.list(limit=limit), *self._sample_records.values()]
 
     # --- doing -----------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ def keep(path: str | Path) -> str:
     """Copy an uploaded text into data_dir()/uploads; returns its token. Raises BadText."""
     path = Path(path)
     if path.stat().st_size > MAX_BYTES:
-        raise BadText(f"{path.name} is larger than {MAX_BYTES // 1_000_000} MB; cut it down to a part of the text.")
+        raise BadText(
+            f"{path.name} is larger than {MAX_BYTES // 1_000_000} MB; cut it down to a part of the text."
+        )
     raw = path.read_bytes()
     _check_text(raw, path.name)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")[:70] or "text"

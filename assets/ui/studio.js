@@ -182,11 +182,20 @@ window.aptStudio = (() => {
       trigger("click");
     }
 
+    let shown = null;
     watch("value", () => {
       pressed = 0;
       keepAddress();
+      const run = props.value?.run ?? null;
+      if (shown !== null && run !== shown) showTop(); // another run was opened: its state is at the top
+      shown = run;
     });
     setInterval(ask, 1000);
+  }
+
+  function showTop() {
+    const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    window.scrollTo({ top: 0, behavior: calm ? "auto" : "smooth" });
   }
 
   let complaint = "";

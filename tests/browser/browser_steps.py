@@ -15,7 +15,12 @@ def choose_tiny(page, samples: int = 8, length: int = 64, windows: int = 4) -> N
         page.locator("#advanced .label-wrap").click()
     for box in ("#text", "#eval-text"):
         choose(page, box, "Wikipedia summaries, bundled sample")
-    for box, value in (("#samples", samples), ("#length", length), ("#eval-samples", windows), ("#eval-length", length)):
+    for box, value in (
+        ("#samples", samples),
+        ("#length", length),
+        ("#eval-samples", windows),
+        ("#eval-length", length),
+    ):
         page.locator(f"{box} input").fill(str(value))
     page.locator("#eval-length input").press("Tab")
     page.wait_for_function(
@@ -34,7 +39,9 @@ def prune(page) -> str:
     """Press the button; returns the id of the run from the address."""
     before = page.url
     page.locator("#prune").click()
-    page.wait_for_function("before => location.href !== before && location.search.includes('run=')", arg=before)
+    page.wait_for_function(
+        "before => location.href !== before && location.search.includes('run=')", arg=before
+    )
     return run_of(page)
 
 

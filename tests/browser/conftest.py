@@ -72,7 +72,9 @@ def app(tmp_path_factory) -> Iterator[App]:
 def browser():
     executable = find_chromium()
     if executable is None:
-        pytest.skip("No Chromium on this machine: install it (Debian: apt-get install chromium) or set APT_CHROMIUM.")
+        pytest.skip(
+            "No Chromium on this machine: install it (Debian: apt-get install chromium) or set APT_CHROMIUM."
+        )
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-test.txt")
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=executable, args=ARGUMENTS)

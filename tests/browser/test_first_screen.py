@@ -6,9 +6,9 @@ import time
 
 import httpx
 import pytest
+from browser_steps import choose, choose_tiny, points, says, scrolls_sideways, text
 
 from apt_core.samples import load_samples
-from browser_steps import choose, choose_tiny, points, says, scrolls_sideways, text
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,11 @@ def test_numbers_that_cannot_work_are_sentences(open_page):
     page = open_page()
     choose_tiny(page)
     page.locator("#pattern label", has_text="Custom").click()
-    for keep, of, sentence in ((1, 3, "divisible by 3"), (4, 2, "Pattern 4:2 is not possible"), (2, 4, "Time")):
+    for keep, of, sentence in (
+        (1, 3, "divisible by 3"),
+        (4, 2, "Pattern 4:2 is not possible"),
+        (2, 4, "Time"),
+    ):
         page.locator("#keep input").fill(str(keep))
         page.locator("#of input").fill(str(of))
         says(page, "#preflight", sentence)
@@ -125,6 +129,18 @@ def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
     assert all(seen for _, seen in reached), [name for name, seen in reached if not seen]
 
 
+def test_everything_that_can_be_used_has_a_name(open_page):
+    page = open_page()
+    page.locator("#advanced .label-wrap").click()
+    page.locator(".options-apt").wait_for()
+    nameless = page.evaluate(
+        "() => [...document.querySelectorAll('button, a, input, textarea, [tabindex=\"0\"]')]"
+        ".filter(e => e.offsetParent && !(e.ariaLabel || e.innerText?.trim() ||"
+        " [...(e.labels ?? [])].some(l => l.innerText.trim()))).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert nameless == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_tab_scrolls_sideways(open_page, width, theme):
@@ -158,5 +174,7 @@ def test_nothing_can_be_called_or_read_past_the_page(app):
             assert client.get(f"/gradio_api/file={path}").status_code in (403, 404), path
         assert client.get("/monitoring/summary").status_code >= 400
         assert client.get("/docs").status_code >= 400
-        stranger = client.post("/gradio_api/queue/join", json={"data": []}, headers={"Origin": "https://evil.example"})
+        stranger = client.post(
+            "/gradio_api/queue/join", json={"data": []}, headers={"Origin": "https://evil.example"}
+        )
         assert "access-control-allow-origin" not in stranger.headers

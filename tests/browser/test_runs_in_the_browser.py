@@ -7,7 +7,6 @@ import zipfile
 
 import httpx
 import pytest
-
 from browser_steps import choose_tiny, points, prune, run_of, says, scrolls_sideways, text, wait_for_end
 from conftest import App, patient
 
@@ -62,7 +61,9 @@ def zoom_in(page) -> None:
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
     page.mouse.up()
     page.locator("#layer-chart .legendtoggle").first.click()
-    page.wait_for_function("document.querySelector('#layer-chart .chart-host')._fullData[0].visible === 'legendonly'")
+    page.wait_for_function(
+        "document.querySelector('#layer-chart .chart-host')._fullData[0].visible === 'legendonly'"
+    )
 
 
 def shown_axes(page) -> list:
@@ -84,7 +85,9 @@ def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, 
     page = open_page(f"?run={finished}")
     page.locator("text=The same numbers as a table").first.click()
     page.wait_for_selector("#layer-chart .scatterlayer path")
-    place = page.locator("#layer-chart .scatterlayer .trace").nth(6).locator(".points path").nth(0).bounding_box()
+    place = (
+        page.locator("#layer-chart .scatterlayer .trace").nth(6).locator(".points path").nth(0).bounding_box()
+    )
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     says(page, "#layer-chart .chart-readout", "Block 0, mlp.down_proj: relative error")
     assert page.locator("tr[aria-selected=true]").count() == 1
@@ -94,7 +97,9 @@ def test_results_can_be_downloaded_by_run(app, open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#downloads a").last.wait_for()
     links = page.locator("#downloads a").evaluate_all("links => links.map(link => link.href)")
-    assert len(links) == 3 and all(link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links)
+    assert len(links) == 3 and all(
+        link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links
+    )
     results = httpx.get(next(link for link in links if link.endswith(".json"))).json()
     assert results["run"] == finished and len(results["layers"]) == 14 and results["sparsity"] == 0.5
     with zipfile.ZipFile(io.BytesIO(httpx.get(links[-1]).content)) as archive:
@@ -183,6 +188,17 @@ def test_on_a_narrow_screen_the_chooser_folds_to_one_line(open_page, finished):
     assert page.locator("#model").is_visible() and not scrolls_sideways(page)
     page.locator("#tabs button[role=tab]", has_text="Runs").click()
     page.locator(f"tr[data-run='{finished}']").wait_for()
+    assert not scrolls_sideways(page)
+
+
+def test_after_pressing_prune_on_a_narrow_screen_the_state_is_in_view(open_page):
+    page = open_page(width=390, height=844)
+    choose_tiny(page, samples=1, windows=1)
+    prune(page)
+    page.locator(".chosen").wait_for()
+    page.wait_for_function("document.querySelector('#headline').getBoundingClientRect().top < innerHeight")
+    page.wait_for_function("window.scrollY < 10")
+    wait_for_end(page)
     assert not scrolls_sideways(page)
 
 

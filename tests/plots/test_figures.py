@@ -8,14 +8,19 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 
+from ui_helpers import LAYERS, a_recipe, a_record
+
 from apt_core.plots import layer_error, palette, perplexity
-from ui_helpers import LAYERS, a_record
 
 
 def test_one_trace_per_projection_with_its_own_colour_and_shape():
     plot = layer_error.figure(a_record())
     assert [trace.name for trace in plot.data] == ["q", "k", "down"]
-    assert len({trace.marker.symbol for trace in plot.data}) == len({trace.marker.color for trace in plot.data}) == 3
+    assert (
+        len({trace.marker.symbol for trace in plot.data})
+        == len({trace.marker.color for trace in plot.data})
+        == 3
+    )
     assert list(plot.data[0].x) == [0, 1] and list(plot.data[0].y) == pytest.approx([0.01, 0.02])
 
 
@@ -26,7 +31,10 @@ def test_the_axis_is_ready_before_the_points_are():
 
 
 def test_zoom_and_hidden_traces_survive_because_the_revision_is_the_run():
-    assert layer_error.figure(a_record("loaded")).layout.uirevision == layer_error.figure(a_record()).layout.uirevision
+    assert (
+        layer_error.figure(a_record("loaded")).layout.uirevision
+        == layer_error.figure(a_record()).layout.uirevision
+    )
 
 
 def test_hover_says_everything_about_the_layer():
@@ -35,9 +43,21 @@ def test_hover_says_everything_about_the_layer():
 
 
 def test_the_title_says_the_finding():
-    assert layer_error.title(a_record(blocks=8)) == "Error grows eightfold from block 0 to 7; down projections lead"
+    assert (
+        layer_error.title(a_record(blocks=8))
+        == "Error grows eightfold from block 0 to 7; down projections lead"
+    )
     assert layer_error.title(a_record("layers")) == "Error of each layer"
     assert layer_error.title(a_record(blocks=1)).startswith("One block, mean error 0.0200")
+
+
+def test_ticks_are_said_without_exponents_and_thin_out_over_many_decades():
+    near = layer_error.figure(a_record()).layout.yaxis
+    assert {"0.01", "0.02", "0.05"} <= set(near.ticktext)
+    record = a_record()
+    tiny = record.layers[0].model_copy(update={"relative_error": 3e-6})
+    far = layer_error.figure(record.model_copy(update={"layers": (tiny, *record.layers[1:])})).layout.yaxis
+    assert "0.00001" in far.ticktext and "0.02" not in far.ticktext
 
 
 def test_an_exact_zero_has_no_place_on_a_log_axis():
@@ -57,7 +77,10 @@ def test_projections_that_nobody_knows_still_get_a_mark(names):
 
 def test_summaries_are_sentences_with_numbers():
     said = layer_error.summary(a_record())
-    assert said.startswith("6 of 6 layers. Mean relative error 0.0300;") and "Pattern 2:4 kept in 6 of 6." in said
+    assert (
+        said.startswith("6 of 6 layers. Mean relative error 0.0300;")
+        and "Pattern 2:4 kept in 6 of 6." in said
+    )
     assert "lower is better" in perplexity.summary(a_record())
 
 
@@ -70,13 +93,31 @@ def test_perplexity_shows_only_what_was_measured():
     assert perplexity.title(a_record()) == "The pruned perplexity is 1.50 times the dense one"
 
 
+def test_other_methods_asked_for_the_same_are_ticks():
+    record = a_record()
+    wanda = a_record(run_id="20261124-090000-0001", pruned=44.0, recipe=a_recipe(method="wanda"))
+    older = a_record(run_id="20261124-080000-0002", pruned=99.0, recipe=a_recipe(method="wanda"))
+    same = a_record(run_id="20261124-090000-0003", pruned=31.0)
+    other_text = a_record(run_id="20261124-090000-0004", dense=21.0, recipe=a_recipe(method="magnitude"))
+    other_pattern = a_recipe(method="magnitude", pattern={"kind": "n:m", "keep": 4, "of": 8})
+    unfinished = a_record("layers", run_id="20261124-090000-0005", recipe=a_recipe(method="sparsegpt"))
+    runs = [record, same, wanda, older, other_text, a_record(recipe=other_pattern), unfinished]
+    references = perplexity.comparable(record, runs)
+    assert references == [wanda]
+    ticks = perplexity.figure(record, references=references).data[1]
+    assert list(ticks.x) == [44.0] and list(ticks.customdata) == ["Wanda"]
+
+
 def test_figures_are_plain_json_without_binary_arrays():
     for figure in (layer_error.figure(a_record()), perplexity.figure(a_record())):
         assert "bdata" not in json.dumps(json.loads(figure.to_json()))
 
 
 def test_dark_figures_use_the_dark_tokens():
-    text = layer_error.figure(a_record(), dark=True).to_json() + perplexity.figure(a_record(), dark=True).to_json()
+    text = (
+        layer_error.figure(a_record(), dark=True).to_json()
+        + perplexity.figure(a_record(), dark=True).to_json()
+    )
     light, dark = palette.tokens()
     assert dark["pruned"] in text and light["pruned"] not in text and light["ink"] not in text
 
@@ -123,7 +164,9 @@ def test_text_on_coloured_grounds_reaches_aa(text, ground, dark):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("name", [*(f"mark-{place}" for place in range(1, 9)), "edge", "dense", "pruned", "accent"])
+@pytest.mark.parametrize(
+    "name", [*(f"mark-{place}" for place in range(1, 9)), "edge", "dense", "pruned", "accent"]
+)
 def test_marks_and_edges_reach_three_to_one(name, dark):
     for ground in ("page", "surface"):
         assert contrast(palette.colour(name, dark), palette.colour(ground, dark)) >= 3

@@ -1,14 +1,15 @@
 """From what a browser sends to a recipe and back; nothing that it sends is trusted."""
 
 import math
+from pathlib import Path
 
 import pytest
+from ui_helpers import a_recipe
 
 from apt_core.errors import BadInput
 from apt_core.ui import uploads
 from apt_core.ui.form import CUSTOM, Form, form_of, recipe_of
 from apt_core.ui.presets import PRESETS, preset_of
-from ui_helpers import a_recipe
 
 GOOD = Form(
     model="tiny-random-llama",
@@ -36,7 +37,9 @@ def asked(options=None, **changes):
 
 def test_a_good_form_is_a_recipe():
     recipe = asked({"apt": {"block_size": 64.0, "mask": "S"}, "sparsegpt": {"block_size": 3}})
-    assert recipe.pattern.label == "2:4" and recipe.method.block_size == 64 and recipe.calibration.samples == 16
+    assert (
+        recipe.pattern.label == "2:4" and recipe.method.block_size == 64 and recipe.calibration.samples == 16
+    )
 
 
 def test_only_what_was_chosen_counts():
@@ -105,7 +108,7 @@ def test_uploads_are_kept_by_content_and_asked_for_by_token(fresh_cache, tmp_pat
     token = uploads.keep(path)
     recipe = asked(text=token)
     assert uploads.title(token) == "My-notes-1.txt (yours)" and uploads.keep(path) == token
-    assert open(recipe.calibration.text, encoding="utf-8").read() == path.read_text("utf-8")
+    assert Path(recipe.calibration.text).read_text("utf-8") == path.read_text("utf-8")
     assert recipe_of(form_of(recipe), {}) == recipe
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
 from apt_core import samples
-from apt_core.questions import Answered, ReaderReady, Step
 from apt_core.plots.layer_error import figure as layer_error_figure
+from apt_core.questions import Answered, ReaderReady, Step
 from apt_core.ui import explore as explore_tab
 from apt_core.ui import options, page, parts, read, runs
 from apt_core.ui.parts import Seen, live
 from apt_core.ui.studio import Studio
-from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "20261124-100000-abcd"
@@ -54,7 +54,9 @@ def named(explore, updates):
 
 def values(explore, **changes):
     form = [component.value for component in explore.chooser.form]
-    fields = dict(zip(explore.chooser.form._fields, form, strict=True)) | {"model": "tiny-random-llama"} | changes
+    fields = (
+        dict(zip(explore.chooser.form._fields, form, strict=True)) | {"model": "tiny-random-llama"} | changes
+    )
     return (*fields.values(), *(control.value for control in explore.chooser.controls))
 
 
@@ -92,7 +94,10 @@ def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, sto
     assert named(explore, explore_tab.arrive(explore, studio, None, RUN))["seen"]["run"] == RUN
     store.put(RUN, some_events("finished"))
     assert named(explore, explore_tab.arrive(explore, studio, None, RUN))["seen"]["run"] == "sample-x"
-    assert named(explore, explore_tab.arrive(explore, studio, None, {"not": "a run"}))["seen"]["run"] == "sample-x"
+    assert (
+        named(explore, explore_tab.arrive(explore, studio, None, {"not": "a run"}))["seen"]["run"]
+        == "sample-x"
+    )
 
 
 # ---- watching
@@ -124,25 +129,44 @@ def test_a_run_that_turned_is_opened_anew_with_its_buttons(explore, studio, stor
     store.put(RUN, some_events("finished"))
     assert live(studio, store.get(RUN), seen) == {"turned": True}
     shown = named(explore, explore_tab.reopen(explore, studio, seen))
-    assert shown["seen"]["live"] is False and shown["ask"]["interactive"] is True and "worse" in shown["headline"]
-    assert shown["status"] == "" and "model.zip" in shown["downloads"] and shown["stop run"]["visible"] is False
+    assert (
+        shown["seen"]["live"] is False
+        and shown["ask"]["interactive"] is True
+        and "worse" in shown["headline"]
+    )
+    assert (
+        shown["status"] == "" and "model.zip" in shown["downloads"] and shown["stop run"]["visible"] is False
+    )
 
 
 def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
-    shown = named(explore, explore_tab.reopen(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1)))
+    shown = named(
+        explore, explore_tab.reopen(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1))
+    )
     assert shown["seen"] == {} and "There is no run" in shown["note"]
 
 
 def test_many_tabs_share_one_drawing(studio, store, monkeypatch):
     store.put(RUN, some_events("layers", dense=21.5))
     record, drawn = store.get(RUN), []
-    monkeypatch.setattr(parts.layer_error, "figure", lambda record: drawn.append(1) or layer_error_figure(record))
+    monkeypatch.setattr(
+        parts.layer_error, "figure", lambda record: drawn.append(1) or layer_error_figure(record)
+    )
     looks = [parts.parts(studio, record.model_copy(update={"id": "20261124-100000-ffff"})) for _ in range(5)]
     assert len(drawn) == 1 and all(look["layer-chart"] is looks[0]["layer-chart"] for look in looks)
 
 
 @pytest.mark.parametrize(
-    "value", [None, "x", [], {}, {"run": 7, "seq": "a"}, {"run": None, "layers": 1.5}, {"seq": "9" * 5000, "status": []}]
+    "value",
+    [
+        None,
+        "x",
+        [],
+        {},
+        {"run": 7, "seq": "a"},
+        {"run": None, "layers": 1.5},
+        {"seq": "9" * 5000, "status": []},
+    ],
 )
 def test_whatever_the_browser_says_it_shows_is_taken_with_care(value):
     seen = Seen.told(value)
@@ -193,14 +217,23 @@ def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
 
 
 def ask(explore, studio, run=RUN, stop=None, **changes):
-    given = {"prompt": "Why?", "max_tokens": 8, "temperature": 0.7, "top_p": 0.95, "seed": 0, "chat": True} | changes
+    given = {
+        "prompt": "Why?",
+        "max_tokens": 8,
+        "temperature": 0.7,
+        "top_p": 0.95,
+        "seed": 0,
+        "chat": True,
+    } | changes
     updates = list(
         read.converse(explore.reading, studio, run, tuple(given.values()), stop or threading.Event())
     )
     return [named(explore, update) for update in updates]
 
 
-ANSWERED = Answered(dense="a b", pruned="a <c>", dense_tokens=2, pruned_tokens=2, first_divergence=1, seconds=1.0)
+ANSWERED = Answered(
+    dense="a b", pruned="a <c>", dense_tokens=2, pruned_tokens=2, first_divergence=1, seconds=1.0
+)
 
 
 def test_a_question_goes_from_loading_to_the_compared_answers(explore, studio, store):
@@ -264,7 +297,17 @@ def test_runs_can_be_stopped_and_deleted_and_say_why_not(studio, store):
     assert "There is no run" in runs.act(tab, studio, "delete", RUN)[tab.note]
 
 
-@pytest.mark.parametrize("data", [None, "x", {}, {"action": "delete", "run": "../x"}, {"action": "eval", "run": RUN}])
+def test_on_a_public_page_nobody_deletes_the_runs_of_others(studio, store, monkeypatch):
+    monkeypatch.setenv("APT_PUBLIC", "1")
+    with gr.Blocks():
+        tab = runs.lay_out()
+    store.put(RUN, some_events())
+    assert "nobody can delete" in runs.act(tab, studio, "delete", RUN)[tab.note] and RUN in store.logs
+
+
+@pytest.mark.parametrize(
+    "data", [None, "x", {}, {"action": "delete", "run": "../x"}, {"action": "eval", "run": RUN}]
+)
 def test_clicks_that_are_none_do_nothing(data):
     class Event:
         _data = data
@@ -302,8 +345,14 @@ def test_a_control_fits_its_schema(schema, kind):
 
 def test_the_launch_is_closed(studio):
     launch = page.launch_options(studio, 7999)
-    assert launch["server_name"] == "127.0.0.1" and launch["share"] is False and launch["run_history"] is False
-    assert launch["enable_monitoring"] is False and launch["show_error"] is False and launch["strict_cors"] is True
+    assert (
+        launch["server_name"] == "127.0.0.1" and launch["share"] is False and launch["run_history"] is False
+    )
+    assert (
+        launch["enable_monitoring"] is False
+        and launch["show_error"] is False
+        and launch["strict_cors"] is True
+    )
     assert launch["max_file_size"] == "10mb" and launch["allowed_paths"] == [] and launch["ssr_mode"] is False
 
 

@@ -3,12 +3,12 @@
 import json
 
 import pytest
+from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
 from apt_core import samples
 from apt_core.errors import BadInput
 from apt_core.ui.studio import Studio
-from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 RUN = "20261124-100000-abcd"
 
@@ -28,7 +28,9 @@ def store():
 def test_a_recorded_run_comes_back_as_it_was_without_the_machine(store, tmp_path):
     path = samples.record_sample(RUN, "tiny-24", "Tiny", folder=tmp_path, store=store)
     text = path.read_text("utf-8")
-    assert "/somewhere" not in text and "/home" not in text and "4711" not in text and '"progress"' not in text
+    assert (
+        "/somewhere" not in text and "/home" not in text and "4711" not in text and '"progress"' not in text
+    )
     [(run_id, record)] = samples.load_samples(tmp_path).items()
     assert run_id == "sample-tiny-24" and record.ratio == 1.5 and len(record.layers) == 6
     assert record.conditions.startswith("Recorded on ") and "a machine, 2 cores" in record.conditions

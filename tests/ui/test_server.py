@@ -8,11 +8,11 @@ import zipfile
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_events, stamped
 
 from apt_core import samples
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
-from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_events, stamped
 
 RUN = "20261124-100000-abcd"
 
@@ -68,7 +68,9 @@ def test_samples_have_numbers_but_no_weights(client):
 def test_tabs_can_ask_what_is_new(client):
     answer = client.get(f"/studio/runs/{RUN}/live", params={"run": RUN, "status": "running", "seq": 3})
     assert answer.json() == {"turned": True} and answer.headers["cache-control"] == "no-store"
-    same = client.get(f"/studio/runs/{RUN}/live", params={"run": RUN, "status": "finished", "seq": "nonsense"}).json()
+    same = client.get(
+        f"/studio/runs/{RUN}/live", params={"run": RUN, "status": "finished", "seq": "nonsense"}
+    ).json()
     assert same["seen"]["seq"] > 5 and "headline" in same["parts"]
     assert client.get("/studio/runs/20200101-000000-0000/live").status_code == 404
 

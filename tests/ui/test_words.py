@@ -3,9 +3,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ui_helpers import a_record
 
 from apt_core import words
-from ui_helpers import a_record
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def test_a_written_number_is_within_half_a_percent_of_it(value):
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(None, "–"), (0.5, "50%"), (1 / 3, "33.3%"), (0.99999, "99.9%"), (1, "100%"), (0, "0%")]
+    ("fraction", "text"),
+    [(None, "–"), (0.5, "50%"), (1 / 3, "33.3%"), (0.99999, "99.9%"), (1, "100%"), (0, "0%")],
 )
 def test_percent_never_says_all_of_what_is_not_all(fraction, text):
     assert words.percent(fraction) == text
@@ -94,21 +95,26 @@ def test_the_bands_of_the_verdict(ratio, text):
 
 
 def test_the_verdict_is_a_sentence():
-    assert words.verdict_sentence(a_record(), "Tiny") == "Tiny is clearly worse after losing half of its layer weights."
+    assert (
+        words.verdict_sentence(a_record(), "Tiny")
+        == "Tiny is clearly worse after losing half of its layer weights."
+    )
     near = words.verdict_sentence(a_record(pruned=20.1), "Tiny")
     assert near == "Tiny has hardly changed after losing half of its layer weights."
     assert "not measured" in words.verdict_sentence(a_record("layers"), "Tiny")
 
 
 @pytest.mark.parametrize(
-    ("factor", "text"), [(8.2, "eightfold"), (1.5, "1.5-fold"), (31, "31.0-fold"), (2.9, "threefold"), (12, "twelvefold")]
+    ("factor", "text"),
+    [(8.2, "eightfold"), (1.5, "1.5-fold"), (31, "31.0-fold"), (2.9, "threefold"), (12, "twelvefold")],
 )
 def test_factors_in_words(factor, text):
     assert words.fold(factor) == text
 
 
 @pytest.mark.parametrize(
-    ("n_bytes", "text"), [(0, "0 bytes"), (1500, "1.50 kB"), (269_060_552, "269 MB"), (1.93e9, "1.93 GB"), (None, "–")]
+    ("n_bytes", "text"),
+    [(0, "0 bytes"), (1500, "1.50 kB"), (269_060_552, "269 MB"), (1.93e9, "1.93 GB"), (None, "–")],
 )
 def test_sizes(n_bytes, text):
     assert words.size(n_bytes) == text

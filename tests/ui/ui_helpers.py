@@ -53,7 +53,9 @@ def some_events(
         return events
     for block in range(blocks):
         events.append(ev.Progress(stage="prune", done=block, total=blocks))
-        events += [layer(block, name, 0.01 * (block + 1) * (place + 1), valid) for place, name in enumerate(LAYERS)]
+        events += [
+            layer(block, name, 0.01 * (block + 1) * (place + 1), valid) for place, name in enumerate(LAYERS)
+        ]
     if upto == "layers":
         return events
     events += [
@@ -109,7 +111,9 @@ def stamped(events: list[ev.Event]) -> list[ev.Stamped]:
     return [ev.Stamped(seq=seq, at=NOW + seq, event=event) for seq, event in enumerate(events)]
 
 
-def a_record(upto: str = "finished", run_id: str = "20261124-100000-abcd", recipe: Recipe | None = None, **changes):
+def a_record(
+    upto: str = "finished", run_id: str = "20261124-100000-abcd", recipe: Recipe | None = None, **changes
+):
     return fold(RunRecord(id=run_id, recipe=recipe or a_recipe()), stamped(some_events(upto, **changes)))
 
 

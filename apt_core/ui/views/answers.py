@@ -29,7 +29,10 @@ def streaming(duel: Duel) -> Markup:
     """While words arrive: the common beginning plain, whatever follows it marked on both sides."""
     same = len(duel.dense) if duel.parted is None else duel.parted
     sides = [
-        marked([Piece(text[:same], False), Piece(text[same:], True)], duel.parted if duel.parted is not None else None)
+        marked(
+            [Piece(text[:same], False), Piece(text[same:], True)],
+            duel.parted if duel.parted is not None else None,
+        )
         for text in (duel.dense, duel.pruned)
     ]
     return _columns(*sides, busy=True)
@@ -38,7 +41,9 @@ def streaming(duel: Duel) -> Markup:
 def compared(answered: Answered) -> Markup:
     """When both are done: only the words that really differ are marked."""
     dense, pruned = pieces(answered.dense, answered.pruned)
-    parted = common_beginning(answered.dense, answered.pruned) if answered.first_divergence is not None else None
+    parted = (
+        common_beginning(answered.dense, answered.pruned) if answered.first_divergence is not None else None
+    )
     return _columns(
         marked(dense, parted),
         marked(pruned, parted),
@@ -70,7 +75,9 @@ def finish_line(answered: Answered) -> str:
     return f"{end} after {duration(answered.seconds)}; {parted}."
 
 
-def _columns(dense: Markup, pruned: Markup, dense_note: str = "", pruned_note: str = "", busy: bool = False) -> Markup:
+def _columns(
+    dense: Markup, pruned: Markup, dense_note: str = "", pruned_note: str = "", busy: bool = False
+) -> Markup:
     return Markup(
         '<div class="duel" aria-busy="{}">'
         '<section class="dense" aria-label="Answer of the dense model"><h3>Dense <small>{}</small></h3>'

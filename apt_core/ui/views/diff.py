@@ -41,7 +41,12 @@ def _without_gaps(parts: list[Piece]) -> list[Piece]:
     """Neighbouring differences as one, also across a mere space: nobody reads word by word."""
     out: list[Piece] = []
     for place, part in enumerate(parts):
-        bridge = part.text.isspace() and 0 < place < len(parts) - 1 and out[-1].differs and parts[place + 1].differs
+        bridge = (
+            part.text.isspace()
+            and 0 < place < len(parts) - 1
+            and out[-1].differs
+            and parts[place + 1].differs
+        )
         differs = part.differs or bridge
         if out and out[-1].differs == differs:
             out[-1] = Piece(out[-1].text + part.text, differs)
@@ -70,7 +75,9 @@ def marked(parts: list[Piece], diverges_at: int | None) -> Markup:
     return join(out)
 
 
-_SIGN = Markup('<span class="parts" title="Here the answers part"><span class="sr"> (here the answers part) </span></span>')
+_SIGN = Markup(
+    '<span class="parts" title="Here the answers part"><span class="sr"> (here the answers part) </span></span>'
+)
 
 
 def _words(text: str, differs: bool) -> Markup:

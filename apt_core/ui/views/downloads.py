@@ -21,7 +21,9 @@ def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
         links.append(_link(record.id, "model.zip", f"Pruned model, safetensors{how_big}"))
     elif record.status == "finished" and not record.id.startswith("sample-"):
         links.append(Markup('<span class="quiet">The pruned weights were removed to save disk space.</span>'))
-    return Markup('<nav class="downloads" aria-label="Download"><span>Download</span>{}</nav>').format(join(links))
+    return Markup('<nav class="downloads" aria-label="Download"><span>Download</span>{}</nav>').format(
+        join(links)
+    )
 
 
 def _link(run_id: str, what: str, label: str) -> Markup:

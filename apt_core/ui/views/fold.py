@@ -11,7 +11,10 @@ def chosen_line(record: RunRecord, title: str) -> Markup:
     """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again."""
     recipe = record.recipe
     name = preset_of(
-        recipe.calibration.samples, recipe.calibration.length, recipe.evaluation.samples, recipe.evaluation.length
+        recipe.calibration.samples,
+        recipe.calibration.length,
+        recipe.evaluation.samples,
+        recipe.evaluation.length,
     )
     parts = [title, recipe.method.title, recipe.pattern.label]
     if name:

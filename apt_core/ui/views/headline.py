@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from apt_core.calibration import TEXTS
 from apt_core.records import RunRecord
 from apt_core.ui.views.html import Markup, join, term
-from apt_core.words import DASH, count, duration, number, percent, sentence, size, times, verdict, verdict_sentence
+from apt_core.words import (
+    DASH,
+    count,
+    duration,
+    number,
+    percent,
+    sentence,
+    size,
+    times,
+    verdict,
+    verdict_sentence,
+)
 
 
-def headline(record: RunRecord, title: str) -> Markup:
-    """The sentence of the run, whatever its state, and under it what was asked for."""
-    return Markup('<header class="headline" data-band="{}">{}<h2>{}</h2><p class="asked">{}</p>{}</header>').format(
+def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] = ()) -> Markup:
+    """The sentence of the run, whatever its state, and under it what was asked for.
+
+    samples: (id, title) of all recorded samples; a sample links to the others.
+    """
+    return Markup(
+        '<header class="headline" data-band="{}">{}<h2>{}</h2><p class="asked">{}</p>{}{}</header>'
+    ).format(
         _band(record),
         _badge(record),
         _title(record, title),
         asked(record, title),
         _conditions(record),
+        _others(record, samples),
     )
 
 
 def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
-    recipe = record.recipe
-    return " · ".join(
-        (
-            title,
-            recipe.label,
-            f"{recipe.calibration.samples} × {recipe.calibration.length} tokens of {text_title(recipe.calibration.text)}",
-            f"seed {recipe.seed}",
-        )
-    )
+    recipe, text = record.recipe, record.recipe.calibration
+    read = f"{text.samples} × {text.length} tokens of {text_title(text.text)}"
+    return " · ".join((title, recipe.label, read, f"seed {recipe.seed}"))
 
 
 def figures(record: RunRecord) -> Markup:
@@ -54,6 +66,8 @@ def _title(record: RunRecord, title: str) -> str | Markup:
         return f"{title} was stopped on the way."
     if record.status == "queued":
         return f"{title} is waiting to be pruned."
+    if record.status == "stopping":
+        return f"{title} is being stopped."
     return f"{title} is being pruned."
 
 
@@ -67,6 +81,21 @@ def _badge(record: RunRecord) -> Markup:
     if record.id.startswith("sample-"):
         return Markup('<p class="badge">Recorded sample</p>')
     return Markup("")
+
+
+def _others(record: RunRecord, samples: Sequence[tuple[str, str]]) -> Markup:
+    """Links from one recorded sample to the rest."""
+    if not record.id.startswith("sample-") or len(samples) < 2:
+        return Markup("")
+    links = [
+        Markup('<strong aria-current="page">{}</strong>').format(title)
+        if run_id == record.id
+        else Markup('<a href="?run={}">{}</a>').format(run_id, title)
+        for run_id, title in samples
+    ]
+    return Markup('<nav class="samples" aria-label="Recorded samples"><span>Recorded</span>{}</nav>').format(
+        join(links)
+    )
 
 
 def _conditions(record: RunRecord) -> Markup:
@@ -99,7 +128,9 @@ def _perplexity(record: RunRecord) -> Markup:
 
 def _removed(record: RunRecord) -> Markup:
     if not record.layers:
-        return _figure(term("sparsity", "Weights removed"), DASH, "of the linear layers in the decoder blocks")
+        return _figure(
+            term("sparsity", "Weights removed"), DASH, "of the linear layers in the decoder blocks"
+        )
     removed = sum(layer.removed for layer in record.layers)
     weights = sum(layer.shape[0] * layer.shape[1] for layer in record.layers)
     note = f"{count(removed)} of {count(weights)} in {len(record.layers)} layers"

@@ -56,7 +56,8 @@ def _row(cells: Sequence[str], classes: Sequence[str]) -> Markup:
     return Markup("<tr {}>{}</tr>").format(
         attributes,
         join(
-            Markup("<td {}>{}</td>").format(Markup(css), text) for css, text in zip(classes, cells, strict=True)
+            Markup("<td {}>{}</td>").format(Markup(css), text)
+            for css, text in zip(classes, cells, strict=True)
         ),
     )
 

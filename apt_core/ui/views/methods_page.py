@@ -50,7 +50,8 @@ def cost(method: type[Method]) -> str:
     """How long the method itself takes, by the packaged rates; statistics and perplexity cost the same for all."""
     entry = CATALOGUE[DEFAULT_MODEL]
     seconds = [
-        entry.shape.prunable * DEFAULT_RATES.solving(f"{method.name}/{kind}") for kind in ("unstructured", "n:m")
+        entry.shape.prunable * DEFAULT_RATES.solving(f"{method.name}/{kind}")
+        for kind in ("unstructured", "n:m")
     ]
     return (
         f"Cost: solves all layers of {entry.title} in about {duration(round(seconds[0]))} (unstructured) or "

@@ -15,7 +15,9 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
     if record.status == "queued":
         return _block(record, place_in_line(position), _waiting_note(record, now))
     if record.status == "stopping":
-        return _block(record, "Stopping after this layer.", "What was done so far is kept.", bar=_fraction(record))
+        return _block(
+            record, "Stopping after this layer.", "What was done so far is kept.", bar=_fraction(record)
+        )
     if record.status == "running":
         return _block(record, where(record, title), _when(record, now), bar=_fraction(record), steps=True)
     if record.status == "cancelled":
@@ -65,7 +67,9 @@ def remaining(record: RunRecord, now: float) -> float | None:
     return None
 
 
-def _block(record: RunRecord, sentence_: str, note: str, bar: float | None = None, steps: bool = False) -> Markup:
+def _block(
+    record: RunRecord, sentence_: str, note: str, bar: float | None = None, steps: bool = False
+) -> Markup:
     return Markup(
         '<section class="status" data-status="{}" aria-label="Progress">{}'
         '<p class="where" role="status" aria-live="polite">{}</p>{}<p class="when">{}</p></section>'
@@ -148,7 +152,9 @@ def _of_bytes(done: float, total: float) -> str:
 
 def _waiting_note(record: RunRecord, now: float) -> str:
     waited = f"{duration(now - record.created_at)} so far. " if record.created_at else ""
-    return f"{waited}One run at a time uses this machine; yours starts by itself, and you may close this page."
+    return (
+        f"{waited}One run at a time uses this machine; yours starts by itself, and you may close this page."
+    )
 
 
 def _stopped(record: RunRecord) -> str:

@@ -41,7 +41,8 @@ def _row(record: RunRecord, title: str, now: float) -> Markup:
         '<th scope="row" data-head="Model"><a href="?run={id}" data-action="open">{title}</a></th>'
         '<td data-head="Method">{method}</td><td data-head="Pattern">{pattern}</td>'
         '<td data-head="Perplexity" class="n">{perplexity}</td><td data-head="Time" class="n">{time}</td>'
-        '<td data-head="Created">{created}</td><td data-head="What to do" class="actions"><div>{actions}</div></td></tr>'
+        '<td data-head="Created">{created}</td>'
+        '<td data-head="What to do" class="actions"><div>{actions}</div></td></tr>'
     ).format(
         id=record.id,
         status=record.status,
@@ -87,9 +88,7 @@ def _actions(record: RunRecord, title: str) -> Markup:
     about = f"{title}, {record.recipe.label}"
     if record.live:
         return _button("cancel", "Stop", about)
-    return Markup(
-        '{}<span class="confirm" hidden><span>Delete for good?</span>{}{}</span>'
-    ).format(
+    return Markup('{}<span class="confirm" hidden><span>Delete for good?</span>{}{}</span>').format(
         _button("ask-delete", "Delete", about),
         _button("delete", "Delete", about),
         _button("keep", "Keep", about),
@@ -97,6 +96,6 @@ def _actions(record: RunRecord, title: str) -> Markup:
 
 
 def _button(action: str, label: str, about: str) -> Markup:
-    return Markup('<button type="button" class="quiet-button" data-action="{}" aria-label="{}: {}">{}</button>').format(
-        action, label, about, label
-    )
+    return Markup(
+        '<button type="button" class="quiet-button" data-action="{}" aria-label="{}: {}">{}</button>'
+    ).format(action, label, about, label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from apt_core.patterns import SemiStructured
 from apt_core.records import RunRecord
 from apt_core.ui.views.headline import text_title
@@ -30,7 +32,10 @@ def layer_table(record: RunRecord) -> Markup:
     return table(heads, rows, f"{len(rows)} pruned layers", "ntnnntn")
 
 
-def perplexity_table(record: RunRecord) -> Markup:
+def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) -> Markup:
+    """Both sides, and the pruned side of comparable runs of other methods."""
+    sides = [("dense", record.dense), ("pruned", record.pruned)]
+    sides += [(f"pruned by {other.recipe.method.title}", other.pruned) for other in references]
     rows = [
         (
             side,
@@ -40,7 +45,7 @@ def perplexity_table(record: RunRecord) -> Markup:
             f"{measured.tokens:,}" if measured else DASH,
             duration(measured.seconds) if measured else DASH,
         )
-        for side, measured in (("dense", record.dense), ("pruned", record.pruned))
+        for side, measured in sides
     ]
     heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
     protocol = record.dense.protocol if record.dense else "measured before and after pruning"
@@ -51,11 +56,15 @@ def size_panel(record: RunRecord) -> Markup:
     """Size on disk and speed, measured, and the sentence that nobody likes to hear."""
     dense, pruned = record.dense_speed, record.pruned_speed
     rows = (
-        ("size on disk", size(dense.bytes_on_disk if dense else None), size(pruned.bytes_on_disk if pruned else None)),
+        (
+            "size on disk",
+            size(dense.bytes_on_disk if dense else None),
+            size(pruned.bytes_on_disk if pruned else None),
+        ),
         ("tokens a second", _speed(dense), _speed(pruned)),
     )
     return Markup('<div class="sizes">{}<p class="honest">{}</p></div>').format(
-        table(("", "dense", "pruned"), rows, "Measured on this machine", "tnn"),
+        table(("what", "dense", "pruned"), rows, "Measured on this machine", "tnn"),
         honest_sentence(record),
     )
 
@@ -67,9 +76,14 @@ def honest_sentence(record: RunRecord) -> str:
         return "Size and speed are measured before and after pruning. Zeros alone save nothing."
     same_size = _near(pruned.bytes_on_disk / max(dense.bytes_on_disk, 1), 0.02)
     speed = pruned.tokens_per_second / dense.tokens_per_second if dense.tokens_per_second else 1.0
-    size_words = "Same size on disk" if same_size else f"{size(pruned.bytes_on_disk)} on disk, not {size(dense.bytes_on_disk)}"
-    speed_words = "same speed here" if _near(speed, 0.1) else f"{times(speed)} the speed here"
-    return f"{size_words} and {speed_words}: zeros alone save nothing. {_what_could(record)}"
+    on_disk = f"{size(pruned.bytes_on_disk)} on disk, not {size(dense.bytes_on_disk)}"
+    size_words = "Same size on disk" if same_size else on_disk
+    if _near(speed, 0.1):
+        return f"{size_words} and same speed here: zeros alone save nothing. {_what_could(record)}"
+    return (
+        f"{size_words}: zeros alone save nothing. The pruned model wrote {times(speed)} as fast, but both run the "
+        f"same dense code: that difference is what else the machine was doing. {_what_could(record)}"
+    )
 
 
 def warnings_block(record: RunRecord) -> Markup:
@@ -91,8 +105,14 @@ def provenance(record: RunRecord) -> Markup:
         ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),
         ("method", f"{recipe.method.title} ({recipe.method.source})"),
         ("options", options),
-        ("calibration", f"{recipe.calibration.samples} × {recipe.calibration.length} of {text_title(recipe.calibration.text)}"),
-        ("evaluation", f"{recipe.evaluation.samples} × {recipe.evaluation.length} of {text_title(recipe.evaluation.text)}"),
+        (
+            "calibration",
+            f"{recipe.calibration.samples} × {recipe.calibration.length} of {text_title(recipe.calibration.text)}",
+        ),
+        (
+            "evaluation",
+            f"{recipe.evaluation.samples} × {recipe.evaluation.length} of {text_title(recipe.evaluation.text)}",
+        ),
         ("mean relative error", number(record.mean_relative_error)),
     ]
     if model:
@@ -115,5 +135,7 @@ def _near(ratio: float, tolerance: float) -> bool:
 def _what_could(record: RunRecord) -> str:
     pattern = record.recipe.pattern
     if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
-        return "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
+        return (
+            "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
+        )
     return "To gain from it, a runtime must skip the zeros; only 2:4 has hardware for that, on NVIDIA GPUs."
