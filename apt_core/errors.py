@@ -90,12 +90,12 @@ class NotPositiveDefinite(RunFailed):
 
     kind = "not_positive_definite"
 
-    def __init__(self, dampening: float):
+    def __init__(self, dampening: float | None = None):
+        at = "" if dampening is None else f" at dampening {dampening:g}"
         super().__init__(
-            f"The calibration statistics of a layer cannot be factorised at dampening {dampening:g}; "
+            f"The calibration statistics of a layer cannot be factorised{at}; "
             "use more calibration samples or a larger dampening."
         )
-        self.dampening = dampening
 
 
 class OutOfMemory(RunFailed):

@@ -13,10 +13,6 @@ from torch import nn
 from apt_core.errors import NotAModel
 
 
-# Layers whose output a block adds to its residual stream, by the last part of their name.
-_RESIDUAL_WRITERS = ("o_proj", "out_proj", "down_proj", "c_proj", "dense_4h_to_h", "fc2")
-
-
 class Layer(NamedTuple):
     block: int
     name: str  # inside the block, e.g. "self_attn.q_proj"
@@ -48,7 +44,3 @@ def prunable_layers(block: nn.Module, index: int) -> list[Layer]:
 
 def all_layers(blocks: nn.ModuleList) -> list[Layer]:
     return [layer for index, block in enumerate(blocks) for layer in prunable_layers(block, index)]
-
-
-def writes_to_residual(name: str) -> bool:
-    return name.rsplit(".", 1)[-1] in _RESIDUAL_WRITERS

@@ -8,7 +8,6 @@ Blocks are sequential: each is pruned with the inputs that the already pruned bl
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -267,18 +266,12 @@ def _solve(
     while True:
         try:
             return method.prune(dense, stats, pattern)
-        except NotPositiveDefinite as error:
-            more = error.dampening * 10
-            if more > _MAX_DAMPENING:
+        except NotPositiveDefinite:
+            used = getattr(method, "dampening", _MAX_DAMPENING)
+            if used * 10 > _MAX_DAMPENING:
                 raise
-            method = method.model_copy(update={"dampening": more})
+            method = method.model_copy(update={"dampening": used * 10})
             yield Warned(
-                message=f"{name}: the statistics could not be factorised at dampening {error.dampening:g}; "
-                f"used {more:g}.",
+                message=f"{name}: the statistics could not be factorised at dampening {used:g}; used {used * 10:g}.",
                 layer=name,
             )
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Take a half-written or unwanted checkpoint away."""
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)

@@ -15,7 +15,7 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
-from apt_core.families import Layer, prunable_layers, writes_to_residual
+from apt_core.families import Layer, prunable_layers
 from apt_core.maths.hessian import LayerStats
 
 
@@ -99,7 +99,7 @@ class HiddenStates:
         while (name := pruned.next_layer()) is not None:
             here = pruned.standing(name)
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
-                stats = yield from self._statistics(name, here, pruned, dense)
+                stats = yield from self._statistics(name, here, dense)
             yield Arrival(pruned.layers[name], stats)
             previous = here
             yield from self._advance(walking, name)
@@ -117,7 +117,7 @@ class HiddenStates:
                 yield None
 
     def _statistics(
-        self, name: str, here: dict[int, Tensor], pruned: PausedPass, dense: PausedPass | None
+        self, name: str, here: dict[int, Tensor], dense: PausedPass | None
     ) -> Generator[None, None, LayerStats]:
         stats: LayerStats | None = None
         for number, tensor in here.items():
@@ -125,17 +125,10 @@ class HiddenStates:
             stats = stats or LayerStats.empty(tensor.shape[-1], tensor.device)
             stats.add_(tensor)
             if dense is not None:
-                stats.add_drift_(tensor, dense.standing(name)[number], self._residual_gap(name, number, pruned, dense))
+                stats.add_drift_(tensor, dense.standing(name)[number])
             self.statistics_seconds += perf_counter() - start
             yield None
         return stats
-
-    @staticmethod
-    def _residual_gap(name: str, number: int, pruned: PausedPass, dense: PausedPass) -> Tensor | None:
-        """What the residual stream lacks against the dense one, for layers that write into it."""
-        if not writes_to_residual(name):
-            return None
-        return dense.residual(number) - pruned.residual(number)
 
 
 class PausedPass:
@@ -158,14 +151,7 @@ class PausedPass:
         self._at: dict[int, tuple[str, Tensor]] = {}  # which layer each batch stands in front of, its input
         self._parts = [slice(start, start + batch) for start in range(0, len(states), batch)]
         self._passes = [greenlet(self._forward) for _ in self._parts]
-        self._written: dict[int, Tensor] = {}  # what a batch has added to the residual stream so far
-        self._running: int | None = None
         self._hooks = [layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers]
-        self._hooks += [
-            layer.module.register_forward_hook(self._note_written)
-            for layer in layers
-            if writes_to_residual(layer.name)
-        ]
 
     def next_layer(self) -> str | None:
         """Batches differ only where a block branches (experts): then the earlier layer goes first."""
@@ -184,16 +170,10 @@ class PausedPass:
             waiting = list(self.standing(name))
         for number in waiting:
             begun = self._at.pop(number, None) is not None
-            self._running = number
             halted = self._passes[number].switch(*(() if begun else (self._parts[number],)))
             if halted is not None:
                 self._at[number] = halted
             yield number
-
-    def residual(self, number: int) -> Tensor:
-        """The residual stream of a batch [windows, length, hidden] as its next write will find it."""
-        entering = self._states[self._parts[number]]
-        return entering + self._written[number] if number in self._written else entering
 
     def close(self) -> None:
         for hook in self._hooks:
@@ -213,10 +193,6 @@ class PausedPass:
                 getcurrent().parent.switch((name, inputs[0]))
 
         return hook
-
-    def _note_written(self, _: nn.Module, __: tuple, output: Tensor) -> None:
-        before = self._written.get(self._running)
-        self._written[self._running] = output if before is None else before + output
 
 
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:

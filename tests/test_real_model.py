@@ -12,8 +12,10 @@ pytestmark = pytest.mark.slow
 
 
 def prune(method: str, *amount: str) -> dict:
-    command = [sys.executable, "-m", "apt_core", "prune", "--model", "smollm2-135m", "--method", method, *amount,
-               "--samples", "16", "--length", "256", "--eval-samples", "6", "--eval-length", "512", "--json"]  # fmt: skip
+    command = [
+        sys.executable, "-m", "apt_core", "prune", "--model", "smollm2-135m", "--method", method, *amount,
+        "--samples", "16", "--length", "256", "--eval-samples", "6", "--eval-length", "512", "--json",
+    ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

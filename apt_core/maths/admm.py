@@ -32,19 +32,13 @@ def admm_mask(
     steps: int,
     first_rho: float,
     last_rho: float,
-    row_weights: Float[Tensor, "out"] | None = None,
 ) -> Bool[Tensor, "out in"]:
-    """True where a weight goes. hessian: the dampened Gram matrix.
-
-    row_weights: how much an error in each output matters against the other rows (unstructured only, where
-    rows compete for the budget). Raises NotPositiveDefinite.
-    """
+    """True where a weight goes. hessian: the dampened Gram matrix. Raises NotPositiveDefinite."""
     scale = hessian.diagonal().sqrt()
     normal = hessian / (scale * scale.unsqueeze(1))
-    rows = None if row_weights is None else row_weights.unsqueeze(1)
-    start = weight * scale if rows is None else weight * scale * rows
+    start = weight * scale
     target = start @ normal
-    project = _Projection(pattern, start)
+    project = Projection(pattern, start)
     kept, dual = project(start), torch.zeros_like(start)
     for step in range(steps):
         if step % _SOLVES_PER_FACTOR == 0:
@@ -62,17 +56,21 @@ def _ridge_inverse(normal: Tensor, rho: float) -> Tensor:
     ridged.diagonal().add_(rho)
     lower, failed = torch.linalg.cholesky_ex(ridged)
     if failed:
-        raise NotPositiveDefinite(rho)
+        raise NotPositiveDefinite
     return torch.cholesky_inverse(lower)
 
 
-class _Projection:
-    """The nearest matrix in the pattern: the largest stay, the others become zero."""
+class Projection:
+    """The nearest matrix in the pattern: the largest stay, the others become zero.
 
-    def __init__(self, pattern: Unstructured | SemiStructured, like: Tensor):
+    sample: read an unstructured threshold off so many weights instead of all of them (None).
+    """
+
+    def __init__(self, pattern: Unstructured | SemiStructured, like: Tensor, sample: int | None = _SAMPLE):
         self._pattern = pattern
-        if isinstance(pattern, Unstructured):
-            count = min(like.numel(), _SAMPLE)
+        self._sample = None
+        if isinstance(pattern, Unstructured) and sample is not None:
+            count = min(like.numel(), sample)
             generator = torch.Generator().manual_seed(0)
             self._sample = torch.randint(like.numel(), (count,), generator=generator).to(like.device)
             self._below = patterns.removed_count(count, pattern.sparsity)
@@ -81,6 +79,8 @@ class _Projection:
         size = weight.abs()
         if isinstance(self._pattern, SemiStructured):
             return weight * _largest_of_groups(size, self._pattern.keep, self._pattern.of)
+        if self._sample is None:
+            return weight.masked_fill(patterns.choose_in_matrix(size, self._pattern), 0)
         if self._below == 0:
             return weight.clone()
         threshold = size.view(-1)[self._sample].kthvalue(self._below).values

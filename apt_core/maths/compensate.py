@@ -114,6 +114,17 @@ def _solve_padded(matrix: Tensor, target: Tensor, support: Tensor, size: int) ->
     return torch.zeros_like(target).scatter_(1, columns, solved.masked_fill(~inside, 0))
 
 
+def joint_solution(
+    weight: Float[Tensor, "out in"],
+    pruned: Bool[Tensor, "out in"],
+    hessian: Float[Tensor, "in in"],
+    steps: int,
+) -> Float[Tensor, "out in"]:
+    """Whole rows at once by `steps` conjugate gradient steps: `full_compensation` as steps grow."""
+    solved, _ = conjugate_gradients(hessian, weight @ hessian, ~pruned, _TOLERANCE, steps)
+    return solved.masked_fill_(pruned, 0)
+
+
 def full_compensation(
     weight: Float[Tensor, "out in"], pruned: Bool[Tensor, "out in"], hessian: Float[Tensor, "in in"]
 ) -> Float[Tensor, "out in"]:

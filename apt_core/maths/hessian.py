@@ -26,8 +26,7 @@ class LayerStats:
         self._gram = gram
         self._mirrored = True
         self.tokens = tokens
-        self.input_drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T
-        self.residual_drift: Tensor | None = None  # [out, in] sum of (residual_dense - residual) x^T
+        self.drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T, when a dense stream is carried
         self._factors: dict[float, Tensor] = {}
 
     @classmethod
@@ -44,14 +43,11 @@ class LayerStats:
         self._mirrored = False
         self._factors.clear()
 
-    def add_drift_(self, inputs: Tensor, dense_inputs: Tensor, residual_gap: Tensor | None) -> None:
-        """Accumulate how the dense model's inputs [..., in] (and residual [..., out]) differ, in float32."""
+    def add_drift_(self, inputs: Tensor, dense_inputs: Tensor) -> None:
+        """Accumulate how the dense model's inputs [..., in] to the same layer differ, in float32."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         gap = dense_inputs.reshape(rows.shape).float() - rows
-        self.input_drift = _accumulated(self.input_drift, gap, rows)
-        if residual_gap is not None:
-            gap = residual_gap.reshape(len(rows), -1).float()
-            self.residual_drift = _accumulated(self.residual_drift, gap, rows)
+        self.drift = gap.T @ rows if self.drift is None else self.drift.addmm_(gap.T, rows)
 
     @property
     def gram(self) -> Float[Tensor, "in in"]:
@@ -75,10 +71,6 @@ class LayerStats:
         if dampening not in self._factors:
             self._factors[dampening] = inverse_factor(dampened(self.gram, dampening), dampening)
         return self._factors[dampening]
-
-
-def _accumulated(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
-    return left.T @ right if total is None else total.addmm_(left.T, right)
 
 
 def dampened(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:

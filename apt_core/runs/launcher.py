@@ -7,7 +7,6 @@ dead workers, ends those that do not stop when asked to, and starts the next run
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -191,7 +190,8 @@ class Launcher:
             return subprocess.Popen(
                 [*self._command, run_id],
                 cwd=REPOSITORY,
-                env=processes.heavy_environment() | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
+                env=processes.heavy_environment()
+                | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

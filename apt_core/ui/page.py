@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from apt_core.paths import cache_dir, data_dir, is_public_host
+from apt_core.paths import ASSETS, cache_dir, data_dir, is_public_host
 from apt_core.ui import explore as explore_tab
 from apt_core.ui import methods as methods_tab
 from apt_core.ui import runs as runs_tab
@@ -57,6 +57,7 @@ def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:
             "redoc_url": None,
             "openapi_url": None,
         },
+        "favicon_path": ASSETS / "ui" / "favicon.png",
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,

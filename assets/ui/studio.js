@@ -182,16 +182,16 @@ window.aptStudio = (() => {
       trigger("click");
     }
 
-    let shown = null;
     watch("value", () => {
       pressed = 0;
       keepAddress();
-      const run = props.value?.run ?? null;
-      if (shown !== null && run !== shown) showTop(); // another run was opened: its state is at the top
-      shown = run;
+      if (askedForRun) showTop(); // its state is at the top
+      askedForRun = false;
     });
     setInterval(ask, 1000);
   }
+
+  let askedForRun = false; // the visitor pressed Prune or opened a run, and waits to see it
 
   function showTop() {
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -255,6 +255,7 @@ window.aptStudio = (() => {
       }
       setTimeout(() => (copy.textContent = "Copy"), 2000);
     }
+    if (event.target.closest('#prune, #runs [data-action="open"]')) askedForRun = true;
     if (event.target.closest("#again")) {
       const chosen = document.querySelector("[data-fold]");
       chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away

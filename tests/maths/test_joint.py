@@ -1,0 +1,105 @@
+"""Masks found jointly, and targets that lean on the dense model."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+import torch
+
+from apt_core.errors import NotPositiveDefinite
+from apt_core.maths.admm import Projection, admm_mask
+from apt_core.maths.alps import alps_mask
+from apt_core.maths.compensate import full_compensation, joint_solution
+from apt_core.maths.drift import corrected
+from apt_core.maths.error import quadratic_trace
+from apt_core.maths.hessian import LayerStats, dampened
+from apt_core.maths.pattern import choose_in_matrix
+from apt_core.maths.saliency import wanda
+from apt_core.patterns import parse_pattern
+
+
+def problem(out=32, width=64, tokens=500, seed=0):
+    torch.manual_seed(seed)
+    inputs = torch.randn(tokens, width) @ torch.randn(width, width) / width**0.5 + 0.5 * torch.randn(
+        tokens, 1
+    )
+    stats = LayerStats.empty(width)
+    stats.add_(inputs)
+    return torch.randn(out, width), stats, inputs
+
+
+@pytest.mark.parametrize("pattern", ["0.5", "0.7", "2:4", "4:8"])
+def test_joint_masks_lose_less_than_wandas_with_the_same_compensation(pattern):
+    weight, stats, _ = problem()
+    wanted, hessian = parse_pattern(pattern), dampened(stats.gram, 0.01)
+
+    def loss(pruned):
+        return quadratic_trace(full_compensation(weight, pruned, hessian) - weight, hessian)
+
+    by_wanda = loss(choose_in_matrix(wanda(weight, stats.gram), wanted))
+    assert loss(admm_mask(weight, hessian, wanted, 30, 0.1, 1.0)) < 0.9 * by_wanda
+    assert loss(alps_mask(weight, hessian, wanted)) < 0.9 * by_wanda
+
+
+def test_on_a_row_small_enough_to_try_them_all_admm_is_near_the_best_mask():
+    excess = []
+    for seed in range(10):
+        weight, stats, _ = problem(out=1, width=10, tokens=60, seed=seed)
+        hessian = dampened(stats.gram, 0.01)
+        losses = []
+        for gone in combinations(range(10), 5):
+            pruned = torch.zeros(1, 10, dtype=torch.bool)
+            pruned[0, list(gone)] = True
+            losses.append(quadratic_trace(full_compensation(weight, pruned, hessian) - weight, hessian))
+        pruned = admm_mask(weight, hessian, parse_pattern("0.5"), 60, 0.03, 1.0)
+        found = quadratic_trace(full_compensation(weight, pruned, hessian) - weight, hessian)
+        assert found >= min(losses) * 0.999
+        excess.append(found / min(losses))
+    assert sorted(excess)[5] < 1.5  # median over ten problems
+
+
+def test_the_fast_projections_agree_with_the_exact_ones():
+    weight = torch.randn(64, 64)
+    for pattern in ("2:4", "1:4", "0.5"):
+        wanted = parse_pattern(pattern)
+        exact = Projection(wanted, weight, sample=None)(weight)
+        fast = Projection(wanted, weight)(weight)
+        assert ((exact != 0) == (fast != 0)).float().mean() > 0.98
+        if ":" in pattern:
+            assert torch.equal(exact, fast)
+
+
+def test_more_steps_lead_to_the_full_solution():
+    weight, stats, _ = problem()
+    hessian, pruned = dampened(stats.gram, 0.01), torch.rand(32, 64) < 0.5
+    exact = full_compensation(weight, pruned, hessian)
+    best = quadratic_trace(exact - weight, hessian)
+    losses = [
+        quadratic_trace(joint_solution(weight, pruned, hessian, n) - weight, hessian) for n in (2, 20, 200)
+    ]
+    assert losses[0] > losses[1] >= losses[2] >= best * 0.999
+    assert losses[2] == pytest.approx(best, rel=1e-2)
+
+
+def test_the_corrected_weight_is_the_least_squares_answer_for_the_mixed_target():
+    weight, stats, inputs = problem(tokens=400)
+    dense_inputs = inputs + 0.3 * torch.randn_like(inputs)
+    stats.add_drift_(inputs, dense_inputs)
+    share = 0.4
+    target = (share * dense_inputs + (1 - share) * inputs).double() @ weight.T.double()
+    expected = torch.linalg.lstsq(inputs.double(), target).solution.T
+    assert torch.allclose(corrected(weight, stats, share, 1e-7).double(), expected, atol=2e-2)
+
+
+def test_without_a_dense_stream_nothing_is_corrected():
+    weight, stats, _ = problem()
+    assert corrected(weight, stats, 0.5, 0.01) is weight
+
+
+def test_an_indefinite_hessian_is_refused():
+    indefinite = torch.eye(16)
+    indefinite[0, 1] = indefinite[1, 0] = 3.0
+    for choose in (alps_mask, lambda *args: admm_mask(*args, 9, 0.1, 1.0)):
+        with pytest.raises(NotPositiveDefinite):
+            choose(torch.randn(4, 16), indefinite, parse_pattern("2:4"))
