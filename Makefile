@@ -23,8 +23,8 @@ $(VENV)/.app: requirements.txt
 	$(BIN)/python -m pip install -q -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.app requirements-test.txt
-	$(BIN)/python -m pip install -q -r requirements-test.txt
+$(VENV)/.test: $(VENV)/.app tests/requirements.txt
+	$(BIN)/python -m pip install -q -r tests/requirements.txt
 	@touch $@
 
 clean:

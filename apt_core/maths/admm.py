@@ -32,8 +32,11 @@ def admm_mask(
     steps: int,
     first_rho: float,
     last_rho: float,
-) -> Bool[Tensor, "out in"]:
-    """True where a weight goes. hessian: the dampened Gram matrix. Raises NotPositiveDefinite."""
+) -> tuple[Bool[Tensor, "out in"], Float[Tensor, "out in"]]:
+    """(pruned, weight): what goes, and the weights as the search left them, zero there.
+
+    hessian: the dampened Gram matrix. Raises NotPositiveDefinite.
+    """
     scale = hessian.diagonal().sqrt()
     normal = hessian / (scale * scale.unsqueeze(1))
     start = weight * scale
@@ -48,7 +51,8 @@ def admm_mask(
         proposal = torch.add(solved, dual, alpha=1 / rho)
         kept = project(proposal)
         dual = torch.sub(proposal, kept).mul_(rho)  # = V + rho (B - D)
-    return patterns.choose_in_matrix(proposal.abs(), pattern)
+    pruned = patterns.choose_in_matrix(proposal.abs(), pattern)
+    return pruned, (proposal / scale).masked_fill_(pruned, 0)
 
 
 def _ridge_inverse(normal: Tensor, rho: float) -> Tensor:

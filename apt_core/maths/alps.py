@@ -23,8 +23,11 @@ def alps_mask(
     weight: Float[Tensor, "out in"],
     hessian: Float[Tensor, "in in"],
     pattern: Unstructured | SemiStructured,
-) -> Bool[Tensor, "out in"]:
-    """True where a weight goes. hessian: the dampened Gram matrix. Raises NotPositiveDefinite."""
+) -> tuple[Bool[Tensor, "out in"], Float[Tensor, "out in"]]:
+    """(pruned, weight): what goes, and the weights as the search left them, zero there.
+
+    hessian: the dampened Gram matrix. Raises NotPositiveDefinite.
+    """
     scale = hessian.diagonal().sqrt() + 1e-8
     normal = hessian / (scale * scale.unsqueeze(1))
     start = weight * scale
@@ -59,7 +62,8 @@ def alps_mask(
         rho = min(rho, _LARGEST_RHO)
         if rho != old:
             inverse = (vectors / (values + rho)) @ vectors.T
-    return patterns.choose_in_matrix(kept.abs(), pattern)
+    pruned = patterns.choose_in_matrix(kept.abs(), pattern)
+    return pruned, (solved / scale).masked_fill_(pruned, 0)
 
 
 def _eigen(normal: Tensor) -> tuple[Tensor, Tensor]:

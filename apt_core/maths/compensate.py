@@ -61,16 +61,24 @@ def conjugate_gradients(
     support: Bool[Tensor, "rows n"],
     tolerance: float,
     most_steps: int,
+    start: Float[Tensor, "rows n"] | None = None,
 ) -> tuple[Float[Tensor, "rows n"], Float[Tensor, rows]]:
-    """Masked conjugate gradients with the diagonal as preconditioner: (x, relative residual of each row)."""
+    """Masked conjugate gradients with the diagonal as preconditioner: (x, relative residual of each row).
+
+    start: where to begin, zero outside the support; from zero when None.
+    """
     scale = matrix.diagonal().rsqrt()
     scaled = matrix * scale * scale.unsqueeze(1)
     inside = support.to(target.dtype)
     residual = target * scale * inside
-    solution = torch.zeros_like(residual)
+    wanted = (residual * residual).sum(dim=1, keepdim=True).clamp_min(1e-30) * tolerance**2
+    if start is None:
+        solution = torch.zeros_like(residual)
+    else:
+        solution = start / scale * inside
+        residual = residual - (solution @ scaled) * inside
     direction = residual.clone()
     energy = (residual * residual).sum(dim=1, keepdim=True)
-    wanted = energy.clamp_min(1e-30) * tolerance**2
     for _ in range(most_steps):
         image = (direction @ scaled).mul_(inside)
         step = energy / (direction * image).sum(dim=1, keepdim=True).clamp_min(1e-30)
@@ -119,9 +127,14 @@ def joint_solution(
     pruned: Bool[Tensor, "out in"],
     hessian: Float[Tensor, "in in"],
     steps: int,
+    start: Float[Tensor, "out in"],
 ) -> Float[Tensor, "out in"]:
-    """Whole rows at once by `steps` conjugate gradient steps: `full_compensation` as steps grow."""
-    solved, _ = conjugate_gradients(hessian, weight @ hessian, ~pruned, _TOLERANCE, steps)
+    """Whole rows at once by `steps` conjugate gradient steps: `full_compensation` as steps grow.
+
+    Whole rows are badly conditioned (unlike blocks), so it matters to begin near the end: `start` is the
+    weight that the search for the mask arrived at.
+    """
+    solved, _ = conjugate_gradients(hessian, weight @ hessian, ~pruned, _TOLERANCE, steps, start)
     return solved.masked_fill_(pruned, 0)
 
 

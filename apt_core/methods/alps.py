@@ -49,5 +49,6 @@ class ALPS(Method):
         patterns.check_fits(weight.shape[1], pattern)
         hessian = dampened(stats.gram, self.dampening)
         dense = weight.float()
-        pruned = alps_mask(dense, hessian, pattern)
-        return Pruned(joint_solution(dense, pruned, hessian, self.solver_steps), pruned, self.dampening)
+        pruned, found = alps_mask(dense, hessian, pattern)
+        solved = joint_solution(dense, pruned, hessian, self.solver_steps, start=found)
+        return Pruned(solved, pruned, self.dampening)

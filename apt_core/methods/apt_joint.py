@@ -72,5 +72,6 @@ class APTJoint(Method):
         patterns.check_fits(weight.shape[1], pattern)
         hessian = dampened(stats.gram, self.dampening)
         wanted = corrected(weight.float(), stats, self.dense_share, self.dampening)
-        pruned = admm_mask(wanted, hessian, pattern, self.mask_steps, _FIRST_RHO, _LAST_RHO)
-        return Pruned(joint_solution(wanted, pruned, hessian, self.solver_steps), pruned, self.dampening)
+        pruned, found = admm_mask(wanted, hessian, pattern, self.mask_steps, _FIRST_RHO, _LAST_RHO)
+        solved = joint_solution(wanted, pruned, hessian, self.solver_steps, start=found)
+        return Pruned(solved, pruned, self.dampening)

@@ -7,8 +7,8 @@ import zipfile
 
 import httpx
 import pytest
+from browser_app import App, patient
 from browser_steps import choose_tiny, points, prune, run_of, says, scrolls_sideways, text, wait_for_end
-from conftest import App, patient
 
 pytestmark = pytest.mark.browser
 LONG = {"samples": 512, "length": 512, "windows": 128}  # lasts long enough to be stopped, reloaded, killed
