@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test lint format samples clean
+.PHONY: app test lint format clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py
@@ -19,6 +19,9 @@ format: $(VENV)/.test
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 $(VENV)/.app: requirements.txt
+	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+		'APT Studio needs Python 3.11 or newer; name one, such as: make app PYTHON=python3.12')"
+	@echo "Installing the packages; torch is large (with its GPU libraries several GB on Linux)."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -r requirements.txt
 	@touch $@

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from apt_core.values import Frozen
 
@@ -149,6 +149,3 @@ def dump_line(stamped: Stamped) -> str:
 def parse_line(line: str | bytes) -> Stamped:
     """Raises pydantic.ValidationError on a torn or foreign line."""
     return Stamped.model_validate_json(line)
-
-
-event_adapter: TypeAdapter[Event] = TypeAdapter(Event)

@@ -9,6 +9,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from apt_core.errors import BadInput
+
 # Everything beside the weights that makes the folder a model again.
 _COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"
@@ -20,7 +22,10 @@ def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path) -> Path:
 
     Written to a temporary name and renamed when whole, so a reader never meets half a checkpoint; the
     dense folder is only read. Weights keep the dense checkpoint's dtype. Returns `target`.
+    Raises BadInput when the pruned model would replace the dense one.
     """
+    if target.resolve() == dense_folder.resolve():
+        raise BadInput(f"The pruned model would replace the dense one in {target}; choose another folder.")
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -29,13 +29,14 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
-from apt_core.recipe import Recipe
+from apt_core.recipe import Calibration, Recipe
 from apt_core.streams import HiddenStates
 
 __all__ = ["choose_device", "choose_dtype", "run"]
 
 _TOKENS_PER_BATCH = 4096
 _MAX_DAMPENING = 1.0
+_DRAW_FROM = 8
 
 
 class _Clock:
@@ -76,7 +77,6 @@ def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
 
 def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     clock = _Clock()
-    torch.manual_seed(recipe.seed)
     device = choose_device(recipe.device)
     dtype = choose_dtype(device, recipe.dtype)
 
@@ -146,14 +146,22 @@ def _load(folder: Path, dtype: torch.dtype, device: str) -> tuple[nn.Module, obj
 def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[Tensor, Tensor]]:
     """Calibration and evaluation windows, [n, length] token ids each."""
     from apt_core.background import with_progress
-    from apt_core.calibration import load_text, token_windows
+    from apt_core.calibration import TEXTS, load_text, token_windows
 
+    if recipe.calibration.text == recipe.evaluation.text and recipe.calibration.text not in TEXTS:
+        yield Warned(
+            message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
+            "choose another evaluation text."
+        )
     found = []
     for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
         text = yield from with_progress(
             lambda progress, wanted=wanted, split=split: load_text(wanted.text, split, progress)
         )
-        windows = token_windows(tokenizer, text, wanted.length, wanted.samples)
+        if split == "calibration":
+            windows = _drawn(tokenizer, text, wanted, recipe.seed)
+        else:
+            windows = token_windows(tokenizer, text, wanted.length, wanted.samples)
         if len(windows) < wanted.samples:
             yield Warned(
                 message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
@@ -161,6 +169,17 @@ def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[
             )
         found.append(windows)
     return found[0], found[1]
+
+
+def _drawn(tokenizer: object, text: str, wanted: Calibration, seed: int) -> Tensor:
+    """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
+    from apt_core.calibration import token_windows
+
+    if seed == 0:
+        return token_windows(tokenizer, text, wanted.length, wanted.samples)
+    pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM)
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    return pool[order[: wanted.samples].sort().values]
 
 
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:

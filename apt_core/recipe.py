@@ -49,7 +49,12 @@ class Recipe(Frozen):
     pattern: Pattern = SemiStructured(keep=2, of=4)
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="0 calibrates on the first windows of the text; any other number draws windows",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 

@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM
 
 import apt_core
 from apt_core import families, pipeline
-from apt_core.errors import BadPattern, NotPositiveDefinite
+from apt_core.errors import BadInput, BadPattern, NotPositiveDefinite
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact
 from apt_core.methods import METHODS, make_method
 from apt_core.paths import ASSETS
 from apt_core.perplexity import perplexity_events
+from apt_core.recipe import ModelRef
 from apt_core.records import RunRecord, fold, summary
 from apt_core.streams import HiddenStates
 
@@ -233,6 +234,31 @@ def test_a_short_text_uses_what_there_is_and_says_so(tmp_path):
     events = list(pipeline.run(plan(**more), tmp_path / "run"))
     assert any(event.kind == "warned" and "calibration text gives" in event.message for event in events)
     assert events[-1].kind == "finished"
+
+
+def test_the_seed_draws_the_calibration_windows(tmp_path):
+    def weights(seed: int, name: str) -> bytes:
+        list(pipeline.run(plan(seed=seed), tmp_path / name))
+        return next((tmp_path / name / "checkpoint").glob("*.safetensors")).read_bytes()
+
+    assert weights(3, "a") == weights(3, "b") != weights(0, "c")
+
+
+def test_a_text_that_is_scored_on_itself_is_said(tmp_path):
+    text = tmp_path / "own.txt"
+    text.write_text("Some words of my own, again and again. " * 60)
+    same = {"text": str(text), "samples": 2, "length": 64}
+    warned = [e.message for e in pipeline.run(plan(calibration=same, evaluation=same)) if e.kind == "warned"]
+    assert any("same text" in message for message in warned)
+
+
+def test_a_pruned_model_never_replaces_the_one_it_came_from(tmp_path):
+    list(pipeline.run(plan(), tmp_path))
+    before = next((tmp_path / "checkpoint").glob("*.safetensors")).read_bytes()
+    again = plan().model_copy(update={"model": ModelRef(id=str(tmp_path / "checkpoint"))})
+    with pytest.raises(BadInput, match="replace the dense one"):
+        list(pipeline.run(again, tmp_path))
+    assert next((tmp_path / "checkpoint").glob("*.safetensors")).read_bytes() == before
 
 
 def test_prune_returns_the_record_and_the_summary_is_json(tmp_path):

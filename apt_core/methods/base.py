@@ -33,7 +33,6 @@ class Method(Frozen):
     title: ClassVar[str]
     source: ClassVar[str]
     summary: ClassVar[str]  # one plain sentence for somebody who has never pruned a model
-    needs_statistics: ClassVar[bool] = True
 
     @property
     def compares_with_dense(self) -> bool:
