@@ -24,9 +24,13 @@ Third-party errors are translated into these once, at the edge where they appear
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from pydantic import ValidationError
+
+# What the system answers when a disk, a quota or a limit on file size has no room for what is written.
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class PruneError(Exception):

@@ -2,8 +2,10 @@
 
     seconds = start + convert + load + dense evaluation + forwards + statistics + solving + save
               + pruned evaluation + speed
-    memory  = process + weights + one block's Gram matrices + working copies of its largest layer
-              + hidden states of the calibration set + logits of one evaluation batch
+    memory  = process + weights + their copy from loading + the larger of
+              pruning:    one block's Gram matrices + working copies of its largest layer
+                          + hidden states of the calibration set and what its paused forwards hold
+              evaluating: logits of one batch
 
 Every stage is its units of work (tokens, weights, bytes) times a rate of `rates`.
 """
@@ -19,8 +21,7 @@ from apt_core.errors import BadPattern
 from apt_core.models.disk import free_bytes
 from apt_core.models.facts import ModelFacts
 from apt_core.paths import cache_dir, data_dir, is_public_host
-from apt_core.patterns import SemiStructured
-from apt_core.rates import DEFAULT_RATES, Rates, distinct_input, rates_from
+from apt_core.rates import DEFAULT_RATES, Rates, distinct_input, forward_passes, gram_matrices, rates_from
 from apt_core.recipe import Calibration, Evaluation, Recipe
 from apt_core.values import Frozen
 from apt_core.words import duration, size
@@ -84,8 +85,8 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates) -> dict[str, float
         else 0.0,
         "load": n_bytes * rates.load,
         "dense_eval": evaluated,
-        "forward": tokens * weights * rates.forward,
-        "statistics": tokens * squares * rates.statistics,
+        "forward": tokens * weights * forward_passes(recipe) * rates.forward,
+        "statistics": tokens * squares * gram_matrices(recipe) * rates.statistics,
         "solve": weights * rates.solving(key),
         "save": n_bytes * rates.save,
         "pruned_eval": evaluated,
@@ -108,12 +109,34 @@ def _memory(recipe: Recipe, facts: ModelFacts, rates: Rates) -> int:
     grams = sum(width**2 for width in _input_widths(facts)) * _FLOAT
     largest = max(layer.weights for layer in facts.layers) * _FLOAT * _WORK_COPIES
     factor = 2 * max(_input_widths(facts)) ** 2 * _FLOAT
-    states = recipe.calibration.samples * recipe.calibration.length * (facts.hidden or 0) * per_value
+    streams = _streams(recipe, facts, per_value)
     vocab = facts.vocab or 0
     batch = max(1, _LOGITS_PER_BATCH // max(1, recipe.evaluation.length * vocab))
     logits = min(batch, recipe.evaluation.samples) * recipe.evaluation.length * vocab * per_value
-    pruning = grams + largest + factor + states
-    return int(_PROCESS + weights + max(pruning, 2 * logits))
+    pruning = grams + largest + factor + streams
+    return int(_PROCESS + weights + _loading_copy(facts, per_value) + max(pruning, 2 * logits))
+
+
+def _loading_copy(facts: ModelFacts, per_value: int) -> int:
+    """Half-precision weights read as float32; measured peaks are as high as if this copy never went."""
+    stored = facts.bytes_on_disk or 2 * (facts.parameters or 0)
+    return stored if stored < (facts.parameters or 0) * per_value else 0
+
+
+def _streams(recipe: Recipe, facts: ModelFacts, per_value: int) -> int:
+    """Bytes of the calibration set on its way through a block.
+
+    All batches are paused in front of each layer. The last of them costs most: every token then holds its
+    hidden state, its residual, its normed state and the widest input. A method that compares with the dense
+    model has all of it once more, with a copy of the block and the drift of one input.
+    """
+    widest = max(_input_widths(facts))
+    tokens = recipe.calibration.samples * recipe.calibration.length
+    one = tokens * (3 * (facts.hidden or 0) + widest) * per_value
+    if not recipe.method.compares_with_dense:
+        return one
+    block = sum(layer.weights for layer in facts.layers) * per_value
+    return 2 * one + block + widest**2 * _FLOAT
 
 
 def _bytes_per_value(recipe: Recipe, rates: Rates) -> int:
@@ -186,12 +209,6 @@ def _pattern_refusal(recipe: Recipe, facts: ModelFacts) -> str | None:
             pattern.check_width(layer.in_features, layer.name)
     except BadPattern as error:
         return str(error)
-    block_size = getattr(recipe.method, "block_size", None)
-    if block_size and isinstance(pattern, SemiStructured) and block_size % pattern.of:
-        return (
-            f"Block size {block_size} is not a multiple of {pattern.of}: a {pattern.label} group would "
-            f"straddle two blocks; choose a multiple of {pattern.of}."
-        )
     return None
 
 
@@ -223,8 +240,8 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
     free = free_memory()
     if needs.memory_bytes is None or needs.memory_bytes <= free:
         return None
-    states = recipe.calibration.samples * recipe.calibration.length * (facts.hidden or 0) * 2
-    remedy = "fewer calibration samples" if states > 0.3 * needs.memory_bytes else "a smaller model"
+    streams = _streams(recipe, facts, 2)
+    remedy = "fewer calibration samples" if streams > 0.3 * needs.memory_bytes else "a smaller model"
     return (
         f"This needs about {size(needs.memory_bytes)} of memory, but {size(free)} are free; choose {remedy}."
     )

@@ -6,6 +6,7 @@ No torch: the page estimates with these before anything is loaded.
 from __future__ import annotations
 
 from apt_core.events import Finished, ModelLoaded
+from apt_core.recipe import Recipe
 from apt_core.records import RunRecord
 from apt_core.values import Frozen
 
@@ -19,8 +20,8 @@ class Rates(Frozen):
     start: float  # of the worker process, as it is
     convert: float  # per parameter, GGUF to safetensors
     load: float  # per byte of safetensors
-    forward: float  # per calibration token x prunable weight (each block runs twice)
-    statistics: float  # per calibration token x inputs^2, summed over distinct inputs
+    forward: float  # per calibration token x prunable weight and forward pass
+    statistics: float  # per calibration token x inputs^2 and Gram matrix, summed over distinct inputs
     solve: dict[str, float]  # per prunable weight, keyed "method/pattern kind"
     eval: float  # per evaluated token x parameter
     save: float  # per byte of safetensors
@@ -44,10 +45,14 @@ DEFAULT_RATES = Rates(
     forward=1.2e-11,
     statistics=5.5e-12,
     solve={
-        "apt/n:m": 2.0e-7,
-        "apt/unstructured": 1.8e-7,
-        "sparsegpt/n:m": 1.2e-7,
-        "sparsegpt/unstructured": 1.2e-7,
+        "apt/n:m": 2.7e-7,
+        "apt/unstructured": 2.2e-7,
+        "apt-joint/n:m": 1.1e-6,
+        "apt-joint/unstructured": 1.1e-6,
+        "alps/n:m": 1.3e-6,
+        "alps/unstructured": 1.3e-6,
+        "sparsegpt/n:m": 1.5e-7,
+        "sparsegpt/unstructured": 1.5e-7,
         "wanda/n:m": 4.0e-8,
         "wanda/unstructured": 3.0e-8,
         "magnitude/n:m": 3.0e-8,
@@ -81,8 +86,9 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
         start=work.start if work.start is not None else base.start,
         convert=base.convert,
         load=min(load, _SLOWEST_LOAD * base.load),
-        forward=work.rate("forward", work.calibration_tokens * work.weights) or base.forward,
-        statistics=work.rate("statistics", work.calibration_tokens * work.squares) or base.statistics,
+        forward=work.rate("forward", work.calibration_tokens * work.weights * work.passes) or base.forward,
+        statistics=work.rate("statistics", work.calibration_tokens * work.squares * work.grams)
+        or base.statistics,
         solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
         eval=work.rate("dense_eval", work.evaluated_tokens * work.parameters) or base.eval,
         save=work.rate("save", work.bytes) or base.save,
@@ -95,6 +101,16 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
 
 def solve_key(record: RunRecord) -> str:
     return f"{record.recipe.method.name}/{record.recipe.pattern.kind}"
+
+
+def forward_passes(recipe: Recipe) -> int:
+    """How often each block is computed: once, and once more in the dense model where a method compares."""
+    return 2 if recipe.method.compares_with_dense else 1
+
+
+def gram_matrices(recipe: Recipe) -> int:
+    """The work on an input's statistics, in Gram matrices; the drift is not symmetric, so it counts twice."""
+    return 3 if recipe.method.compares_with_dense else 1
 
 
 def distinct_input(layer: str) -> str:
@@ -117,6 +133,7 @@ class _Work:
         self.parameters = model.parameters
         self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
         self.calibration_tokens = record.recipe.calibration.samples * record.recipe.calibration.length
+        self.passes, self.grams = forward_passes(record.recipe), gram_matrices(record.recipe)
         self.evaluated_tokens = record.dense.windows * record.dense.length if record.dense else 0
         widths = {(layer.block, distinct_input(layer.layer)): layer.shape[1] for layer in record.layers}
         self.squares = sum(width**2 for width in widths.values())

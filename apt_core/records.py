@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 from apt_core import events as ev
+from apt_core.paths import is_public_host
 from apt_core.recipe import Recipe
 from apt_core.values import Frozen
 
@@ -105,18 +107,27 @@ def fold(record: RunRecord, log: Iterable[ev.Stamped]) -> RunRecord:
     return record.model_copy(update=fields | {"layers": tuple(layers), "warnings": tuple(warnings)})
 
 
+def told(place: str) -> str:
+    """A name as it is, and a path too; on a public host only the last part of a path."""
+    return Path(place).name if is_public_host() and Path(place).is_absolute() else place
+
+
 def summary(record: RunRecord) -> dict[str, Any]:
-    """The one JSON object of a run: what `prune --json` prints and the page lets people download."""
+    """The one JSON object of a run: what `prune --json` prints and the page lets people download.
+
+    On a public host files are named without their folders.
+    """
     finished = record.finished
     return {
         "run": record.id,
         "status": record.status,
-        "model": record.recipe.model.id,
+        "model": told(record.recipe.model.id),
         "method": record.recipe.method.name,
         "pattern": record.recipe.pattern.label,
         "options": record.recipe.method.model_dump(),
-        "calibration": record.recipe.calibration.model_dump(),
-        "evaluation": record.recipe.evaluation.model_dump(),
+        "calibration": record.recipe.calibration.model_dump()
+        | {"text": told(record.recipe.calibration.text)},
+        "evaluation": record.recipe.evaluation.model_dump() | {"text": told(record.recipe.evaluation.text)},
         "seed": record.recipe.seed,
         "sparsity": finished.sparsity if finished else record.sparsity,
         "mean_relative_error": record.mean_relative_error,
@@ -138,7 +149,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
         "warnings": [warning.message for warning in record.warnings],
         "failure": record.failure.model_dump(exclude={"kind"}) if record.failure else None,
-        "checkpoint": finished.checkpoint if finished else None,
+        "checkpoint": told(finished.checkpoint) if finished else None,
         "device": record.model.device if record.model else None,
         "dtype": record.model.dtype if record.model else None,
         "hardware": record.model.hardware if record.model else None,

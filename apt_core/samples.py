@@ -64,11 +64,6 @@ def load(folder: Path = ASSETS / "samples") -> dict[str, Sample]:
     return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
 
 
-def load_samples(folder: Path = ASSETS / "samples") -> dict[str, RunRecord]:
-    """The samples as records, by their ids `sample-<name>`."""
-    return {run_id: sample.record(run_id.removeprefix(PREFIX)) for run_id, sample in load(folder).items()}
-
-
 def sample_of(
     record: RunRecord,
     log: list[ev.Stamped],

@@ -33,13 +33,19 @@ def parse(name: str) -> DatasetName:
     return DatasetName(dataset, config or None, split or "train")
 
 
-def rows(name: str) -> list[str]:
-    """The first 5,000 texts that are not blank.
+def check(name: str) -> DatasetName:
+    """The parts of the name, once the Hub has said that there is such a dataset.
 
     Raises NotReachable within 5 seconds when the Hub does not answer, BadText when there is no such text.
     """
     wanted = parse(name)
     within(lambda: _exists(wanted), _no_answer(wanted))
+    return wanted
+
+
+def rows(name: str) -> list[str]:
+    """The first 5,000 texts that are not blank; raises what `check` raises."""
+    wanted = check(name)
     with _translated(wanted):
         return list(_capped(_texts(_stream(wanted), wanted)))
 

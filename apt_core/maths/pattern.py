@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from apt_core.errors import BadPattern
 from apt_core.patterns import SemiStructured, Unstructured
 
 
@@ -74,18 +73,20 @@ def is_exact(weight: Float[Tensor, "out in"], pattern: Unstructured | SemiStruct
     return int(zero.sum()) >= removed_count(weight.numel(), pattern.sparsity)
 
 
-def check_fits(width: int, pattern: Unstructured | SemiStructured, block_size: int | None = None) -> None:
-    """Raise BadPattern when groups would straddle the row's end or two column blocks."""
+def check_fits(width: int, pattern: Unstructured | SemiStructured) -> None:
+    """Raise BadPattern when the last group would stick out of the row."""
     pattern.check_width(width, "this layer")
-    if block_size and isinstance(pattern, SemiStructured) and block_size % pattern.of:
-        raise BadPattern(
-            f"Block size {block_size} is not a multiple of {pattern.of}: a {pattern.label} group would straddle "
-            f"two blocks; choose a multiple of {pattern.of}."
-        )
 
 
-def column_blocks(width: int, block_size: int) -> list[tuple[int, int]]:
-    """[(start, stop), ...] left to right; the last one may be narrower."""
+def column_blocks(
+    width: int, block_size: int, pattern: Unstructured | SemiStructured
+) -> list[tuple[int, int]]:
+    """[(start, stop), ...] left to right; the last one may be narrower.
+
+    N:M groups stay whole: blocks are as wide as fits into `block_size` (at least one group).
+    """
+    if isinstance(pattern, SemiStructured):
+        block_size = max(block_size // pattern.of, 1) * pattern.of
     return [(start, min(start + block_size, width)) for start in range(0, width, block_size)]
 
 

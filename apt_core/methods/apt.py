@@ -61,11 +61,11 @@ class APT(Method):
         from apt_core.maths.block_masks import choose_block
         from apt_core.maths.compensate import block_multipliers
 
-        patterns.check_fits(weight.shape[1], pattern, self.block_size)
+        patterns.check_fits(weight.shape[1], pattern)
         factor = stats.inverse_factor(self.dampening)
         work = weight.float().clone()
         pruned = torch.zeros_like(work, dtype=torch.bool)
-        for start, stop in patterns.column_blocks(work.shape[1], self.block_size):
+        for start, stop in patterns.column_blocks(work.shape[1], self.block_size, pattern):
             block, block_factor = work[:, start:stop], factor[start:stop, start:stop]
             gone = choose_block(
                 block,

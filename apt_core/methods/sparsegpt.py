@@ -42,12 +42,12 @@ class SparseGPT(Method):
 
         from apt_core.maths import pattern as patterns
 
-        patterns.check_fits(weight.shape[1], pattern, self.block_size)
+        patterns.check_fits(weight.shape[1], pattern)
         factor = stats.inverse_factor(self.dampening)
         work = weight.float().clone()
         dead = stats.dead
         pruned = torch.zeros_like(work, dtype=torch.bool)
-        for start, stop in patterns.column_blocks(work.shape[1], self.block_size):
+        for start, stop in patterns.column_blocks(work.shape[1], self.block_size, pattern):
             errors = _prune_block_(work, pruned, factor, dead, start, stop, pattern)
             work[:, stop:] -= errors @ factor[start:stop, stop:]
         return Pruned(work.masked_fill_(pruned, 0), pruned, self.dampening)

@@ -72,6 +72,8 @@ def check_config(config: dict[str, Any], where: str) -> None:
             f"{where} is already quantised; choose the original model in float16, bfloat16 or float32."
         )
     architectures = config.get("architectures") or []
+    if not isinstance(architectures, list):
+        raise NotAModel(f"config.json of {where} does not list its architectures; choose another model.")
     if config.get("is_encoder_decoder") or (architectures and not any(map(_is_causal, architectures))):
         named = architectures[0] if architectures else "an encoder-decoder"
         raise NotAModel(
@@ -134,10 +136,11 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
     header.pop("__metadata__", None)
     try:
         tensors = {
-            name: TensorFacts(str(facts["dtype"]), tuple(facts["shape"])) for name, facts in header.items()
+            name: TensorFacts(str(facts["dtype"]), tuple(map(int, facts["shape"])))
+            for name, facts in header.items()
         }
-        end = max((facts["data_offsets"][1] for facts in header.values()), default=0)
-    except (KeyError, TypeError, IndexError) as error:
+        end = max((int(facts["data_offsets"][1]) for facts in header.values()), default=0)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise NotAModel(f"The header of {file} is broken; download the model again.") from error
     if file.stat().st_size != 8 + length + end:
         raise NotAModel(

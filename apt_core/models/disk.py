@@ -11,10 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from apt_core.errors import BadInput, DiskFull, PruneError
+from apt_core.errors import DISK_FULL_ERRNOS, BadInput, DiskFull, PruneError
 from apt_core.words import size
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _MARGIN = 32_000_000  # bytes left for others
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -61,14 +60,15 @@ def writing(folder: Path) -> Iterator[None]:
 
 def is_full(error: BaseException) -> bool:
     """True when a disk (or a quota, or a limit on file size) had no room for what was written."""
-    return _error_number(error) in _FULL
+    return _error_number(error) in DISK_FULL_ERRNOS
 
 
 def _error_number(error: BaseException) -> int | None:
     """The errno of an OSError, or of a message of the safetensors writer that quotes one."""
     if isinstance(error, OSError):
         return error.errno
-    return next((number for number in _FULL | _DENIED if f"(os error {number})" in str(error)), None)
+    numbers = DISK_FULL_ERRNOS | _DENIED
+    return next((number for number in numbers if f"(os error {number})" in str(error)), None)
 
 
 def require_space(folder: Path, n_bytes: int, what: str) -> None:

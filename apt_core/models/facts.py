@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from apt_core.errors import NotAModel, one_sentence
 from apt_core.models import checkpoints, hub, hub_cache
 from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, cached_folder, title_of
 from apt_core.models.checkpoints import TensorFacts
@@ -19,7 +22,7 @@ from apt_core.values import Frozen
 # "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
 _IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
 # These keep their projections in Conv1D modules, which are no linear layers here.
-_CONV1D_FAMILIES = {"gpt2", "openai-gpt"}
+_CONV1D_FAMILIES = ("gpt2", "openai-gpt")
 _USUAL_ORDER = (
     "q_proj",
     "k_proj",
@@ -54,8 +57,9 @@ class ModelFacts(Frozen):
 
 
 def model_facts(ref: ModelRef) -> ModelFacts:
-    """What is known about a model now; asks the network only for a Hub id that is not in the catalogue.
+    """What is known about a model now; asks the network only for a model of the Hub that is not here yet.
 
+    So a Hub that does not answer, or does not give this model, is known before a run is made.
     Raises UnknownModel, GatedModel, NotAModel or (within 5 seconds) NotReachable with one sentence.
     """
     name = checked_id(ref)
@@ -70,6 +74,15 @@ def model_facts(ref: ModelRef) -> ModelFacts:
 
 
 def _of_entry(entry: CatalogueEntry) -> ModelFacts:
+    known = known_facts(entry)
+    if entry.source != "hub" or known.cached:
+        return known
+    found = hub.ask(entry.name, None)
+    return known.model_copy(update={"download_bytes": found.download_bytes})
+
+
+def known_facts(entry: CatalogueEntry) -> ModelFacts:
+    """What the catalogue and the disk know of an entry; asks nobody."""
     shape, folder = entry.shape, cached_folder(entry.name)
     weights = checkpoints.bytes_on_disk(folder) if folder else 2 * shape.parameters  # bfloat16
     return ModelFacts(
@@ -123,8 +136,21 @@ def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFac
 
 
 def facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], **known: Any) -> ModelFacts:
-    """The numbers that configuration and tensor shapes give, beside what is `known` already."""
-    text = config.get("text_config") or config  # models that also see pictures keep it one level down
+    """The numbers that configuration and tensor shapes give, beside what is `known` already.
+
+    Raises NotAModel where config.json holds something else than numbers.
+    """
+    try:
+        return _facts_from(config, tensors, **known)
+    except ValidationError as error:
+        raise NotAModel(
+            f"config.json of {known['id']} cannot be understood ({one_sentence(error)}); choose another model."
+        ) from error
+
+
+def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], **known: Any) -> ModelFacts:
+    nested = config.get("text_config")  # models that also see pictures keep it one level down
+    text = nested if nested and isinstance(nested, Mapping) else config
     tied = bool(config.get("tie_word_embeddings", "lm_head.weight" not in tensors))
     in_blocks = _linear_layers(config, tensors)
     head_stored_twice = tied and "lm_head.weight" in tensors

@@ -109,7 +109,15 @@ def _ask(repo: str, revision: str) -> HubModel:
     config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
     checkpoints.check_config(config, repo)
     card = info.card_data.to_dict() if info.card_data else {}
-    return HubModel(repo, revision, card.get("license_name") or card.get("license"), config, _wanted(sizes))
+    return HubModel(repo, revision, _license(card), config, _wanted(sizes))
+
+
+def _license(card: dict[str, Any]) -> str | None:
+    """The licence of a model card, which people also write as a list."""
+    stated = card.get("license_name") or card.get("license")
+    if isinstance(stated, list):
+        return ", ".join(map(str, stated)) or None
+    return str(stated) if stated else None
 
 
 def _wanted(sizes: dict[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from apt_core.errors import NotAModel
 from apt_core.models import checkpoints
-from apt_core.paths import cache_dir
+from apt_core.paths import cache_dir, is_public_host
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 DEFAULT_REVISION = "main"
@@ -24,8 +24,11 @@ def our_cache() -> Path:
 
 
 def snapshot(repo: str, revision: str | None = None) -> Path | None:
-    """The whole snapshot of a repository, from our cache or the user's own Hugging Face cache."""
-    for cache in (our_cache(), _users_cache()):
+    """The whole snapshot of a repository, from our cache or the user's own Hugging Face cache.
+
+    On a public host from ours alone: its owner may have cached what visitors are not allowed to see.
+    """
+    for cache in (our_cache(),) if is_public_host() else (our_cache(), _users_cache()):
         folder = _snapshot_in(cache, repo, revision or DEFAULT_REVISION)
         if folder is not None and _is_whole(folder):
             return folder

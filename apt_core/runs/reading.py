@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from apt_core.errors import BadInput, PruneError
 from apt_core.events import Failed
 from apt_core.paths import cache_dir
-from apt_core.questions import Answered, Question, ReaderReady, Reply, Step, reply_adapter
+from apt_core.questions import Answered, Question, ReaderReady, Reply, reply_adapter
 from apt_core.recipe import ModelRef
 from apt_core.runs import processes
 from apt_core.runs.store import Store
@@ -64,20 +64,26 @@ class Reader:
         self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
-    def ask(self, run_id: str, question: Question) -> Iterator[ReaderReady | Step | Answered | Failed]:
+    def ask(self, run_id: str, question: Question) -> Asking:
         """ReaderReady, Steps, then Answered; or Failed with one sentence at any point. Never raises.
 
-        Closing the generator stops the answer and leaves the models loaded.
+        Its `stop` ends this answer alone; closing it too, and leaves the models loaded.
         """
+        return Asking(lambda asking: self._replies_about(run_id, question, asking))
+
+    def ask_pair(self, pair: Pair, question: Question) -> Asking:
+        """As `ask`, for any dense model and any folder of pruned weights."""
+        return Asking(lambda asking: self._replies(pair, question, asking))
+
+    def _replies_about(self, run_id: str, question: Question, asking: Asking) -> Generator[Reply]:
         try:
             pair = self._pair_of(run_id)
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
             return
-        yield from self.ask_pair(pair, question)
+        yield from self._replies(pair, question, asking)
 
-    def ask_pair(self, pair: Pair, question: Question) -> Iterator[ReaderReady | Step | Answered | Failed]:
-        """As `ask`, for any dense model and any folder of pruned weights."""
+    def _replies(self, pair: Pair, question: Question, asking: Asking) -> Generator[Reply]:
         if not self._turn.acquire(timeout=self._patience):
             self._end_if_stuck()
             yield _BUSY
@@ -88,13 +94,14 @@ class Reader:
             self._turn.release()
             yield _lost(f" ({error.strerror})")
             return
+        asking.answer = answer
         try:
             yield from answer.replies(self._silence)
         finally:
             answer.stop()
 
     def stop(self) -> None:
-        """End the current answer early; its asker gets what there is."""
+        """End the current answer early, whoever asked; `Asking.stop` ends one's own."""
         process = self._process
         if process is not None:
             process.say_stop()
@@ -136,6 +143,29 @@ class Reader:
         return self._process.ask(question, self._turn.release)
 
 
+class Asking:
+    """The replies to one question as they come: an iterator that can be stopped or closed."""
+
+    def __init__(self, replies: Callable[[Asking], Generator[Reply]]):
+        self.answer: _Answer | None = None  # None until it is this question's turn
+        self._replies = replies(self)
+
+    def __iter__(self) -> Asking:
+        return self
+
+    def __next__(self) -> Reply:
+        return next(self._replies)
+
+    def stop(self) -> None:
+        """End this answer early: its last word, with what there is, still comes. Never ends another's."""
+        if self.answer is not None:
+            self.answer.stop()
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._replies.close()
+
+
 class _Answer:
     """The replies to one question, filled by the process' thread and emptied by the asker."""
 
@@ -152,9 +182,9 @@ class _Answer:
             if self.ended:
                 return
             self.ended = isinstance(reply, Answered | Failed)
+        self._replies.put(reply)
         if self.ended:
             self._on_end()
-        self._replies.put(reply)
 
     def replies(self, silence: float) -> Iterator[Reply]:
         while True:
@@ -169,9 +199,13 @@ class _Answer:
                 return
 
     def stop(self) -> None:
-        """Nobody listens any more: the process need not go on with this answer."""
-        if not self.ended:
-            self._process.say_stop()
+        """The process need not go on with this answer.
+
+        Said before the last reply is taken, thus before the next question: it cannot end the next answer.
+        """
+        with self._ending:
+            if not self.ended:
+                self._process.say_stop()
 
 
 class _Process:

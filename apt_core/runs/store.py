@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apt_core import events as ev
+from apt_core.errors import DISK_FULL_ERRNOS as NO_ROOM
 from apt_core.errors import BadInput, DiskFull, UnknownRun
 from apt_core.paths import data_dir
 from apt_core.recipe import Recipe
@@ -25,7 +25,6 @@ from apt_core.runs.index import Index, Row
 
 _log = logging.getLogger(__name__)
 _MAX_SEEN = 400  # more than `list` gives at once, so that a second look reads no log again
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Store:

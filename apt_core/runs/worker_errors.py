@@ -7,11 +7,10 @@ import traceback
 
 from pydantic import ValidationError
 
-from apt_core.errors import PruneError, one_sentence
+from apt_core.errors import DISK_FULL_ERRNOS, PruneError, one_sentence
 from apt_core.events import Failed
 
 _MAX_DETAIL = 8_000  # characters of a traceback; the last ones say most
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_WORDS = (
     "no space left on device",
     "disk quota exceeded",
@@ -62,5 +61,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_disk_full(error: BaseException) -> bool:
     """An OSError without room, or the same said in words by a library that writes by itself (safetensors)."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _NO_ROOM
+        return error.errno in DISK_FULL_ERRNOS
     return any(words in str(error).lower() for words in _NO_ROOM_WORDS)

@@ -7,10 +7,13 @@ import time
 from collections import OrderedDict
 from typing import Any
 
-from apt_core.errors import BadInput, PruneError
+from pydantic import ValidationError
+
+from apt_core.errors import BadInput, PruneError, one_sentence
 from apt_core.models.facts import ModelFacts, model_facts
 from apt_core.preflight import DEFAULT_RATES, Estimate, Rates, estimate, rates_from
 from apt_core.recipe import MAX_TEXT_NAME, ModelRef, Recipe
+from apt_core.ui import missing
 from apt_core.ui.studio import Studio
 
 _KEEP_SECONDS = 20.0  # a model may be downloaded, or a folder change, while the page is open
@@ -45,6 +48,7 @@ def forget() -> None:
     """A run has changed what is on the disk: ask again next time."""
     with _lock:
         _seen.clear()
+    missing.forget()
 
 
 def _remembered(name: str) -> ModelFacts | PruneError | None:
@@ -58,11 +62,22 @@ def _ask(name: str) -> ModelFacts | PruneError:
         return model_facts(ModelRef(id=name))
     except PruneError as error:
         return error
+    except ValidationError as error:
+        return BadInput(one_sentence(error))
 
 
 def estimate_of(studio: Studio, recipe: Recipe, facts: ModelFacts) -> Estimate:
-    """Preflight of this recipe on this machine, from the rates that were measured here where there are any."""
-    return estimate(recipe, facts, rates_for(studio, facts))
+    """Preflight of this recipe on this machine, from the rates that were measured here where there are any.
+
+    Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
+    """
+    needs = estimate(recipe, facts, rates_for(studio, facts))
+    return needs.model_copy(
+        update={
+            "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),
+            "refusal": needs.refusal or missing.sentence_of(recipe, facts),
+        }
+    )
 
 
 def rates_for(studio: Studio, facts: ModelFacts) -> Rates:

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from apt_core.calibration import TEXTS
+from apt_core.calibration import FALLBACK_TEXT, TEXTS
 from apt_core.errors import BadInput, PruneError
 from apt_core.methods import METHODS
-from apt_core.models.catalogue import DEFAULT_MODEL, list_models
+from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.recipe import Recipe
-from apt_core.ui import checks, options, uploads
+from apt_core.ui import checks, missing, options, uploads
 from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, recipe_of
 from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, preset_of
 from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
-from apt_core.ui.views.cards import facts_line, preflight_card, sentence_card
+from apt_core.ui.views.cards import bundled_text_line, facts_line, preflight_card, sentence_card
 from apt_core.ui.views.command import command_block
 from apt_core.ui.views.html import Markup, join, term
 
@@ -162,6 +162,8 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     """The rail keeps itself up to date: presets, uploads, and preflight after every change."""
     numbers = [chooser.form.samples, chooser.form.length, chooser.form.eval_samples, chooser.form.eval_length]
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    texts = [chooser.form.text, chooser.form.eval_text, gr.State((None, None))]
+    chooser.form.model.input(texts_for, [chooser.form.model, *texts], texts, **quiet)
     chooser.preset.input(_numbers_of, chooser.preset, numbers, **quiet)
     gr.on(
         [number.input for number in numbers],
@@ -193,19 +195,20 @@ def checked_outputs(chooser: Chooser) -> list[Component]:
 
 def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
     """What preflight says of these choices; whatever is wrong with them is a sentence in the card."""
+    shown = Markup("")
     try:
-        facts = checks.facts_of(Form(*values[: len(chooser.form)]).model)
-    except PruneError as error:
-        return _refused(chooser, str(error), facts=Markup(""))
-    shown = facts_line(facts)
-    try:
+        form = Form(*values[: len(chooser.form)])
+        facts = checks.facts_of(form.model)
+        shown = facts_line(facts)
+        if facts.source == "bundled" and form.text == FALLBACK_TEXT:
+            shown += bundled_text_line()
         recipe = recipe_from(chooser, values)
         estimate = checks.estimate_of(studio, recipe, facts)
     except PruneError as error:
         return _refused(chooser, str(error), facts=shown)
     except Exception:
         _log.exception("Preflight failed")
-        return _refused(chooser, "The estimate could not be made; the log of the app says why.", facts=shown)
+        return _refused(chooser, "This could not be checked; the log of the app says why.", facts=shown)
     return {
         chooser.facts: str(shown),
         chooser.preflight: str(preflight_card(estimate)),
@@ -234,6 +237,21 @@ def fill(chooser: Chooser, recipe: Recipe) -> dict[Any, Any]:
             updates[control] = chosen[name]
     numbers = (form.samples, form.length, form.eval_samples, form.eval_length)
     return updates | {chooser.preset: preset_of(*numbers)}
+
+
+def texts_for(model: Any, text: Any, eval_text: Any, replaced: Any) -> tuple[Any, Any, Any]:
+    """Both texts for a model that was just chosen, and which ones were replaced for its sake.
+
+    With the bundled model nothing has to be fetched at all; with another one the replaced texts come back.
+    """
+    entry = CATALOGUE.get(str(model or "").strip())
+    if entry is not None and entry.source == "bundled":
+        absent = missing.texts_to_come(str(text), str(eval_text))
+        kept = tuple(chosen if chosen in absent else None for chosen in (text, eval_text))
+        return *(FALLBACK_TEXT if chosen in absent else gr.skip() for chosen in (text, eval_text)), kept
+    chosen = zip((text, eval_text), replaced, strict=True)
+    back = (old if old and now == FALLBACK_TEXT else gr.skip() for now, old in chosen)
+    return *back, (None, None)
 
 
 def text_choices(extra: str | None = None) -> list[tuple[str, str]]:

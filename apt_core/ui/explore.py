@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -17,6 +18,7 @@ from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
 
+_log = logging.getLogger(__name__)
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -163,6 +165,13 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
+    except Exception:
+        _log.exception("The run could not be started")
+        said = str(sentence_card("The run could not be started; the log of the app says why."))
+        return checked | {
+            explore.chooser.preflight: said,
+            explore.chooser.prune: gr.update(interactive=False),
+        }
 
 
 def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:

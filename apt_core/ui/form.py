@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 from apt_core.errors import BadInput
 from apt_core.methods import METHODS
+from apt_core.models.catalogue import CATALOGUE
+from apt_core.models.sources import local_path
 from apt_core.patterns import SemiStructured, parse_pattern
 from apt_core.recipe import Calibration, Evaluation, Recipe, make_recipe
 from apt_core.ui.uploads import text_for, token_for
@@ -92,6 +94,8 @@ def _model(value: Any) -> str:
     name = str(value or "").strip()
     if not name:
         raise BadInput("Choose a model, or type a Hub id such as owner/name.")
+    if name not in CATALOGUE and (folder := local_path(name)):
+        return str(folder)  # absolute: the worker works in another folder
     return name
 
 

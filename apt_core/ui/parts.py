@@ -55,8 +55,11 @@ def parts(studio: Studio, record: RunRecord, seen: Seen | None = None) -> dict[s
     if seen.layers != now.layers or not seen.run:
         new |= _drawn.once(("layers", record.id, record.status, now.layers), lambda: _layers(record))
     if seen.measured != now.measured or not seen.run:
+        others = perplexity.comparable(record, studio.known_runs()) if record.pruned else []
+        beside = tuple((other.id, other.last_seq) for other in others)  # one may have finished since
         new |= _drawn.once(
-            ("perplexity", record.id, record.status, now.measured), lambda: _perplexity(studio, record)
+            ("perplexity", record.id, record.status, now.measured, beside),
+            lambda: _perplexity(record, others),
         )
         new["sizes"] = str(size_panel(record))
     return new
@@ -87,8 +90,7 @@ def _layers(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _perplexity(studio: Studio, record: RunRecord) -> dict[str, Any]:
-    others = perplexity.comparable(record, studio.known_runs()) if record.pruned else []
+def _perplexity(record: RunRecord, others: list[RunRecord]) -> dict[str, Any]:
     return {
         "perplexity-chart": drawing(perplexity, record, "perplexity", "results.csv", references=others),
         "perplexity-table": str(perplexity_table(record, others)),

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
 
-def with_heartbeat(source: Generator[T, None, None], seconds: float) -> Iterator[T | None]:
+class Closable(Protocol[T]):
+    """A generator, or what can be read and closed like one."""
+
+    def __iter__(self) -> Iterator[T]: ...
+
+    def close(self) -> None: ...
+
+
+def with_heartbeat(source: Closable[T], seconds: float) -> Iterator[T | None]:
     """The items of `source`, and None whenever it has been silent for `seconds`.
 
     Closing this closes the source at its next item; an exception of the source comes through.

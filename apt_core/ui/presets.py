@@ -11,13 +11,12 @@ class Preset(NamedTuple):
     length: int
     eval_samples: int
     eval_length: int
-    note: str
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset("Quick", 16, 256, 8, 512, "a first look"),
-    "standard": Preset("Standard", 32, 512, 12, 1024, "good enough to compare methods"),
-    "thorough": Preset("Thorough", 128, 1024, 40, 1024, "for numbers that you want to keep"),
+    "quick": Preset("Quick", 16, 256, 8, 512),
+    "standard": Preset("Standard", 32, 512, 12, 1024),
+    "thorough": Preset("Thorough", 128, 1024, 40, 1024),
 }
 DEFAULT_PRESET = "quick"
 

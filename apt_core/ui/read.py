@@ -174,13 +174,15 @@ def _answer(
 ) -> Iterator[tuple[Markup | None, str, bool]]:
     """(columns or None for unchanged, state line, whether it is bad news) as the answer comes."""
     duel, started, shown_at = answers.Duel(), time.monotonic(), 0.0
-    for reply in with_heartbeat(studio.ask(run_id, question), _HEARTBEAT_SECONDS):
+    asking, stopped = studio.ask(run_id, question), False
+    for reply in with_heartbeat(asking, _HEARTBEAT_SECONDS):
         now = time.monotonic()
         if stop.is_set() and not duel.steps:  # not our turn yet, or the models are still being loaded
             yield None, "Stopped before the first word.", False
             return
-        if stop.is_set():
-            studio.reader.stop()  # its last word, with what there is, comes next
+        if stop.is_set() and not stopped:
+            stopped = True
+            asking.stop()  # its last word, with what there is, comes next
         if reply is None:
             if not duel.steps:
                 yield None, f"{_LOADING} {duration(now - started)} so far.", False

@@ -38,7 +38,9 @@ def refresh(tab: RunsTab, studio: Studio, note: str = "") -> dict[Any, Any]:
     records = studio.store.list(limit=_LIMIT)
     return {
         tab.note: str(sentence_card(note)) if note else "",
-        tab.table: str(runs_table(records, title_of, time.time())),
+        tab.table: str(
+            runs_table(records, title_of, time.time(), lambda run_id: studio.checkpoint(run_id) is not None)
+        ),
         tab.timer: gr.Timer(active=any(record.live for record in records)),
     }
 

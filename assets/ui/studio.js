@@ -5,6 +5,17 @@ window.aptStudio = (() => {
   const plotlyAddress = document.currentScript?.dataset.plotly;
   let plotlyLoading = null;
 
+  // The shade that the visitor chose last time: in the address for Gradio, and at once for the page.
+  try {
+    const chosen = localStorage.getItem("apt-studio-theme");
+    const url = new URL(window.location.href);
+    if ((chosen === "dark" || chosen === "light") && !url.searchParams.has("__theme")) {
+      url.searchParams.set("__theme", chosen);
+      window.history.replaceState(window.history.state, "", url);
+      document.body?.classList.toggle("dark", chosen === "dark");
+    }
+  } catch { /* private window */ }
+
   function plotly() {
     plotlyLoading ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");

@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 class App:
     """`python app.py` on a free port; can be killed and started again."""
 
-    def __init__(self, cache: Path):
+    def __init__(self, cache: Path, **environment: str):
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._env = os.environ | {"APT_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        self._env = os.environ | {"APT_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | environment
         self._log = cache / "app.log"
         self._process: subprocess.Popen | None = None
         self.seconds_to_start = 0.0

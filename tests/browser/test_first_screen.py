@@ -8,7 +8,7 @@ import httpx
 import pytest
 from browser_steps import choose, choose_tiny, points, says, scrolls_sideways, text
 
-from apt_core.samples import load_samples
+from apt_core import samples
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ def test_opens_within_six_seconds_with_the_sample_and_asks_no_other_host(app, br
     begun = time.monotonic()
     page.goto(app.address)
     page.wait_for_selector("#prune")
-    if load_samples():
+    if samples.load():
         page.wait_for_selector("#layer-chart .scatterlayer path")
         assert points(page) > 0 and "Recorded sample" in text(page, "#headline")
     seconds = app.seconds_to_start + time.monotonic() - begun
@@ -112,7 +112,9 @@ def test_a_text_of_ones_own(open_page, tmp_path):
 
 def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
     page = open_page()
+    choose(page, "#model", "Tiny random Llama")  # also works where nothing can be downloaded
     page.wait_for_function("!document.querySelector('#prune').disabled")
+    page.locator(".masthead h1").click()
     reached = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -151,6 +153,26 @@ def test_no_tab_scrolls_sideways(open_page, width, theme):
         assert not scrolls_sideways(page), tab
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(251, 250, 247)" if theme == "light" else "rgb(17, 18, 20)")
+
+
+def test_the_shade_that_was_chosen_is_there_the_next_time(app, open_page):
+    page = open_page(color_scheme="light")
+    page.locator("[data-shade]").click()
+    page.goto(app.address)
+    page.wait_for_selector("#prune")
+    page.wait_for_function("document.body.classList.contains('dark')")
+
+
+def test_the_methods_fit_into_the_rail(open_page):
+    for width in (1280, 390, 340):
+        page = open_page(width=width)
+        page.locator("#method label").last.wait_for()
+        outside = page.evaluate(
+            "() => { const right = document.querySelector('#method').getBoundingClientRect().right;"
+            " return [...document.querySelectorAll('#method label')]"
+            ".filter(label => label.getBoundingClientRect().right > right + 1).length; }"
+        )
+        assert outside == 0 and not scrolls_sideways(page), width
 
 
 def test_terms_explain_themselves_on_focus(open_page):

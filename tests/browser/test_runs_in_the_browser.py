@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 
 import httpx
 import pytest
 from browser_app import App, patient
-from browser_steps import choose_tiny, points, prune, run_of, says, scrolls_sideways, text, wait_for_end
+from browser_steps import (
+    choose,
+    choose_tiny,
+    points,
+    prune,
+    run_of,
+    says,
+    scrolls_sideways,
+    text,
+    wait_for_end,
+)
 
 pytestmark = pytest.mark.browser
 LONG = {"samples": 512, "length": 512, "windows": 128}  # lasts long enough to be stopped, reloaded, killed
@@ -158,8 +169,8 @@ def test_runs_are_listed_opened_and_deleted_by_keyboard(open_page, finished):
     page.locator("#tabs button[role=tab]", has_text="Runs").click()
     row = page.locator(f"tr[data-run='{finished}']")
     row.wait_for()
-    assert "finished" in row.inner_text()
-    row.locator("a").focus()
+    assert "finished" in row.inner_text() and row.locator("a[download]").count() == 3
+    row.locator("[data-action=open]").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("id => location.search.includes(id)", arg=finished)
     assert page.locator("#headline").is_visible() and "Tiny random Llama" in text(page, "#headline")
@@ -207,6 +218,34 @@ def test_the_choices_of_a_run_can_be_used_again(open_page, finished):
     page.locator("#again").click()
     page.wait_for_function("document.querySelector('#model input').value === 'Tiny random Llama'")
     says(page, "#facts", "Comes with the app")
+
+
+def test_the_first_run_works_without_any_network(browser, tmp_path):
+    nowhere = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_EXTRA_INDEX_URL": "",
+        "NO_PROXY": "127.0.0.1",
+    }
+    app = App(tmp_path, PIP_CONFIG_FILE=os.devnull, HF_ENDPOINT="http://127.0.0.1:9", **nowhere).start()
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(app.address)
+        says(
+            page,
+            "#preflight",
+            "The package index does not answer, so SmolLM2 135M Instruct cannot be fetched;",
+        )
+        assert page.locator("#prune").is_disabled()
+        choose(page, "#model", "Tiny random Llama")
+        says(page, "#facts", "The text is the short sample that comes with the app")
+        page.wait_for_function("!document.querySelector('#prune').disabled")
+        prune(page)
+        wait_for_end(page)
+        assert "Tiny random Llama" in text(page, "#headline")
+    finally:
+        context.close()
+        app.stop()
 
 
 def test_a_run_outlives_the_app(browser, tmp_path):

@@ -54,7 +54,7 @@ def test_rows_share_the_budget_exactly(out, width, sparsity):
 )
 @settings(max_examples=60, deadline=None)
 def test_block_budgets_add_up(rows, width, block, sparsity):
-    blocks = patterns.column_blocks(width, block)
+    blocks = patterns.column_blocks(width, block, Unstructured(sparsity=sparsity))
     total = sum(patterns.block_budget(rows, start, stop, sparsity) for start, stop in blocks)
     assert total == patterns.removed_count(rows * width, sparsity)
     assert all(
@@ -93,8 +93,14 @@ def test_good_patterns():
 def test_groups_that_do_not_fit_are_refused():
     with pytest.raises(BadPattern, match="divisible by 3"):
         patterns.check_fits(64, SemiStructured(keep=1, of=3))
-    with pytest.raises(BadPattern, match="straddle"):
-        patterns.check_fits(64, SemiStructured(keep=2, of=4), block_size=18)
+
+
+def test_column_blocks_keep_groups_whole():
+    for block_size, of in ((128, 3), (16, 7), (16, 16)):
+        blocks = patterns.column_blocks(of * 20, block_size, SemiStructured(keep=1, of=of))
+        assert blocks[0][0] == 0
+        assert blocks[-1][1] == of * 20
+        assert all((stop - start) % of == 0 and stop - start <= block_size for start, stop in blocks)
 
 
 def test_is_exact_sees_a_group_with_one_weight_too_many():

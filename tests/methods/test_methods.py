@@ -12,7 +12,7 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import METHODS, make_method
 from apt_core.patterns import parse_pattern
 
-PATTERNS = ["0", "0.3", "0.5", "0.9", "1:2", "2:4", "1:4", "3:4", "4:8", "7:16"]
+PATTERNS = ["0", "0.3", "0.5", "0.9", "1:2", "1:3", "2:4", "1:4", "3:4", "5:6", "4:8", "7:16"]
 
 
 def problem(out=24, width=96, tokens=600, seed=0):

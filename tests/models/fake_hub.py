@@ -30,6 +30,7 @@ class FakeHub:
         self.models: dict[str, dict[str, bytes]] = {}
         self.datasets: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
+        self.licenses: dict[str, object] = {}  # of model cards; "mit" where none is given
         self.silent = False  # takes the call and never answers
         self.status: int | None = None  # of every answer
         self.pause = 0.0  # seconds between pieces of 64 KiB
@@ -105,7 +106,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             match rest[:1]:
                 case [] | ["revision"]:
                     siblings = [{"rfilename": name, "size": len(raw)} for name, raw in files.items()]
-                    card = {"license": "mit"}
+                    card = {"license": hub.licenses.get(repo, "mit")}
                     self._json(
                         {"id": repo, "sha": COMMIT, "siblings": siblings, "cardData": card, "tags": []}
                     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
+
+import pytest
 
 from apt_core.models import checkpoints, hub_cache
 from tests.models.fake_hub import COMMIT, Client
@@ -114,15 +117,36 @@ def test_no_hub_is_said_in_time(ask, hub):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    calls = (resolve(REPO), facts(REPO), {"what": "calibration", "id": "hub:someone/text"})
+    listed = facts("Qwen/Qwen2.5-0.5B")
+    calls = (resolve(REPO), facts(REPO), listed, {"what": "calibration", "id": "hub:someone/text"})
     with Client(dead) as asking:
         answers = asking.ask(*calls)
     for answer in answers:
         assert answer["error"] == "not_reachable" and "does not answer" in answer["message"], answer
         assert answer["seconds"] < 3
     hub.silent = True
-    (answer,) = ask(facts(REPO))
-    assert answer["error"] == "not_reachable" and answer["seconds"] < 3
+    for answer in ask(facts(REPO), listed):
+        assert answer["error"] == "not_reachable" and answer["seconds"] < 3
+
+
+def test_the_hub_is_asked_for_a_model_of_the_list_before_anybody_starts_a_run(ask, hub, tiny):
+    hub.add("Qwen/Qwen2.5-0.5B", tiny)
+    hub.add("meta-llama/Llama-3.2-1B", tiny)
+    hub.gated.add("meta-llama/Llama-3.2-1B")
+    there, gated, gone = ask(
+        facts("Qwen/Qwen2.5-0.5B"),
+        facts("meta-llama/Llama-3.2-1B"),
+        facts("HuggingFaceTB/SmolLM2-360M-Instruct"),
+    )
+    assert there["facts"]["parameters"] == 494_032_768 and there["facts"]["license"] == "Apache-2.0"
+    assert there["facts"]["download_bytes"] == sum(
+        len(raw) for raw in hub.models["Qwen/Qwen2.5-0.5B"].values()
+    )
+    assert gated["error"] == "gated_model" and gone["error"] == "unknown_model"
+    ask(resolve("Qwen/Qwen2.5-0.5B"))
+    hub.status = 503
+    (cached,) = ask(facts("Qwen/Qwen2.5-0.5B"))
+    assert cached["facts"]["cached"], "what is here needs no Hub"
 
 
 def test_a_hub_in_trouble_is_said(ask, hub):
@@ -169,6 +193,31 @@ def test_a_visitor_of_a_public_page_never_uses_the_owners_token(ask, hub, tiny):
     checkpoints.check(Path(ours["path"]))
     ask(resolve("someone/gated"), HF_TOKEN="hf_mine")
     assert "Bearer hf_mine" in hub.tokens
+
+
+def test_a_public_host_does_not_look_into_its_owners_own_cache(ask, hub, tiny, tmp_path, monkeypatch):
+    storage = tmp_path / "hf" / "hub" / f"models--{REPO.replace('/', '--')}"
+    (storage / "refs").mkdir(parents=True)
+    (storage / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(tiny, storage / "snapshots" / COMMIT)
+    assert hub_cache.snapshot(REPO) == storage / "snapshots" / COMMIT
+    hub.add(REPO, tiny)
+    hub.gated.add(REPO)
+    for answer in ask(facts(REPO), resolve(REPO), HF_HOME=str(tmp_path / "hf"), APT_PUBLIC="1"):
+        assert answer["error"] == "gated_model"
+    monkeypatch.setenv("APT_PUBLIC", "1")
+    assert hub_cache.snapshot(REPO) is None
+
+
+@pytest.mark.parametrize(
+    ("license", "said"),
+    [(["mit", "apache-2.0"], "mit, apache-2.0"), ([], None), ({"name": "x"}, "{'name': 'x'}")],
+)
+def test_a_licence_of_any_form_is_said(ask, hub, tiny, license, said):
+    hub.add(REPO, tiny)
+    hub.licenses[REPO] = license
+    (answer,) = ask(facts(REPO))
+    assert answer["facts"]["license"] == said
 
 
 def test_rows_of_a_dataset_are_split_without_overlap(ask, hub):

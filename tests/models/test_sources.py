@@ -11,6 +11,7 @@ import pytest
 from apt_core.errors import NotAModel, NotReachable, PruneError, UnknownModel
 from apt_core.models import catalogue, checkpoints, facts, manifest, packages, sources
 from apt_core.models.catalogue import CATALOGUE, list_models, title_of
+from apt_core.models.hub import HubModel
 from apt_core.models.sources import checked_id, resolve
 from apt_core.recipe import ModelRef
 
@@ -123,7 +124,9 @@ def test_a_folder_of_the_same_name_does_not_stand_in_for_a_model_of_the_list(tin
     monkeypatch.chdir(tiny.parent)
     monkeypatch.setattr(sources.hub, "download", lambda *_: tiny.parent / "from the hub")
     assert resolve(ref("Qwen/Qwen2.5-0.5B")).name == "from the hub"
-    assert facts.model_facts(ref("Qwen/Qwen2.5-0.5B")).parameters == 494_032_768
+    monkeypatch.setattr(facts.hub, "ask", lambda *_: HubModel("Qwen", "main", None, {}, {"file": 5}))
+    found = facts.model_facts(ref("Qwen/Qwen2.5-0.5B"))
+    assert found.parameters == 494_032_768 and found.download_bytes == 5
 
 
 # ---- the catalogue
@@ -170,14 +173,14 @@ def test_listing_and_facts_load_no_torch_and_ask_nobody():
         "def refuse(*_): raise AssertionError('the network was asked')\n"
         "socket.socket.connect = refuse\n"
         "from apt_core.models.catalogue import list_models, CATALOGUE\n"
-        "from apt_core.models.facts import model_facts\n"
+        "from apt_core.models.facts import known_facts\n"
         "from apt_core.preflight import estimate\n"
         "from apt_core.recipe import make_recipe\n"
         "import apt_core.calibration\n"
         "list_models()\n"
         "for name in CATALOGUE:\n"
         "    recipe = make_recipe(model={'id': name}, method='apt')\n"
-        "    estimate(recipe, model_facts(recipe.model))\n"
+        "    estimate(recipe, known_facts(CATALOGUE[name]))\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'gguf') if name in sys.modules])\n"
     )
     done = subprocess.run(
@@ -231,6 +234,29 @@ def test_a_head_that_is_tied_and_stored_is_counted_once(tiny, edit_config):
 def test_a_family_without_linear_layers_has_none(edit_config):
     found = facts.model_facts(ref(str(edit_config(model_type="gpt2", architectures=["GPT2LMHeadModel"]))))
     assert found.layers == () and found.prunable == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_size": "many"},
+        {"hidden_size": 64.5},
+        {"vocab_size": [258]},
+        {"max_position_embeddings": {"rope": 8192}},
+        {"architectures": "LlamaForCausalLM"},
+        {"architectures": 5},
+    ],
+)
+def test_a_config_of_odd_types_is_one_sentence(edit_config, changes):
+    with pytest.raises(NotAModel) as error:
+        facts.model_facts(ref(str(edit_config(**changes))))
+    assert str(error.value).startswith("config.json of") and str(error.value).endswith("another model.")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("changes", [{"text_config": "none"}, {"model_type": ["llama"]}])
+def test_odd_types_where_nothing_is_read_do_no_harm(edit_config, changes):
+    assert facts.model_facts(ref(str(edit_config(**changes)))).parameters == 108_992
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "/nowhere", "a b/c"])

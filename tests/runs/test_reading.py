@@ -94,6 +94,20 @@ def test_stop_ends_an_answer_early_with_what_there_is(reader_for, run_id):
     assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
 
 
+def test_a_late_stop_does_not_cut_the_next_answer(reader_for, run_id):
+    reader = reader_for()
+    first = reader.ask(run_id, SHORT)
+    list(islice(first, 2))  # the rest waits for a slow listener, and lets the next asker in
+    second = reader.ask(run_id, LONG)
+    list(islice(second, 4))
+    first.stop()
+    seen = list(islice(second, 60))
+    assert all(isinstance(reply, Step) for reply in seen), "still talking"
+    assert not list(first)[-1].stopped
+    second.stop()
+    assert list(second)[-1].stopped
+
+
 def test_an_asker_who_leaves_stops_the_answer_and_the_next_is_served(reader_for, run_id):
     reader = reader_for()
     replies = reader.ask(run_id, LONG)

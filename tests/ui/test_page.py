@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -14,8 +15,8 @@ from apt_core import events as ev
 from apt_core import samples
 from apt_core.plots.layer_error import figure as layer_error_figure
 from apt_core.questions import Answered, ReaderReady, Step
+from apt_core.ui import checks, choose, options, page, parts, read, runs
 from apt_core.ui import explore as explore_tab
-from apt_core.ui import options, page, parts, read, runs
 from apt_core.ui.parts import Seen, live
 from apt_core.ui.studio import Studio
 
@@ -156,6 +157,19 @@ def test_many_tabs_share_one_drawing(studio, store, monkeypatch):
     assert len(drawn) == 1 and all(look["layer-chart"] is looks[0]["layer-chart"] for look in looks)
 
 
+def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store):
+    other = "20261124-090000-eeee"
+    store.put(RUN, some_events())
+    store.put(other, some_events("layers"), a_recipe(method="wanda"))
+
+    def references():
+        return parts.parts(studio, store.get(RUN))["perplexity-table"].count("Wanda")
+
+    before = references()
+    store.put(other, some_events(pruned=44.0), a_recipe(method="wanda"))
+    assert references() > before
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -196,6 +210,37 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
 def test_what_cannot_work_is_refused_in_words_and_starts_nothing(explore, studio, store, changes, sentence):
     shown = named(explore, explore_tab.start(explore, studio, values(explore, **changes)))
     assert sentence in shown["preflight"] and shown["prune"]["interactive"] is False and not store.logs
+
+
+def broken(*_):
+    raise RuntimeError("a fault of the program")
+
+
+def test_without_network_the_button_is_off_and_the_reason_is_said(explore, studio, store, reachable):
+    reachable.clear()
+    shown = named(explore, explore_tab.start(explore, studio, values(explore, model="smollm2-135m")))
+    assert "choose Tiny random Llama, it comes with the app." in shown["preflight"] and not store.logs
+    assert shown["prune"]["interactive"] is False
+    bundled = {"model": "tiny-random-llama", "text": "wiki-sample", "eval_text": "wiki-sample"}
+    shown = named(explore, explore_tab.start(explore, studio, values(explore, **bundled)))
+    assert "comes with the app" in shown[explore.chooser.facts] and len(store.logs) == 1
+
+
+def test_the_download_of_the_card_counts_the_text(explore, studio):
+    shown = named(explore, choose.check(explore.chooser, studio, values(explore)))
+    assert "4.87 MB" in shown["preflight"] and shown["prune"]["interactive"] is True
+
+
+@pytest.mark.parametrize("place", ["facts_of", "estimate_of"])
+def test_a_fault_is_a_sentence_and_never_a_dead_button(explore, studio, store, monkeypatch, place):
+    monkeypatch.setattr(checks, place, broken)
+    shown = named(explore, explore_tab.start(explore, studio, values(explore)))
+    assert "could not be checked" in shown["preflight"] or "could not be started" in shown["preflight"]
+    assert shown["prune"]["interactive"] is False and not store.logs
+    assert (
+        "could not be checked"
+        in named(explore, choose.check(explore.chooser, studio, values(explore)))["preflight"]
+    )
 
 
 def test_stop_asks_the_store(explore, studio, store):
@@ -281,6 +326,28 @@ def test_stop_before_the_first_word_does_not_stop_anybody_else(explore, studio, 
     stop.set()
     said = ask(explore, studio, stop=stop)
     assert "Stopped before the first word." in said[-2]["state"] and studio.reader.stopped == 0
+
+
+def test_stop_is_said_once_however_many_words_still_come(explore, studio, store):
+    store.put(RUN, some_events())
+    stop = threading.Event()
+
+    def replies():
+        yield Step(index=0, dense="a", pruned="a")
+        until = time.monotonic() + 5
+        while not shown and time.monotonic() < until:
+            time.sleep(0.01)
+        stop.set()
+        yield from (Step(index=index, dense="a", pruned="a") for index in (1, 2, 3))
+        yield ANSWERED
+
+    shown = []
+    studio.reader.replies = replies()
+    values = ("Why?", 8, 0.7, 0.95, 0, True)
+    for update in read.converse(explore.reading, studio, RUN, values, stop):
+        if "1 tokens" in str(named(explore, update).get("state")):
+            shown.append(update)
+    assert studio.reader.stopped == 1
 
 
 # ---- runs

@@ -31,8 +31,9 @@ def test_a_recorded_run_comes_back_as_it_was_without_the_machine(store, tmp_path
     assert (
         "/somewhere" not in text and "/home" not in text and "4711" not in text and '"progress"' not in text
     )
-    [(run_id, record)] = samples.load_samples(tmp_path).items()
-    assert run_id == "sample-tiny-24" and record.ratio == 1.5 and len(record.layers) == 6
+    [(run_id, sample)] = samples.load(tmp_path).items()
+    record = sample.record("tiny-24")
+    assert run_id == record.id == "sample-tiny-24" and record.ratio == 1.5 and len(record.layers) == 6
     assert record.conditions.startswith("Recorded on ") and "a machine, 2 cores" in record.conditions
     assert record.recipe.calibration.text == "wikitext.txt"
 
@@ -51,7 +52,7 @@ def test_a_file_that_is_no_sample_is_left_out(store, tmp_path):
     (tmp_path / "torn.json").write_text('{"title": "x"')
     (tmp_path / "other.json").write_text(json.dumps({"title": "x", "conditions": "y"}))
     samples.load.cache_clear()
-    assert list(samples.load_samples(tmp_path)) == ["sample-good"]
+    assert list(samples.load(tmp_path)) == ["sample-good"]
 
 
 def test_the_first_sample_is_the_one_with_the_lowest_order(store, tmp_path):
@@ -65,7 +66,7 @@ def test_the_first_sample_is_the_one_with_the_lowest_order(store, tmp_path):
 def test_every_shipped_sample_loads_and_says_its_conditions():
     samples.load.cache_clear()
     files = sorted((samples.ASSETS / "samples").glob("*.json"))
-    records = samples.load_samples()
+    records = {run_id: sample.record(run_id) for run_id, sample in samples.load().items()}
     assert len(records) == len(files)
     for record in records.values():
         assert record.status == "finished" and "Recorded on" in record.conditions

@@ -148,6 +148,10 @@ def test_runs_table_offers_what_fits_the_status():
     live, ended = a_record("layers"), a_record()
     assert 'data-action="cancel"' in runs_table.runs_table([live], str, NOW)
     assert 'data-action="delete"' not in runs_table.runs_table([live], str, NOW)
+    assert "model.zip" not in runs_table.runs_table([live, ended], str, NOW)
+    whole = runs_table.runs_table([live, ended], str, NOW, lambda run_id: True)
+    assert f"studio/runs/{ended.id}/model.zip" in whole and whole.count("model.zip") == 1
+    assert f"studio/runs/{ended.id}/results.json" in whole and f"studio/runs/{ended.id}/layers.csv" in whole
     html = runs_table.runs_table([ended], str, NOW)
     assert 'data-action="delete"' in html and 'href="?run=20261124-100000-abcd"' in html
     assert "No runs yet" in runs_table.runs_table([], str, NOW)
@@ -242,7 +246,7 @@ def test_terms_explain_themselves_to_eyes_and_ears():
 
 def test_methods_page_lists_every_option_with_its_bounds():
     said = words_of(methods_page.methods_page())
-    assert "block_size 128 16 to 4096" in said and "above 0, up to 1" in said and "auto, S or M" in said
+    assert "block_size 256 16 to 4096" in said and "above 0, up to 1" in said and "auto, S or M" in said
 
 
 def test_refusals_and_estimates():

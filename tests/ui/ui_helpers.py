@@ -172,6 +172,25 @@ class FakeLauncher:
         """Nothing runs here."""
 
 
+class FakeAsking:
+    """One answer of a FakeReader, which counts how often it was stopped."""
+
+    def __init__(self, reader: FakeReader):
+        self._reader, self._replies = reader, iter(reader.replies)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._replies)
+
+    def stop(self) -> None:
+        self._reader.stopped += 1
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 class FakeReader:
     """Answers with what it was given."""
 
@@ -180,10 +199,7 @@ class FakeReader:
         self.stopped = 0
 
     def ask(self, run_id, question):
-        yield from self.replies
-
-    def stop(self) -> None:
-        self.stopped += 1
+        return FakeAsking(self)
 
     def close(self) -> None:
         """Nothing was opened."""

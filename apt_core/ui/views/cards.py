@@ -21,6 +21,14 @@ def facts_line(model: ModelFacts) -> Markup:
     )
 
 
+def bundled_text_line() -> Markup:
+    """Said where the short sample of the app is read instead of the longer text."""
+    return Markup(
+        '<p class="model-where">The text is the short sample that comes with the app; '
+        "another can be chosen below.</p>"
+    )
+
+
 def preflight_card(estimate: Estimate) -> Markup:
     """What the run will take and why; or, in words, why it cannot work."""
     if estimate.refusal:

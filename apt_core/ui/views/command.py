@@ -7,6 +7,7 @@ import shlex
 from apt_core.methods import METHODS
 from apt_core.patterns import SemiStructured
 from apt_core.recipe import Calibration, Evaluation, Recipe
+from apt_core.records import told
 from apt_core.ui.views.html import Markup
 
 _DEFAULT_CALIBRATION, _DEFAULT_EVALUATION = Calibration(), Evaluation()
@@ -26,7 +27,7 @@ def command_block(recipe: Recipe | None) -> Markup:
 
 
 def _arguments(recipe: Recipe) -> list[str]:
-    out = ["--model", recipe.model.id]
+    out = ["--model", told(recipe.model.id)]
     out += ["--revision", recipe.model.revision] if recipe.model.revision else []
     out += ["--method", recipe.method.name]
     if isinstance(recipe.pattern, SemiStructured):
@@ -39,10 +40,10 @@ def _arguments(recipe: Recipe) -> list[str]:
 def _differing(recipe: Recipe) -> list[str]:
     out: list[str] = []
     for flag, value, default in (
-        ("--calibration", recipe.calibration.text, _DEFAULT_CALIBRATION.text),
+        ("--calibration", told(recipe.calibration.text), _DEFAULT_CALIBRATION.text),
         ("--samples", recipe.calibration.samples, _DEFAULT_CALIBRATION.samples),
         ("--length", recipe.calibration.length, _DEFAULT_CALIBRATION.length),
-        ("--eval", recipe.evaluation.text, _DEFAULT_EVALUATION.text),
+        ("--eval", told(recipe.evaluation.text), _DEFAULT_EVALUATION.text),
         ("--eval-samples", recipe.evaluation.samples, _DEFAULT_EVALUATION.samples),
         ("--eval-length", recipe.evaluation.length, _DEFAULT_EVALUATION.length),
         ("--seed", recipe.seed, 0),

@@ -20,22 +20,30 @@ _STATUS_WORDS = {
 _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
 
 
-def runs_table(records: list[RunRecord], title_of: Callable[[str], str], now: float) -> Markup:
-    """Newest first. Every row opens by its link, also in a new tab; the buttons are plain buttons."""
+def runs_table(
+    records: list[RunRecord],
+    title_of: Callable[[str], str],
+    now: float,
+    has_weights: Callable[[str], bool] = lambda run_id: False,
+) -> Markup:
+    """Newest first. Every row opens by its link, also in a new tab; the buttons are plain buttons.
+
+    has_weights: whether the pruned model of this run (id) can still be downloaded.
+    """
     if not records:
         return Markup(
             '<p class="nothing">No runs yet. Choose a model under Explore and press Prune; '
             "the run stays here until you delete it.</p>"
         )
     heads = join(Markup('<th scope="col">{}</th>').format(head) for head in _HEADS)
-    rows = join(_row(record, title_of(record.recipe.model.id), now) for record in records)
+    rows = join(_row(record, title_of(record.recipe.model.id), now, has_weights) for record in records)
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs"><caption class="sr">'
         "All runs, newest first</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     ).format(heads, rows)
 
 
-def _row(record: RunRecord, title: str, now: float) -> Markup:
+def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str], bool]) -> Markup:
     return Markup(
         '<tr data-run="{id}" data-status="{status}"><td data-head="Status"><span class="state">{words}</span></td>'
         '<th scope="row" data-head="Model"><a href="?run={id}" data-action="open">{title}</a></th>'
@@ -53,7 +61,7 @@ def _row(record: RunRecord, title: str, now: float) -> Markup:
         perplexity=_perplexity(record),
         time=_time(record, now),
         created=_created(record.created_at),
-        actions=_actions(record, title),
+        actions=_downloads(record, title, has_weights) + _actions(record, title),
     )
 
 
@@ -81,6 +89,20 @@ def _created(at: float | None) -> Markup:
     moment = datetime.fromtimestamp(at, UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]) -> Markup:
+    """The same files as under a run: numbers as soon as there are some, weights once they are whole."""
+    files = [("results.json", "JSON"), ("layers.csv", "CSV")] if record.layers or record.dense else []
+    if record.status == "finished" and has_weights(record.id):
+        files.append(("model.zip", "safetensors"))
+    about = f"{title}, {record.recipe.label}"
+    return join(
+        Markup(
+            '<a class="quiet-button" href="studio/runs/{}/{}" aria-label="Download {}: {}" download>{}</a>'
+        ).format(record.id, what, label, about, label)
+        for what, label in files
     )
 
 

@@ -1,0 +1,140 @@
+"""How long a visitor waits: the real app, the real SmolLM2-135M, a real Chromium, on this machine.
+
+    python -m benchmarks.page [--tabs 20]
+
+Needs what the tests need (tests/requirements.txt, Chromium). The model is fetched first when it is not in the
+cache. Prints one Markdown table and appends a JSON record to benchmarks/results/page.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+RESULTS = Path(__file__).parent / "results" / "page.jsonl"
+
+
+def main() -> None:
+    options = _options()
+    _warm_the_cache()
+    from ensure_chromium import find_chromium
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        figures = _measure(browser, options.tabs)
+    record = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "figures": figures, **_conditions()}
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as results:
+        results.write(json.dumps(record) + "\n")
+    print("| what | measured |\n|---|---:|")
+    print("\n".join(f"| {what} | {value} |" for what, value in figures.items()))
+    print(f"\n{record['hardware']}, torch {record['torch']}, one measurement each, {record['date'][:10]}.")
+
+
+def _measure(browser, tabs: int) -> dict[str, str]:
+    from browser_app import App
+    from browser_steps import points, prune, wait_for_end
+
+    from apt_core.paths import cache_dir
+
+    app = App(cache_dir())
+    app._env.pop("OMP_NUM_THREADS", None)  # as a visitor starts it, not as the tests do
+    begun = time.monotonic()
+    app.start()
+    try:
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page.set_default_timeout(120_000)
+        page.goto(app.address)
+        page.wait_for_function("document.querySelectorAll('#layer-chart .points path').length > 100")
+        figures = {"start of `python app.py` to charts on the screen": f"{time.monotonic() - begun:.1f} s"}
+        page.wait_for_function("!document.querySelector('#prune').disabled")
+
+        pressed = time.monotonic()
+        run_id = prune(page)
+        _until(lambda: 1 <= points(page) < 210, page)
+        figures["click to the first layer's point (Quick, APT 2:4)"] = f"{time.monotonic() - pressed:.1f} s"
+        wait_for_end(page, 300)
+        figures["click to the verdict, both perplexities included"] = f"{time.monotonic() - pressed:.1f} s"
+        figures["peak memory of the worker"] = f"{_peak(run_id) / 1e9:.2f} GB"
+
+        figures[f"an event answered, {tabs} tabs open, a run on all cores"] = _under_load(
+            browser, app, page, tabs
+        )
+        return figures
+    finally:
+        app.stop()
+
+
+def _under_load(browser, app, page, tabs: int) -> str:
+    """Median and worst of twelve preflights, from the key to the card."""
+    from browser_steps import prune
+
+    run_id = prune(page)
+    for _ in range(tabs - 1):
+        other = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        other.goto(f"{app.address}/?run={run_id}")
+    page.locator("#pattern label", has_text="Custom").click()
+    page.wait_for_timeout(1000)
+    waited = []
+    for number in range(12):
+        group, says = ("7", "divisible") if number % 2 == 0 else ("4", "Memory")
+        begun = time.monotonic()
+        page.locator("#of input").fill(group)
+        page.wait_for_function(
+            "says => document.querySelector('#preflight').innerText.includes(says)", arg=says
+        )
+        waited.append(time.monotonic() - begun)
+        page.wait_for_timeout(600)
+    page.locator("#stop").click()
+    return f"{statistics.median(waited):.2f} s, worst {max(waited):.2f} s"
+
+
+def _until(condition, page) -> None:
+    while not condition():
+        page.wait_for_timeout(100)
+
+
+def _peak(run_id: str) -> int:
+    from apt_core.runs.store import Store
+
+    return Store().get(run_id).finished.peak_rss_bytes
+
+
+def _warm_the_cache() -> None:
+    from apt_core.calibration import load_text
+    from apt_core.models.sources import resolve
+    from apt_core.recipe import ModelRef
+
+    resolve(ModelRef(id="smollm2-135m"), lambda *_: None)
+    load_text("wikipedia", "calibration", lambda *_: None)
+
+
+def _conditions() -> dict[str, str]:
+    import torch
+
+    from apt_core.hardware import hardware_name
+
+    return {"hardware": hardware_name("cpu"), "torch": torch.__version__}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tabs", type=int, default=20)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
