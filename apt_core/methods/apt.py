@@ -40,7 +40,7 @@ class APT(Method):
         description="S scores weights one by one, M scores sets jointly; auto takes S for unstructured, M for N:M",
     )
     block_size: int = Field(
-        default=128,
+        default=256,
         ge=16,
         le=4096,
         title="Block size",

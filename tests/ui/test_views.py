@@ -7,6 +7,7 @@ import pytest
 from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
+from apt_core.methods.apt import APT
 from apt_core.questions import Answered, Question
 from apt_core.records import RunRecord, fold
 from apt_core.ui.views import answers, cards, methods_page, progress, runs_table, tables
@@ -246,7 +247,11 @@ def test_terms_explain_themselves_to_eyes_and_ears():
 
 def test_methods_page_lists_every_option_with_its_bounds():
     said = words_of(methods_page.methods_page())
-    assert "block_size 256 16 to 4096" in said and "above 0, up to 1" in said and "auto, S or M" in said
+    assert (
+        f"block_size {APT().block_size} 16 to 4096" in said
+        and "above 0, up to 1" in said
+        and "auto, S or M" in said
+    )
 
 
 def test_refusals_and_estimates():
