@@ -572,3 +572,28 @@ def test_one_line_in_a_terminal_and_warnings_stay(finished_run):
     line.say("Warning: odd")
     line.clear()
     assert terminal.text == f"\r\x1b[K{describe(record)}\r\x1b[KWarning: odd\n"
+
+
+def test_ctrl_c_in_an_answer_shows_what_there_is(capsys):
+    """A signal while the next reply is awaited asks for the end; the last word still comes."""
+    import os
+    import signal
+
+    from apt_core.cli.generate import _last
+    from apt_core.questions import Answered, Step
+
+    class Replies:
+        stopped = False
+
+        def __iter__(self):
+            yield Step(index=0, dense="a", pruned="b")
+            os.kill(os.getpid(), signal.SIGINT)
+            counts = {"dense_tokens": 1, "pruned_tokens": 1, "first_divergence": 0, "seconds": 1}
+            yield Answered(dense="a", pruned="b", stopped=self.stopped, **counts)
+
+        def stop(self):
+            self.stopped = True
+
+    before = signal.getsignal(signal.SIGINT)
+    assert _last(Replies()).stopped
+    assert signal.getsignal(signal.SIGINT) is before

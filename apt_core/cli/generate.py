@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,13 +17,11 @@ from apt_core.cli.recipes import model_from
 from apt_core.errors import BadInput, exit_status_of, one_sentence
 from apt_core.events import Failed
 from apt_core.models.checkpoints import check
-from apt_core.questions import Answered, Question, ReaderReady, Step
+from apt_core.questions import Answered, Question, Step
 from apt_core.recipe import ModelRef, Recipe
 from apt_core.runs.ids import check_id
-from apt_core.runs.reading import Pair, Reader
+from apt_core.runs.reading import Asking, Pair, Reader
 from apt_core.runs.store import Store
-
-Replies = Iterator[ReaderReady | Step | Answered | Failed]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         raise BadInput("--dense goes with --pruned; a run knows its dense model.")
     reader = Reader(Store())
     try:
-        last = _last(_ask(reader, options, question), reader)
+        last = _last(_ask(reader, options, question))
     finally:
         reader.close()
     if isinstance(last, Failed):
@@ -78,7 +78,7 @@ def dense_of(folder: Path, named: str | None) -> ModelRef:
     raise BadInput(f"{folder} does not say which model it was pruned from; name it with --dense.")
 
 
-def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Replies:
+def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Asking:
     if options.run:
         return reader.ask(check_id(options.run), question)
     folder = Path(options.pruned).expanduser().resolve()
@@ -86,25 +86,36 @@ def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Rep
     return reader.ask_pair(Pair(dense_of(folder, options.dense), folder), question)
 
 
-def _last(replies: Replies, reader: Reader) -> Answered | Failed:
-    """Follow the replies to the last one; Ctrl-C takes what there is so far."""
+def _last(replies: Asking) -> Answered | Failed:
+    """Follow the replies to the last one; Ctrl-C takes what there is so far, a second one breaks off."""
     say("Loading both models ...")
     count = 0
-    while True:
-        try:
-            reply = next(replies)
-        except KeyboardInterrupt:
-            reader.stop()
-            continue
-        if isinstance(reply, Answered | Failed):
-            break
-        count += isinstance(reply, Step)
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{count} tokens")
-            sys.stderr.flush()
+    with _on_ctrl_c(replies.stop):
+        for reply in replies:
+            if isinstance(reply, Answered | Failed):
+                break
+            count += isinstance(reply, Step)
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r\x1b[K{count} tokens")
+                sys.stderr.flush()
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     return reply
+
+
+@contextlib.contextmanager
+def _on_ctrl_c(action: Callable[[], None]) -> Iterator[None]:
+    """A KeyboardInterrupt inside a generator would end it; this asks it to finish instead."""
+
+    def once(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        action()
+
+    before = signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _as_text(answer: Answered) -> str:
