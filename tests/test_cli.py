@@ -302,7 +302,8 @@ def test_out_on_a_full_disk_leaves_nothing_there(tmp_path, capsys, workers):
 
 
 INTERRUPTIBLE = """
-import functools, sys
+import functools, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background is deaf to it
 from apt_core import cli
 from apt_core.cli import prune
 from tests.runs.helpers import fake_command
