@@ -106,7 +106,7 @@ def _conditions(run: dict, options: argparse.Namespace) -> str:
         f"{options.model}, dense perplexity {run['dense']:.2f}; calibration {options.samples} x {options.length} "
         f"tokens of {calibration}, evaluation {options.eval_samples} x {options.eval_length} tokens of "
         f"{evaluation}, seed {options.seed}; {run['hardware']}, {run['dtype']} forwards, "
-        f"torch {run['versions']['torch']}, {datetime.now(UTC).date()}. "
+        f"torch {run['versions']['torch'].split('+')[0]}, {datetime.now(UTC).date()}. "
         "Seconds: calibration forwards, statistics and pruning together, one run each."
     )
 

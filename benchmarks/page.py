@@ -125,7 +125,7 @@ def _conditions() -> dict[str, str]:
 
     from apt_core.hardware import hardware_name
 
-    return {"hardware": hardware_name("cpu"), "torch": torch.__version__}
+    return {"hardware": hardware_name("cpu"), "torch": torch.__version__.split("+")[0]}
 
 
 def _options() -> argparse.Namespace:
