@@ -49,7 +49,7 @@ def open_page(app, browser):
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{app.address}/{query}")
-        page.wait_for_selector("#prune")
+        page.wait_for_selector("#prune", state="attached")  # hidden where the chooser folds
         return page
 
     yield opened
