@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from apt_core.methods.base import Method, Pruned
+from apt_core.methods.base import Dampening, Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ class ALPS(Method):
         "Lets all weights of a layer trade places until the mask settles, then moves what remains; slow and strong."
     )
 
-    dampening: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Dampening",
-        description="Added to the diagonal, as a share of its mean",
-    )
+    dampening: Dampening = 0.01
     solver_steps: int = Field(
         default=10,
         ge=0,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from apt_core.methods.base import Method, Pruned
+from apt_core.methods.base import Dampening, Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
@@ -46,13 +46,7 @@ class APT(Method):
         title="Block size",
         description="Columns whose removals are solved together",
     )
-    dampening: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Dampening",
-        description="Added to the diagonal, as a share of its mean",
-    )
+    dampening: Dampening = 0.01
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         import torch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from apt_core.methods.base import Method, Pruned
+from apt_core.methods.base import Dampening, Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
@@ -50,13 +50,7 @@ class APTJoint(Method):
         title="Solver steps",
         description="Conjugate gradient steps on the final mask",
     )
-    dampening: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Dampening",
-        description="Added to the diagonal, as a share of its mean",
-    )
+    dampening: Dampening = 0.01
 
     @property
     def compares_with_dense(self) -> bool:

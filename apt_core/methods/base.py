@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+
+from pydantic import Field
 
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.values import Frozen
@@ -11,6 +13,12 @@ if TYPE_CHECKING:  # the page reads the options without loading torch
     from torch import Tensor
 
     from apt_core.maths.hessian import LayerStats
+
+
+# The option of every method that factorises its statistics; the pipeline retries with ten times as much.
+Dampening = Annotated[
+    float, Field(gt=0, le=1, title="Dampening", description="Added to the diagonal, as a share of its mean")
+]
 
 
 class Pruned(NamedTuple):

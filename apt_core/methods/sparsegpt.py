@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from apt_core.methods.base import Method, Pruned
+from apt_core.methods.base import Dampening, Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ class SparseGPT(Method):
     block_size: int = Field(
         default=128, ge=16, le=4096, title="Block size", description="Columns whose mask is chosen together"
     )
-    dampening: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Dampening",
-        description="Added to the diagonal, as a share of its mean",
-    )
+    dampening: Dampening = 0.01
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         import torch
