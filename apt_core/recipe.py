@@ -76,7 +76,7 @@ class Recipe(Frozen):
     @property
     def label(self) -> str:
         """'SmolLM2 135M · APT · 2:4' without the model's title: method and pattern only."""
-        return f"{self.method.title} · {self.pattern.label}"
+        return f"{self.method.label} · {self.pattern.label}"
 
 
 def make_recipe(**fields: Any) -> Recipe:

@@ -2,9 +2,12 @@
 
     python -m benchmarks.accuracy --calibration valid.txt --eval test.txt
     python -m benchmarks.accuracy --methods apt,sparsegpt --patterns 2:4 --samples 16
+    python -m benchmarks.accuracy --methods llm-compressor/SparseGPT,apt-joint --also python-docs
 
 Each run is the product's own command line in a process of its own, so seconds and peak memory are what a
-user gets. Prints one Markdown table and appends one JSON record to benchmarks/results/accuracy.jsonl;
+user gets; llm-compressor is installed into a virtual environment of its own and gets the same weights and
+windows, and what it wrote is judged by the same evaluator. `--also` measures every pruned model on further
+texts. Prints one Markdown table and appends one JSON record to benchmarks/results/accuracy.jsonl;
 `python -m benchmarks.readme` puts the newest record's table into the README.
 """
 
@@ -17,6 +20,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.judge import perplexity
+from benchmarks.peers import peer
+
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 METHODS = "magnitude,wanda,sparsegpt,apt"
 PATTERNS = "0.5,2:4"
@@ -27,7 +33,8 @@ def main() -> None:
     runs = []
     for pattern in options.patterns.split(","):
         for method in options.methods.split(","):
-            runs.append(_prune(method, pattern, options))
+            prune = peer.prune if peer.is_peer(method) else _prune
+            runs.append(prune(method, pattern, options))
             print(_line(runs[-1]), file=sys.stderr, flush=True)
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -45,18 +52,29 @@ def table(record: dict) -> str:
     patterns = list(dict.fromkeys(run["pattern"] for run in record["runs"]))
     methods = list(dict.fromkeys(run["method"] for run in record["runs"]))
     cells = {(run["method"], run["pattern"]): run for run in record["runs"]}
-    head = " | ".join(f"{pattern}: perplexity | mean relative error | prune, s" for pattern in patterns)
-    lines = [f"| method | {head} |", "|---|" + "---:|" * (3 * len(patterns))]
+    others = list(dict.fromkeys(text for run in record["runs"] for text in run.get("also", {})))
+    names = ["perplexity", *(f"on {text}" for text in others), "mean relative error", "prune, s"]
+    head = " | ".join(f"{pattern}: " + " | ".join(names) for pattern in patterns)
+    lines = [f"| method | {head} |", "|---|" + "---:|" * (len(names) * len(patterns))]
     for method in methods:
-        row = " | ".join(_cell(cells.get((method, pattern))) for pattern in patterns)
+        row = " | ".join(_cell(cells.get((method, pattern)), others) for pattern in patterns)
         lines.append(f"| {method} | {row} |")
     return "\n".join([*lines, "", record["conditions"]])
 
 
-def _cell(run: dict | None) -> str:
+def _cell(run: dict | None, others: list[str]) -> str:
     if run is None:
-        return "- | - | -"
-    return f"{run['pruned']:.2f} | {run['mean_relative_error']:.4f} | {run['prune_seconds']:.0f}"
+        return " | ".join("-" * (3 + len(others)))
+    error = run["mean_relative_error"]
+    also = [f"{run['also'][text]:.2f}" if text in run.get("also", {}) else "-" for text in others]
+    return " | ".join(
+        [
+            f"{run['pruned']:.2f}",
+            *also,
+            "-" if error is None else f"{error:.4f}",
+            f"{run['prune_seconds']:.0f}",
+        ]
+    )
 
 
 def _prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
@@ -72,6 +90,7 @@ def _prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
         command += ["--set", setting] if setting else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result = json.loads(done.stdout)
+    also = {text: perplexity(result["run"], text, options) for text in _others(options)}
     subprocess.run(
         [sys.executable, "-m", "apt_core", "runs", "delete", result["run"]],
         stdout=subprocess.DEVNULL,
@@ -82,6 +101,7 @@ def _prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
         "pattern": result["pattern"],
         "dense": result["perplexity"]["dense"],
         "pruned": result["perplexity"]["pruned"],
+        "also": also,
         "mean_relative_error": result["mean_relative_error"],
         "sparsity": result["sparsity"],
         "prune_seconds": result["seconds"]["prune"],
@@ -93,10 +113,15 @@ def _prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
     }
 
 
+def _others(options: argparse.Namespace) -> list[str]:
+    return [text for text in options.also.split(",") if text]
+
+
 def _line(run: dict) -> str:
+    error = run["mean_relative_error"]
     return (
-        f"{run['method']} {run['pattern']}: perplexity {run['dense']:.2f} -> {run['pruned']:.2f}, "
-        f"error {run['mean_relative_error']:.4f}, {run['prune_seconds']:.0f} s"
+        f"{run['method']} {run['pattern']}: perplexity {run['dense']:.2f} -> {run['pruned']:.2f} {run['also'] or ''}, "
+        f"error {'not told' if error is None else f'{error:.4f}'}, {run['prune_seconds']:.0f} s"
     )
 
 
@@ -124,6 +149,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--eval", default="wikipedia")
+    parser.add_argument("--also", default="", help="further texts to measure on, e.g. python-docs")
     parser.add_argument("--eval-samples", type=int, default=12)
     parser.add_argument("--eval-length", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0)

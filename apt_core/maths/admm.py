@@ -46,7 +46,7 @@ def admm_mask(
     for step in range(steps):
         if step % _SOLVES_PER_FACTOR == 0:
             rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
-            inverse = _ridge_inverse(normal, rho)
+            inverse = ridge_inverse(normal, rho)
         solved = torch.sub(target, dual).add_(kept, alpha=rho) @ inverse
         proposal = torch.add(solved, dual, alpha=1 / rho)
         kept = project(proposal)
@@ -55,7 +55,8 @@ def admm_mask(
     return pruned, (proposal / scale).masked_fill_(pruned, 0)
 
 
-def _ridge_inverse(normal: Tensor, rho: float) -> Tensor:
+def ridge_inverse(normal: Float[Tensor, "in in"], rho: float) -> Float[Tensor, "in in"]:
+    """(A + rho I)^-1; raises NotPositiveDefinite."""
     ridged = normal.clone()
     ridged.diagonal().add_(rho)
     lower, failed = torch.linalg.cholesky_ex(ridged)

@@ -26,6 +26,7 @@ class LayerStats:
         self._gram = gram
         self._mirrored = True
         self.tokens = tokens
+        self.sequences = 0
         self.drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T, when a dense stream is carried
         self._factors: dict[float, Tensor] = {}
 
@@ -40,6 +41,7 @@ class LayerStats:
             panel = rows[:, start : start + _PANEL]
             self._gram[start : start + _PANEL, start:].addmm_(panel.T, rows[:, start:])
         self.tokens += rows.shape[0]
+        self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
         self._factors.clear()
 

@@ -14,7 +14,7 @@ from apt_core.methods.base import Method, Pruned
 __all__ = ["METHODS", "Method", "Pruned", "make_method"]
 
 # In the order in which the page offers them; a file that is not named here comes after these.
-_ORDER = ("apt", "sparsegpt", "wanda", "magnitude")
+_ORDER = ("apt", "apt-joint", "sparsegpt", "wanda", "magnitude", "alps")
 
 
 def _discover() -> dict[str, type[Method]]:

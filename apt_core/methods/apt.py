@@ -49,31 +49,13 @@ class APT(Method):
     dampening: Dampening = 0.01
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
-        import torch
-
         from apt_core.maths import pattern as patterns
-        from apt_core.maths.block_masks import choose_block
-        from apt_core.maths.compensate import block_multipliers
+        from apt_core.maths import pieces
 
         patterns.check_fits(weight.shape[1], pattern)
-        factor = stats.inverse_factor(self.dampening)
-        work = weight.float().clone()
-        pruned = torch.zeros_like(work, dtype=torch.bool)
-        for start, stop in patterns.column_blocks(work.shape[1], self.block_size, pattern):
-            block, block_factor = work[:, start:stop], factor[start:stop, start:stop]
-            gone = choose_block(
-                block,
-                block_factor,
-                stats.dead[start:stop],
-                pattern,
-                budget=patterns.block_budget(len(work), start, stop, pattern.sparsity),
-                joint=self._joint(pattern),
-            )
-            z = block_multipliers(block, gone, block_factor)
-            work[:, start:] -= z @ factor[start:stop, start:]
-            block.masked_fill_(gone, 0)  # exact zeros, not rounding residue
-            pruned[:, start:stop] = gone
-        return Pruned(work, pruned, self.dampening)
+        problem = pieces.Problem(weight.float(), stats, pattern, self.dampening)
+        found = pieces.apt(problem, self._joint(pattern), self.block_size)
+        return Pruned(found.weight, found.pruned, self.dampening)
 
     def _joint(self, pattern: Unstructured | SemiStructured) -> bool:
         if self.mask == "auto":

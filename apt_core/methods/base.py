@@ -43,6 +43,11 @@ class Method(Frozen):
     summary: ClassVar[str]  # one plain sentence for somebody who has never pruned a model
 
     @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.title
+
+    @property
     def compares_with_dense(self) -> bool:
         """Does this method read how the dense model's hidden states differ? Then both are carried along."""
         return False

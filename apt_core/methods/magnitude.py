@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from apt_core.methods.base import Method, Pruned
-from apt_core.patterns import SemiStructured, Unstructured
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from apt_core.maths.hessian import LayerStats
+from apt_core.methods.composition import MASK, Composition, MaskName
 
 
-class Magnitude(Method):
+class Magnitude(Composition):
     """Remove the smallest |w| of each matrix; nothing is compensated."""
 
     name: ClassVar[str] = "magnitude"
@@ -23,9 +19,4 @@ class Magnitude(Method):
         "Drops the smallest weights and looks at nothing else: instant, and usually the worst."
     )
 
-    def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
-        from apt_core.maths import pattern as patterns
-
-        patterns.check_fits(weight.shape[1], pattern)
-        pruned = patterns.choose_in_matrix(weight.float().abs(), pattern)
-        return Pruned(weight.float().masked_fill(pruned, 0), pruned)
+    mask: MaskName = Field(default="magnitude", **MASK)

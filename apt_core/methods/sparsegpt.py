@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from apt_core.maths.hessian import LayerStats
+    from apt_core.maths.sequential import Score
 
 
 class SparseGPT(Method):
@@ -32,43 +33,17 @@ class SparseGPT(Method):
     dampening: Dampening = 0.01
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
-        import torch
-
         from apt_core.maths import pattern as patterns
+        from apt_core.maths.sequential import prune_sequentially
 
         patterns.check_fits(weight.shape[1], pattern)
-        factor = stats.inverse_factor(self.dampening)
-        work = weight.float().clone()
-        dead = stats.dead
-        pruned = torch.zeros_like(work, dtype=torch.bool)
-        for start, stop in patterns.column_blocks(work.shape[1], self.block_size, pattern):
-            errors = _prune_block_(work, pruned, factor, dead, start, stop, pattern)
-            work[:, stop:] -= errors @ factor[start:stop, stop:]
-        return Pruned(work.masked_fill_(pruned, 0), pruned, self.dampening)
+        dense, factor = weight.float(), stats.inverse_factor(self.dampening)
+        score = self.score(dense, stats, factor)
+        work, pruned = prune_sequentially(dense, factor, stats.dead, pattern, self.block_size, score)
+        return Pruned(work, pruned, self.dampening)
 
+    def score(self, dense: Tensor, stats: LayerStats, factor: Tensor) -> Score:
+        """How the columns start..stop of the weight, as updated so far, are ranked."""
+        from apt_core.maths import saliency
 
-def _prune_block_(work, pruned, factor, dead, start, stop, pattern) -> Tensor:
-    """Prune columns start..stop of `work` in place; the errors [out, stop - start] still to be spread right."""
-    import torch
-
-    from apt_core.maths import pattern as patterns
-    from apt_core.maths import saliency
-
-    block_factor, dead = factor[start:stop, start:stop], dead[start:stop]
-    gone = torch.zeros(stop - start, len(work), dtype=torch.bool, device=work.device)
-    if isinstance(pattern, Unstructured):
-        scores = saliency.obs(work[:, start:stop], block_factor).masked_fill(dead, 0)
-        gone |= patterns.lowest(scores, patterns.block_budget(len(work), start, stop, pattern.sparsity)).T
-    columns = work[:, start:stop].T.contiguous()  # [b, out]: one column of the matrix lies together
-    errors = torch.zeros_like(columns)
-    for column in range(stop - start):
-        if isinstance(pattern, SemiStructured) and column % pattern.of == 0:
-            group = slice(column, column + pattern.of)
-            scores = saliency.obs(columns[group].T, block_factor[group, group]).masked_fill(dead[group], 0)
-            gone[group] = patterns.lowest_per_group(scores.contiguous(), pattern.keep, pattern.of).T
-        torch.mul(columns[column], gone[column], out=errors[column])
-        errors[column] /= block_factor[column, column]
-        columns[column:].addr_(block_factor[column, column:], errors[column], alpha=-1)
-    work[:, start:stop] = columns.T
-    pruned[:, start:stop] = gone.T
-    return errors.T
+        return lambda columns, start, stop: saliency.obs(columns, factor[start:stop, start:stop])

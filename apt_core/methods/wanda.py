@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from apt_core.methods.base import Method, Pruned
-from apt_core.patterns import SemiStructured, Unstructured
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from apt_core.maths.hessian import LayerStats
+from apt_core.methods.composition import MASK, Composition, MaskName
 
 
-class Wanda(Method):
+class Wanda(Composition):
     """Remove the smallest |w_ij| ||x_j|| of each output row; nothing is compensated."""
 
     name: ClassVar[str] = "wanda"
@@ -23,11 +19,4 @@ class Wanda(Method):
         "Drops weights that are small or whose inputs are small; the weights that stay are not changed."
     )
 
-    def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
-        from apt_core.maths import pattern as patterns
-        from apt_core.maths import saliency
-
-        patterns.check_fits(weight.shape[1], pattern)
-        dense = weight.float()
-        pruned = patterns.choose_by_row(saliency.wanda(dense, stats.gram), pattern)
-        return Pruned(dense.masked_fill(pruned, 0), pruned)
+    mask: MaskName = Field(default="wanda", **MASK)

@@ -110,7 +110,7 @@ def _ticks(references: Sequence[RunRecord], dark: bool) -> go.Scatter:
         y=["pruned"] * len(references),
         mode="markers",
         marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
-        customdata=[other.recipe.method.title for other in references],
+        customdata=[other.recipe.method.label for other in references],
         hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
     )
 

@@ -16,7 +16,7 @@ def chosen_line(record: RunRecord, title: str) -> Markup:
         recipe.evaluation.samples,
         recipe.evaluation.length,
     )
-    parts = [title, recipe.method.title, recipe.pattern.label]
+    parts = [title, recipe.method.label, recipe.pattern.label]
     if name:
         parts.append(PRESETS[name].title)
     return Markup(

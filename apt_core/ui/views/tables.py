@@ -35,7 +35,7 @@ def layer_table(record: RunRecord) -> Markup:
 def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) -> Markup:
     """Both sides, and the pruned side of comparable runs of other methods."""
     sides = [("dense", record.dense), ("pruned", record.pruned)]
-    sides += [(f"pruned by {other.recipe.method.title}", other.pruned) for other in references]
+    sides += [(f"pruned by {other.recipe.method.label}", other.pruned) for other in references]
     rows = [
         (
             side,
@@ -103,7 +103,7 @@ def provenance(record: RunRecord) -> Markup:
     pairs = [
         ("run", record.id),
         ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),
-        ("method", f"{recipe.method.title} ({recipe.method.source})"),
+        ("method", f"{recipe.method.label} ({recipe.method.source})"),
         ("options", options),
         (
             "calibration",

@@ -1,0 +1,48 @@
+"""ADMM with a mask that grows cubically (arXiv 2401.02938, algorithm 1 and section 3.4)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from apt_core.maths import pattern as patterns
+from apt_core.maths.admm import ridge_inverse
+from apt_core.patterns import SemiStructured, Unstructured
+
+# The paper's: so many steps in all, the mask chosen anew in the first ones, penalty 1.
+_STEPS, _CHOOSING, _RHO = 20, 15, 1.0
+
+
+def gradual_mask(
+    weight: Float[Tensor, "out in"],
+    hessian: Float[Tensor, "in in"],
+    pattern: Unstructured | SemiStructured,
+) -> tuple[Bool[Tensor, "out in"], Float[Tensor, "out in"]]:
+    """(pruned, weight): what goes, and the weights as the last step left them, zero there.
+
+    Z = (W + U) * mask;  U += W - Z;  W = (A + rho I)^-1 (A W0 + rho (Z - U)), columns scaled to a unit
+    diagonal of A. hessian: the Gram matrix with the paper's dampening of 0.1. Raises NotPositiveDefinite.
+    """
+    scale = hessian.diagonal().sqrt()
+    normal = hessian / (scale * scale.unsqueeze(1))
+    inverse = ridge_inverse(normal, _RHO)
+    current = weight * scale
+    target, dual = current @ normal, torch.zeros_like(current)
+    pruned = torch.zeros_like(current, dtype=torch.bool)
+    for step in range(_STEPS):
+        if step < _CHOOSING:
+            share = 1 - (1 - (step + 1) / _CHOOSING) ** 3
+            pruned = _lowest((current + dual).abs(), pattern, share)
+        split = (current + dual).masked_fill_(pruned, 0)
+        dual += current - split
+        current = torch.sub(split, dual).mul_(_RHO).add_(target) @ inverse
+    return pruned, ((current + dual) / scale).masked_fill_(pruned, 0)
+
+
+def _lowest(size: Tensor, pattern: Unstructured | SemiStructured, share: float) -> Tensor:
+    """The first `share` of what the pattern removes in the end."""
+    if isinstance(pattern, Unstructured):
+        return patterns.lowest(size, round(patterns.removed_count(size.numel(), pattern.sparsity) * share))
+    goes = round((pattern.of - pattern.keep) * share)
+    return patterns.lowest_per_group(size, pattern.of - goes, pattern.of)

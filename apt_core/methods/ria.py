@@ -1,0 +1,23 @@
+"""RIA: weights against their row and their column (ICLR 2024)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from apt_core.methods.composition import MASK, Composition, MaskName
+
+
+class RIA(Composition):
+    """Relative importance and activations: Wanda, with each weight measured against its row and its column."""
+
+    name: ClassVar[str] = "ria"
+    title: ClassVar[str] = "RIA"
+    source: ClassVar[str] = "Zhang et al. 2024, Plug-and-Play, ICLR 2024"
+    summary: ClassVar[str] = (
+        "Like Wanda, but a weight counts by its share of its row and its column; "
+        "nothing that stays is changed."
+    )
+
+    mask: MaskName = Field(default="ria", **MASK)

@@ -1,0 +1,114 @@
+"""llm-compressor on the same weights and windows, judged by the same evaluator."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+from functools import lru_cache
+from pathlib import Path
+
+from apt_core.patterns import SemiStructured, parse_pattern
+from benchmarks.judge import perplexity
+
+_FOLDER = Path(__file__).parent
+_ENVIRONMENT = _FOLDER / ".venv-llm-compressor"
+_REQUIREMENT = "llmcompressor==0.14.*"
+_PREFIX = "llm-compressor/"
+
+
+def is_peer(method: str) -> bool:
+    return method.startswith(_PREFIX)
+
+
+def prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
+    """One run of `llm-compressor/SparseGPT` or `llm-compressor/Wanda`, in the shape of the product's own runs."""
+    from apt_core.models.sources import resolve
+    from apt_core.recipe import ModelRef
+
+    wanted = parse_pattern(pattern)
+    dense = resolve(ModelRef(id=options.model))
+    with tempfile.TemporaryDirectory(prefix="apt-peer-") as temporary:
+        folder = Path(temporary)
+        _save_windows(dense, options, folder / "windows.safetensors")
+        job = {
+            "model": str(dense),
+            "windows": str(folder / "windows.safetensors"),
+            "modifier": method.removeprefix(_PREFIX),
+            "sparsity": wanted.sparsity,
+            "structure": f"{wanted.keep}:{wanted.of}" if isinstance(wanted, SemiStructured) else "0:0",
+            "output": str(folder / "pruned"),
+        }
+        (folder / "job.json").write_text(json.dumps(job))
+        told = _run([str(_python()), str(_FOLDER / "llm_compressor.py"), str(folder / "job.json")])
+        if abs(told["sparsity"] - wanted.sparsity) > 0.01:
+            raise SystemExit(f"{method} left a sparsity of {told['sparsity']:.3f}, not {wanted.sparsity}.")
+        for companion in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            if (dense / companion).is_file():
+                (folder / "pruned" / companion).write_bytes((dense / companion).read_bytes())
+        others = [text for text in options.also.split(",") if text]
+        return {
+            "method": method,
+            "pattern": wanted.label,
+            "dense": _dense_perplexity(
+                options.model, options.eval, options.eval_samples, options.eval_length
+            ),
+            "pruned": perplexity(job["output"], options.eval, options),
+            "also": {text: perplexity(job["output"], text, options) for text in others},
+            "mean_relative_error": None,
+            "sparsity": told["sparsity"],
+            "prune_seconds": told["seconds"],
+            "seconds": {"prune": told["seconds"]},
+            "peak_rss_bytes": told["peak_rss_bytes"],
+            "hardware": _hardware(),
+            "dtype": told["dtype"],
+            "versions": {"torch": told["torch"], "llmcompressor": told["llmcompressor"]},
+        }
+
+
+@lru_cache
+def _python() -> Path:
+    """The environment's interpreter; the environment is made and filled when it is not there."""
+    python = _ENVIRONMENT / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not (_ENVIRONMENT / "complete").exists():
+        print(f"installing {_REQUIREMENT} into {_ENVIRONMENT}", file=sys.stderr, flush=True)
+        venv.create(_ENVIRONMENT, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", _REQUIREMENT], check=True)
+        (_ENVIRONMENT / "complete").touch()
+    return python
+
+
+def _run(command: list[str]) -> dict:
+    """The JSON of its last line; what it logs goes nowhere unless it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
+    """The very windows that the product's runs calibrate on (seed 0: the first of the text)."""
+    from safetensors.torch import save_file
+    from transformers import AutoTokenizer
+
+    from apt_core.calibration import load_text, token_windows
+
+    if options.seed:
+        raise SystemExit("A peer can only be given the first windows: leave --seed at 0.")
+    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    text = load_text(options.calibration, "calibration")
+    save_file({"windows": token_windows(tokenizer, text, options.length, options.samples)}, file)
+
+
+@lru_cache
+def _dense_perplexity(model: str, text: str, samples: int, length: int) -> float:
+    return perplexity(model, text, argparse.Namespace(eval_samples=samples, eval_length=length))
+
+
+def _hardware() -> str:
+    from apt_core.hardware import hardware_name
+
+    return hardware_name("cpu")

@@ -1,0 +1,126 @@
+"""Every mask goes with every refinement and every reconstruction; a method is a named composition."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from apt_core.maths.compensate import full_compensation
+from apt_core.maths.dual import sizes
+from apt_core.maths.error import relative_error
+from apt_core.maths.hessian import LayerStats, dampened
+from apt_core.maths.pattern import is_exact, removed_count
+from apt_core.maths.pieces import MASKS, RECONSTRUCTIONS, Problem, thanos
+from apt_core.methods import METHODS, make_method
+from apt_core.methods.composition import Composition, MaskName, ReconstructionName, RefinementName
+from apt_core.patterns import parse_pattern
+from tests.methods.test_methods import problem
+
+
+def test_the_names_of_the_options_are_those_of_the_pieces():
+    assert set(get_args(MaskName)) == set(MASKS)
+    assert set(get_args(ReconstructionName)) == set(RECONSTRUCTIONS)
+
+
+@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
+@pytest.mark.parametrize("reconstruction", get_args(ReconstructionName))
+@pytest.mark.parametrize("refinement", get_args(RefinementName))
+@pytest.mark.parametrize("mask", get_args(MaskName))
+def test_all_pieces_fit_together(mask, refinement, reconstruction, pattern):
+    weight, stats = problem(out=12, width=64)
+    wanted = parse_pattern(pattern)
+    options = {"mask": mask, "refinement": refinement, "reconstruction": reconstruction}
+    result = make_method("wanda", options).prune(weight, stats, wanted)
+    assert int(result.pruned.sum()) == removed_count(weight.numel(), wanted.sparsity)
+    assert is_exact(result.weight, wanted)
+    assert not result.weight[result.pruned].any()
+    assert torch.isfinite(result.weight).all()
+
+
+@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
+@pytest.mark.parametrize("mask", get_args(MaskName))
+def test_more_reconstruction_is_never_worse_on_the_same_mask(mask, pattern):
+    """Exact <= joint, block-wise <= none: exact is the least-squares optimum of its mask."""
+    weight, stats = problem(out=16, width=96)
+
+    def error(reconstruction):
+        method = make_method("wanda", {"mask": mask, "reconstruction": reconstruction, "solver_steps": 60})
+        return relative_error(weight, method.prune(weight, stats, parse_pattern(pattern)).weight, stats.gram)
+
+    none, block, joint, exact = (error(name) for name in ("none", "block-wise", "joint", "exact"))
+    assert exact <= min(joint, block) * 1.02  # the dampening is part of what is minimised, not of the error
+    assert max(joint, block) < none
+
+
+def test_optima_is_the_exact_optimum_of_wandas_mask():
+    weight, stats = problem()
+    result = make_method("optima").prune(weight, stats, parse_pattern("0.5"))
+    wanda = make_method("wanda").prune(weight, stats, parse_pattern("0.5"))
+    assert torch.equal(result.pruned, wanda.pruned)
+    best = full_compensation(weight, wanda.pruned, dampened(stats.gram, 0.01))
+    assert torch.allclose(result.weight, best, atol=1e-4)
+
+
+def test_sparseswaps_lowers_wandas_error_without_touching_what_stays():
+    weight, stats = problem(out=32, width=128, tokens=2000)
+    wanted = parse_pattern("0.5")
+    wanda = make_method("wanda").prune(weight, stats, wanted)
+    swaps = make_method("sparseswaps").prune(weight, stats, wanted)
+    assert torch.equal(swaps.weight[~swaps.pruned], weight[~swaps.pruned])
+    ours = relative_error(weight, swaps.weight, stats.gram)
+    assert ours < relative_error(weight, wanda.weight, stats.gram)
+
+
+def test_a_composition_is_called_by_what_it_changed():
+    assert make_method("wanda").label == "Wanda"
+    assert make_method("wanda", {"solver_steps": 3}).label == "Wanda"
+    changed = make_method("wanda", {"refinement": "sparseswaps", "reconstruction": "exact"})
+    assert changed.label == "Wanda (refinement sparseswaps, reconstruction exact)"
+    assert make_method("apt-joint").label == "APT joint"
+
+
+def test_named_compositions_differ():
+    """No two names for one thing."""
+    named = [
+        method().model_dump_json() for method in METHODS.values() if issubclass(method, Composition)
+    ]
+    assert len(set(named)) == len(named)
+
+
+def test_thanos_spends_the_whole_budget_where_scores_are_low():
+    """Unstructured budgets are not even over the blocks: a quiet block loses more."""
+    weight, stats = problem(out=16, width=128)
+    weight[:, 64:] *= 10
+    found = thanos(Problem(weight, stats, parse_pattern("0.5"), 0.01), block_size=64)
+    left, right = int(found.pruned[:, :64].sum()), int(found.pruned[:, 64:].sum())
+    assert left + right == removed_count(weight.numel(), 0.5)
+    assert left > 2 * right
+
+
+def test_the_sizes_of_d2prune_are_those_of_its_recursion():
+    """The running means of the authors' code, on sequences of equal norm, where the closed form is exact."""
+    torch.manual_seed(0)
+    weight, base = torch.randn(5, 8), torch.randn(30, 8)
+    stats = LayerStats.empty(8)
+    y, x, count = torch.zeros(5), torch.zeros(8), 7
+    for n in range(1, count + 1):
+        stats.add_(base.unsqueeze(0))
+        y = y * (n - 1) / n + (base @ weight.T).norm(dim=0) / 1500
+        x = x * (n - 1) / n + ((2 / n) ** 0.5 * base).norm(dim=0) / 1500
+    outputs, inputs, unit = sizes(weight, stats)
+    assert stats.sequences == count
+    assert torch.allclose(outputs, y, rtol=1e-3)
+    assert torch.allclose(inputs, x, rtol=1e-3)
+    assert unit == 2 / count
+
+
+def test_d2prune_without_its_output_term_is_sparsegpt():
+    weight, stats = problem()
+    for pattern in ("0.5", "2:4"):
+        plain = make_method("d2prune", {"output_weight": 0}).prune(weight, stats, parse_pattern(pattern))
+        sparsegpt = make_method("sparsegpt").prune(weight, stats, parse_pattern(pattern))
+        assert torch.equal(plain.pruned, sparsegpt.pruned)
+        full = make_method("d2prune", {"output_weight": 10_000}).prune(weight, stats, parse_pattern(pattern))
+        assert not torch.equal(full.pruned, sparsegpt.pruned)
