@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from apt_core.errors import NotPositiveDefinite
+from apt_core.maths.precision import bfloat16_products
 
 # A Gram matrix is symmetric: panels of this many rows are computed from the diagonal rightwards only.
 _PANEL = 384
@@ -37,9 +38,10 @@ class LayerStats:
     def add_(self, inputs: Tensor) -> None:
         """Accumulate inputs [..., in] of any float dtype, in float32."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
-        for start in range(0, rows.shape[1], _PANEL):
-            panel = rows[:, start : start + _PANEL]
-            self._gram[start : start + _PANEL, start:].addmm_(panel.T, rows[:, start:])
+        with bfloat16_products(inputs.dtype == torch.bfloat16):  # exact: the inputs are bfloat16 numbers
+            for start in range(0, rows.shape[1], _PANEL):
+                panel = rows[:, start : start + _PANEL]
+                self._gram[start : start + _PANEL, start:] += panel.T @ rows[:, start:]
         self.tokens += rows.shape[0]
         self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
@@ -49,7 +51,11 @@ class LayerStats:
         """Accumulate how the dense model's inputs [..., in] to the same layer differ, in float32."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         gap = dense_inputs.reshape(rows.shape).float() - rows
-        self.drift = gap.T @ rows if self.drift is None else self.drift.addmm_(gap.T, rows)
+        with bfloat16_products(
+            inputs.dtype == torch.bfloat16
+        ):  # of bfloat16 numbers the gap is as good as one
+            added = gap.T @ rows
+        self.drift = added if self.drift is None else self.drift.add_(added)
 
     @property
     def gram(self) -> Float[Tensor, "in in"]:

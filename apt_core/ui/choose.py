@@ -15,7 +15,7 @@ from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.recipe import Recipe
 from apt_core.ui import checks, missing, options, uploads
 from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, recipe_of
-from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, preset_of
+from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, method_of, preset_of
 from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import bundled_text_line, facts_line, preflight_card, sentence_card
@@ -164,7 +164,9 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
     texts = [chooser.form.text, chooser.form.eval_text, gr.State((None, None))]
     chooser.form.model.input(texts_for, [chooser.form.model, *texts], texts, **quiet)
-    chooser.preset.input(_numbers_of, chooser.preset, numbers, **quiet)
+    chooser.preset.input(
+        _taken, [chooser.preset, chooser.form.method], [*numbers, chooser.form.method], **quiet
+    )
     gr.on(
         [number.input for number in numbers],
         lambda *values: _preset_of(*values),
@@ -273,9 +275,11 @@ def _refused(chooser: Chooser, message: str, facts: Markup) -> dict[Any, Any]:
     }
 
 
-def _numbers_of(name: str) -> tuple[int, int, int, int]:
+def _taken(name: str, method: str) -> tuple[int, int, int, int, str]:
+    """The numbers of a preset, and its method."""
     preset = PRESETS.get(name, PRESETS[DEFAULT_PRESET])
-    return preset.samples, preset.length, preset.eval_samples, preset.eval_length
+    numbers = preset.samples, preset.length, preset.eval_samples, preset.eval_length
+    return *numbers, method_of(str(name), str(method))
 
 
 def _preset_of(*values: Any) -> str | None:

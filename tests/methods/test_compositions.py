@@ -83,9 +83,7 @@ def test_a_composition_is_called_by_what_it_changed():
 
 def test_named_compositions_differ():
     """No two names for one thing."""
-    named = [
-        method().model_dump_json() for method in METHODS.values() if issubclass(method, Composition)
-    ]
+    named = [method().model_dump_json() for method in METHODS.values() if issubclass(method, Composition)]
     assert len(set(named)) == len(named)
 
 

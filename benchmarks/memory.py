@@ -1,0 +1,139 @@
+"""Peak memory of a run against the depth of the model, beside what the preflight said it would be.
+
+    python -m benchmarks.memory
+    python -m benchmarks.memory --depths 4,8,16,32 --methods apt,apt-joint --hidden 512
+
+The models are Llama shapes with random weights (speed and memory only: their perplexity means nothing).
+Each run is the product's own command line in a process of its own. Prints one Markdown table and appends
+one JSON record to benchmarks/results/memory.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from apt_core.models.make_tiny import make
+from apt_core.models.shape import LlamaShape
+
+RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
+_MEGABYTE = 1e6
+
+
+def main() -> None:
+    options = _options()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="apt-memory-") as temporary:
+        for depth in map(int, options.depths.split(",")):
+            folder = make(Path(temporary) / f"random-llama-{depth}", _shape(depth, options), seed=depth)
+            for method in options.methods.split(","):
+                rows.append(_measure(folder, depth, method, options))
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "conditions": _conditions(rows[0], options),
+        "rows": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as results:
+        results.write(json.dumps(record) + "\n")
+    print(table(record))
+
+
+def table(record: dict) -> str:
+    """The Markdown table of one record."""
+    lines = [
+        "| method | blocks | weights, MB | peak, MB | peak less weights, MB | preflight said, MB | off by |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in record["rows"]:
+        peak, said, weights = (row[key] / _MEGABYTE for key in ("peak", "estimated", "weights"))
+        lines.append(
+            f"| {row['method']} | {row['blocks']} | {weights:.0f} | {peak:.0f} | {peak - weights:.0f} "
+            f"| {said:.0f} | {said / peak - 1:+.0%} |"
+        )
+    return "\n".join([*lines, "", record["conditions"]])
+
+
+def _measure(folder: Path, depth: int, method: str, options: argparse.Namespace) -> dict:
+    command = [
+        sys.executable, "-m", "apt_core", "prune", "--json", "--model", str(folder), "--method", method,
+        "--pattern", "2:4", "--samples", str(options.samples), "--length", str(options.length),
+        "--calibration", "wiki-sample", "--eval", "wiki-sample", "--eval-samples", "4", "--eval-length", "512",
+        "--dtype", options.dtype,
+    ]  # fmt: skip
+    environment = os.environ | {"APT_DATA": str(folder / "runs")}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    result = json.loads(done.stdout)
+    return {
+        "method": method,
+        "blocks": depth,
+        "weights": (folder / "model.safetensors").stat().st_size
+        * (2 if options.dtype == "bfloat16" else 4)
+        // 4,
+        "peak": result["peak_rss_bytes"],
+        "estimated": _estimated(folder, method, options),
+        "prune_seconds": result["seconds"]["prune"],
+        "hardware": result["hardware"],
+    }
+
+
+def _estimated(folder: Path, method: str, options: argparse.Namespace) -> int:
+    from apt_core import plan
+    from apt_core.models.facts import model_facts
+    from apt_core.preflight import estimate
+
+    recipe = plan(
+        str(folder),
+        method,
+        "2:4",
+        calibration={"text": "wiki-sample", "samples": options.samples, "length": options.length},
+        evaluation={"text": "wiki-sample", "samples": 4, "length": 512},
+        dtype=options.dtype,
+    )
+    return estimate(recipe, model_facts(recipe.model)).memory_bytes
+
+
+def _shape(depth: int, options: argparse.Namespace) -> LlamaShape:
+    heads = options.hidden // 64
+    return LlamaShape(
+        vocab=258,
+        hidden=options.hidden,
+        blocks=depth,
+        mlp=options.hidden * 8 // 3 // 64 * 64,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=64,
+        context=2048,
+        tied=True,
+    )
+
+
+def _conditions(row: dict, options: argparse.Namespace) -> str:
+    return (
+        f"Random Llama shapes, {options.hidden} wide, 2:4; calibration {options.samples} x {options.length} tokens; "
+        f"{row['hardware']}, {options.dtype} forwards, {datetime.now(UTC).date()}."
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--depths", default="4,8,16,32")
+    parser.add_argument("--methods", default="apt,apt-joint")
+    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
