@@ -30,6 +30,7 @@ from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
 from apt_core.recipe import Calibration, Recipe
+from apt_core.seen import Seen
 from apt_core.streams import HiddenStates
 
 __all__ = ["choose_device", "choose_dtype", "run"]
@@ -87,6 +88,8 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     blocks = families.decoder_blocks(model)
     layers = families.all_layers(blocks)
     _check_pattern(layers, recipe.pattern)
+    if guessed := families.what_was_guessed(model, layers):
+        yield Warned(message=guessed)
     yield _describe(recipe, model, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
@@ -103,7 +106,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     removed = 0
     with clock("prune"):
         stored = stored_dtype(dense_folder) or dtype
-        for event in _prune_blocks(recipe, model, blocks, calibration.to(device), stored, clock):
+        for event in _prune_blocks(recipe, model, blocks, layers, calibration.to(device), stored, clock):
             removed += event.removed if isinstance(event, LayerPruned) else 0
             yield event
 
@@ -119,7 +122,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
             side="pruned", tokens_per_second=decoding_speed(model), bytes_on_disk=checkpoint_bytes(checkpoint)
         )
 
-    prunable = sum(layer.module.weight.numel() for layer in layers)
+    prunable = sum(layer.matrix.numel() for layer in layers)
     yield Finished(
         sparsity=removed / prunable,
         parameters=_parameters(model),
@@ -184,7 +187,7 @@ def _drawn(tokenizer: object, text: str, wanted: Calibration, seed: int) -> Tens
 
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
     for layer in layers:
-        pattern.check_width(layer.module.in_features, f"{layer.name} (block {layer.block})")
+        pattern.check_width(layer.in_features, f"{layer.name} (block {layer.block})")
 
 
 def _describe(
@@ -201,7 +204,7 @@ def _describe(
         title=title_of(recipe.model.id),
         architecture=type(model).__name__,
         parameters=_parameters(model),
-        prunable=sum(layer.module.weight.numel() for layer in layers),
+        prunable=sum(layer.matrix.numel() for layer in layers),
         blocks=len(blocks),
         layers=tuple(dict.fromkeys(layer.name for layer in layers)),
         total_layers=len(layers),
@@ -220,6 +223,7 @@ def _prune_blocks(
     recipe: Recipe,
     model: nn.Module,
     blocks: nn.ModuleList,
+    every_layer: list[Layer],
     windows: Tensor,
     stored: torch.dtype,
     clock: _Clock,
@@ -231,18 +235,15 @@ def _prune_blocks(
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
     for index, block in enumerate(blocks):
-        layers = families.prunable_layers(block, index)
-        met = set()
+        layers = [layer for layer in every_layer if layer.block == index]
+        seen = Seen(layers)
         for arrival in hidden.through(block, index, layers):
             if arrival is None:
                 yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
                 continue
-            met.add(arrival.layer.name)
+            seen.add(arrival.layer, arrival.stats.tokens)
             yield from _prune_layer(recipe, arrival.layer, arrival.stats, stored, clock)
-        for layer in layers:
-            if layer.name not in met:
-                name = f"block {index} {layer.name}"
-                yield Warned(message=f"{name} saw no calibration tokens and was left dense.", layer=name)
+        yield from seen.warnings()
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
 
 
@@ -256,12 +257,12 @@ def _prune_layer(
     """
     name = f"block {layer.block} {layer.name}"
     start = perf_counter()
-    dense = layer.module.weight.detach().float()
+    dense = layer.matrix.float()
     with clock("solve"):
         result = yield from _solve(recipe.method, dense, stats, recipe.pattern, name)
     kept = result.weight.to(stored).float()
     error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
-    layer.module.weight.data.copy_(kept)
+    layer.write_(kept)
     removed = int(result.pruned.sum())
     yield LayerPruned(
         block=layer.block,

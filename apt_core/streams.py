@@ -15,12 +15,16 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
-from apt_core.families import Layer, prunable_layers
+from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
 
 
 class _Reached(Exception):
     """The forward pass has come as far as it is needed."""
+
+
+class _Embeddings:
+    """Stands for the windows' own embeddings among the arguments of a block."""
 
 
 class Arrival(NamedTuple):
@@ -33,10 +37,11 @@ class Arrival(NamedTuple):
 class HiddenStates:
     """The inputs of the current block for every calibration window.
 
-    states: [windows, length, hidden] in the model's compute dtype.
+    states: [windows, length, hidden] in the dtype of the model's residual stream.
     arguments: for every block, the positional and keyword arguments that the decoder passes beside the
     hidden states (rotary tables, masks), captured once with one window: windows have equal length and no
     padding, so they hold for any batch.
+    embeddings: the states as they enter the first block, where a block reads them again; None otherwise.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
     """
 
@@ -44,6 +49,7 @@ class HiddenStates:
         self.states = states
         self.arguments = arguments
         self.batch = batch
+        self.embeddings: Tensor | None = None
         self.dense: Tensor | None = None
         self.forward_seconds = 0.0
         self.statistics_seconds = 0.0
@@ -54,14 +60,19 @@ class HiddenStates:
         cls, model: nn.Module, blocks: nn.ModuleList, windows: Tensor, batch: int
     ) -> HiddenStates:
         """windows: [windows, length] token ids on the model's device."""
-        arguments = _block_arguments(model, blocks, windows[:1])
+        arguments, dtype = _block_arguments(model, blocks, windows[:1])
+        again = any(
+            argument is _Embeddings for args, rest in arguments for argument in (*args, *rest.values())
+        )
         states = None
         for start in range(0, len(windows), batch):
             entering = _entering_first_block(model, blocks[0], windows[start : start + batch])
             if states is None:
-                states = entering.new_empty(len(windows), *entering.shape[1:])
+                states = entering.new_empty(len(windows), *entering.shape[1:], dtype=dtype)
             states[start : start + batch] = entering
-        return cls(states, arguments, batch)
+        hidden = cls(states, arguments, batch)
+        hidden.embeddings = states.to(entering.dtype, copy=True) if again else None
+        return hidden
 
     def keep_dense_stream(self) -> None:
         """From here on carry the dense model's hidden states beside the pruned model's."""
@@ -82,9 +93,11 @@ class HiddenStates:
         """
         arguments = self.arguments[index]
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
-        passes = [PausedPass(block, layers, arguments, self.states, self.batch)]
+        passes = [PausedPass(block, layers, arguments, self.states, self.batch, self.embeddings)]
         if twin is not None:
-            passes.append(PausedPass(twin, prunable_layers(twin, index), arguments, self.dense, self.batch))
+            names = {layer.name for layer in layers}
+            dense = [layer for layer in prunable_layers(twin, index) if layer.name in names]
+            passes.append(PausedPass(twin, dense, arguments, self.dense, self.batch, self.embeddings))
         try:
             yield from self._walk(*passes)
         finally:
@@ -97,12 +110,21 @@ class HiddenStates:
         walking = [pruned] if dense is None else [pruned, dense]
         yield from self._advance(walking, None)
         while (name := pruned.next_layer()) is not None:
+            if dense is not None:
+                yield from self._catch_up(dense, name)
             here = pruned.standing(name)
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
                 stats = yield from self._statistics(name, here, dense)
             yield Arrival(pruned.layers[name], stats)
             previous = here
             yield from self._advance(walking, name)
+        if dense is not None:
+            yield from self._catch_up(dense, None)
+
+    def _catch_up(self, dense: PausedPass, name: str | None) -> Iterator[None]:
+        """Lead the dense pass past layers that no token of the pruned pass was sent to, up to `name` (None: out)."""
+        while (behind := dense.next_layer()) is not None and (name is None or dense.is_before(behind, name)):
+            yield from self._advance([dense], behind)
 
     def _advance(self, walking: list[PausedPass], name: str | None) -> Iterator[None]:
         """Lead all passes on from layer `name` (None: from the block's door)."""
@@ -124,7 +146,7 @@ class HiddenStates:
             start = perf_counter()
             stats = stats or LayerStats.empty(tensor.shape[-1], tensor.device)
             stats.add_(tensor)
-            if dense is not None:
+            if dense is not None and not dense.layers[name].routed:  # its router may send it other tokens
                 stats.add_drift_(tensor, dense.standing(name)[number])
             self.statistics_seconds += perf_counter() - start
             yield None
@@ -141,21 +163,29 @@ class PausedPass:
         arguments: tuple[tuple, dict[str, Any]],
         states: Tensor,
         batch: int,
+        embeddings: Tensor | None = None,
     ):
         self.layers = {layer.name: layer for layer in layers}
         self._block = block
         self._arguments = arguments
         self._states = states
+        self._embeddings = embeddings
         self._order = {layer.name: place for place, layer in enumerate(layers)}
         self._visited: set[str] = set()
         self._at: dict[int, tuple[str, Tensor]] = {}  # which layer each batch stands in front of, its input
         self._parts = [slice(start, start + batch) for start in range(0, len(states), batch)]
         self._passes = [greenlet(self._forward) for _ in self._parts]
-        self._hooks = [layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers]
+        self._hooks = [
+            *stand_ins(layers),
+            *(layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers),
+        ]
 
     def next_layer(self) -> str | None:
         """Batches differ only where a block branches (experts): then the earlier layer goes first."""
         return min((name for name, _ in self._at.values()), key=self._order.__getitem__, default=None)
+
+    def is_before(self, one: str, other: str) -> bool:
+        return self._order[one] < self._order[other]
 
     def standing(self, name: str) -> dict[int, Tensor]:
         """The inputs of the batches that stand in front of this layer."""
@@ -184,7 +214,12 @@ class PausedPass:
 
     def _forward(self, part: slice) -> None:
         args, kwargs = self._arguments
-        output = self._block(self._states[part], *args, **kwargs)
+
+        def own(argument: Any) -> Any:
+            return self._embeddings[part] if argument is _Embeddings else argument
+
+        rest = {key: own(value) for key, value in kwargs.items()}
+        output = self._block(self._states[part], *map(own, args), **rest)
         self._states[part] = output[0] if isinstance(output, tuple) else output
 
     def _halt(self, name: str):
@@ -214,16 +249,25 @@ def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -
 
 def _block_arguments(
     model: nn.Module, blocks: nn.ModuleList, window: Tensor
-) -> list[tuple[tuple, dict[str, Any]]]:
-    """What the decoder hands to each block beside the hidden states; blocks can differ (sliding windows)."""
+) -> tuple[list[tuple[tuple, dict[str, Any]]], torch.dtype]:
+    """What the decoder hands to each block beside the hidden states; blocks can differ (sliding windows).
+
+    Also the dtype of the hidden states that reach the last block: some keep them in float32 (Mamba).
+    """
     found: dict[int, tuple[tuple, dict[str, Any]]] = {}
+    states: list[Tensor] = []  # that enter the first block, and the newest
     hooks = []
     last = len(blocks) - 1
 
+    def marked(argument: Any) -> Any:
+        same = isinstance(argument, Tensor) and argument.shape == states[0].shape
+        return _Embeddings if same and torch.equal(argument, states[0]) else argument
+
     def catcher(index: int):
         def catch(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            rest = {key: value for key, value in kwargs.items() if key != "hidden_states"}
-            found[index] = (tuple(args[1:]), rest)
+            states[index > 0 :] = [args[0] if args else kwargs["hidden_states"]]
+            rest = {key: marked(value) for key, value in kwargs.items() if key != "hidden_states"}
+            found[index] = (tuple(map(marked, args[1:])), rest)
             if index == last:
                 raise _Reached
 
@@ -234,7 +278,7 @@ def _block_arguments(
     try:
         model(input_ids=window, use_cache=False)
     except _Reached:
-        return [found[index] for index in range(len(blocks))]
+        return [found[index] for index in range(len(blocks))], states[-1].dtype
     finally:
         for hook in hooks:
             hook.remove()

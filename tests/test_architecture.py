@@ -23,7 +23,7 @@ FLOORS = [
     {"records"},
     {"families", "hardware", "background", "caches", "rates"},
     {"streams", "models", "calibration", "texts_on_hub"},
-    {"export", "perplexity", "duel", "preflight"},
+    {"export", "perplexity", "duel", "preflight", "seen"},
     {"pipeline"},
     {"runs"},
     {"plots", "samples"},

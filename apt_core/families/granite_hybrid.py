@@ -1,0 +1,14 @@
+"""Granite 4: Mamba-2 or attention, then experts (where there are any) beside one feed-forward for all tokens."""
+
+from apt_core.families.family import Family
+from apt_core.families.llama import ATTENTION
+
+GRANITE_HYBRID = Family(
+    title="Granite hybrid",
+    model_types=("granitemoehybrid",),
+    projections=(
+        "mamba.in_proj", "mamba.out_proj", *ATTENTION,
+        "block_sparse_moe.experts", "shared_mlp.input_linear", "shared_mlp.output_linear",
+    ),
+    never=("block_sparse_moe.router",),
+)  # fmt: skip
