@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 BASE = {
@@ -44,6 +45,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "gpt_neox": {},
     "falcon": {"head_dim": None, "new_decoder_architecture": True, "num_kv_heads": 1, "ffn_hidden_size": 64},
+    "falcon alibi": {"head_dim": None, "alibi": True, "multi_query": False, "ffn_hidden_size": 64},
     "olmo2": {},
     "granite": {},
     "mamba": {"state_size": 8, "time_step_rank": 4},
@@ -58,8 +60,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "expert_layer_period": 2, "expert_layer_offset": 1, 
     },
     "zamba2": {
-        "num_hidden_layers": 4, "mamba_ngroups": 1, "mamba_d_state": 8, "n_mamba_heads": 4, "mamba_headdim": 16, "chunk_size": 16,
-        "num_mem_blocks": 1, "hybrid_layer_ids": [1, 3], "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+        "num_hidden_layers": 4, "mamba_ngroups": 1, "mamba_d_state": 8, "n_mamba_heads": 4, "mamba_headdim": 16,
+        "chunk_size": 16, "num_mem_blocks": 1, "hybrid_layer_ids": [1, 3],
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
         "adapter_rank": 16,
     },
     "bamba": {**_MAMBA2, "attn_layer_indices": [1]},
@@ -74,13 +77,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+UNLISTED: dict[str, dict[str, Any]] = {"stablelm": {}}
+
 
 def config(family: str):
-    """The configuration of a family's tiny model."""
+    """The configuration of a family's tiny model; what follows a space in its name tells variants apart."""
     from transformers import AutoConfig
 
-    wanted = BASE | CONFIGS[family]
-    return AutoConfig.for_model(family, **{key: value for key, value in wanted.items() if value is not None})
+    wanted = BASE | (CONFIGS | UNLISTED)[family]
+    return AutoConfig.for_model(
+        family.split()[0], **{key: value for key, value in wanted.items() if value is not None}
+    )
+
+
+def write(family: str, folder: Path) -> Path:
+    """A folder as the Hub would give it: config.json, safetensors and the byte tokenizer."""
+    from apt_core.models.make_tiny import write_tokenizer
+
+    model(family).save_pretrained(folder)
+    write_tokenizer(folder, BASE["max_position_embeddings"])
+    return folder
 
 
 def model(family: str):

@@ -21,11 +21,21 @@ class Family(Frozen):
     projections: tuple[str, ...]
     never: tuple[str, ...] = ()  # linear maps that stay dense; `*` and `?` as in file names
     transposed: bool = False  # weights are stored [in, out]
-    on_disk: tuple[tuple[str, str], ...] = ()  # (ending, its name here) where the safetensors say otherwise
+    on_disk: tuple[tuple[str, str], ...] = ()  # (beginning in the safetensors, here) where they differ
+
+    def name_here(self, on_disk: str) -> str:
+        """What transformers calls a layer that the safetensors call `on_disk`."""
+        for theirs, ours in self.on_disk:
+            if on_disk.startswith(theirs):
+                return ours + on_disk.removeprefix(theirs)
+        return on_disk
+
+    def keeps_dense(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.never)
 
     def place(self, name: str) -> int | None:
         """Where in the order a layer stands; None when it is not pruned."""
-        if any(fnmatchcase(name, pattern) for pattern in self.never):
+        if self.keeps_dense(name):
             return None
         return next(
             (place for place, known in enumerate(self.projections) if _within(name, known)),

@@ -7,20 +7,17 @@ the layers every linear map of a block in the order of the module tree, routers 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from apt_core.errors import NotAModel
 from apt_core.families.family import Family
-from apt_core.families.known import FAMILIES
+from apt_core.families.known import FAMILIES, may_be_pruned
 from apt_core.families.layer import Layer, is_linear
 
 if TYPE_CHECKING:
     from torch import nn
 
     from apt_core.families.experts import StandIn
-
-_ROUTERS = ("*gate", "*router", "*router.*", "*gate.wg")  # of families that are not listed
 
 
 def decoder_blocks(model: nn.Module) -> nn.ModuleList:
@@ -57,15 +54,8 @@ def family_of(block: nn.Module) -> Family | None:
 def prunable_layers(block: nn.Module, index: int) -> list[Layer]:
     """Every layer of a block that is pruned, in the order in which a token meets them."""
     family = family_of(block)
-    found = list(linear_maps(block, index))
-    if family is None:
-        return [layer for layer in found if not any(fnmatchcase(layer.name, router) for router in _ROUTERS)]
-    placed = [(family.place(layer.name), layer) for layer in found]
-    return [layer for place, layer in sorted(_kept(placed), key=lambda pair: pair[0])]
-
-
-def _kept(placed: Iterable[tuple[int | None, Layer]]) -> list[tuple[int, Layer]]:
-    return [(place, layer) for place, layer in placed if place is not None]
+    kept = [layer for layer in linear_maps(block, index) if may_be_pruned(family, layer.name)]
+    return kept if family is None else sorted(kept, key=lambda layer: family.place(layer.name))
 
 
 def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:

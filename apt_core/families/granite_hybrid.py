@@ -11,4 +11,9 @@ GRANITE_HYBRID = Family(
         "block_sparse_moe.experts", "shared_mlp.input_linear", "shared_mlp.output_linear",
     ),
     never=("block_sparse_moe.router",),
+    on_disk=(
+        ("block_sparse_moe.input_linear", "block_sparse_moe.experts.gate_up_proj"),
+        ("block_sparse_moe.output_linear", "block_sparse_moe.experts.down_proj"),
+        ("block_sparse_moe.router.layer", "block_sparse_moe.router"),
+    ),
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from apt_core.families.bamba import BAMBA
 from apt_core.families.falcon import FALCON
 from apt_core.families.family import Family
@@ -24,6 +26,16 @@ _ALL = (
 )  # fmt: skip
 
 FAMILIES: dict[str, Family] = {model_type: family for family in _ALL for model_type in family.model_types}
+
+
+_ROUTERS = ("*gate", "*router", "*router.*", "*gate.wg")
+
+
+def may_be_pruned(family: Family | None, name: str) -> bool:
+    """Is a linear map of this name pruned? In a family that is not listed: unless it looks like a router."""
+    if family is None:
+        return not any(fnmatchcase(name, router) for router in _ROUTERS)
+    return family.place(name) is not None
 
 
 def family_of_type(model_type: str | None) -> Family | None:

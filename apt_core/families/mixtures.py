@@ -8,7 +8,7 @@ MIXTRAL = Family(
     model_types=("mixtral", "olmoe", "qwen3_moe"),
     projections=(*ATTENTION, "mlp.experts", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
     never=("mlp.gate",),
-    on_disk=(("block_sparse_moe", "mlp"),),
+    on_disk=(("block_sparse_moe.", "mlp."),),
 )
 
 QWEN2_MOE = Family(
