@@ -72,10 +72,10 @@ def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:
 
 def all_layers(blocks: nn.ModuleList) -> list[Layer]:
     """The layers of all blocks; one whose weight an earlier block shares comes once, with that block."""
+    found = [layer for index, block in enumerate(blocks) for layer in prunable_layers(block, index)]
     first: dict[int, Layer] = {}
-    for index, block in enumerate(blocks):
-        for layer in prunable_layers(block, index):
-            first.setdefault(layer.matrix.data_ptr(), layer)
+    for layer in found:
+        first.setdefault(id(layer.module.weight), layer)
     return list(first.values())
 
 

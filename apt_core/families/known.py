@@ -38,6 +38,6 @@ def may_be_pruned(family: Family | None, name: str) -> bool:
     return family.place(name) is not None
 
 
-def family_of_type(model_type: str | None) -> Family | None:
-    """The family of a config.json's `model_type`; None when it is not listed."""
-    return FAMILIES.get(model_type or "")
+def family_of_type(model_type: object) -> Family | None:
+    """The family of a config.json's `model_type`, whatever stands there; None when it is not listed."""
+    return FAMILIES.get(model_type) if isinstance(model_type, str) else None
