@@ -35,6 +35,7 @@ from apt_core.streams import HiddenStates
 __all__ = ["choose_device", "choose_dtype", "run"]
 
 _TOKENS_PER_BATCH = 4096
+_GRADIENT_TOKENS = 4096  # of the calibration set, where a method asks the loss
 _MAX_DAMPENING = 1.0
 _DRAW_FROM = 8
 
@@ -109,7 +110,9 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
     with clock("save"):
         yield Progress(stage="save", done=0, total=1, detail="pruned weights")
-        checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint")
+        pruned_weights = {id(layer.module.weight) for layer in layers}
+        changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
+        checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint", changed)
     with clock("pruned_eval"):
         pruned: Evaluated = yield from perplexity_events(model, evaluation, "pruned", recipe.evaluation.text)
         yield pruned
@@ -230,6 +233,12 @@ def _prune_blocks(
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
+    if recipe.method.asks_the_loss:
+        some = windows[: max(1, _GRADIENT_TOKENS // windows.shape[1])]
+        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, some)):
+            yield Progress(
+                stage="calibrate", done=done, total=len(some), detail="gradients of the dense loss"
+            )
     for index, block in enumerate(blocks):
         layers = families.prunable_layers(block, index)
         met = set()
@@ -244,6 +253,8 @@ def _prune_blocks(
                 name = f"block {index} {layer.name}"
                 yield Warned(message=f"{name} saw no calibration tokens and was left dense.", layer=name)
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
+    if hidden.borders is not None:
+        clock.seconds["gradients"] = hidden.gradient_seconds
 
 
 def _prune_layer(
