@@ -29,13 +29,13 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
+from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
 from apt_core.streams import HiddenStates
 
 __all__ = ["choose_device", "choose_dtype", "run"]
 
 _TOKENS_PER_BATCH = 4096
-_GRADIENT_TOKENS = 4096  # of the calibration set, where a method asks the loss
 _MAX_DAMPENING = 1.0
 _DRAW_FROM = 8
 
@@ -234,7 +234,7 @@ def _prune_blocks(
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
     if recipe.method.asks_the_loss:
-        some = windows[: max(1, _GRADIENT_TOKENS // windows.shape[1])]
+        some = windows[: asked_tokens(recipe) // windows.shape[1]]
         for done, _ in enumerate(hidden.ask_the_loss(model, blocks, some)):
             yield Progress(
                 stage="calibrate", done=done, total=len(some), detail="gradients of the dense loss"

@@ -27,13 +27,12 @@ from torch import Tensor
 from apt_core.maths import pattern as patterns
 from apt_core.maths.hessian import Spectrum
 from apt_core.maths.output_metric import OutputMetric, layer_wise
-from apt_core.maths.precision import bfloat16_products
 from apt_core.patterns import SemiStructured, Unstructured
 
 # The threshold of a whole-matrix projection inside the loop is read off this many weights; the final
 # mask is exact.
 _SAMPLE = 16_384
-_STEPS_PER_RHO = 3
+_STEPS_PER_RHO = 5
 
 
 def admm_mask(
@@ -55,31 +54,37 @@ def admm_mask(
     target = outputs.times(start @ inputs.normal)
     project = Projection(pattern, start)
     kept, dual = project(start), torch.zeros_like(start)
-    with bfloat16_products(inputs.rough):
-        for step in range(steps):
-            if step % _STEPS_PER_RHO == 0:
-                rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
-                solve = _ridge_solver(inputs, outputs, rho)
-            solved = solve(torch.sub(target, dual).add_(kept, alpha=rho))
-            proposal = torch.add(solved, dual, alpha=1 / rho)
-            kept = project(proposal)
-            dual = torch.sub(proposal, kept).mul_(rho)  # = V + rho (B - D)
+    for step in range(steps):
+        if step % _STEPS_PER_RHO == 0:
+            rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
+            solve = _ridge_solver(inputs, outputs, rho)
+        solved = solve(torch.sub(target, dual).add_(kept, alpha=rho))
+        proposal = torch.add(solved, dual, alpha=1 / rho)
+        kept = project(proposal)
+        dual = torch.sub(proposal, kept).mul_(rho)  # = V + rho (B - D)
     pruned = patterns.choose_in_matrix(proposal.abs(), pattern)
     return pruned, (proposal / scale).masked_fill_(pruned, 0)
 
 
 def _ridge_solver(inputs: Spectrum, outputs: OutputMetric, rho: float) -> Callable[[Tensor], Tensor]:
-    """R -> B with S B A + rho B = R."""
+    """R -> B with S B A + rho B = R.
+
+    Where the statistics come from bfloat16 inputs, so do the products: the search only has to find the mask,
+    and the weights are solved for in float32 afterwards.
+    """
+    dtype = torch.bfloat16 if inputs.rough else inputs.vectors.dtype
     common = 1 / (outputs.rest * inputs.values + rho)
-    back = inputs.vectors.T
-    inverse = (inputs.vectors * common) @ back
+    there, back = inputs.vectors.to(dtype), inputs.vectors.T.to(dtype)
+    inverse = (inputs.vectors * common).to(dtype) @ back
     if not len(outputs.values):
-        return lambda right: right @ inverse
+        return lambda right: (right.to(dtype) @ inverse).float()
     own = 1 / (outputs.values.unsqueeze(1) * inputs.values + rho) - common
+    few = outputs.vectors.to(dtype)
 
     def solve(right: Tensor) -> Tensor:
-        corrected = (((outputs.vectors.T @ right) @ inputs.vectors) * own) @ back
-        return (right @ inverse).add_(outputs.vectors @ corrected)
+        right = right.to(dtype)
+        corrected = (((few.T @ right) @ there) * own).to(dtype) @ back
+        return torch.addmm((right @ inverse).float(), few.float(), corrected.float())
 
     return solve
 

@@ -51,6 +51,13 @@ class APTJoint(Composition):
         title="Share of the loss",
         description="How much outputs count by what the model's loss minds, instead of all alike",
     )
+    solver_steps: int = Field(
+        default=10,
+        ge=0,
+        le=500,
+        title="Solver steps",
+        description="Conjugate gradient steps on the final mask",
+    )
     mask_steps: int = Field(default=30, ge=1, le=300, title="Mask steps", description="Of the mask admm")
 
     @property
