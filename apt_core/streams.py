@@ -15,16 +15,14 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
+from apt_core.block_arguments import Arguments, marked, read_embeddings, with_embeddings
 from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
+from apt_core.sensitivity import BorderGradients
 
 
 class _Reached(Exception):
     """The forward pass has come as far as it is needed."""
-
-
-class _Embeddings:
-    """Stands for the windows' own embeddings among the arguments of a block."""
 
 
 class Arrival(NamedTuple):
@@ -43,15 +41,18 @@ class HiddenStates:
     padding, so they hold for any batch.
     embeddings: the states as they enter the first block, where a block reads them again; None otherwise.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
+    borders: the gradients of the dense loss between the blocks, when a method asks the loss; None otherwise.
     """
 
-    def __init__(self, states: Tensor, arguments: list[tuple[tuple, dict[str, Any]]], batch: int):
+    def __init__(self, states: Tensor, arguments: list[Arguments], batch: int):
         self.states = states
         self.arguments = arguments
         self.batch = batch
         self.embeddings: Tensor | None = None
         self.dense: Tensor | None = None
+        self.borders: BorderGradients | None = None
         self.forward_seconds = 0.0
+        self.gradient_seconds = 0.0
         self.statistics_seconds = 0.0
 
     @classmethod
@@ -61,9 +62,6 @@ class HiddenStates:
     ) -> HiddenStates:
         """windows: [windows, length] token ids on the model's device."""
         arguments, dtype = _block_arguments(model, blocks, windows[:1])
-        again = any(
-            argument is _Embeddings for args, rest in arguments for argument in (*args, *rest.values())
-        )
         states = None
         for start in range(0, len(windows), batch):
             entering = _entering_first_block(model, blocks[0], windows[start : start + batch])
@@ -71,12 +69,21 @@ class HiddenStates:
                 states = entering.new_empty(len(windows), *entering.shape[1:], dtype=dtype)
             states[start : start + batch] = entering
         hidden = cls(states, arguments, batch)
-        hidden.embeddings = states.to(entering.dtype, copy=True) if again else None
+        hidden.embeddings = (
+            states.to(entering.dtype, copy=True) if any(map(read_embeddings, arguments)) else None
+        )
         return hidden
 
     def keep_dense_stream(self) -> None:
         """From here on carry the dense model's hidden states beside the pruned model's."""
         self.dense = self.states.clone()
+
+    def ask_the_loss(
+        self, model: nn.Module, blocks: nn.ModuleList, windows: Tensor
+    ) -> Generator[None, None, None]:
+        """Measure how the dense model's loss changes with what leaves each block, on some of the windows."""
+        measuring = BorderGradients.measure(model, blocks, self.arguments, windows)
+        self.borders = yield from self._timed_gradients(measuring)
 
     @torch.no_grad()
     def through(self, block: nn.Module, index: int, layers: list[Layer]) -> Iterator[Arrival | None]:
@@ -93,16 +100,36 @@ class HiddenStates:
         """
         arguments = self.arguments[index]
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
+        twins = [] if twin is None else _counterparts(twin, index, layers)
+        felt: dict[str, Tensor] = {}
+        if self.borders is not None:
+            felt = yield from self._timed_gradients(
+                self.borders.sensitivities(
+                    twin, index, twins, arguments, self.dense, self.batch, self.embeddings
+                )
+            )
         passes = [PausedPass(block, layers, arguments, self.states, self.batch, self.embeddings)]
         if twin is not None:
-            names = {layer.name for layer in layers}
-            dense = [layer for layer in prunable_layers(twin, index) if layer.name in names]
-            passes.append(PausedPass(twin, dense, arguments, self.dense, self.batch, self.embeddings))
+            passes.append(PausedPass(twin, twins, arguments, self.dense, self.batch, self.embeddings))
         try:
-            yield from self._walk(*passes)
+            for arrival in self._walk(*passes):
+                if arrival is not None and arrival.layer.name in felt:
+                    arrival = arrival._replace(stats=arrival.stats.felt_by(felt.pop(arrival.layer.name)))
+                yield arrival
         finally:
             for paused in passes:
                 paused.close()
+
+    def _timed_gradients(self, steps: Generator[None, None, Any]) -> Generator[None, None, Any]:
+        while True:
+            start = perf_counter()
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self.gradient_seconds += perf_counter() - start
+            yield None
 
     def _walk(self, pruned: PausedPass, dense: PausedPass | None = None) -> Iterator[Arrival | None]:
         previous: dict[int, Tensor] = {}
@@ -160,7 +187,7 @@ class PausedPass:
         self,
         block: nn.Module,
         layers: list[Layer],
-        arguments: tuple[tuple, dict[str, Any]],
+        arguments: Arguments,
         states: Tensor,
         batch: int,
         embeddings: Tensor | None = None,
@@ -213,13 +240,9 @@ class PausedPass:
                 unfinished.throw(GreenletExit)
 
     def _forward(self, part: slice) -> None:
-        args, kwargs = self._arguments
-
-        def own(argument: Any) -> Any:
-            return self._embeddings[part] if argument is _Embeddings else argument
-
-        rest = {key: own(value) for key, value in kwargs.items()}
-        output = self._block(self._states[part], *map(own, args), **rest)
+        own = None if self._embeddings is None else self._embeddings[part]
+        args, kwargs = with_embeddings(self._arguments, own)
+        output = self._block(self._states[part], *args, **kwargs)
         self._states[part] = output[0] if isinstance(output, tuple) else output
 
     def _halt(self, name: str):
@@ -228,6 +251,12 @@ class PausedPass:
                 getcurrent().parent.switch((name, inputs[0]))
 
         return hook
+
+
+def _counterparts(twin: nn.Module, index: int, layers: list[Layer]) -> list[Layer]:
+    """The same layers of a copy of their block."""
+    names = {layer.name for layer in layers}
+    return [layer for layer in prunable_layers(twin, index) if layer.name in names]
 
 
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:
@@ -249,25 +278,21 @@ def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -
 
 def _block_arguments(
     model: nn.Module, blocks: nn.ModuleList, window: Tensor
-) -> tuple[list[tuple[tuple, dict[str, Any]]], torch.dtype]:
+) -> tuple[list[Arguments], torch.dtype]:
     """What the decoder hands to each block beside the hidden states; blocks can differ (sliding windows).
 
     Also the dtype of the hidden states that reach the last block: some keep them in float32 (Mamba).
     """
-    found: dict[int, tuple[tuple, dict[str, Any]]] = {}
+    found: dict[int, Arguments] = {}
     states: list[Tensor] = []  # that enter the first block, and the newest
     hooks = []
     last = len(blocks) - 1
 
-    def marked(argument: Any) -> Any:
-        same = isinstance(argument, Tensor) and argument.shape == states[0].shape
-        return _Embeddings if same and torch.equal(argument, states[0]) else argument
-
     def catcher(index: int):
         def catch(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
             states[index > 0 :] = [args[0] if args else kwargs["hidden_states"]]
-            rest = {key: marked(value) for key, value in kwargs.items() if key != "hidden_states"}
-            found[index] = (tuple(map(marked, args[1:])), rest)
+            rest = {key: value for key, value in kwargs.items() if key != "hidden_states"}
+            found[index] = marked((tuple(args[1:]), rest), states[0])
             if index == last:
                 raise _Reached
 

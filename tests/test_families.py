@@ -183,6 +183,26 @@ def test_mamba_prunes_three_projections_and_nothing_else():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("family", ["mamba", "falcon_mamba", "jamba"])
+def test_the_scan_that_is_differentiated_is_the_scan(family):
+    """Same logits, same gradients as autograd through transformers' own loop."""
+    model = tiny_families.model(family).eval()
+    tokens = torch.arange(48).view(2, 24)
+
+    def gradients():
+        model.zero_grad()
+        loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
+        loss.backward()
+        return loss, [weight.grad.clone() for weight in model.parameters()]
+
+    loss, theirs = gradients()
+    with families.differentiable():
+        same, ours = gradients()
+    assert torch.allclose(loss, same, rtol=1e-6)
+    for one, other in zip(theirs, ours, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5 * float(one.abs().max()))
+
+
 def test_a_residual_in_float32_stays_so():
     model = tiny_families.model("mamba").to(torch.bfloat16).eval().requires_grad_(False)
     hidden = HiddenStates.at_first_block(

@@ -8,6 +8,7 @@ from apt_core.families.family import Family
 from apt_core.families.finding import (
     all_layers,
     decoder_blocks,
+    differentiable,
     family_of,
     linear_maps,
     prunable_layers,
@@ -23,6 +24,7 @@ __all__ = [
     "Layer",
     "all_layers",
     "decoder_blocks",
+    "differentiable",
     "family_of",
     "family_of_type",
     "linear_maps",

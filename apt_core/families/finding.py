@@ -7,6 +7,7 @@ the layers every linear map of a block in the order of the module tree, routers 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from apt_core.errors import NotAModel
@@ -93,6 +94,13 @@ def stand_ins(layers: Iterable[Layer]) -> list[StandIn]:
         for key, experts in fused.items()
     }
     return [StandIn(fused[key], linears) for key, linears in of_each.items()]
+
+
+def differentiable() -> AbstractContextManager[None]:
+    """While open, every family's forward can be followed by a backward pass at no more than a few times its cost."""
+    from apt_core.families.selective_scan import differentiable_scans
+
+    return differentiable_scans()
 
 
 def what_was_guessed(model: nn.Module, layers: Iterable[Layer]) -> str | None:

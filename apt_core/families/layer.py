@@ -27,6 +27,13 @@ class Layer(NamedTuple):
         return weight.T if _is_conv1d(self.module) else weight
 
     @property
+    def parameter(self) -> nn.Parameter:
+        """The parameter of the model that holds the matrix, and for an expert those of its siblings."""
+        if self.experts is None:
+            return self.module.weight
+        return getattr(self.experts, self.name.rsplit(".", 1)[-1])
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(out, in)"""
         rows, columns = self.matrix.shape

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from math import cos, exp, pi
 from pathlib import Path
 from time import perf_counter
@@ -20,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from apt_core.calibration import FALLBACK_TEXT, load_text
+from apt_core.families import differentiable
 from apt_core.models.catalogue import CATALOGUE
 from apt_core.models.make_tiny import BYTES_AND_MARKS, write_json, write_tokenizer
-from apt_core.models.mamba_scan import trainable_scan
 
 SEED = 20241015
 _LOG = "training.json"
@@ -53,20 +52,20 @@ PLANS = {
             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True,
             "max_position_embeddings": _CONTEXT, "initializer_range": 0.04, **_MARKS,
         },
-        steps=900, batch=4, length=_CONTEXT, rate=2e-3,
+        steps=700, batch=2, length=_CONTEXT, rate=3e-3,
     ),
     "tiny-mamba": Plan(
         config={
             "model_type": "mamba", "hidden_size": 128, "state_size": 8, "num_hidden_layers": 4,
             "time_step_rank": 8, "tie_word_embeddings": True, "residual_in_fp32": True, **_MARKS,
         },
-        steps=900, batch=8, length=256, rate=3e-3,
+        steps=450, batch=8, length=256, rate=3e-3,
     ),
 }  # fmt: skip
 
 
 def train(name: str, folder: Path) -> Path:
-    """Train the plan called `name`; write config.json, model.safetensors (float16), tokenizer and log."""
+    """Train the plan called `name`; write config.json, model.safetensors (bfloat16), tokenizer and log."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     plan = PLANS[name]
@@ -74,11 +73,11 @@ def train(name: str, folder: Path) -> Path:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**plan.config), dtype=torch.float32)
     text, held_out = _parts()
     start, history = perf_counter(), []
-    with trainable_scan() if plan.config["model_type"] == "mamba" else nullcontext():
+    with differentiable():
         for step, loss, perplexity in _kept_at_its_best(model, plan, text, held_out):
             history.append({"step": step, "training": round(exp(loss), 3), "held out": round(perplexity, 3)})
             print(history[-1], f"{perf_counter() - start:.0f} s", flush=True)
-    model.half().save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     write_tokenizer(folder, _CONTEXT)
     write_json(folder / _LOG, _log(name, model.float(), plan, history, perf_counter() - start))
     return folder

@@ -1,4 +1,4 @@
-"""Mamba's selective scan with its own backward pass, so that a tiny Mamba can be trained on a CPU.
+"""Mamba's selective scan with a backward pass of its own: for gradients of the loss, and for training on a CPU.
 
     state_t = exp(A dt_t) state_(t-1) + dt_t x_t B_t^T        y_t = state_t C_t
 
@@ -8,12 +8,15 @@ gradient, so a backward pass costs length^2. Here a step costs a step, and only 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_SCANNING = ("mamba", "falcon_mamba", "jamba")  # packages of transformers with a `mamba_selective_scan`
 
 
 class _Scan(torch.autograd.Function):
@@ -49,21 +52,23 @@ class _Scan(torch.autograd.Function):
 
 
 def selective_scan(x, dt, A, B, C, D=None, z=None, delta_bias=None, **_) -> Tensor:
-    """What `modeling_mamba` calls while it trains: x, dt, z [batch, inner, length]; B, C [batch, state, length]."""
-    dt = functional.softplus(dt + delta_bias[..., None])
-    by_time = [tensor.permute(2, 0, 1).contiguous() for tensor in (x, dt, B, C)]
+    """What the models call without a cache: x, dt, z [batch, inner, length]; B, C [batch, state, length]."""
+    dt = functional.softplus(dt.float() + delta_bias.float()[..., None])
+    by_time = [tensor.float().permute(2, 0, 1).contiguous() for tensor in (x, dt, B, C)]
     y = _Scan.apply(by_time[0], by_time[1], A, by_time[2], by_time[3]).permute(1, 2, 0)
     return (y + x * D[:, None]) * functional.silu(z)
 
 
 @contextmanager
-def trainable_scan() -> Iterator[None]:
-    """Transformers' Mamba computes its scan by `selective_scan` while this is open."""
-    from transformers.models.mamba import modeling_mamba
-
-    theirs = modeling_mamba.mamba_selective_scan
-    modeling_mamba.mamba_selective_scan = selective_scan
+def differentiable_scans() -> Iterator[None]:
+    """While open, the families with a selective scan compute it by `selective_scan`."""
+    names = (f"transformers.models.{name}.modeling_{name}" for name in _SCANNING)
+    found = [sys.modules[name] for name in names if name in sys.modules]  # of the others no model is here
+    theirs = [module.mamba_selective_scan for module in found]
+    for module in found:
+        module.mamba_selective_scan = selective_scan
     try:
         yield
     finally:
-        modeling_mamba.mamba_selective_scan = theirs
+        for module, scan in zip(found, theirs, strict=True):
+            module.mamba_selective_scan = scan
