@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from apt_core import families, hardware
+from apt_core.budgets import cost_of, removals
 from apt_core.errors import NotPositiveDefinite
 from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
 from apt_core.export import checkpoint_bytes, save_checkpoint, stored_dtype
@@ -104,7 +105,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     removed = 0
     with clock("prune"):
         stored = stored_dtype(dense_folder) or dtype
-        for event in _prune_blocks(recipe, model, blocks, calibration.to(device), stored, clock):
+        for event in _prune_blocks(recipe, model, blocks, layers, calibration.to(device), stored, clock):
             removed += event.removed if isinstance(event, LayerPruned) else 0
             yield event
 
@@ -223,6 +224,7 @@ def _prune_blocks(
     recipe: Recipe,
     model: nn.Module,
     blocks: nn.ModuleList,
+    every_layer: list[Layer],
     windows: Tensor,
     stored: torch.dtype,
     clock: _Clock,
@@ -235,10 +237,11 @@ def _prune_blocks(
         hidden.keep_dense_stream()
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
-        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, some)):
+        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, every_layer, some)):
             yield Progress(
                 stage="calibrate", done=done, total=len(some), detail="gradients of the dense loss"
             )
+    patterns = _patterns(recipe, every_layer, hidden)
     for index, block in enumerate(blocks):
         layers = families.prunable_layers(block, index)
         met = set()
@@ -247,7 +250,8 @@ def _prune_blocks(
                 yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
                 continue
             met.add(arrival.layer.name)
-            yield from _prune_layer(recipe, arrival.layer, arrival.stats, stored, clock)
+            pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
+            yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
         for layer in layers:
             if layer.name not in met:
                 name = f"block {index} {layer.name}"
@@ -257,8 +261,33 @@ def _prune_blocks(
         clock.seconds["gradients"] = hidden.gradient_seconds
 
 
+def _patterns(
+    recipe: Recipe, layers: list[Layer], hidden: HiddenStates
+) -> dict[tuple[int, str], Unstructured]:
+    """(block, layer name) -> its own sparsity, where the method lets the loss share out the removals."""
+    reach = recipe.method.budget_reach(recipe.pattern)
+    if not reach or hidden.borders is None or recipe.pattern.sparsity == 0:
+        return {}
+    felt = hidden.borders.felt
+    known = [layer for layer in layers if felt[layer.block, layer.name].outputs is not None]
+    costs = []
+    for layer in known:
+        one = felt[layer.block, layer.name]
+        costs.append(cost_of(layer.module.weight, one.outputs, one.inputs))
+    counts = removals(costs, recipe.pattern.sparsity, reach)
+    return {
+        (layer.block, layer.name): Unstructured(sparsity=count / layer.module.weight.numel())
+        for layer, count in zip(known, counts, strict=True)
+    }
+
+
 def _prune_layer(
-    recipe: Recipe, layer: Layer, stats: LayerStats, stored: torch.dtype, clock: _Clock
+    method: Method,
+    pattern: Unstructured | SemiStructured,
+    layer: Layer,
+    stats: LayerStats,
+    stored: torch.dtype,
+    clock: _Clock,
 ) -> Iterator[Event]:
     """Prune one linear layer in place and report it by the common yardstick.
 
@@ -269,7 +298,7 @@ def _prune_layer(
     start = perf_counter()
     dense = layer.module.weight.detach().float()
     with clock("solve"):
-        result = yield from _solve(recipe.method, dense, stats, recipe.pattern, name)
+        result = yield from _solve(method, dense, stats, pattern, name)
     kept = result.weight.to(stored).float()
     error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
     layer.module.weight.data.copy_(kept)
@@ -281,9 +310,9 @@ def _prune_layer(
         removed=removed,
         sparsity=removed / dense.numel(),
         relative_error=error,
-        pattern_valid=removed == removed_count(dense.numel(), recipe.pattern.sparsity)
+        pattern_valid=removed == removed_count(dense.numel(), pattern.sparsity)
         and not bool(kept[result.pruned].any())
-        and is_exact(kept, recipe.pattern),
+        and is_exact(kept, pattern),
         dampening=result.dampening,
         seconds=perf_counter() - start,
     )

@@ -22,7 +22,7 @@ FLOORS = [
     {"recipe", "questions", "events"},
     {"records"},
     {"families", "hardware", "background", "caches", "rates"},
-    {"sensitivity", "models", "calibration", "texts_on_hub"},
+    {"budgets", "sensitivity", "models", "calibration", "texts_on_hub"},
     {"streams"},
     {"export", "perplexity", "duel", "preflight"},
     {"pipeline"},
