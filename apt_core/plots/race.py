@@ -16,6 +16,7 @@ _SHAPES = (
     *("hexagon", "cross", "bowtie", "hourglass", "circle-open", "square-open", "diamond-open", "star-open"),
 )
 _COLOURS = tuple(f"mark-{place}" for place in range(1, 9))
+_A_ROW = 12  # pixels more for every method beyond four, whose names take several lines on a narrow screen
 _HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
 
 
@@ -31,7 +32,9 @@ def figure(race: Race, dark: bool = False) -> go.Figure:
     )
     errors = [error for curve in curves.values() for error in curve.values()]
     depth = max((member.model.blocks for member in race.members if member.model), default=0)
-    return over_blocks(plot, race.id, depth, errors, dark)
+    over_blocks(plot, race.id, depth, errors, dark, height=360 + _A_ROW * max(0, len(race.members) - 4))
+    # From the edge of the chart: on a narrow screen two names stand side by side.
+    return plot.update_layout(legend={"xref": "container"})
 
 
 def title(race: Race) -> str:

@@ -55,6 +55,6 @@ def _mixed(race: Race) -> list[str]:
     if not mixed:
         return []
     return [
-        f"{' and '.join(mixed)} also looks at what the dense model hands on; its error is measured by the same "
-        "yardstick, against the dense weights on that run's own inputs."
+        f"Beside these, {' and '.join(mixed)} looks at what the dense model hands on; the error is measured by the "
+        "same yardstick all the same: against the dense weights, on that run's own inputs."
     ]
