@@ -12,14 +12,14 @@ _MANY_DECADES = 2.5  # beyond these only whole decades have a line
 
 
 def over_blocks(
-    plot: go.Figure, revision: str, blocks: int, errors: Sequence[float], dark: bool, height: int = 360
+    plot: go.Figure, revision: str, blocks: int, errors: Sequence[float], dark: bool
 ) -> go.Figure:
     """Lay `plot` out. errors: all that it shows; zoom and hidden traces survive while `revision` stays."""
     ink, line = colour("ink", dark), colour("line", dark)
     axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "title": {"standoff": 10}}
     plot.update_layout(
         uirevision=revision,
-        height=height,
+        height=360,
         margin={"l": 62, "r": 8, "t": 34, "b": 46},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

@@ -16,7 +16,7 @@ _SHAPES = (
     *("hexagon", "cross", "bowtie", "hourglass", "circle-open", "square-open", "diamond-open", "star-open"),
 )
 _COLOURS = tuple(f"mark-{place}" for place in range(1, 9))
-_A_ROW = 12  # pixels more for every method beyond four, whose names take several lines on a narrow screen
+_A_NAME = 20  # pixels that a name takes above the plot on a narrow screen, where each has a line to itself
 _HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
 
 
@@ -32,9 +32,8 @@ def figure(race: Race, dark: bool = False) -> go.Figure:
     )
     errors = [error for curve in curves.values() for error in curve.values()]
     depth = max((member.model.blocks for member in race.members if member.model), default=0)
-    over_blocks(plot, race.id, depth, errors, dark, height=360 + _A_ROW * max(0, len(race.members) - 4))
-    # From the edge of the chart: on a narrow screen two names stand side by side.
-    return plot.update_layout(legend={"xref": "container"})
+    over_blocks(plot, race.id, depth, errors, dark)
+    return plot.update_layout(meta={"narrowHeight": 360 + _A_NAME * max(0, len(race.members) - 3)})
 
 
 def title(race: Race) -> str:

@@ -88,6 +88,13 @@ def lay_out() -> Chooser:
             elem_classes="chips",
         )
         gr.HTML(str(_method_sentences()), elem_id="method-says", apply_default_css=False)
+        preset_choice = gr.Radio(
+            choices=[(entry.title, name) for name, entry in PRESETS.items()],
+            value=DEFAULT_PRESET,
+            label="How much text it reads",
+            elem_id="preset",
+            elem_classes="segmented",
+        )
         with gr.Accordion("Race other methods", open=False, elem_id="race-others", elem_classes="fold"):
             gr.HTML(_RACE, apply_default_css=False)
             rivals = gr.CheckboxGroup(
@@ -98,13 +105,6 @@ def lay_out() -> Chooser:
                 elem_id="rivals",
                 elem_classes="chips",
             )
-        preset_choice = gr.Radio(
-            choices=[(entry.title, name) for name, entry in PRESETS.items()],
-            value=DEFAULT_PRESET,
-            label="How much text it reads",
-            elem_id="preset",
-            elem_classes="segmented",
-        )
         with gr.Accordion("Text, samples and options", open=False, elem_id="advanced", elem_classes="fold"):
             with gr.Row():
                 text = gr.Dropdown(

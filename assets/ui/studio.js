@@ -83,6 +83,7 @@ window.aptStudio = (() => {
       const { data, layout } = recoloured(value.figure);
       if (coarse) layout.dragmode = false;
       layout.autosize = true;
+      if (window.innerWidth < 720) layout.height = layout.meta?.narrowHeight ?? layout.height; // names above take lines
       await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
       if (!drawn) listen(Plotly);
       drawn = true;
