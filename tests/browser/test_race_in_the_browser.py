@@ -94,6 +94,7 @@ def test_a_rival_opens_in_this_tab_from_the_note_and_from_the_table(open_page, r
     says(page, "#headline", "Wanda · 2:4")
     page.locator("#race .label-wrap").click()
     rows = page.locator("#race-table tbody tr")
+    rows.first.wait_for()
     assert rows.count() == 3 and "(shown)" in rows.nth(2).inner_text()
     rows.nth(0).locator("a").click()
     page.wait_for_function("id => location.search.includes(id)", arg=race)
