@@ -75,8 +75,11 @@ def whole_blocks(record: RunRecord) -> dict[int, float]:
         errors.setdefault(layer.block, []).append(layer.relative_error)
     per_block = len(record.model.layers) if record.model else 0
     last = max(errors, default=-1)
-    over = record.pruned is not None or not record.live
-    done = {block: of for block, of in errors.items() if block < last or over or len(of) == per_block}
+    done = {
+        block: of
+        for block, of in errors.items()
+        if block < last or pruned_whole(record) or len(of) == per_block
+    }
     return {block: sum(of) / len(of) for block, of in sorted(done.items())}
 
 
