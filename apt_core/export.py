@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from apt_core.errors import BadInput
@@ -14,14 +15,17 @@ from apt_core.errors import BadInput
 # Everything beside the weights that makes the folder a model again.
 _COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"
+_INDEX = "*.safetensors.index.json"
 _FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
-def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path) -> Path:
+def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path, changed: set[str]) -> Path:
     """Write the model's weights as safetensors beside the dense model's tokenizer and configuration.
 
     Written to a temporary name and renamed when whole, so a reader never meets half a checkpoint; the
-    dense folder is only read. Weights keep the dense checkpoint's dtype. Returns `target`.
+    dense folder is only read. changed: names of the parameters that are not the dense model's any more; all
+    others are copied as they lie there, file by file, whatever precision the model was computed in.
+    Weights keep the dense checkpoint's dtype and its files. Returns `target`.
     Raises BadInput when the pruned model would replace the dense one.
     """
     if target.resolve() == dense_folder.resolve():
@@ -32,10 +36,8 @@ def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path) -> Path:
     try:
         for pattern in _COMPANIONS:
             for companion in dense_folder.glob(pattern):
-                if not companion.name.endswith(".safetensors.index.json"):
-                    shutil.copy2(companion, partial / companion.name)
-        dtype = stored_dtype(dense_folder) or next(model.parameters()).dtype
-        _save_as(model, dtype, partial)
+                shutil.copy2(companion, partial / companion.name)
+        _save_weights(model, dense_folder, partial, changed)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -44,7 +46,32 @@ def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path) -> Path:
     return target
 
 
-def _save_as(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
+def _save_weights(model: nn.Module, dense_folder: Path, folder: Path, changed: set[str]) -> None:
+    files = sorted(dense_folder.glob(_WEIGHTS))
+    stored = {name for file in files for name in _names(file)}
+    if not changed <= stored:  # transformers keeps some families' weights under other names than their files
+        for index in folder.glob(_INDEX):
+            index.unlink()
+        _save_all(model, stored_dtype(dense_folder) or next(model.parameters()).dtype, folder)
+        return
+    parameters = dict(model.named_parameters())
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            kept = {
+                name: parameters[name].detach().to(tensors.get_tensor(name).dtype).cpu().contiguous()
+                if name in changed
+                else tensors.get_tensor(name)
+                for name in tensors.keys()  # noqa: SIM118 - not a dict
+            }
+            save_file(kept, folder / file.name, metadata=tensors.metadata() or {"format": "pt"})
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, framework="pt") as tensors:
+        return list(tensors.keys())
+
+
+def _save_all(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
     tied = _tied(model)
     state = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor

@@ -30,6 +30,7 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
+from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
 from apt_core.streams import HiddenStates
 
@@ -110,7 +111,9 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
     with clock("save"):
         yield Progress(stage="save", done=0, total=1, detail="pruned weights")
-        checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint")
+        pruned_weights = {id(layer.module.weight) for layer in layers}
+        changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
+        checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint", changed)
     with clock("pruned_eval"):
         pruned: Evaluated = yield from perplexity_events(model, evaluation, "pruned", recipe.evaluation.text)
         yield pruned
@@ -231,6 +234,12 @@ def _prune_blocks(
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
+    if recipe.method.asks_the_loss:
+        some = windows[: asked_tokens(recipe) // windows.shape[1]]
+        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, some)):
+            yield Progress(
+                stage="calibrate", done=done, total=len(some), detail="gradients of the dense loss"
+            )
     for index, block in enumerate(blocks):
         layers = families.prunable_layers(block, index)
         met = set()
@@ -245,6 +254,8 @@ def _prune_blocks(
                 name = f"block {index} {layer.name}"
                 yield Warned(message=f"{name} saw no calibration tokens and was left dense.", layer=name)
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
+    if hidden.borders is not None:
+        clock.seconds["gradients"] = hidden.gradient_seconds
 
 
 def _prune_layer(

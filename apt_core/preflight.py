@@ -21,7 +21,15 @@ from apt_core.errors import BadPattern
 from apt_core.models.disk import free_bytes
 from apt_core.models.facts import ModelFacts
 from apt_core.paths import cache_dir, data_dir, is_public_host
-from apt_core.rates import DEFAULT_RATES, Rates, distinct_input, forward_passes, gram_matrices, rates_from
+from apt_core.rates import (
+    DEFAULT_RATES,
+    Rates,
+    asked_tokens,
+    distinct_input,
+    forward_passes,
+    gram_matrices,
+    rates_from,
+)
 from apt_core.recipe import Calibration, Evaluation, Recipe
 from apt_core.values import Frozen
 from apt_core.words import duration, size
@@ -87,6 +95,7 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates) -> dict[str, float
         "dense_eval": evaluated,
         "forward": tokens * weights * forward_passes(recipe) * rates.forward,
         "statistics": tokens * squares * gram_matrices(recipe) * rates.statistics,
+        "gradients": asked_tokens(recipe) * weights * rates.gradients,
         "solve": weights * rates.solving(key),
         "save": n_bytes * rates.save,
         "pruned_eval": evaluated,
@@ -290,7 +299,7 @@ def _sentences(recipe: Recipe, rates: Rates, needs: Estimate) -> tuple[str, ...]
 def _time_sentence(rates: Rates, needs: Estimate) -> str:
     if needs.seconds is None:
         return "The size of this model is known only once it is downloaded."
-    pruning = sum(needs.parts[stage] for stage in ("forward", "statistics", "solve"))
+    pruning = sum(needs.parts[stage] for stage in ("forward", "statistics", "gradients", "solve"))
     evaluating = needs.parts["dense_eval"] + needs.parts["pruned_eval"]
     basis = (
         "by earlier runs on this machine" if rates.measured_here else f"by the rates of {rates.conditions}"

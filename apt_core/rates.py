@@ -22,6 +22,7 @@ class Rates(Frozen):
     load: float  # per byte of safetensors
     forward: float  # per calibration token x prunable weight and forward pass
     statistics: float  # per calibration token x inputs^2 and Gram matrix, summed over distinct inputs
+    gradients: float  # per token x prunable weight that is asked what the loss minds
     solve: dict[str, float]  # per prunable weight, keyed "method/pattern kind"
     eval: float  # per evaluated token x parameter
     save: float  # per byte of safetensors
@@ -44,6 +45,7 @@ DEFAULT_RATES = Rates(
     load=1.2e-8,
     forward=1.2e-11,
     statistics=5.5e-12,
+    gradients=8.0e-11,
     solve={
         "apt/n:m": 1.7e-7,
         "apt/unstructured": 1.2e-7,
@@ -64,6 +66,8 @@ DEFAULT_RATES = Rates(
     dtype="float32",
     conditions="a 2-core Xeon in float32",
 )
+
+GRADIENT_TOKENS = 4096  # of the calibration set, where a method asks the loss
 
 # The load of a first run holds its download and conversion, which says nothing about the next one.
 _SLOWEST_LOAD = 4
@@ -89,6 +93,7 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
         forward=work.rate("forward", work.calibration_tokens * work.weights * work.passes) or base.forward,
         statistics=work.rate("statistics", work.calibration_tokens * work.squares * work.grams)
         or base.statistics,
+        gradients=work.rate("gradients", work.asked_tokens * work.weights) or base.gradients,
         solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
         eval=work.rate(work.evaluated_in, work.evaluated_tokens * work.parameters) or base.eval,
         save=work.rate("save", work.bytes) or base.save,
@@ -101,6 +106,14 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
 
 def solve_key(record: RunRecord) -> str:
     return f"{record.recipe.method.name}/{record.recipe.pattern.kind}"
+
+
+def asked_tokens(recipe: Recipe) -> int:
+    """Calibration tokens whose gradients are taken, where a method asks the loss."""
+    if not recipe.method.asks_the_loss:
+        return 0
+    length = recipe.calibration.length
+    return min(recipe.calibration.samples, max(1, GRADIENT_TOKENS // length)) * length
 
 
 def forward_passes(recipe: Recipe) -> int:
@@ -133,6 +146,7 @@ class _Work:
         self.parameters = model.parameters
         self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
         self.calibration_tokens = record.recipe.calibration.samples * record.recipe.calibration.length
+        self.asked_tokens = asked_tokens(record.recipe)
         self.passes, self.grams = forward_passes(record.recipe), gram_matrices(record.recipe)
         # a dense perplexity that was reused took no time
         self.evaluated_in = "pruned_eval" if record.dense and record.dense.reused else "dense_eval"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from apt_core.families import Layer, prunable_layers
 from apt_core.maths.hessian import LayerStats
+from apt_core.sensitivity import BorderGradients
 
 
 class _Reached(Exception):
@@ -38,6 +39,7 @@ class HiddenStates:
     hidden states (rotary tables, masks), captured once with one window: windows have equal length and no
     padding, so they hold for any batch.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
+    borders: the gradients of the dense loss between the blocks, when a method asks the loss; None otherwise.
     """
 
     def __init__(self, states: Tensor, arguments: list[tuple[tuple, dict[str, Any]]], batch: int):
@@ -45,7 +47,9 @@ class HiddenStates:
         self.arguments = arguments
         self.batch = batch
         self.dense: Tensor | None = None
+        self.borders: BorderGradients | None = None
         self.forward_seconds = 0.0
+        self.gradient_seconds = 0.0
         self.statistics_seconds = 0.0
 
     @classmethod
@@ -67,6 +71,13 @@ class HiddenStates:
         """From here on carry the dense model's hidden states beside the pruned model's."""
         self.dense = self.states.clone()
 
+    def ask_the_loss(
+        self, model: nn.Module, blocks: nn.ModuleList, windows: Tensor
+    ) -> Generator[None, None, None]:
+        """Measure how the dense model's loss changes with what leaves each block, on some of the windows."""
+        measuring = BorderGradients.measure(model, blocks, self.arguments, windows)
+        self.borders = yield from self._timed_gradients(measuring)
+
     @torch.no_grad()
     def through(self, block: nn.Module, index: int, layers: list[Layer]) -> Iterator[Arrival | None]:
         """Take every window through `block`, stopping in front of each of its linear layers.
@@ -82,14 +93,34 @@ class HiddenStates:
         """
         arguments = self.arguments[index]
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
+        felt: dict[str, Tensor] = {}
+        if self.borders is not None:
+            twins = prunable_layers(twin, index)
+            felt = yield from self._timed_gradients(
+                self.borders.sensitivities(twin, index, twins, arguments, self.dense, self.batch)
+            )
         passes = [PausedPass(block, layers, arguments, self.states, self.batch)]
         if twin is not None:
             passes.append(PausedPass(twin, prunable_layers(twin, index), arguments, self.dense, self.batch))
         try:
-            yield from self._walk(*passes)
+            for arrival in self._walk(*passes):
+                if arrival is not None and arrival.layer.name in felt:
+                    arrival = arrival._replace(stats=arrival.stats.felt_by(felt.pop(arrival.layer.name)))
+                yield arrival
         finally:
             for paused in passes:
                 paused.close()
+
+    def _timed_gradients(self, steps: Generator[None, None, Any]) -> Generator[None, None, Any]:
+        while True:
+            start = perf_counter()
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self.gradient_seconds += perf_counter() - start
+            yield None
 
     def _walk(self, pruned: PausedPass, dense: PausedPass | None = None) -> Iterator[Arrival | None]:
         previous: dict[int, Tensor] = {}

@@ -33,7 +33,7 @@ def main() -> None:
     runs = []
     for pattern in options.patterns.split(","):
         for method in options.methods.split(","):
-            prune = peer.prune if peer.is_peer(method) else _prune
+            prune = peer.prune if peer.is_peer(method) else prune_with
             runs.append(prune(method, pattern, options))
             print(_line(runs[-1]), file=sys.stderr, flush=True)
     record = {
@@ -77,7 +77,8 @@ def _cell(run: dict | None, others: list[str]) -> str:
     )
 
 
-def _prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
+def prune_with(method: str, pattern: str, options: argparse.Namespace) -> dict:
+    """One run of the product, e.g. of `apt[mask=M;block_size=512]`."""
     name, _, settings = method.partition("[")  # e.g. apt[mask=M]
     amount = ["--pattern", pattern] if ":" in pattern else ["--sparsity", pattern]
     command = [

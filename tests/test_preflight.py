@@ -113,7 +113,7 @@ def test_memory_counts_what_paused_forwards_hold():
 
 
 def test_a_method_that_compares_with_the_dense_model_carries_everything_twice():
-    apart = {"name": "apt-joint", "dense_share": 0}
+    apart = {"name": "apt-joint", "dense_share": 0, "loss_share": 0}
     alone, both = (needs(method=method, calibration=LARGE) for method in (apart, "apt-joint"))
     block = 106_168_320 // 30 * 4
     assert both.memory_bytes - alone.memory_bytes == 128 * 2048 * (3 * 576 + 1536) * 4 + block + 1536**2 * 4

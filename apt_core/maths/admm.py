@@ -1,53 +1,64 @@
 """Masks found together with the weights, by the alternating direction method of multipliers.
 
-Per layer: minimise ||(W' - W) X||^2 over W' in the pattern. Splitting W' = B = D with D in the pattern
-(arXiv 2406.07831, "ALPS") alternates a ridge solve for B, a projection for D and a dual step:
+Per layer: minimise tr(S (W' - W) G (W' - W)^T) over W' in the pattern. Splitting W' = B = D with D in the
+pattern (arXiv 2406.07831, "ALPS", where S = I) alternates a ridge solve for B, a projection for D and a dual
+step:
 
-    B = (Y - V + rho D) (A + rho I)^-1,   D = project(B + V / rho),   V = V + rho (B - D)
+    S B A + rho B = Y - V + rho D,   D = project(B + V / rho),   V = V + rho (B - D)
 
-in coordinates where A has a unit diagonal (columns scaled by sqrt(G_jj)), with Y = B_0 A. A small rho lets
-weights trade places, a large one freezes the mask: rho grows geometrically from first to last step.
+in coordinates where A and S have a unit diagonal (columns scaled by sqrt(G_jj), rows by sqrt(S_ii)), with
+Y = S B_0 A. A small rho lets weights trade places, a large one freezes the mask: rho grows geometrically from
+first to last step.
+
+With A = Q diag(a) Q^T and S = rest I + P diag(s - rest) P^T (`maths.output_metric`) the ridge solve is one
+product with a fixed inverse for all directions of the output, and a correction in the few that P spans:
+
+    B = R (rest A + rho I)^-1 + P (P^T R Q * (1 / (s_k a_j + rho) - 1 / (rest a_j + rho))) Q^T
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from apt_core.errors import NotPositiveDefinite
 from apt_core.maths import pattern as patterns
+from apt_core.maths.hessian import Spectrum
+from apt_core.maths.output_metric import OutputMetric, layer_wise
 from apt_core.patterns import SemiStructured, Unstructured
 
 # The threshold of a whole-matrix projection inside the loop is read off this many weights; the final
 # mask is exact.
 _SAMPLE = 16_384
-_SOLVES_PER_FACTOR = 3
+_STEPS_PER_RHO = 5
 
 
 def admm_mask(
     weight: Float[Tensor, "out in"],
-    hessian: Float[Tensor, "in in"],
+    inputs: Spectrum,
     pattern: Unstructured | SemiStructured,
     steps: int,
     first_rho: float,
     last_rho: float,
+    outputs: OutputMetric | None = None,
 ) -> tuple[Bool[Tensor, "out in"], Float[Tensor, "out in"]]:
     """(pruned, weight): what goes, and the weights as the search left them, zero there.
 
-    hessian: the dampened Gram matrix. Raises NotPositiveDefinite.
+    inputs: the dampened Gram matrix, as `LayerStats.spectrum` gives it. outputs: S; None for S = I.
     """
-    scale = hessian.diagonal().sqrt()
-    normal = hessian / (scale * scale.unsqueeze(1))
+    outputs = outputs or layer_wise(len(weight), weight)
+    scale = inputs.scale * outputs.scale
     start = weight * scale
-    target = start @ normal
+    target = outputs.times(start @ inputs.normal)
     project = Projection(pattern, start)
     kept, dual = project(start), torch.zeros_like(start)
     for step in range(steps):
-        if step % _SOLVES_PER_FACTOR == 0:
+        if step % _STEPS_PER_RHO == 0:
             rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
-            inverse = ridge_inverse(normal, rho)
-        solved = torch.sub(target, dual).add_(kept, alpha=rho) @ inverse
+            solve = _ridge_solver(inputs, outputs, rho)
+        solved = solve(torch.sub(target, dual).add_(kept, alpha=rho))
         proposal = torch.add(solved, dual, alpha=1 / rho)
         kept = project(proposal)
         dual = torch.sub(proposal, kept).mul_(rho)  # = V + rho (B - D)
@@ -55,14 +66,27 @@ def admm_mask(
     return pruned, (proposal / scale).masked_fill_(pruned, 0)
 
 
-def ridge_inverse(normal: Float[Tensor, "in in"], rho: float) -> Float[Tensor, "in in"]:
-    """(A + rho I)^-1; raises NotPositiveDefinite."""
-    ridged = normal.clone()
-    ridged.diagonal().add_(rho)
-    lower, failed = torch.linalg.cholesky_ex(ridged)
-    if failed:
-        raise NotPositiveDefinite
-    return torch.cholesky_inverse(lower)
+def _ridge_solver(inputs: Spectrum, outputs: OutputMetric, rho: float) -> Callable[[Tensor], Tensor]:
+    """R -> B with S B A + rho B = R.
+
+    Where the statistics come from bfloat16 inputs, so do the products: the search only has to find the mask,
+    and the weights are solved for in float32 afterwards.
+    """
+    dtype = torch.bfloat16 if inputs.rough else inputs.vectors.dtype
+    common = 1 / (outputs.rest * inputs.values + rho)
+    there, back = inputs.vectors.to(dtype), inputs.vectors.T.to(dtype)
+    inverse = (inputs.vectors * common).to(dtype) @ back
+    if not len(outputs.values):
+        return lambda right: (right.to(dtype) @ inverse).float()
+    own = 1 / (outputs.values.unsqueeze(1) * inputs.values + rho) - common
+    few = outputs.vectors.to(dtype)
+
+    def solve(right: Tensor) -> Tensor:
+        right = right.to(dtype)
+        corrected = (((few.T @ right) @ there) * own).to(dtype) @ back
+        return torch.addmm((right @ inverse).float(), few.float(), corrected.float())
+
+    return solve
 
 
 class Projection:

@@ -122,22 +122,6 @@ def _solve_padded(matrix: Tensor, target: Tensor, support: Tensor, size: int) ->
     return torch.zeros_like(target).scatter_(1, columns, solved.masked_fill(~inside, 0))
 
 
-def joint_solution(
-    weight: Float[Tensor, "out in"],
-    pruned: Bool[Tensor, "out in"],
-    hessian: Float[Tensor, "in in"],
-    steps: int,
-    start: Float[Tensor, "out in"],
-) -> Float[Tensor, "out in"]:
-    """Whole rows at once by `steps` conjugate gradient steps: `full_compensation` as steps grow.
-
-    Whole rows are badly conditioned (unlike blocks), so it matters to begin near the end: `start` is the
-    weight that the search for the mask arrived at.
-    """
-    solved, _ = conjugate_gradients(hessian, weight @ hessian, ~pruned, _TOLERANCE, steps, start)
-    return solved.masked_fill_(pruned, 0)
-
-
 def full_compensation(
     weight: Float[Tensor, "out in"], pruned: Bool[Tensor, "out in"], hessian: Float[Tensor, "in in"]
 ) -> Float[Tensor, "out in"]:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.errors import NotPositiveDefinite
 from apt_core.maths import pattern as patterns
-from apt_core.maths.admm import ridge_inverse
 from apt_core.patterns import SemiStructured, Unstructured
 
 # The paper's: so many steps in all, the mask chosen anew in the first ones, penalty 1.
@@ -26,7 +26,7 @@ def gradual_mask(
     """
     scale = hessian.diagonal().sqrt()
     normal = hessian / (scale * scale.unsqueeze(1))
-    inverse = ridge_inverse(normal, _RHO)
+    inverse = _ridge_inverse(normal, _RHO)
     current = weight * scale
     target, dual = current @ normal, torch.zeros_like(current)
     pruned = torch.zeros_like(current, dtype=torch.bool)
@@ -46,3 +46,12 @@ def _lowest(size: Tensor, pattern: Unstructured | SemiStructured, share: float) 
         return patterns.lowest(size, round(patterns.removed_count(size.numel(), pattern.sparsity) * share))
     goes = round((pattern.of - pattern.keep) * share)
     return patterns.lowest_per_group(size, pattern.of - goes, pattern.of)
+
+
+def _ridge_inverse(normal: Tensor, rho: float) -> Tensor:
+    ridged = normal.clone()
+    ridged.diagonal().add_(rho)
+    lower, failed = torch.linalg.cholesky_ex(ridged)
+    if failed:
+        raise NotPositiveDefinite
+    return torch.cholesky_inverse(lower)

@@ -6,6 +6,9 @@ The factor 2 and the number of tokens cancel in every formula used here, so G it
 
 from __future__ import annotations
 
+import copy
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -17,10 +20,22 @@ from apt_core.maths.precision import bfloat16_products
 _PANEL = 384
 
 
+class Spectrum(NamedTuple):
+    """A dampened Gram matrix scaled to a unit diagonal, with its eigenvalues and vectors."""
+
+    scale: Float[Tensor, "in"]
+    normal: Float[Tensor, "in in"]
+    values: Float[Tensor, "in"]
+    vectors: Float[Tensor, "in in"]
+    rough: bool  # taken from bfloat16 inputs: a search may round its products likewise
+
+
 class LayerStats:
     """The Gram matrix of one input, shared by every linear layer that reads that input.
 
     gram: [in, in] float32, the undamped sum of x x^T over `tokens` input vectors.
+    sensitivity: [out, out] float32, the mean of g g^T over the gradients at one layer's output; None where
+    the loss is not asked. `felt_by` gives the statistics of one layer with its own.
     """
 
     def __init__(self, gram: Float[Tensor, "in in"], tokens: int):
@@ -29,7 +44,17 @@ class LayerStats:
         self.tokens = tokens
         self.sequences = 0
         self.drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T, when a dense stream is carried
+        self.sensitivity: Tensor | None = None
+        self.rough = False
         self._factors: dict[float, Tensor] = {}
+        self._spectra: dict[float, Spectrum] = {}
+
+    def felt_by(self, sensitivity: Float[Tensor, "out out"] | None) -> LayerStats:
+        """The same statistics, all factors shared, with what the loss minds at one layer's output."""
+        self.gram  # noqa: B018 - mirrored once, here, and not in every copy
+        own = copy.copy(self)
+        own.sensitivity = sensitivity
+        return own
 
     @classmethod
     def empty(cls, width: int, device: torch.device | str = "cpu") -> LayerStats:
@@ -45,7 +70,9 @@ class LayerStats:
         self.tokens += rows.shape[0]
         self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
+        self.rough = self.rough or inputs.dtype == torch.bfloat16
         self._factors.clear()
+        self._spectra.clear()
 
     def add_drift_(self, inputs: Tensor, dense_inputs: Tensor) -> None:
         """Accumulate how the dense model's inputs [..., in] to the same layer differ, in float32."""
@@ -79,6 +106,22 @@ class LayerStats:
         if dampening not in self._factors:
             self._factors[dampening] = inverse_factor(dampened(self.gram, dampening), dampening)
         return self._factors[dampening]
+
+    def spectrum(self, dampening: float) -> Spectrum:
+        """Of G + dampening * mean(diag G) * I; computed once and shared. Raises NotPositiveDefinite."""
+        if dampening not in self._spectra:
+            self._spectra[dampening] = spectrum(dampened(self.gram, dampening), self.rough)
+        return self._spectra[dampening]
+
+
+def spectrum(hessian: Float[Tensor, "in in"], rough: bool = False) -> Spectrum:
+    """Of a dampened Gram matrix; raises NotPositiveDefinite."""
+    scale = hessian.diagonal().sqrt()
+    normal = hessian / (scale * scale.unsqueeze(1))
+    values, vectors = torch.linalg.eigh(normal)
+    if not values[0] > 0 or not torch.isfinite(vectors).all():
+        raise NotPositiveDefinite
+    return Spectrum(scale, normal, values, vectors, rough)
 
 
 def dampened(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:

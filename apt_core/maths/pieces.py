@@ -21,9 +21,11 @@ from apt_core.maths.admm import admm_mask
 from apt_core.maths.alps import alps_mask
 from apt_core.maths.block_masks import choose_block
 from apt_core.maths.block_wise import prune_block_wise
-from apt_core.maths.compensate import full_compensation, joint_solution
+from apt_core.maths.compensate import full_compensation
 from apt_core.maths.gradual import gradual_mask
 from apt_core.maths.hessian import LayerStats, dampened
+from apt_core.maths.joint import joint_solution, tied_solution
+from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.sequential import prune_sequentially
 from apt_core.maths.swaps import swapped
 from apt_core.patterns import SemiStructured, Unstructured
@@ -34,12 +36,17 @@ _ADMM_STEPS, _FIRST_RHO, _LAST_RHO = 30, 0.1, 1.0
 
 
 class Problem(NamedTuple):
-    """One layer: `weight` [out, in] float32 is what the outputs are asked to look like."""
+    """One layer: `weight` [out, in] float32 is what the outputs are asked to look like.
+
+    outputs: how much each direction of the output counts; None where all count alike. The mask `admm` and
+    the reconstruction `joint` go by it.
+    """
 
     weight: Tensor
     stats: LayerStats
     pattern: Unstructured | SemiStructured
     dampening: float
+    outputs: OutputMetric | None = None
 
 
 class Found(NamedTuple):
@@ -59,7 +66,7 @@ def _one_by_one(choose: Callable[[Tensor, Unstructured | SemiStructured], Tensor
 
 
 def _sparsegpt(problem: Problem) -> Found:
-    weight, stats, pattern, dampening = problem
+    weight, stats, pattern, dampening, _ = problem
     factor = stats.inverse_factor(dampening)
 
     def score(columns: Tensor, start: int, stop: int) -> Tensor:
@@ -70,7 +77,7 @@ def _sparsegpt(problem: Problem) -> Found:
 
 def apt(problem: Problem, joint: bool, block_size: int = _BLOCK) -> Found:
     """Solution M of every block's mask (`joint`) or solution S, with APT's compensation (arXiv 2410.15567)."""
-    weight, stats, pattern, dampening = problem
+    weight, stats, pattern, dampening, _ = problem
     factor, dead = stats.inverse_factor(dampening), stats.dead
 
     def choose(columns: Tensor, start: int, stop: int) -> Tensor:
@@ -88,7 +95,7 @@ def apt(problem: Problem, joint: bool, block_size: int = _BLOCK) -> Found:
 
 def thanos(problem: Problem, block_size: int = _BLOCK) -> Found:
     """Wanda's scores over all columns that remain, with what is left of the whole budget (arXiv 2504.05346)."""
-    weight, stats, pattern, dampening = problem
+    weight, stats, pattern, dampening, _ = problem
     factor = stats.inverse_factor(dampening)
     left = patterns.removed_count(weight.numel(), pattern.sparsity)
 
@@ -111,7 +118,9 @@ def _alps(problem: Problem) -> Found:
 
 def admm(problem: Problem, steps: int = _ADMM_STEPS) -> Found:
     """ADMM with a penalty that grows geometrically (`maths.admm`)."""
-    return Found(*admm_mask(problem.weight, _hessian(problem), problem.pattern, steps, _FIRST_RHO, _LAST_RHO))
+    inputs = problem.stats.spectrum(problem.dampening)
+    search = admm_mask(problem.weight, inputs, problem.pattern, steps, _FIRST_RHO, _LAST_RHO, problem.outputs)
+    return Found(*search)
 
 
 def _gradual(problem: Problem) -> Found:
@@ -162,7 +171,10 @@ def _block_wise(problem: Problem, found: Found, steps: int) -> Tensor:
 
 
 def _joint(problem: Problem, found: Found, steps: int) -> Tensor:
-    return joint_solution(problem.weight, found.pruned, _hessian(problem), steps, start=found.weight)
+    weight, stats, _, dampening, outputs = problem
+    if outputs is None:
+        return joint_solution(weight, found.pruned, _hessian(problem), steps, start=found.weight)
+    return tied_solution(weight, found.pruned, stats.spectrum(dampening), outputs, steps, start=found.weight)
 
 
 def _exact(problem: Problem, found: Found, steps: int) -> Tensor:

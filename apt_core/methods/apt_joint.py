@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from apt_core.maths.hessian import LayerStats
+    from apt_core.maths.output_metric import OutputMetric
     from apt_core.maths.pieces import Found, Problem
 
 
 class APTJoint(Composition):
-    """One removal problem per layer instead of one per column block, in three parts.
+    """One removal problem per layer instead of one per column block, in four parts.
 
     Target: what the weights are asked for is a mix of the pruned and the dense model's inputs
     (`maths.drift`), so that a layer also repairs a share of what the layers before it broke.
+    Objective: a change of the outputs counts by what the dense model's loss minds of it
+    (`maths.output_metric`), from one backward pass over a part of the calibration text; no weight is trained.
     Mask: found jointly over the whole matrix by ADMM (`maths.admm`).
-    Compensation: APT's optimum for that mask over whole rows, by conjugate gradients.
+    Compensation: APT's optimum for that mask and that objective over the whole matrix, by conjugate gradients.
     """
 
     name: ClassVar[str] = "apt-joint"
@@ -41,16 +44,39 @@ class APTJoint(Composition):
         title="Share of dense inputs",
         description="How much of the drift from the dense model each layer is asked to repair",
     )
+    loss_share: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        title="Share of the loss",
+        description="How much outputs count by what the model's loss minds, instead of all alike",
+    )
+    solver_steps: int = Field(
+        default=10,
+        ge=0,
+        le=500,
+        title="Solver steps",
+        description="Conjugate gradient steps on the final mask",
+    )
     mask_steps: int = Field(default=30, ge=1, le=300, title="Mask steps", description="Of the mask admm")
 
     @property
     def compares_with_dense(self) -> bool:
-        return self.dense_share > 0
+        return self.dense_share > 0 or self.loss_share > 0
+
+    @property
+    def asks_the_loss(self) -> bool:
+        return self.loss_share > 0
 
     def wanted(self, weight: Tensor, stats: LayerStats) -> Tensor:
         from apt_core.maths.drift import corrected
 
         return corrected(weight, stats, self.dense_share, self.dampening)
+
+    def outputs(self, stats: LayerStats) -> OutputMetric | None:
+        from apt_core.maths.output_metric import by_loss
+
+        return None if stats.sensitivity is None else by_loss(stats.sensitivity, self.loss_share)
 
     def search(self, problem: Problem) -> Found:
         from apt_core.maths.pieces import admm

@@ -52,6 +52,11 @@ class Method(Frozen):
         """Does this method read how the dense model's hidden states differ? Then both are carried along."""
         return False
 
+    @property
+    def asks_the_loss(self) -> bool:
+        """Does this method weigh outputs by the gradients of the dense model's loss? Then they are measured."""
+        return False
+
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         """Prune `weight` [out, in] with the statistics of its inputs; never writes to `weight`.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from apt_core.maths.hessian import LayerStats
+    from apt_core.maths.output_metric import OutputMetric
     from apt_core.maths.pieces import Found, Problem
 
 MaskName = Literal["magnitude", "wanda", "ria", "sparsegpt", "apt", "thanos", "gradual-admm", "alps", "admm"]
@@ -68,7 +69,8 @@ class Composition(Method):
         from apt_core.maths.pieces import RECONSTRUCTIONS, Problem, refine
 
         patterns.check_fits(weight.shape[1], pattern)
-        problem = Problem(self.wanted(weight.float(), stats), stats, pattern, self.dampening)
+        wanted = self.wanted(weight.float(), stats)
+        problem = Problem(wanted, stats, pattern, self.dampening, self.outputs(stats))
         found = refine(self.refinement, problem, self.search(problem), self.swaps)
         solved = RECONSTRUCTIONS[self.reconstruction](problem, found, self.solver_steps)
         return Pruned(solved.masked_fill(found.pruned, 0), found.pruned, self.dampening)
@@ -76,6 +78,10 @@ class Composition(Method):
     def wanted(self, weight: Tensor, stats: LayerStats) -> Tensor:
         """The weights whose outputs the pruned layer is to come close to."""
         return weight
+
+    def outputs(self, stats: LayerStats) -> OutputMetric | None:
+        """How much each direction of the layer's output counts; None where all count alike."""
+        return None
 
     def search(self, problem: Problem) -> Found:
         from apt_core.maths.pieces import MASKS

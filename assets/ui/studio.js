@@ -167,8 +167,8 @@ window.aptStudio = (() => {
     });
   }
 
-  // While a run goes on, or a rival of its race, ask the server once a second what is new of it, and show that. When the run has
-  // turned (finished, stopped, deleted), press `seen`: Gradio then brings everything, buttons included.
+  // While a run or a rival of its race goes on, ask the server once a second what is new, and show that. When
+  // the run has turned (finished, stopped, deleted), press `seen`: Gradio then brings everything, buttons included.
   function follow(props, watch, trigger) {
     let asking = false;
     let pressed = 0;
@@ -232,7 +232,7 @@ window.aptStudio = (() => {
     complaint = sentence;
   }
 
-  // ---- lists of runs: the tab, and the race -----------------------------------------------------------------------
+  // ---- lists of runs: the tab, and the race ---------------------------------------------------
 
   function runs(element, trigger) {
     element.addEventListener("click", (event) => {

@@ -20,7 +20,7 @@ def race_note(race: Race) -> Markup:
     links = join(_link(member) for member in race.members if member.id != race.id)
     return Markup(
         '<nav class="rivals" aria-label="Rivals"><span>Open</span>{}</nav><p class="honest quiet">{}</p>'
-    ).format(links, " ".join([_FAIR, *_mixed(race)]))
+    ).format(links, " ".join([_FAIR, *_dense_askers(race)]))
 
 
 def race_table(race: Race) -> Markup:
@@ -47,14 +47,13 @@ def _link(member: RunRecord) -> Markup:
     return Markup('<a href="?run={}" {}>{}</a>').format(member.id, here, member.recipe.method.label)
 
 
-def _mixed(race: Race) -> list[str]:
+def _dense_askers(race: Race) -> list[str]:
     """The yardstick of methods that aim at something else than their own inputs."""
-    mixed = [
-        member.recipe.method.label for member in race.members if member.recipe.method.compares_with_dense
-    ]
-    if not mixed:
+    methods = [member.recipe.method for member in race.members]
+    asking = [method.label for method in methods if method.compares_with_dense or method.asks_the_loss]
+    if not asking:
         return []
     return [
-        f"Beside these, {' and '.join(mixed)} looks at what the dense model hands on; the error is measured by the "
-        "same yardstick all the same: against the dense weights, on that run's own inputs."
+        f"Beside these, {' and '.join(asking)} asks the dense model too; the error is measured by the same yardstick "
+        "all the same: against the dense weights, on that run's own inputs."
     ]
