@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from apt_core import families, hardware
 from apt_core.budgets import cost_of, removals
+from apt_core.dense_once import dense_perplexity_events
 from apt_core.errors import NotPositiveDefinite
 from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
 from apt_core.export import checkpoint_bytes, save_checkpoint, stored_dtype
@@ -92,7 +93,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     yield _describe(recipe, model, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
-        dense: Evaluated = yield from perplexity_events(model, evaluation, "dense", recipe.evaluation.text)
+        dense = yield from dense_perplexity_events(model, evaluation, recipe.evaluation.text, dense_folder)
         yield dense
     with clock("measure"):
         yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")

@@ -62,7 +62,7 @@ def test_without_preferences_all_outputs_count_alike(outer):
 def test_the_ridge_solve_is_the_solution_of_its_equation(rho):
     inputs, metric = inputs_of(), by_loss(outer_of(), 0.8, rank=5)
     right = torch.randn(30, 12)
-    solved = _ridge_solver(inputs, metric, rho, torch.float32)(right)
+    solved = _ridge_solver(inputs, metric, rho)(right)
     again = metric.times(solved @ inputs.normal) + rho * solved
     assert torch.allclose(again, right, atol=1e-3)
 
