@@ -33,6 +33,7 @@ from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
 from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
+from apt_core.seen import Seen
 from apt_core.streams import HiddenStates
 
 __all__ = ["choose_device", "choose_dtype", "run"]
@@ -90,6 +91,8 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     blocks = families.decoder_blocks(model)
     layers = families.all_layers(blocks)
     _check_pattern(layers, recipe.pattern)
+    if guessed := families.what_was_guessed(model, layers):
+        yield Warned(message=guessed)
     yield _describe(recipe, model, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
@@ -112,7 +115,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
     with clock("save"):
         yield Progress(stage="save", done=0, total=1, detail="pruned weights")
-        pruned_weights = {id(layer.module.weight) for layer in layers}
+        pruned_weights = {id(layer.parameter) for layer in layers}
         changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
         checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint", changed)
     with clock("pruned_eval"):
@@ -124,7 +127,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
             side="pruned", tokens_per_second=decoding_speed(model), bytes_on_disk=checkpoint_bytes(checkpoint)
         )
 
-    prunable = sum(layer.module.weight.numel() for layer in layers)
+    prunable = sum(layer.matrix.numel() for layer in layers)
     yield Finished(
         sparsity=removed / prunable,
         parameters=_parameters(model),
@@ -189,7 +192,7 @@ def _drawn(tokenizer: object, text: str, wanted: Calibration, seed: int) -> Tens
 
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
     for layer in layers:
-        pattern.check_width(layer.module.in_features, f"{layer.name} (block {layer.block})")
+        pattern.check_width(layer.in_features, f"{layer.name} (block {layer.block})")
 
 
 def _describe(
@@ -206,7 +209,7 @@ def _describe(
         title=title_of(recipe.model.id),
         architecture=type(model).__name__,
         parameters=_parameters(model),
-        prunable=sum(layer.module.weight.numel() for layer in layers),
+        prunable=sum(layer.matrix.numel() for layer in layers),
         blocks=len(blocks),
         layers=tuple(dict.fromkeys(layer.name for layer in layers)),
         total_layers=len(layers),
@@ -244,19 +247,16 @@ def _prune_blocks(
             )
     patterns = _patterns(recipe, every_layer, hidden)
     for index, block in enumerate(blocks):
-        layers = families.prunable_layers(block, index)
-        met = set()
+        layers = [layer for layer in every_layer if layer.block == index]
+        seen = Seen(layers)
         for arrival in hidden.through(block, index, layers):
             if arrival is None:
                 yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
                 continue
-            met.add(arrival.layer.name)
+            seen.add(arrival.layer, arrival.stats.tokens)
             pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
             yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
-        for layer in layers:
-            if layer.name not in met:
-                name = f"block {index} {layer.name}"
-                yield Warned(message=f"{name} saw no calibration tokens and was left dense.", layer=name)
+        yield from seen.warnings()
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
     if hidden.borders is not None:
         clock.seconds["gradients"] = hidden.gradient_seconds
@@ -274,10 +274,10 @@ def _patterns(
     costs = []
     for layer in known:
         one = felt[layer.block, layer.name]
-        costs.append(cost_of(layer.module.weight, one.outputs, one.inputs))
+        costs.append(cost_of(layer.matrix, one.outputs, one.inputs))
     counts = removals(costs, recipe.pattern.sparsity, reach)
     return {
-        (layer.block, layer.name): Unstructured(sparsity=count / layer.module.weight.numel())
+        (layer.block, layer.name): Unstructured(sparsity=count / layer.matrix.numel())
         for layer, count in zip(known, counts, strict=True)
     }
 
@@ -297,12 +297,12 @@ def _prune_layer(
     """
     name = f"block {layer.block} {layer.name}"
     start = perf_counter()
-    dense = layer.module.weight.detach().float()
+    dense = layer.matrix.float()
     with clock("solve"):
         result = yield from _solve(method, dense, stats, pattern, name)
     kept = result.weight.to(stored).float()
     error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
-    layer.module.weight.data.copy_(kept)
+    layer.write_(kept)
     removed = int(result.pruned.sum())
     yield LayerPruned(
         block=layer.block,

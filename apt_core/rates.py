@@ -5,6 +5,8 @@ No torch: the page estimates with these before anything is loaded.
 
 from __future__ import annotations
 
+import re
+
 from apt_core.events import Finished, ModelLoaded
 from apt_core.recipe import Recipe
 from apt_core.records import RunRecord
@@ -71,6 +73,7 @@ GRADIENT_TOKENS = 4096  # of the calibration set, where a method asks the loss
 
 # The load of a first run holds its download and conversion, which says nothing about the next one.
 _SLOWEST_LOAD = 4
+_EXPERT = re.compile(r"\.\d+\.")  # "mlp.experts.3.down_proj" is one of many
 
 
 def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
@@ -127,13 +130,16 @@ def gram_matrices(recipe: Recipe) -> int:
 
 
 def distinct_input(layer: str) -> str:
-    """Layers of a block that are handed the same tensor share a name: q, k and v; gate and up."""
-    place, _, projection = layer.rpartition(".")
+    """Layers of a block that are handed the same tensor share a name: q, k and v; gate and up.
+
+    Experts count as one: each sees its share of the tokens, and only one Gram matrix exists at a time.
+    """
+    place, _, projection = _EXPERT.sub(".", layer).rpartition(".")
     if projection in {"q_proj", "k_proj", "v_proj"}:
         return f"{place}.qkv"
-    if projection in {"gate_proj", "up_proj"}:
+    if projection in {"gate_proj", "up_proj", "gate_up_proj", "w1", "w3"}:
         return f"{place}.gate_up"
-    return layer
+    return f"{place}.{projection}"
 
 
 class _Work:

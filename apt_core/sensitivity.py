@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apt_core.families import Layer
+from apt_core.block_arguments import Arguments, with_embeddings
+from apt_core.families import Layer, differentiable, stand_ins
 from apt_core.maths.precision import bfloat16_products
-
-Arguments = list[tuple[tuple, dict[str, Any]]]
 
 
 class Felt:
@@ -64,7 +63,7 @@ class BorderGradients:
         model: nn.Module,
         blocks: nn.ModuleList,
         layers: list[Layer],
-        arguments: Arguments,
+        arguments: list[Arguments],
         windows: Tensor,
     ) -> Generator[None, None, BorderGradients]:
         """Yields after every window, returns the gradients. windows: [windows, length] token ids."""
@@ -80,17 +79,25 @@ class BorderGradients:
         return cls(kept, felt)
 
     def sensitivities(
-        self, block: nn.Module, index: int, layers: list[Layer], arguments: tuple, states: Tensor, batch: int
+        self,
+        block: nn.Module,
+        index: int,
+        layers: list[Layer],
+        arguments: Arguments,
+        states: Tensor,
+        batch: int,
+        embeddings: Tensor | None = None,
     ) -> Generator[None, None, dict[str, Tensor]]:
         """Yields after every batch, returns {layer name: S [out, out] float32, mean over tokens}.
 
         block: the dense one. states: the dense model's hidden states in front of it, [windows, length, hidden].
         """
         found = {layer.name: _Outer() for layer in layers}
-        positional, named = arguments
         for start in range(0, self.windows, batch):
             part = slice(start, min(start + batch, self.windows))
-            with _watching(layers, found), torch.enable_grad():
+            own = None if embeddings is None else embeddings[part]
+            positional, named = with_embeddings(arguments, own)
+            with _watching(layers, found), torch.enable_grad(), differentiable():
                 entering = states[part].detach().requires_grad_(True)
                 leaving = _first(block(entering, *positional, **named))
                 leaving.backward(self.gradients[index, part])
@@ -127,7 +134,10 @@ def _watching(layers: list[Layer], found: dict[str, _Outer]) -> Iterator[None]:
 
         return hook
 
-    hooks = [layer.module.register_forward_hook(watch(layer.name)) for layer in layers]
+    hooks = [
+        *stand_ins(layers),
+        *(layer.module.register_forward_hook(watch(layer.name)) for layer in layers),
+    ]
     try:
         yield
     finally:
@@ -144,7 +154,10 @@ def _noting(layers: list[Layer], felt: dict[tuple[int, str], Felt]) -> Iterator[
 
         return hook
 
-    hooks = [layer.module.register_forward_hook(note(felt[layer.block, layer.name])) for layer in layers]
+    hooks = [
+        *stand_ins(layers),
+        *(layer.module.register_forward_hook(note(felt[layer.block, layer.name])) for layer in layers),
+    ]
     try:
         yield
     finally:
@@ -180,13 +193,13 @@ def _forward(model: nn.Module, blocks: nn.ModuleList, window: Tensor) -> tuple[l
 
 
 def _backward(
-    blocks: nn.ModuleList, arguments: Arguments, entering: list[Tensor], last: Tensor
+    blocks: nn.ModuleList, arguments: list[Arguments], entering: list[Tensor], last: Tensor
 ) -> list[Tensor]:
     """The gradients at the output of every block, first to last; every block is led through backwards."""
     gradients = [last]
     for index in range(len(blocks) - 1, -1, -1):
-        positional, named = arguments[index]
-        with torch.enable_grad():
+        positional, named = with_embeddings(arguments[index], entering[0])
+        with torch.enable_grad(), differentiable():
             inputs = entering[index].detach().requires_grad_(True)
             _first(blocks[index](inputs, *positional, **named)).backward(gradients[-1])
         gradients.append(inputs.grad)

@@ -15,7 +15,8 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
-from apt_core.families import Layer, prunable_layers
+from apt_core.block_arguments import Arguments, marked, read_embeddings, with_embeddings
+from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
 from apt_core.sensitivity import BorderGradients
 
@@ -34,18 +35,20 @@ class Arrival(NamedTuple):
 class HiddenStates:
     """The inputs of the current block for every calibration window.
 
-    states: [windows, length, hidden] in the model's compute dtype.
+    states: [windows, length, hidden] in the dtype of the model's residual stream.
     arguments: for every block, the positional and keyword arguments that the decoder passes beside the
     hidden states (rotary tables, masks), captured once with one window: windows have equal length and no
     padding, so they hold for any batch.
+    embeddings: the states as they enter the first block, where a block reads them again; None otherwise.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
     borders: the gradients of the dense loss between the blocks, when a method asks the loss; None otherwise.
     """
 
-    def __init__(self, states: Tensor, arguments: list[tuple[tuple, dict[str, Any]]], batch: int):
+    def __init__(self, states: Tensor, arguments: list[Arguments], batch: int):
         self.states = states
         self.arguments = arguments
         self.batch = batch
+        self.embeddings: Tensor | None = None
         self.dense: Tensor | None = None
         self.borders: BorderGradients | None = None
         self.forward_seconds = 0.0
@@ -58,14 +61,18 @@ class HiddenStates:
         cls, model: nn.Module, blocks: nn.ModuleList, windows: Tensor, batch: int
     ) -> HiddenStates:
         """windows: [windows, length] token ids on the model's device."""
-        arguments = _block_arguments(model, blocks, windows[:1])
+        arguments, dtype = _block_arguments(model, blocks, windows[:1])
         states = None
         for start in range(0, len(windows), batch):
             entering = _entering_first_block(model, blocks[0], windows[start : start + batch])
             if states is None:
-                states = entering.new_empty(len(windows), *entering.shape[1:])
+                states = entering.new_empty(len(windows), *entering.shape[1:], dtype=dtype)
             states[start : start + batch] = entering
-        return cls(states, arguments, batch)
+        hidden = cls(states, arguments, batch)
+        hidden.embeddings = (
+            states.to(entering.dtype, copy=True) if any(map(read_embeddings, arguments)) else None
+        )
+        return hidden
 
     def keep_dense_stream(self) -> None:
         """From here on carry the dense model's hidden states beside the pruned model's."""
@@ -93,15 +100,17 @@ class HiddenStates:
         """
         arguments = self.arguments[index]
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
+        twins = [] if twin is None else _counterparts(twin, index, layers)
         felt: dict[str, Tensor] = {}
         if self.borders is not None:
-            twins = prunable_layers(twin, index)
             felt = yield from self._timed_gradients(
-                self.borders.sensitivities(twin, index, twins, arguments, self.dense, self.batch)
+                self.borders.sensitivities(
+                    twin, index, twins, arguments, self.dense, self.batch, self.embeddings
+                )
             )
-        passes = [PausedPass(block, layers, arguments, self.states, self.batch)]
+        passes = [PausedPass(block, layers, arguments, self.states, self.batch, self.embeddings)]
         if twin is not None:
-            passes.append(PausedPass(twin, prunable_layers(twin, index), arguments, self.dense, self.batch))
+            passes.append(PausedPass(twin, twins, arguments, self.dense, self.batch, self.embeddings))
         try:
             for arrival in self._walk(*passes):
                 if arrival is not None and arrival.layer.name in felt:
@@ -128,12 +137,21 @@ class HiddenStates:
         walking = [pruned] if dense is None else [pruned, dense]
         yield from self._advance(walking, None)
         while (name := pruned.next_layer()) is not None:
+            if dense is not None:
+                yield from self._catch_up(dense, name)
             here = pruned.standing(name)
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
                 stats = yield from self._statistics(name, here, dense)
             yield Arrival(pruned.layers[name], stats)
             previous = here
             yield from self._advance(walking, name)
+        if dense is not None:
+            yield from self._catch_up(dense, None)
+
+    def _catch_up(self, dense: PausedPass, name: str | None) -> Iterator[None]:
+        """Lead the dense pass past layers that no token of the pruned pass was sent to, up to `name` (None: out)."""
+        while (behind := dense.next_layer()) is not None and (name is None or dense.is_before(behind, name)):
+            yield from self._advance([dense], behind)
 
     def _advance(self, walking: list[PausedPass], name: str | None) -> Iterator[None]:
         """Lead all passes on from layer `name` (None: from the block's door)."""
@@ -155,7 +173,7 @@ class HiddenStates:
             start = perf_counter()
             stats = stats or LayerStats.empty(tensor.shape[-1], tensor.device)
             stats.add_(tensor)
-            if dense is not None:
+            if dense is not None and not dense.layers[name].routed:  # its router may send it other tokens
                 stats.add_drift_(tensor, dense.standing(name)[number])
             self.statistics_seconds += perf_counter() - start
             yield None
@@ -169,24 +187,32 @@ class PausedPass:
         self,
         block: nn.Module,
         layers: list[Layer],
-        arguments: tuple[tuple, dict[str, Any]],
+        arguments: Arguments,
         states: Tensor,
         batch: int,
+        embeddings: Tensor | None = None,
     ):
         self.layers = {layer.name: layer for layer in layers}
         self._block = block
         self._arguments = arguments
         self._states = states
+        self._embeddings = embeddings
         self._order = {layer.name: place for place, layer in enumerate(layers)}
         self._visited: set[str] = set()
         self._at: dict[int, tuple[str, Tensor]] = {}  # which layer each batch stands in front of, its input
         self._parts = [slice(start, start + batch) for start in range(0, len(states), batch)]
         self._passes = [greenlet(self._forward) for _ in self._parts]
-        self._hooks = [layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers]
+        self._hooks = [
+            *stand_ins(layers),
+            *(layer.module.register_forward_pre_hook(self._halt(layer.name)) for layer in layers),
+        ]
 
     def next_layer(self) -> str | None:
         """Batches differ only where a block branches (experts): then the earlier layer goes first."""
         return min((name for name, _ in self._at.values()), key=self._order.__getitem__, default=None)
+
+    def is_before(self, one: str, other: str) -> bool:
+        return self._order[one] < self._order[other]
 
     def standing(self, name: str) -> dict[int, Tensor]:
         """The inputs of the batches that stand in front of this layer."""
@@ -214,7 +240,8 @@ class PausedPass:
                 unfinished.throw(GreenletExit)
 
     def _forward(self, part: slice) -> None:
-        args, kwargs = self._arguments
+        own = None if self._embeddings is None else self._embeddings[part]
+        args, kwargs = with_embeddings(self._arguments, own)
         output = self._block(self._states[part], *args, **kwargs)
         self._states[part] = output[0] if isinstance(output, tuple) else output
 
@@ -224,6 +251,12 @@ class PausedPass:
                 getcurrent().parent.switch((name, inputs[0]))
 
         return hook
+
+
+def _counterparts(twin: nn.Module, index: int, layers: list[Layer]) -> list[Layer]:
+    """The same layers of a copy of their block."""
+    names = {layer.name for layer in layers}
+    return [layer for layer in prunable_layers(twin, index) if layer.name in names]
 
 
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:
@@ -245,16 +278,21 @@ def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -
 
 def _block_arguments(
     model: nn.Module, blocks: nn.ModuleList, window: Tensor
-) -> list[tuple[tuple, dict[str, Any]]]:
-    """What the decoder hands to each block beside the hidden states; blocks can differ (sliding windows)."""
-    found: dict[int, tuple[tuple, dict[str, Any]]] = {}
+) -> tuple[list[Arguments], torch.dtype]:
+    """What the decoder hands to each block beside the hidden states; blocks can differ (sliding windows).
+
+    Also the dtype of the hidden states that reach the last block: some keep them in float32 (Mamba).
+    """
+    found: dict[int, Arguments] = {}
+    states: list[Tensor] = []  # that enter the first block, and the newest
     hooks = []
     last = len(blocks) - 1
 
     def catcher(index: int):
         def catch(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            states[index > 0 :] = [args[0] if args else kwargs["hidden_states"]]
             rest = {key: value for key, value in kwargs.items() if key != "hidden_states"}
-            found[index] = (tuple(args[1:]), rest)
+            found[index] = marked((tuple(args[1:]), rest), states[0])
             if index == last:
                 raise _Reached
 
@@ -265,7 +303,7 @@ def _block_arguments(
     try:
         model(input_ids=window, use_cache=False)
     except _Reached:
-        return [found[index] for index in range(len(blocks))]
+        return [found[index] for index in range(len(blocks))], states[-1].dtype
     finally:
         for hook in hooks:
             hook.remove()

@@ -48,14 +48,14 @@ class APTJoint(Composition):
         description="How much of the drift from the dense model each layer is asked to repair",
     )
     loss_share: float = Field(
-        default=0.8,
+        default=0.5,
         ge=0,
         le=1,
         title="Share of the loss",
         description="How much outputs count by what the model's loss minds, instead of all alike",
     )
     budgets: float = Field(
-        default=0.2,
+        default=0.25,
         ge=0,
         le=0.5,
         title="Budgets",

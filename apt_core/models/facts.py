@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from apt_core.errors import NotAModel, one_sentence
+from apt_core.families import Family, family_of_type, may_be_pruned
 from apt_core.models import checkpoints, hub, hub_cache
 from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, cached_folder, title_of
 from apt_core.models.checkpoints import TensorFacts
@@ -21,8 +22,6 @@ from apt_core.values import Frozen
 
 # "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
 _IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
-# These keep their projections in Conv1D modules, which are no linear layers here.
-_CONV1D_FAMILIES = ("gpt2", "openai-gpt")
 _USUAL_ORDER = (
     "q_proj",
     "k_proj",
@@ -152,48 +151,70 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
     nested = config.get("text_config")  # models that also see pictures keep it one level down
     text = nested if nested and isinstance(nested, Mapping) else config
     tied = bool(config.get("tie_word_embeddings", "lm_head.weight" not in tensors))
-    in_blocks = _linear_layers(config, tensors)
+    family = family_of_type(text.get("model_type") or config.get("model_type"))
+    in_blocks = _linear_layers(family, tensors)
     head_stored_twice = tied and "lm_head.weight" in tensors
     return ModelFacts(
         parameters=sum(facts.numel for facts in tensors.values())
         - (tensors["lm_head.weight"].numel if head_stored_twice else 0),
-        prunable=sum(facts.numel for facts in in_blocks.values()),
+        prunable=sum(layer.weights for layer in in_blocks.values()),
         blocks=len({block for block, _ in in_blocks}),
         hidden=text.get("hidden_size") or text.get("n_embd"),
         vocab=text.get("vocab_size"),
         context=text.get("max_position_embeddings") or text.get("n_positions"),
         tied=tied,
-        layers=_one_block(in_blocks),
+        layers=_of_a_block(in_blocks, family),
         **known,
     )
 
 
 def _linear_layers(
-    config: Mapping[str, Any], tensors: Mapping[str, TensorFacts]
-) -> dict[tuple[int, str], TensorFacts]:
-    """(block, layer name) -> facts, for every two-dimensional weight inside a decoder block."""
-    if config.get("model_type") in _CONV1D_FAMILIES:
-        return {}
+    family: Family | None, tensors: Mapping[str, TensorFacts]
+) -> dict[tuple[int, str], LayerShape]:
+    """(block, layer name) -> shape, for every matrix inside a decoder block that can be pruned."""
     found = ((_IN_BLOCK.fullmatch(name), facts) for name, facts in tensors.items())
     return {
-        (int(match["block"]), match["layer"]): facts
+        (int(match["block"]), shape.name): shape
         for match, facts in found
-        if match and len(facts.shape) == 2
+        if match
+        for shape in _matrices(family, match["layer"], facts.shape)
     }
 
 
-def _one_block(in_blocks: Mapping[tuple[int, str], TensorFacts]) -> tuple[LayerShape, ...]:
-    """The layers of the first block, in the usual order of a decoder."""
-    first = min((block for block, _ in in_blocks), default=0)
-    layers = [
-        LayerShape(name=layer, out_features=facts.shape[0], in_features=facts.shape[1])
-        for (block, layer), facts in in_blocks.items()
-        if block == first
+def _matrices(family: Family | None, on_disk: str, shape: tuple[int, ...]) -> list[LayerShape]:
+    """One for a matrix, one per expert for a fused tensor [experts, out, in], none for what stays as it is."""
+    name = family.name_here(on_disk) if family else on_disk
+    if len(shape) not in (2, 3) or not may_be_pruned(family, name) or (len(shape) == 3 and family is None):
+        return []
+    out, inputs = reversed(shape[-2:]) if family and family.transposed else shape[-2:]
+    if len(shape) == 2:
+        return [LayerShape(name=name, out_features=out, in_features=inputs)]
+    place, _, matrix = name.rpartition(".")
+    return [
+        LayerShape(name=f"{place}.{expert}.{matrix}", out_features=out, in_features=inputs)
+        for expert in range(shape[0])
     ]
-    return tuple(sorted(layers, key=_place))
 
 
-def _place(layer: LayerShape) -> tuple[bool, int, str]:
+def _of_a_block(
+    in_blocks: Mapping[tuple[int, str], LayerShape], family: Family | None
+) -> tuple[LayerShape, ...]:
+    """Every kind of layer once, as in the first block that has it, in the order in which a token meets them."""
+    kinds: dict[str, LayerShape] = {}
+    for _, layer in sorted(in_blocks.items(), key=lambda item: item[0][0]):
+        kinds.setdefault(layer.name, layer)
+    if family is None:
+        return tuple(sorted(kinds.values(), key=_usual_place))
+    return tuple(sorted(kinds.values(), key=lambda layer: (family.place(layer.name), *_counted(layer.name))))
+
+
+def _counted(name: str) -> tuple[int, str]:
+    """Experts in the order of their numbers."""
+    number = re.search(r"\.(\d+)\.", name)
+    return int(number[1]) if number else 0, name
+
+
+def _usual_place(layer: LayerShape) -> tuple[bool, int, str]:
     suffix = layer.name.rsplit(".", 1)[-1]
     rank = _USUAL_ORDER.index(suffix) if suffix in _USUAL_ORDER else len(_USUAL_ORDER)
     return "attn" not in layer.name and "attention" not in layer.name, rank, layer.name

@@ -17,6 +17,7 @@ from apt_core.models.catalogue import CATALOGUE, FALLBACK_MODEL
 from apt_core.models.shape import LlamaShape
 
 SEED = 20241015
+BYTES_AND_MARKS = 258  # tokens of the byte tokenizer
 _BEGIN, _END = "<|begin|>", "<|end|>"
 
 
@@ -28,11 +29,18 @@ def make(folder: Path, shape: LlamaShape = CATALOGUE[FALLBACK_MODEL].shape, seed
     save_file(
         _weights(shape, np.random.default_rng(seed)), folder / "model.safetensors", metadata={"format": "pt"}
     )
-    _write(folder / "config.json", _config(shape))
-    _write(folder / "generation_config.json", {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257})
-    _write(folder / "tokenizer.json", _tokenizer())
-    _write(folder / "tokenizer_config.json", _tokenizer_config(shape))
+    write_json(folder / "config.json", _config(shape))
+    write_tokenizer(folder, shape.context)
     return folder
+
+
+def write_tokenizer(folder: Path, context: int) -> None:
+    """The byte tokenizer and what generation reads, for a model that looks back `context` tokens at most."""
+    write_json(
+        folder / "generation_config.json", {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257}
+    )
+    write_json(folder / "tokenizer.json", _tokenizer())
+    write_json(folder / "tokenizer_config.json", _tokenizer_config(context))
 
 
 def _weights(shape: LlamaShape, random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -90,18 +98,18 @@ def _tokenizer() -> dict:
     return json.loads(tokenizer.to_str())
 
 
-def _tokenizer_config(shape: LlamaShape) -> dict:
+def _tokenizer_config(context: int) -> dict:
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": _BEGIN,
         "eos_token": _END,
         "pad_token": _END,
-        "model_max_length": shape.context,
+        "model_max_length": context,
         "clean_up_tokenization_spaces": False,
     }
 
 
-def _write(file: Path, value: dict) -> None:
+def write_json(file: Path, value: dict) -> None:
     file.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from statistics import fmean
 
 import plotly.graph_objects as go
@@ -32,6 +33,7 @@ _OTHERS = (
     ("circle-open", "mark-5"),
     ("square-open", "mark-7"),
 )
+_EXPERT = re.compile(r"\.\d+\.")
 _HOVER = (
     "<b>block %{x} · %{customdata[0]}</b><br>relative error %{customdata[1]}<br>"
     "%{customdata[2]} removed exactly: %{customdata[3]}<br>shape %{customdata[4]} · %{customdata[5]}"
@@ -44,9 +46,25 @@ def short_name(layer: str) -> str:
     return layer.rsplit(".", 1)[-1].removesuffix("_proj")
 
 
+def kind_of(layer: str) -> str:
+    """'mlp.experts.3.down_proj' -> 'mlp.experts.down_proj': all experts of a block share a trace."""
+    return _EXPERT.sub(".", layer)
+
+
+def _legend(kinds: list[str]) -> dict[str, str]:
+    """The short name, with its place in front where two kinds share it (experts.down, shared_expert.down)."""
+    short = Counter(map(short_name, kinds))
+    return {
+        kind: ".".join([*kind.split(".")[-2:-1], short_name(kind)])
+        if short[short_name(kind)] > 1
+        else short_name(kind)
+        for kind in kinds
+    }
+
+
 def figure(record: RunRecord, dark: bool = False) -> go.Figure:
     """The chart of what is known so far; its x axis is already as wide as the model is deep."""
-    plot = go.Figure([_trace(name, layers, slot, record, dark) for name, layers, slot in _groups(record)])
+    plot = go.Figure([_trace(*group, record, dark) for group in _groups(record)])
     errors = [layer.relative_error for layer in record.layers]
     return over_blocks(plot, record.id, _blocks(record), errors, dark)
 
@@ -79,31 +97,33 @@ def _exactly(record: RunRecord) -> str:
 
 
 def slots(record: RunRecord) -> dict[str, tuple[str, str]]:
-    """Layer name -> (marker shape, colour token), the same for every run of a model."""
-    names = list(record.model.layers) if record.model else []
-    names += [layer.layer for layer in record.layers if layer.layer not in names]
-    free = iter(_OTHERS * (1 + len(names) // len(_OTHERS)))
-    return {name: _KNOWN.get(short_name(name)) or next(free) for name in dict.fromkeys(names)}
+    """Kind of layer -> (marker shape, colour token), the same for every run of a model."""
+    names = [*(record.model.layers if record.model else ()), *(layer.layer for layer in record.layers)]
+    kinds = list(dict.fromkeys(map(kind_of, names)))
+    free = iter(_OTHERS * (1 + len(kinds) // len(_OTHERS)))
+    return {kind: _KNOWN.get(short_name(kind)) or next(free) for kind in kinds}
 
 
 def _groups(record: RunRecord):
     by_name: dict[str, list[LayerPruned]] = defaultdict(list)
     for layer in record.layers:
-        by_name[layer.layer].append(layer)
-    for name, slot in slots(record).items():
-        yield name, sorted(by_name[name], key=lambda layer: layer.block), slot
+        by_name[kind_of(layer.layer)].append(layer)
+    known = slots(record)
+    legend = _legend(list(known))
+    for name, slot in known.items():
+        yield name, legend[name], sorted(by_name[name], key=lambda layer: layer.block), slot
 
 
 def _trace(
-    name: str, layers: list[LayerPruned], slot: tuple[str, str], record: RunRecord, dark: bool
+    name: str, short: str, layers: list[LayerPruned], slot: tuple[str, str], record: RunRecord, dark: bool
 ) -> go.Scatter:
     shape, token = slot
     shade = colour(token, dark)
     return go.Scatter(
-        name=short_name(name),
+        name=short,
         x=[layer.block for layer in layers] or [None],  # a kind without points keeps its place in the legend
         y=[layer.relative_error or None for layer in layers] or [None],  # no logarithm of an exact zero
-        mode="lines+markers",
+        mode="lines+markers" if len({layer.block for layer in layers}) == len(layers) else "markers",
         line={"color": shade, "width": 1},
         marker={"color": shade, "symbol": shape, "size": 8, "line": {"color": shade, "width": 1}},
         opacity=0.9,
@@ -141,9 +161,10 @@ def _growth(layers: tuple[LayerPruned, ...]) -> str:
 
 
 def _leader(layers: tuple[LayerPruned, ...]) -> str:
-    kinds = {layer.layer for layer in layers}
-    mean = {kind: fmean(layer.relative_error for layer in layers if layer.layer == kind) for kind in kinds}
-    return short_name(max(mean, key=lambda kind: mean[kind]))
+    errors: dict[str, list[float]] = defaultdict(list)
+    for layer in layers:
+        errors[kind_of(layer.layer)].append(layer.relative_error)
+    return _legend(list(errors))[max(errors, key=lambda kind: fmean(errors[kind]))]
 
 
 def _block_error(layers: tuple[LayerPruned, ...], block: int) -> float:

@@ -75,6 +75,21 @@ def test_projections_that_nobody_knows_still_get_a_mark(names):
     assert list(slots) == list(names)
 
 
+def test_experts_of_a_block_share_a_trace_and_like_names_are_told_apart():
+    record = a_record()
+    names = (
+        "mlp.experts.0.down_proj",
+        "mlp.experts.1.down_proj",
+        "mlp.shared_expert.down_proj",
+        "mixer.in_proj",
+    )
+    layers = tuple(record.layers[0].model_copy(update={"layer": name}) for name in names)
+    model = record.model.model_copy(update={"layers": names})
+    plot = layer_error.figure(record.model_copy(update={"model": model, "layers": layers}))
+    assert [trace.name for trace in plot.data] == ["experts.down", "shared_expert.down", "in"]
+    assert [len(trace.x) for trace in plot.data] == [2, 1, 1] and plot.data[0].mode == "markers"
+
+
 def test_summaries_are_sentences_with_numbers():
     said = layer_error.summary(a_record())
     assert (

@@ -1,0 +1,35 @@
+"""Where a model keeps its decoder blocks, and which matrices of a block are pruned.
+
+One file = one family = data (`family.Family`); `finding` reads them. Everything but `experts` is without torch
+until it is handed a model.
+"""
+
+from apt_core.families.family import Family
+from apt_core.families.finding import (
+    all_layers,
+    decoder_blocks,
+    differentiable,
+    family_of,
+    linear_maps,
+    prunable_layers,
+    stand_ins,
+    what_was_guessed,
+)
+from apt_core.families.known import FAMILIES, family_of_type, may_be_pruned
+from apt_core.families.layer import Layer
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Layer",
+    "all_layers",
+    "decoder_blocks",
+    "differentiable",
+    "family_of",
+    "family_of_type",
+    "linear_maps",
+    "may_be_pruned",
+    "prunable_layers",
+    "stand_ins",
+    "what_was_guessed",
+]

@@ -1,0 +1,116 @@
+"""The blocks and the prunable layers of a loaded model: by its family's data, or by structure.
+
+An unlisted family is searched by structure: the blocks are the ModuleList with one entry per hidden layer,
+the layers every linear map of a block in the order of the module tree, routers left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from apt_core.errors import NotAModel
+from apt_core.families.family import Family
+from apt_core.families.known import FAMILIES, may_be_pruned
+from apt_core.families.layer import Layer, is_linear
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from apt_core.families.experts import StandIn
+
+
+def decoder_blocks(model: nn.Module) -> nn.ModuleList:
+    """The decoder's list of blocks. Raises NotAModel when there is none."""
+    lists = _lists(model)
+    family = FAMILIES.get(model.config.get_text_config().model_type)
+    if family is not None and family.blocks in lists:
+        return lists[family.blocks]
+    expected = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    candidates = [found for found in lists.values() if len(found) == expected] or list(lists.values())
+    candidates = [found for found in candidates if any(prunable_layers(block, 0) for block in found)]
+    if not candidates:
+        raise NotAModel(
+            f"No decoder blocks with linear layers were found in {type(model).__name__}; "
+            "choose a causal language model such as SmolLM2."
+        )
+    return max(candidates, key=lambda found: sum(p.numel() for p in found.parameters()))
+
+
+def _lists(model: nn.Module) -> dict[str, nn.ModuleList]:
+    from torch import nn
+
+    return {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and module
+    }
+
+
+def family_of(block: nn.Module) -> Family | None:
+    """The family of a block, told by the package of transformers that its class comes from."""
+    packages = type(block).__module__.split(".")
+    return FAMILIES.get(packages[-2]) if len(packages) > 1 else None
+
+
+def prunable_layers(block: nn.Module, index: int) -> list[Layer]:
+    """Every layer of a block that is pruned, in the order in which a token meets them."""
+    family = family_of(block)
+    kept = [layer for layer in linear_maps(block, index) if may_be_pruned(family, layer.name)]
+    return kept if family is None else sorted(kept, key=lambda layer: family.place(layer.name))
+
+
+def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:
+    """Every linear map of a block, pruned or not, in the order of the module tree."""
+    from apt_core.families.experts import is_fused, matrices
+
+    for name, module in block.named_modules():
+        if is_fused(module):
+            for expert, linear in matrices(module):
+                yield Layer(index, f"{name}.{expert}", linear, module)
+        elif is_linear(module):
+            yield Layer(index, name, module)
+
+
+def all_layers(blocks: nn.ModuleList) -> list[Layer]:
+    """The layers of all blocks; one whose weight an earlier block shares comes once, with that block."""
+    found = [layer for index, block in enumerate(blocks) for layer in prunable_layers(block, index)]
+    first: dict[int, Layer] = {}
+    for layer in found:
+        first.setdefault(id(layer.module.weight), layer)
+    return list(first.values())
+
+
+def stand_ins(layers: Iterable[Layer]) -> list[StandIn]:
+    """Let fused experts compute by the modules of these layers, so that hooks on them fire, until removed."""
+    from apt_core.families.experts import StandIn
+
+    fused = {id(layer.experts): layer.experts for layer in layers if layer.experts is not None}
+    of_each = {
+        key: {
+            ".".join(layer.name.rsplit(".", 2)[1:]): layer.module
+            for layer in layers
+            if layer.experts is experts
+        }
+        for key, experts in fused.items()
+    }
+    return [StandIn(fused[key], linears) for key, linears in of_each.items()]
+
+
+def differentiable() -> AbstractContextManager[None]:
+    """While open, every family's forward can be followed by a backward pass at no more than a few times its cost."""
+    from apt_core.families.selective_scan import differentiable_scans
+
+    return differentiable_scans()
+
+
+def what_was_guessed(model: nn.Module, layers: Iterable[Layer]) -> str | None:
+    """A sentence that names what is pruned in a family nobody has tried; None for the listed ones."""
+    model_type = model.config.get_text_config().model_type
+    if model_type in FAMILIES:
+        return None
+    names = dict.fromkeys(layer.name for layer in layers if not layer.routed)
+    names |= dict.fromkeys(layer.name.rsplit(".", 2)[0] for layer in layers if layer.routed)
+    return (
+        f"The family {model_type} has not been tried; these layers were found by structure and are pruned: "
+        f"{', '.join(names)}. Check that this is what you want."
+    )

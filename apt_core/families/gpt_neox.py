@@ -1,0 +1,10 @@
+"""GPT-NeoX and Pythia."""
+
+from apt_core.families.family import Family
+
+GPT_NEOX = Family(
+    title="GPT-NeoX, Pythia",
+    model_types=("gpt_neox",),
+    blocks="gpt_neox.layers",
+    projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+)

@@ -1,0 +1,19 @@
+"""Granite 4: Mamba-2 or attention, then experts (where there are any) beside one feed-forward for all tokens."""
+
+from apt_core.families.family import Family
+from apt_core.families.llama import ATTENTION
+
+GRANITE_HYBRID = Family(
+    title="Granite hybrid",
+    model_types=("granitemoehybrid",),
+    projections=(
+        "mamba.in_proj", "mamba.out_proj", *ATTENTION,
+        "block_sparse_moe.experts", "shared_mlp.input_linear", "shared_mlp.output_linear",
+    ),
+    never=("block_sparse_moe.router",),
+    on_disk=(
+        ("block_sparse_moe.input_linear", "block_sparse_moe.experts.gate_up_proj"),
+        ("block_sparse_moe.output_linear", "block_sparse_moe.experts.down_proj"),
+        ("block_sparse_moe.router.layer", "block_sparse_moe.router"),
+    ),
+)  # fmt: skip

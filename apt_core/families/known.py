@@ -1,0 +1,43 @@
+"""The families that were tried on this code, and what is done with any other. No torch."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from apt_core.families.bamba import BAMBA
+from apt_core.families.falcon import FALCON
+from apt_core.families.family import Family
+from apt_core.families.gpt2 import GPT2
+from apt_core.families.gpt_neox import GPT_NEOX
+from apt_core.families.granite_hybrid import GRANITE_HYBRID
+from apt_core.families.jamba import JAMBA
+from apt_core.families.llama import LLAMA
+from apt_core.families.mamba import MAMBA
+from apt_core.families.mamba2 import MAMBA2
+from apt_core.families.mixtures import MIXTRAL, QWEN2_MOE
+from apt_core.families.nemotron_h import NEMOTRON_H
+from apt_core.families.opt import OPT
+from apt_core.families.phi3 import PHI3
+from apt_core.families.zamba2 import ZAMBA2
+
+_ALL = (
+    LLAMA, PHI3, GPT2, OPT, GPT_NEOX, FALCON, MAMBA, MAMBA2, MIXTRAL, QWEN2_MOE, JAMBA, ZAMBA2, BAMBA,
+    GRANITE_HYBRID, NEMOTRON_H,
+)  # fmt: skip
+
+FAMILIES: dict[str, Family] = {model_type: family for family in _ALL for model_type in family.model_types}
+
+
+_ROUTERS = ("*gate", "*router", "*router.*", "*gate.wg")
+
+
+def may_be_pruned(family: Family | None, name: str) -> bool:
+    """Is a linear map of this name pruned? In a family that is not listed: unless it looks like a router."""
+    if family is None:
+        return not any(fnmatchcase(name, router) for router in _ROUTERS)
+    return family.place(name) is not None
+
+
+def family_of_type(model_type: object) -> Family | None:
+    """The family of a config.json's `model_type`, whatever stands there; None when it is not listed."""
+    return FAMILIES.get(model_type) if isinstance(model_type, str) else None

@@ -1,0 +1,66 @@
+"""One matrix that can be pruned, whatever it is stored in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Layer(NamedTuple):
+    """A linear map of a block: y = matrix x.
+
+    module: what is called with the layer's input, so what a hook can halt: an nn.Linear, a Conv1D, or (for
+    an expert) an nn.Linear that shares the memory of its slice of `experts`.
+    """
+
+    block: int
+    name: str  # inside the block, e.g. "self_attn.q_proj"
+    module: nn.Module
+    experts: nn.Module | None = None  # the fused module that the matrix is a slice of
+
+    @property
+    def matrix(self) -> Tensor:
+        """[out, in], a view of the weight wherever it is stored."""
+        weight = self.module.weight.detach()
+        return weight.T if _is_conv1d(self.module) else weight
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """The parameter of the model that holds the matrix, and for an expert those of its siblings."""
+        if self.experts is None:
+            return self.module.weight
+        return getattr(self.experts, self.name.rsplit(".", 1)[-1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in)"""
+        rows, columns = self.matrix.shape
+        return rows, columns
+
+    @property
+    def in_features(self) -> int:
+        return self.shape[1]
+
+    @property
+    def routed(self) -> bool:
+        """Does a router decide which tokens it sees?"""
+        return self.experts is not None
+
+    def write_(self, matrix: Tensor) -> None:
+        """Put `matrix` [out, in] where the weight is stored."""
+        self.matrix.copy_(matrix)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """nn.Linear (or a subclass that still computes one) and the transposed Conv1D of GPT-2."""
+    from torch import nn
+
+    return (isinstance(module, nn.Linear) and module.weight.ndim == 2) or _is_conv1d(module)
+
+
+def _is_conv1d(module: nn.Module) -> bool:
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, Conv1D)

@@ -1,0 +1,9 @@
+"""Phi-3: q, k and v in one matrix, gate and up in another; rows are rows, so nothing else changes."""
+
+from apt_core.families.family import Family
+
+PHI3 = Family(
+    title="Phi-3",
+    model_types=("phi3",),
+    projections=("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"),
+)

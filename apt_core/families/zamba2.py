@@ -1,0 +1,20 @@
+"""Zamba2: Mamba-2, and now and then a transformer whose weights many blocks share.
+
+A shared projection is pruned once, with the inputs of the first block that uses it. The adapters, which tell
+one use from another, are small and stay dense.
+"""
+
+from apt_core.families.family import Family
+
+_SHARED = "shared_transformer"
+
+ZAMBA2 = Family(
+    title="Zamba2",
+    model_types=("zamba2",),
+    projections=(
+        *(f"{_SHARED}.self_attn.{name}_proj" for name in "qkvo"),
+        f"{_SHARED}.feed_forward.gate_up_proj", f"{_SHARED}.feed_forward.down_proj", "linear",
+        "mamba_decoder.mamba.in_proj", "mamba_decoder.mamba.out_proj", "mamba.in_proj", "mamba.out_proj",
+    ),
+    never=("*_adapter_list.*",),
+)  # fmt: skip
