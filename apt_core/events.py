@@ -78,6 +78,7 @@ class Evaluated(Frozen):
     text: str
     protocol: str
     seconds: float
+    reused: bool = False  # measured by an earlier run, with the same weights on the same windows
 
 
 class Measured(Frozen):

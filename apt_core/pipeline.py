@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from apt_core import families, hardware
+from apt_core.budgets import cost_of, removals
+from apt_core.dense_once import dense_perplexity_events
 from apt_core.errors import NotPositiveDefinite
 from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
 from apt_core.export import checkpoint_bytes, save_checkpoint, stored_dtype
@@ -94,7 +96,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     yield _describe(recipe, model, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
-        dense: Evaluated = yield from perplexity_events(model, evaluation, "dense", recipe.evaluation.text)
+        dense = yield from dense_perplexity_events(model, evaluation, recipe.evaluation.text, dense_folder)
         yield dense
     with clock("measure"):
         yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
@@ -239,10 +241,11 @@ def _prune_blocks(
         hidden.keep_dense_stream()
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
-        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, some)):
+        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, every_layer, some)):
             yield Progress(
                 stage="calibrate", done=done, total=len(some), detail="gradients of the dense loss"
             )
+    patterns = _patterns(recipe, every_layer, hidden)
     for index, block in enumerate(blocks):
         layers = [layer for layer in every_layer if layer.block == index]
         seen = Seen(layers)
@@ -251,15 +254,41 @@ def _prune_blocks(
                 yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
                 continue
             seen.add(arrival.layer, arrival.stats.tokens)
-            yield from _prune_layer(recipe, arrival.layer, arrival.stats, stored, clock)
+            pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
+            yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
         yield from seen.warnings()
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
     if hidden.borders is not None:
         clock.seconds["gradients"] = hidden.gradient_seconds
 
 
+def _patterns(
+    recipe: Recipe, layers: list[Layer], hidden: HiddenStates
+) -> dict[tuple[int, str], Unstructured]:
+    """(block, layer name) -> its own sparsity, where the method lets the loss share out the removals."""
+    reach = recipe.method.budget_reach(recipe.pattern)
+    if not reach or hidden.borders is None or recipe.pattern.sparsity == 0:
+        return {}
+    felt = hidden.borders.felt
+    known = [layer for layer in layers if felt[layer.block, layer.name].outputs is not None]
+    costs = []
+    for layer in known:
+        one = felt[layer.block, layer.name]
+        costs.append(cost_of(layer.matrix, one.outputs, one.inputs))
+    counts = removals(costs, recipe.pattern.sparsity, reach)
+    return {
+        (layer.block, layer.name): Unstructured(sparsity=count / layer.matrix.numel())
+        for layer, count in zip(known, counts, strict=True)
+    }
+
+
 def _prune_layer(
-    recipe: Recipe, layer: Layer, stats: LayerStats, stored: torch.dtype, clock: _Clock
+    method: Method,
+    pattern: Unstructured | SemiStructured,
+    layer: Layer,
+    stats: LayerStats,
+    stored: torch.dtype,
+    clock: _Clock,
 ) -> Iterator[Event]:
     """Prune one linear layer in place and report it by the common yardstick.
 
@@ -270,7 +299,7 @@ def _prune_layer(
     start = perf_counter()
     dense = layer.matrix.float()
     with clock("solve"):
-        result = yield from _solve(recipe.method, dense, stats, recipe.pattern, name)
+        result = yield from _solve(method, dense, stats, pattern, name)
     kept = result.weight.to(stored).float()
     error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
     layer.write_(kept)
@@ -282,9 +311,9 @@ def _prune_layer(
         removed=removed,
         sparsity=removed / dense.numel(),
         relative_error=error,
-        pattern_valid=removed == removed_count(dense.numel(), recipe.pattern.sparsity)
+        pattern_valid=removed == removed_count(dense.numel(), pattern.sparsity)
         and not bool(kept[result.pruned].any())
-        and is_exact(kept, recipe.pattern),
+        and is_exact(kept, pattern),
         dampening=result.dampening,
         seconds=perf_counter() - start,
     )

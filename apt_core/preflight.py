@@ -205,7 +205,7 @@ def _refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str | None:
         or _window_refusal(recipe, facts)
         or _layer_refusal(facts)
         or _memory_refusal(recipe, facts, needs)
-        or _disk_refusal(needs)
+        or disk_refusal(needs)
     )
 
 
@@ -256,7 +256,7 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
     )
 
 
-def _disk_refusal(needs: Estimate) -> str | None:
+def disk_refusal(needs: Estimate) -> str | None:
     if needs.disk_bytes is None:
         return None
     wanted = needs.disk_bytes + _ROOM_LEFT

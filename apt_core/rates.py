@@ -98,7 +98,7 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
         or base.statistics,
         gradients=work.rate("gradients", work.asked_tokens * work.weights) or base.gradients,
         solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
-        eval=work.rate("dense_eval", work.evaluated_tokens * work.parameters) or base.eval,
+        eval=work.rate(work.evaluated_in, work.evaluated_tokens * work.parameters) or base.eval,
         save=work.rate("save", work.bytes) or base.save,
         generation=work.rate("measure", work.parameters) or base.generation,
         dtype=record.model.dtype,
@@ -154,6 +154,8 @@ class _Work:
         self.calibration_tokens = record.recipe.calibration.samples * record.recipe.calibration.length
         self.asked_tokens = asked_tokens(record.recipe)
         self.passes, self.grams = forward_passes(record.recipe), gram_matrices(record.recipe)
+        # a dense perplexity that was reused took no time
+        self.evaluated_in = "pruned_eval" if record.dense and record.dense.reused else "dense_eval"
         self.evaluated_tokens = record.dense.windows * record.dense.length if record.dense else 0
         widths = {(layer.block, distinct_input(layer.layer)): layer.shape[1] for layer in record.layers}
         self.squares = sum(width**2 for width in widths.values())

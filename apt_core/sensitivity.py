@@ -26,6 +26,22 @@ from apt_core.families import Layer, differentiable, stand_ins
 from apt_core.maths.precision import bfloat16_products
 
 
+class Felt:
+    """Of one layer, in the dense model: sums of squares over the tokens that were asked."""
+
+    def __init__(self) -> None:
+        self.inputs: Tensor | None = None  # [in]
+        self.outputs: Tensor | None = None  # [out], of the gradients
+
+    def hear_(self, inputs: Tensor) -> None:
+        squares = inputs.detach().float().square().flatten(0, -2).sum(dim=0)
+        self.inputs = squares if self.inputs is None else self.inputs + squares
+
+    def feel_(self, gradient: Tensor) -> None:
+        squares = gradient.float().square().flatten(0, -2).sum(dim=0)
+        self.outputs = squares if self.outputs is None else self.outputs + squares
+
+
 class BorderGradients:
     """The gradient of the dense loss at the output of every block.
 
@@ -33,8 +49,9 @@ class BorderGradients:
     float32), of the next token's cross-entropy summed over a window.
     """
 
-    def __init__(self, gradients: Tensor):
+    def __init__(self, gradients: Tensor, felt: dict[tuple[int, str], Felt]):
         self.gradients = gradients
+        self.felt = felt  # (block, layer name) -> what was seen on the way
 
     @property
     def windows(self) -> int:
@@ -42,17 +59,24 @@ class BorderGradients:
 
     @classmethod
     def measure(
-        cls, model: nn.Module, blocks: nn.ModuleList, arguments: list[Arguments], windows: Tensor
+        cls,
+        model: nn.Module,
+        blocks: nn.ModuleList,
+        layers: list[Layer],
+        arguments: list[Arguments],
+        windows: Tensor,
     ) -> Generator[None, None, BorderGradients]:
         """Yields after every window, returns the gradients. windows: [windows, length] token ids."""
         kept: Tensor | None = None
+        felt = {(layer.block, layer.name): Felt() for layer in layers}
         for number, window in enumerate(windows):
             entering, last = _forward(model, blocks, window.unsqueeze(0))
             if kept is None:
                 kept = last.new_empty(len(blocks), len(windows), *last.shape[1:])
-            kept[:, number] = torch.cat(_backward(blocks, arguments, entering, last))
+            with _noting(layers, felt):
+                kept[:, number] = torch.cat(_backward(blocks, arguments, entering, last))
             yield None
-        return cls(kept)
+        return cls(kept, felt)
 
     def sensitivities(
         self,
@@ -121,6 +145,26 @@ def _watching(layers: list[Layer], found: dict[str, _Outer]) -> Iterator[None]:
             hook.remove()
 
 
+@contextmanager
+def _noting(layers: list[Layer], felt: dict[tuple[int, str], Felt]) -> Iterator[None]:
+    def note(one: Felt):
+        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            one.hear_(args[0])
+            output.register_hook(one.feel_)
+
+        return hook
+
+    hooks = [
+        *stand_ins(layers),
+        *(layer.module.register_forward_hook(note(felt[layer.block, layer.name])) for layer in layers),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _forward(model: nn.Module, blocks: nn.ModuleList, window: Tensor) -> tuple[list[Tensor], Tensor]:
     """(what enters each block, the gradient of the loss at what leaves the last one); window: [1, length].
 
@@ -151,15 +195,15 @@ def _forward(model: nn.Module, blocks: nn.ModuleList, window: Tensor) -> tuple[l
 def _backward(
     blocks: nn.ModuleList, arguments: list[Arguments], entering: list[Tensor], last: Tensor
 ) -> list[Tensor]:
-    """The gradients at the output of every block, first to last."""
+    """The gradients at the output of every block, first to last; every block is led through backwards."""
     gradients = [last]
-    for index in range(len(blocks) - 1, 0, -1):
+    for index in range(len(blocks) - 1, -1, -1):
         positional, named = with_embeddings(arguments[index], entering[0])
         with torch.enable_grad(), differentiable():
             inputs = entering[index].detach().requires_grad_(True)
             _first(blocks[index](inputs, *positional, **named)).backward(gradients[-1])
         gradients.append(inputs.grad)
-    return gradients[::-1]
+    return gradients[-2::-1]
 
 
 def _first(output: Any) -> Tensor:

@@ -79,10 +79,10 @@ class HiddenStates:
         self.dense = self.states.clone()
 
     def ask_the_loss(
-        self, model: nn.Module, blocks: nn.ModuleList, windows: Tensor
+        self, model: nn.Module, blocks: nn.ModuleList, layers: list[Layer], windows: Tensor
     ) -> Generator[None, None, None]:
         """Measure how the dense model's loss changes with what leaves each block, on some of the windows."""
-        measuring = BorderGradients.measure(model, blocks, self.arguments, windows)
+        measuring = BorderGradients.measure(model, blocks, layers, self.arguments, windows)
         self.borders = yield from self._timed_gradients(measuring)
 
     @torch.no_grad()

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 DASH = "–"
 
+STATUS_WORDS = {
+    "queued": "waiting",
+    "running": "running",
+    "stopping": "stopping",
+    "finished": "finished",
+    "failed": "failed",
+    "cancelled": "stopped",
+}
+
 # Upper ends of the bands of pruned / dense perplexity.
 _BANDS = ((1.05, "hardly changed"), (1.25, "slightly worse"), (2.0, "clearly worse"), (5.0, "badly hurt"))
 _SMALL_NUMBERS = (
@@ -115,6 +124,11 @@ def fold(factor: float) -> str:
     if 2 <= whole < len(_SMALL_NUMBERS):
         return f"{_SMALL_NUMBERS[whole]}fold"
     return f"{number(factor)}-fold"
+
+
+def tally(amount: int) -> str:
+    """3 -> 'three', 13 -> '13'."""
+    return _SMALL_NUMBERS[amount] if amount < len(_SMALL_NUMBERS) else str(amount)
 
 
 def verdict(ratio: float) -> str:

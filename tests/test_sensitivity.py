@@ -59,7 +59,9 @@ def by_autograd(model, layers, windows):
 def test_block_by_block_gives_what_one_backward_pass_gives(tiny):
     model, blocks, windows = tiny
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
-    borders, yields = returned(BorderGradients.measure(model, blocks, hidden.arguments, windows))
+    borders, yields = returned(
+        BorderGradients.measure(model, blocks, families.all_layers(blocks), hidden.arguments, windows)
+    )
     assert yields == len(windows)
     assert borders.gradients.shape == (2, 4, 48, 64)
     expected = by_autograd(model, families.all_layers(blocks), windows)
@@ -72,6 +74,8 @@ def test_block_by_block_gives_what_one_backward_pass_gives(tiny):
         for name, outer in found.items():
             wanted = expected[index, name]
             assert torch.linalg.norm(outer - wanted) < 1e-3 * torch.linalg.norm(wanted), name
+            on_the_way = borders.felt[index, name].outputs / windows.numel()
+            assert torch.allclose(on_the_way, wanted.diagonal(), rtol=1e-2), name
         with torch.no_grad():
             args, kwargs = hidden.arguments[index]
             hidden.states = block(hidden.states, *args, **kwargs)
@@ -83,6 +87,8 @@ def test_the_model_is_left_as_it_was(tiny):
     model, blocks, windows = tiny
     before = model(input_ids=windows[:1], use_cache=False).logits
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
-    returned(BorderGradients.measure(model, blocks, hidden.arguments, windows[:2]))
+    returned(
+        BorderGradients.measure(model, blocks, families.all_layers(blocks), hidden.arguments, windows[:2])
+    )
     assert torch.equal(model(input_ids=windows[:1], use_cache=False).logits, before)
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks)

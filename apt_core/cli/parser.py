@@ -12,6 +12,7 @@ _EXAMPLES = """\
 examples:
   python -m apt_core prune --model smollm2-135m --method apt --pattern 2:4
   python -m apt_core prune --model smollm2-135m --method wanda --sparsity 0.5 --out pruned --json
+  python -m apt_core prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
   python -m apt_core evaluate --model pruned --eval my_text.txt
   python -m apt_core generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
   python -m apt_core runs show 20261124-130501-a1b2
@@ -75,6 +76,11 @@ def _add_prune(commands) -> None:
     amount.add_argument("--pattern", metavar="N:M", help="keep N of every M weights, such as 2:4")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the method (repeatable)"
+    )
+    parser.add_argument(
+        "--race",
+        metavar="NAMES",
+        help="then prune with these methods too, such as sparsegpt,wanda, and compare",
     )
     parser.add_argument("--calibration", metavar="NAME|FILE", help="text that the statistics come from")
     parser.add_argument("--samples", type=int, metavar="N", help="calibration windows at most (default: 32)")

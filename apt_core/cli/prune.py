@@ -6,18 +6,19 @@ import argparse
 import shutil
 from pathlib import Path
 
-from apt_core import events as ev
-from apt_core.cli.output import print_json, say
-from apt_core.cli.progress import ProgressLine
+from apt_core.cli.following import ended, error_of, follow, told
+from apt_core.cli.output import print_json
+from apt_core.cli.race import run_race
 from apt_core.cli.recipes import recipe_from
 from apt_core.cli.report import report
-from apt_core.errors import BadInput, DiskFull, PruneError, exit_status_of
-from apt_core.records import RunRecord, summary
+from apt_core.errors import BadInput, DiskFull, PruneError
+from apt_core.race import line_up
+from apt_core.recipe import Recipe
+from apt_core.records import RunRecord
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import is_disk_full
 
-INTERRUPTED = 130
 RECIPE_FILE = "apt_recipe.json"  # beside a copied checkpoint: says which model is its dense one
 
 
@@ -25,54 +26,26 @@ def run(options: argparse.Namespace) -> int:
     out = _free_folder(options.out)
     recipe = recipe_from(options)
     launcher = Launcher(Store())
+    if options.race is not None:
+        return run_race(launcher, _race(recipe, options), options.json)
     run_id = launcher.store.create(recipe)  # started by `follow`, which knows what to do on Ctrl-C
     record, interrupted = follow(launcher, run_id)
-    error = _error_of(record)
+    error = error_of(record)
     checkpoint = launcher.store.checkpoint(run_id)
     if checkpoint and out and error is None:
         checkpoint = _copy(checkpoint, out, record)
     if options.json:
-        told = summary(record) | {"checkpoint": str(checkpoint) if checkpoint else None}
-        print_json(told | ({"error": error} if error else {}))
+        print_json(told(record, checkpoint, error))
     else:
         print(report(record, str(checkpoint) if checkpoint else None))
-    if error is None:
-        return 0
-    say(error["message"])
-    return INTERRUPTED if interrupted else exit_status_of(error["kind"])
+    return ended(error, interrupted)
 
 
-def follow(launcher: Launcher, run_id: str) -> tuple[RunRecord, bool]:
-    """(the record once the run has ended, whether Ctrl-C ended it)."""
-    line = ProgressLine()
-    line.say(f"Run {run_id}")
-
-    def draw(record: RunRecord) -> None:
-        waiting = record.status == "queued"
-        line.draw(record, launcher.store.position(run_id) if waiting else None)
-
-    def tell(stamped: ev.Stamped) -> None:
-        if isinstance(stamped.event, ev.Warned):
-            line.say(f"Warning: {stamped.event.message}")
-
-    try:
-        return launcher.wait(run_id, tell, draw), False
-    except KeyboardInterrupt:
-        line.say("Stopping the run; press Ctrl-C again to leave it to end by itself.")
-        launcher.store.request_cancel(run_id)
-        return launcher.wait(run_id, on_tick=draw), True
-    finally:
-        line.clear()
-
-
-def _error_of(record: RunRecord) -> dict[str, str] | None:
-    match record.status:
-        case "finished":
-            return None
-        case "cancelled":
-            return {"kind": "cancelled", "message": f"Run {record.id} was stopped; what it had done is kept."}
-        case _:
-            return {"kind": record.failure.reason, "message": record.failure.message}
+def _race(recipe: Recipe, options: argparse.Namespace) -> list[Recipe]:
+    """The chosen method's recipe, then those of the methods that `--race` names; raises BadInput."""
+    if options.out is not None:
+        raise BadInput("--out takes one result, and a race has several; leave one of the two away.")
+    return line_up(recipe, [name.strip() for name in options.race.split(",") if name.strip()])
 
 
 def _free_folder(out: str | None) -> Path | None:

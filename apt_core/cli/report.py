@@ -72,6 +72,7 @@ def _figures(record: RunRecord, checkpoint: str | None) -> str:
 def _perplexity(record: RunRecord) -> str:
     dense, pruned = record.dense, record.pruned
     where = f"{dense.windows} windows of {dense.length} tokens of {dense.text}"
+    where += "; dense measured once, reused" if dense.reused else ""
     if pruned is None:
         return f"{words.number(dense.perplexity)} dense ({where})"
     return (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from apt_core.methods.composition import MASK, RECONSTRUCTION, Composition, MaskName, ReconstructionName
+from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 
 class APTJoint(Composition):
-    """One removal problem per layer instead of one per column block, in four parts.
+    """One removal problem per layer instead of one per column block, in five parts.
 
     Target: what the weights are asked for is a mix of the pruned and the dense model's inputs
     (`maths.drift`), so that a layer also repairs a share of what the layers before it broke.
     Objective: a change of the outputs counts by what the dense model's loss minds of it
     (`maths.output_metric`), from one backward pass over a part of the calibration text; no weight is trained.
+    Unstructured, layers whose weights the loss minds more lose fewer (`budgets`); the whole loses exactly
+    what was asked.
     Mask: found jointly over the whole matrix by ADMM (`maths.admm`).
     Compensation: APT's optimum for that mask and that objective over the whole matrix, by conjugate gradients.
     """
@@ -45,11 +48,18 @@ class APTJoint(Composition):
         description="How much of the drift from the dense model each layer is asked to repair",
     )
     loss_share: float = Field(
-        default=0.8,
+        default=0.5,
         ge=0,
         le=1,
         title="Share of the loss",
         description="How much outputs count by what the model's loss minds, instead of all alike",
+    )
+    budgets: float = Field(
+        default=0.25,
+        ge=0,
+        le=0.5,
+        title="Budgets",
+        description="How far a layer's sparsity may lie from the whole model's; unstructured only, 0 for none",
     )
     solver_steps: int = Field(
         default=10,
@@ -67,6 +77,9 @@ class APTJoint(Composition):
     @property
     def asks_the_loss(self) -> bool:
         return self.loss_share > 0
+
+    def budget_reach(self, pattern: Unstructured | SemiStructured) -> float:
+        return self.budgets if self.asks_the_loss and isinstance(pattern, Unstructured) else 0.0
 
     def wanted(self, weight: Tensor, stats: LayerStats) -> Tensor:
         from apt_core.maths.drift import corrected

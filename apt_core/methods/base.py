@@ -57,6 +57,13 @@ class Method(Frozen):
         """Does this method weigh outputs by the gradients of the dense model's loss? Then they are measured."""
         return False
 
+    def budget_reach(self, pattern: Unstructured | SemiStructured) -> float:
+        """How far the sparsity of a layer may lie from the model's; 0 where every layer loses the same share.
+
+        Only methods that ask the loss can answer with more than 0 (`budgets`).
+        """
+        return 0.0
+
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         """Prune `weight` [out, in] with the statistics of its inputs; never writes to `weight`.
 

@@ -9,7 +9,8 @@ from statistics import fmean
 import plotly.graph_objects as go
 
 from apt_core.events import LayerPruned
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.block_axes import over_blocks
+from apt_core.plots.palette import colour
 from apt_core.records import RunRecord
 from apt_core.words import fold, number
 
@@ -33,7 +34,6 @@ _OTHERS = (
     ("square-open", "mark-7"),
 )
 _EXPERT = re.compile(r"\.\d+\.")
-_MANY_DECADES = 2.5  # beyond these only whole decades have a line
 _HOVER = (
     "<b>block %{x} · %{customdata[0]}</b><br>relative error %{customdata[1]}<br>"
     "%{customdata[2]} removed exactly: %{customdata[3]}<br>shape %{customdata[4]} · %{customdata[5]}"
@@ -65,34 +65,8 @@ def _legend(kinds: list[str]) -> dict[str, str]:
 def figure(record: RunRecord, dark: bool = False) -> go.Figure:
     """The chart of what is known so far; its x axis is already as wide as the model is deep."""
     plot = go.Figure([_trace(*group, record, dark) for group in _groups(record)])
-    ink, line = colour("ink", dark), colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "title": {"standoff": 10}}
-    plot.update_layout(
-        uirevision=record.id,  # zoom and hidden traces survive an update
-        height=360,
-        margin={"l": 62, "r": 8, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
-        hoverlabel={
-            "bgcolor": colour("surface", dark),
-            "bordercolor": line,
-            "align": "left",
-            "font": {"color": ink, "family": FONT, "size": 13},
-        },
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
-        xaxis=axis | _block_axis(_blocks(record)),
-        yaxis=axis
-        | {
-            "type": "log",
-            **_error_ticks(record.layers),
-            "title": {"text": "relative error"},
-        },
-        showlegend=True,
-    )
-    if not record.layers:
-        plot.update_yaxes(range=[-3, 0])
-    return plot
+    errors = [layer.relative_error for layer in record.layers]
+    return over_blocks(plot, record.id, _blocks(record), errors, dark)
 
 
 def title(record: RunRecord) -> str:
@@ -195,22 +169,6 @@ def _leader(layers: tuple[LayerPruned, ...]) -> str:
 
 def _block_error(layers: tuple[LayerPruned, ...], block: int) -> float:
     return fmean(layer.relative_error for layer in layers if layer.block == block)
-
-
-def _block_axis(blocks: int) -> dict:
-    """As wide as the model is deep, whole numbers only; blank while the depth is not known."""
-    if not blocks:
-        return {"range": [0, 1], "showticklabels": False, "title": {"text": "block"}}
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 12 or step == 100)
-    return {"range": [-0.5, blocks - 0.5], "tick0": 0, "dtick": step, "title": {"text": "block"}}
-
-
-def _error_ticks(layers: tuple[LayerPruned, ...]) -> dict:
-    """1, 2 and 5 of every decade, or decades alone when there are many; said without exponents."""
-    errors = [layer.relative_error for layer in layers if layer.relative_error > 0]
-    wide = bool(errors) and max(errors) / min(errors) > 10**_MANY_DECADES
-    ticks = [digit * 10.0**power for power in range(-9, 4) for digit in ((1,) if wide else (1, 2, 5))]
-    return {"tickvals": ticks, "ticktext": [f"{tick:.10f}".rstrip("0").rstrip(".") for tick in ticks]}
 
 
 def _blocks(record: RunRecord) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from apt_core.errors import BadInput, PruneError, one_sentence
 from apt_core.models.facts import ModelFacts, model_facts
 from apt_core.preflight import DEFAULT_RATES, Estimate, Rates, estimate, rates_from
+from apt_core.race_estimate import together
 from apt_core.recipe import MAX_TEXT_NAME, ModelRef, Recipe
 from apt_core.ui import missing
 from apt_core.ui.studio import Studio
@@ -66,12 +68,17 @@ def _ask(name: str) -> ModelFacts | PruneError:
         return BadInput(one_sentence(error))
 
 
-def estimate_of(studio: Studio, recipe: Recipe, facts: ModelFacts) -> Estimate:
-    """Preflight of this recipe on this machine, from the rates that were measured here where there are any.
+def estimate_of(studio: Studio, recipes: Sequence[Recipe], facts: ModelFacts) -> Estimate:
+    """Preflight of these runs on this machine, from the rates that were measured here where there are any.
 
     Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
     """
-    needs = estimate(recipe, facts, rates_for(studio, facts))
+    rates = rates_for(studio, facts)
+    return together(recipes, [_needs(recipe, facts, rates) for recipe in recipes], facts)
+
+
+def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates) -> Estimate:
+    needs = estimate(recipe, facts, rates)
     return needs.model_copy(
         update={
             "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),

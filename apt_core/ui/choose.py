@@ -14,7 +14,7 @@ from apt_core.methods import METHODS
 from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.recipe import Recipe
 from apt_core.ui import checks, missing, options, uploads
-from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, recipe_of
+from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, recipes_of
 from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, method_of, preset_of
 from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
@@ -95,6 +95,16 @@ def lay_out() -> Chooser:
             elem_id="preset",
             elem_classes="segmented",
         )
+        with gr.Accordion("Race other methods", open=False, elem_id="race-others", elem_classes="fold"):
+            gr.HTML(_RACE, apply_default_css=False)
+            rivals = gr.CheckboxGroup(
+                choices=[(cls.title, name) for name, cls in METHODS.items()],
+                value=[],
+                label="Methods to race",
+                show_label=False,
+                elem_id="rivals",
+                elem_classes="chips",
+            )
         with gr.Accordion("Text, samples and options", open=False, elem_id="advanced", elem_classes="fold"):
             with gr.Row():
                 text = gr.Dropdown(
@@ -153,7 +163,7 @@ def lay_out() -> Chooser:
             command = html("command")
     form = Form(
         model, kind, pattern, keep, of, sparsity, method, text, samples, length,
-        eval_text, eval_samples, eval_length, seed, device, dtype,
+        eval_text, eval_samples, eval_length, seed, device, dtype, rivals,
     )  # fmt: skip
     return Chooser(form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command)
 
@@ -204,8 +214,8 @@ def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         shown = facts_line(facts)
         if facts.source == "bundled" and form.text == FALLBACK_TEXT:
             shown += bundled_text_line()
-        recipe = recipe_from(chooser, values)
-        estimate = checks.estimate_of(studio, recipe, facts)
+        recipes = recipes_from(chooser, values)
+        estimate = checks.estimate_of(studio, recipes, facts)
     except PruneError as error:
         return _refused(chooser, str(error), facts=shown)
     except Exception:
@@ -213,16 +223,16 @@ def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         return _refused(chooser, "This could not be checked; the log of the app says why.", facts=shown)
     return {
         chooser.facts: str(shown),
-        chooser.preflight: str(preflight_card(estimate)),
+        chooser.preflight: str(preflight_card(estimate, len(recipes))),
         chooser.prune: gr.update(interactive=estimate.refusal is None),
-        chooser.command: str(command_block(recipe)),
+        chooser.command: str(command_block(recipes)),
     }
 
 
-def recipe_from(chooser: Chooser, values: tuple[Any, ...]) -> Recipe:
-    """The recipe of these values; raises PruneError with one sentence."""
+def recipes_from(chooser: Chooser, values: tuple[Any, ...]) -> list[Recipe]:
+    """The recipe of these values, then those of the rivals; raises PruneError with one sentence."""
     n = len(chooser.form)
-    return recipe_of(Form(*values[:n]), options.collect(values[n:], chooser.keys))
+    return recipes_of(Form(*values[:n]), options.collect(values[n:], chooser.keys))
 
 
 def fill(chooser: Chooser, recipe: Recipe) -> dict[Any, Any]:
@@ -271,7 +281,7 @@ def _refused(chooser: Chooser, message: str, facts: Markup) -> dict[Any, Any]:
         chooser.facts: str(facts),
         chooser.preflight: str(sentence_card(message)),
         chooser.prune: gr.update(interactive=False),
-        chooser.command: str(command_block(None)),
+        chooser.command: str(command_block([])),
     }
 
 
@@ -310,6 +320,10 @@ def _method_sentences() -> Markup:
     )
 
 
+_RACE = (
+    '<p class="says">One press queues a run for every method ticked here, each with its default options on the same '
+    "text, and draws their curves together. The method chosen above always takes part.</p>"
+)
 _HOW_MUCH = str(
     Markup(
         '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone '

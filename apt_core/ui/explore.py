@@ -11,7 +11,7 @@ from apt_core.errors import PruneError
 from apt_core.records import RunRecord
 from apt_core.ui import checks, choose, read, result
 from apt_core.ui.choose import Chooser
-from apt_core.ui.parts import Seen
+from apt_core.ui.parts import Seen, shows
 from apt_core.ui.read import Reading
 from apt_core.ui.result import Result
 from apt_core.ui.studio import Studio
@@ -130,12 +130,13 @@ def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
 def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) -> dict[Any, Any]:
     """Everything that a tab shows of a run. `link`: whether the address should name it."""
     own = not record.id.startswith("sample-")
+    view = shows(studio, record) | {"link": link}  # before the parts: what moves in between is news
     return (
         result.show(explore.result, studio, record)
         | read.show(explore.reading, studio, record)
         | {
             explore.result.note: "",
-            explore.seen: _view(record, link),
+            explore.seen: view,
             explore.folded: str(chosen_line(record, studio.title(record))) if own else "",
             explore.last_run: record.id if own else gr.skip(),
         }
@@ -154,14 +155,14 @@ def reopen(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
 
 
 def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
-    """Prune was pressed: check once more, queue the run, show it."""
+    """Prune was pressed: check once more, queue the run and its rivals, show the first."""
     checked = choose.check(explore.chooser, studio, values)
     try:
-        recipe = choose.recipe_from(explore.chooser, values)
-        facts = checks.facts_of(recipe.model.id)
-        if checks.estimate_of(studio, recipe, facts).refusal:
+        recipes = choose.recipes_from(explore.chooser, values)
+        facts = checks.facts_of(recipes[0].model.id)
+        if checks.estimate_of(studio, recipes, facts).refusal:
             return checked
-        run_id = studio.submit(recipe)
+        run_id = studio.submit(recipes)
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
@@ -195,9 +196,4 @@ def _still_live(studio: Studio, run_id: str) -> RunRecord | None:
         record = studio.record(run_id)
     except PruneError:
         return None  # deleted since, or from another machine: nothing to go back to
-    return record if record.live else None
-
-
-def _view(record: RunRecord, link: bool) -> dict[str, Any]:
-    """`link`: whether the address names the run; `live`: whether there will be news."""
-    return Seen.of(record)._asdict() | {"link": link, "live": record.live}
+    return record if shows(studio, record)["live"] else None

@@ -12,6 +12,7 @@ from apt_core.methods import METHODS
 from apt_core.models.catalogue import CATALOGUE
 from apt_core.models.sources import local_path
 from apt_core.patterns import SemiStructured, parse_pattern
+from apt_core.race import line_up
 from apt_core.recipe import Calibration, Evaluation, Recipe, make_recipe
 from apt_core.ui.uploads import text_for, token_for
 
@@ -38,6 +39,7 @@ class Form(NamedTuple):
     seed: Any
     device: Any
     dtype: Any
+    rivals: Any = ()  # names of methods that are raced against the chosen one
 
 
 def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
@@ -65,6 +67,11 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
     )
 
 
+def recipes_of(form: Form, options: dict[str, dict[str, Any]]) -> list[Recipe]:
+    """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
+    return line_up(recipe_of(form, options), form.rivals)
+
+
 def form_of(recipe: Recipe) -> Form:
     """The values with which the chooser asks for this recipe: what `recipe_of` undoes."""
     pattern = recipe.pattern
@@ -87,6 +94,7 @@ def form_of(recipe: Recipe) -> Form:
         seed=recipe.seed,
         device=recipe.device,
         dtype=recipe.dtype,
+        rivals=[],  # a recipe knows of no race
     )
 
 

@@ -104,8 +104,15 @@ def _wire_runs(
             runs.timer: gr.Timer(active=False),
         }
 
+    def opened(event: gr.EventData) -> Any:
+        """A link of the race was pressed."""
+        action, run_id = runs_tab.asked_for(event)
+        return explore_tab.arrive(explore, studio, run_id, None) if action == "open" else gr.skip()
+
     item.select(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
     runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
+    for opener in explore.result.openers:
+        opener.click(opened, None, explore.outputs, **_QUIET)
     runs.table.click(clicked, None, [*runs, *explore.outputs, tabs], **_QUIET)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

@@ -13,6 +13,7 @@ from apt_core.ui.studio import Studio
 
 # The script of the page finds a part by its name, and brings it up to date while a run goes on.
 _KNOWN_TO_SCRIPT = "window.aptStudio.part(element, props);"
+_OPENS_RUNS = "window.aptStudio.runs(element, trigger);"
 
 
 class Result(NamedTuple):
@@ -22,6 +23,11 @@ class Result(NamedTuple):
     note: gr.HTML  # one sentence about the link or the last action, usually empty
     stop: gr.Button
     again: gr.Button  # puts the choices of this run into the chooser
+
+    @property
+    def openers(self) -> list[gr.HTML]:
+        """The parts whose links open another run in this tab."""
+        return [self.parts["race-note"], self.parts["race-table"]]
 
     @property
     def outputs(self) -> list[Any]:
@@ -47,6 +53,11 @@ def lay_out() -> Result:
     shown["layer-chart"] = chart("layer-chart")
     with _folded("The same numbers as a table"):
         part("layer-table")
+    with gr.Column(elem_id="race"):  # hidden while nobody else was asked for the same
+        shown["race-chart"] = chart("race-chart")
+        shown["race-note"] = html("race-note", opens=True)
+        with _folded("The same numbers as a table"):
+            shown["race-table"] = html("race-table", opens=True)
     with gr.Row(elem_id="panels", equal_height=False):
         with gr.Column(min_width=280):
             shown["perplexity-chart"] = chart("perplexity-chart")
@@ -68,9 +79,9 @@ def show(result: Result, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     return updates | {result.stop: gr.update(visible=record.status in ("queued", "running"))}
 
 
-def html(name: str, known: bool = False) -> gr.HTML:
-    """An empty place for HTML. `known`: to the script of the page too."""
-    script = _KNOWN_TO_SCRIPT if known else None
+def html(name: str, known: bool = False, opens: bool = False) -> gr.HTML:
+    """An empty place for HTML. `known`: to the script of the page too. `opens`: and its links open runs."""
+    script = _KNOWN_TO_SCRIPT + _OPENS_RUNS if opens else _KNOWN_TO_SCRIPT if known else None
     return gr.HTML("", elem_id=name, apply_default_css=False, js_on_load=script)
 
 

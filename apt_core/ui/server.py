@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 
 from apt_core.errors import BadInput, PruneError, UnknownRun
 from apt_core.paths import ASSETS
+from apt_core.race import Race, race_of, whole_blocks
 from apt_core.records import RunRecord, summary
 from apt_core.ui import options
 from apt_core.ui.parts import Seen, live
@@ -88,6 +89,8 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         return _text(layers_csv(record), "text/csv", f"{run_id}-layers.csv")
     if what == "results.csv":
         return _text(perplexity_csv(record), "text/csv", f"{run_id}-perplexity.csv")
+    if what == "race.csv" and (race := race_of(record, studio.known_runs())):
+        return _text(race_csv(race), "text/csv", f"{run_id}-race.csv")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
         return StreamingResponse(
             zip_of(folder, run_id), media_type="application/zip", headers=_as(f"{run_id}.zip")
@@ -149,6 +152,23 @@ def perplexity_csv(record: RunRecord) -> str:
         )
         for side in (record.dense, record.pruned)
         if side
+    ]
+    return _csv(heads, rows)
+
+
+def race_csv(race: Race) -> str:
+    heads = ("run", "method", "status", "perplexity", "block", "mean_relative_error")
+    rows = [
+        (
+            member.id,
+            member.recipe.method.label,
+            member.status,
+            member.pruned.perplexity if member.pruned else "",
+            block,
+            error,
+        )
+        for member in race.members
+        for block, error in whole_blocks(member).items()
     ]
     return _csv(heads, rows)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from apt_core.questions import Question
 from apt_core.recipe import Recipe
 from apt_core.records import RunRecord
 
+LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +34,8 @@ class Studio:
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
             for run_id, sample in self.recorded.items()
         }
+        self._looking = threading.Lock()
+        self._forget_lately()
 
     # --- records ---------------------------------------------------------------------------------
 
@@ -69,22 +75,47 @@ class Studio:
         """The newest runs of the store, then the recorded samples."""
         return [*self.store.list(limit=limit), *self._sample_records.values()]
 
+    def lately(self) -> list[RunRecord]:
+        """`known_runs` as they were within the last second: many tabs ask what their rivals do, one look serves
+        all of them."""
+        with self._looking:
+            at, found = self._lately
+            if time.monotonic() - at > LATELY_SECONDS:
+                found = self.known_runs()
+                self._lately = (time.monotonic(), found)
+            return found
+
     # --- doing -----------------------------------------------------------------------------------
 
-    def submit(self, recipe: Recipe) -> str:
-        return self.launcher.submit(recipe)
+    def submit(self, recipes: Sequence[Recipe]) -> str:
+        """Queue one run for each recipe, all or none of them; returns the id of the first."""
+        run_ids: list[str] = []
+        try:
+            for recipe in recipes:
+                run_ids.append(self.launcher.submit(recipe))
+        except PruneError:
+            for run_id in run_ids:
+                self.cancel(run_id)
+            raise
+        self._forget_lately()
+        return run_ids[0]
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop; a run that has ended in the meantime is left alone."""
         if run_id not in self._sample_records:
             self.store.request_cancel(run_id)
             self.launcher.pump()
+            self._forget_lately()
 
     def delete(self, run_id: str) -> None:
         self.store.delete(run_id)
+        self._forget_lately()
 
     def ask(self, run_id: str, question: Question):
         return self.reader.ask(run_id, question)
+
+    def _forget_lately(self) -> None:
+        self._lately: tuple[float, list[RunRecord]] = (float("-inf"), [])
 
     def close(self) -> None:
         """The page goes away; runs go on."""

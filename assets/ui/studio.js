@@ -83,6 +83,7 @@ window.aptStudio = (() => {
       const { data, layout } = recoloured(value.figure);
       if (coarse) layout.dragmode = false;
       layout.autosize = true;
+      if (window.innerWidth < 720) layout.height = layout.meta?.narrowHeight ?? layout.height; // names above take lines
       await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
       if (!drawn) listen(Plotly);
       drawn = true;
@@ -146,13 +147,28 @@ window.aptStudio = (() => {
   // Gradio tells its own news to `watch`, but not a value that we set; `changed` is called for that.
   function part(element, props, changed) {
     parts[element.closest(".block").id] = (value) => {
+      const goBack = whereWeAre(element);
       props.value = value;
       changed?.();
+      goBack();
     };
   }
 
-  // While a run goes on, ask the server once a second what is new of it, and show that. When the run has
-  // turned (finished, stopped, deleted), press `seen`: Gradio then brings everything, buttons included.
+  // New HTML takes the place of the old: afterwards focus the same link again, and stay where we had scrolled to.
+  function whereWeAre(element) {
+    const href = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
+    const box = element.querySelector(".scroll");
+    if (!href && !box?.scrollLeft && !box?.scrollTop) return () => {};
+    const { scrollLeft, scrollTop } = box ?? {};
+    return () => requestAnimationFrame(() => {
+      const same = href && element.querySelector(`a[href="${CSS.escape(href)}"]`);
+      if (same && !element.contains(document.activeElement)) same.focus({ preventScroll: true });
+      Object.assign(element.querySelector(".scroll") ?? {}, { scrollLeft, scrollTop });
+    });
+  }
+
+  // While a run or a rival of its race goes on, ask the server once a second what is new, and show that. When
+  // the run has turned (finished, stopped, deleted), press `seen`: Gradio then brings everything, buttons included.
   function follow(props, watch, trigger) {
     let asking = false;
     let pressed = 0;
@@ -170,8 +186,8 @@ window.aptStudio = (() => {
       if (!seen?.live || asking || document.visibilityState !== "visible") return;
       asking = true;
       try {
-        const { run, status, seq, layers, measured } = seen;
-        const what = new URLSearchParams({ run, status, seq, layers, measured });
+        const { run, status, seq, layers, measured, race } = seen;
+        const what = new URLSearchParams({ run, status, seq, layers, measured, race: race ?? "" });
         const answer = await fetch(`studio/runs/${run}/live?${what}`, { signal: AbortSignal.timeout(8000) });
         if (props.value !== seen) return; // another run was opened meanwhile
         if (answer.status === 503) return;
@@ -179,7 +195,7 @@ window.aptStudio = (() => {
         const news = answer.ok ? await answer.json() : { turned: true };
         if (news.turned) return press();
         for (const [name, value] of Object.entries(news.parts)) parts[name]?.(value);
-        Object.assign(seen, news.seen);
+        Object.assign(seen, news.seen); // also whether there will be more: rivals may go on after this run
       } catch {
         say("The app does not answer. The run may well go on; this page tries again every second.");
       } finally {
@@ -216,13 +232,13 @@ window.aptStudio = (() => {
     complaint = sentence;
   }
 
-  // ---- the list of runs -----------------------------------------------------------------------
+  // ---- lists of runs: the tab, and the race ---------------------------------------------------
 
   function runs(element, trigger) {
     element.addEventListener("click", (event) => {
       const target = event.target.closest("[data-action]");
       if (!target) return;
-      const row = target.closest("tr");
+      const row = target.closest("[data-run]");
       const action = target.dataset.action;
       const confirm = row.querySelector(".confirm");
       const ask = row.querySelector('[data-action="ask-delete"]');
@@ -266,7 +282,7 @@ window.aptStudio = (() => {
       }
       setTimeout(() => (copy.textContent = "Copy"), 2000);
     }
-    if (event.target.closest('#prune, #runs [data-action="open"]')) askedForRun = true;
+    if (event.target.closest('#prune, [data-action="open"]')) askedForRun = true;
     if (event.target.closest("#again")) {
       const chosen = document.querySelector("[data-fold]");
       chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away

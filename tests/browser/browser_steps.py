@@ -35,6 +35,16 @@ def choose(page, box: str, option: str) -> None:
     page.locator(box).get_by_role("option", name=option, exact=True).click()
 
 
+def race_against(page, *titles: str) -> None:
+    """Open the fold and tick these methods."""
+    if not page.locator("#rivals").is_visible():
+        page.locator("#race-others .label-wrap").click()
+    for title in titles:
+        page.locator("#rivals").get_by_role("checkbox", name=title, exact=True).check(force=True)
+    says(page, "#preflight", f"{1 + len(titles)} runs, one after another: about")
+    page.wait_for_timeout(300)  # the last check of a burst
+
+
 def prune(page) -> str:
     """Press the button; returns the id of the run from the address."""
     before = page.url

@@ -7,8 +7,9 @@ import pytest
 from ui_helpers import a_recipe
 
 from apt_core.errors import BadInput
+from apt_core.methods import METHODS
 from apt_core.ui import uploads
-from apt_core.ui.form import CUSTOM, Form, form_of, recipe_of
+from apt_core.ui.form import CUSTOM, Form, form_of, recipe_of, recipes_of
 from apt_core.ui.presets import PRESETS, preset_of
 
 GOOD = Form(
@@ -100,6 +101,24 @@ def test_options_out_of_bounds_name_the_method():
 def test_a_recipe_put_back_into_the_form_is_asked_for_again(changes):
     recipe = a_recipe(**changes)
     assert recipe_of(form_of(recipe), {}) == recipe
+
+
+def test_rivals_are_asked_for_the_same_with_their_own_defaults():
+    form = GOOD._replace(rivals=["wanda", "apt", "sparsegpt"])
+    chosen, *rivals = recipes_of(form, {"apt": {"mask": "S"}, "sparsegpt": {"block_size": 64}})
+    assert chosen.method.mask == "S" and [rival.method.name for rival in rivals] == ["sparsegpt", "wanda"]
+    assert rivals[0].method == METHODS["sparsegpt"]()
+    assert {rival.model_copy(update={"method": chosen.method}) for rival in rivals} == {chosen}
+    assert len(recipes_of(GOOD, {})) == len(recipes_of(GOOD._replace(rivals=None), {})) == 1
+
+
+@pytest.mark.parametrize(
+    "rivals", [["apple"], ["wanda", "<b>"], "wanda", 7, [None], [["wanda"]], {"wanda": 1}]
+)
+def test_rivals_that_are_none_are_one_sentence(rivals):
+    with pytest.raises(BadInput) as refused:
+        recipes_of(GOOD._replace(rivals=rivals), {})
+    assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
 
 
 def test_uploads_are_kept_by_content_and_asked_for_by_token(fresh_cache, tmp_path):

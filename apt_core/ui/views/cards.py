@@ -29,8 +29,8 @@ def bundled_text_line() -> Markup:
     )
 
 
-def preflight_card(estimate: Estimate) -> Markup:
-    """What the run will take and why; or, in words, why it cannot work."""
+def preflight_card(estimate: Estimate, runs: int = 1) -> Markup:
+    """What the run (or these runs, one after another) will take and why; or, in words, why it cannot work."""
     if estimate.refusal:
         return sentence_card(estimate.refusal)
     about = "≈ "
@@ -44,9 +44,17 @@ def preflight_card(estimate: Estimate) -> Markup:
     )
     reasons = join(Markup("<li>{}</li>").format(reason) for reason in estimate.sentences)
     return Markup(
-        '<section class="preflight" aria-label="What this run will take">{}'
+        '<section class="preflight" aria-label="What this run will take">{}{}'
         '<details class="folded"><summary>Where these numbers come from</summary><ul>{}</ul></details></section>'
-    ).format(figures, reasons)
+    ).format(_race_line(estimate, runs), figures, reasons)
+
+
+def _race_line(estimate: Estimate, runs: int) -> Markup:
+    """'4 runs, one after another: about 6 min.'; nothing for a single run."""
+    if runs < 2:
+        return Markup("")
+    how_long = f": about {_rounded(estimate.seconds)}" if estimate.seconds else ""
+    return Markup('<p class="line-up">{} runs, one after another{}.</p>').format(runs, how_long)
 
 
 def sentence_card(message: str) -> Markup:

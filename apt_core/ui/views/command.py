@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from apt_core.methods import METHODS
 from apt_core.patterns import SemiStructured
@@ -13,13 +14,17 @@ from apt_core.ui.views.html import Markup
 _DEFAULT_CALIBRATION, _DEFAULT_EVALUATION = Calibration(), Evaluation()
 
 
-def command(recipe: Recipe) -> str:
+def command(recipe: Recipe, rivals: Sequence[Recipe] = ()) -> str:
     """`python -m apt_core prune ...`, naming only what differs from the defaults."""
-    return " ".join(["python -m apt_core prune", *map(shlex.quote, _arguments(recipe))])
+    arguments = _arguments(recipe)
+    if rivals:
+        arguments += ["--race", ",".join(rival.method.name for rival in rivals)]
+    return " ".join(["python -m apt_core prune", *map(shlex.quote, arguments)])
 
 
-def command_block(recipe: Recipe | None) -> Markup:
-    text = command(recipe) if recipe else "Complete the choices above first."
+def command_block(recipes: Sequence[Recipe]) -> Markup:
+    """recipes: the chosen one, then its rivals; none as long as the choices make no recipe."""
+    text = command(recipes[0], recipes[1:]) if recipes else "Complete the choices above first."
     return Markup(
         '<div class="command"><pre tabindex="0" aria-label="Command line">{}</pre>'
         '<button type="button" class="quiet-button" data-copy>Copy</button></div>'

@@ -7,16 +7,8 @@ from datetime import UTC, datetime
 
 from apt_core.records import RunRecord
 from apt_core.ui.views.html import Markup, join
-from apt_core.words import DASH, duration, number, times
+from apt_core.words import DASH, STATUS_WORDS, duration, number, times
 
-_STATUS_WORDS = {
-    "queued": "waiting",
-    "running": "running",
-    "stopping": "stopping",
-    "finished": "finished",
-    "failed": "failed",
-    "cancelled": "stopped",
-}
 _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
 
 
@@ -54,7 +46,7 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
     ).format(
         id=record.id,
         status=record.status,
-        words=_STATUS_WORDS[record.status],
+        words=STATUS_WORDS[record.status],
         title=title,
         method=record.recipe.method.label,
         pattern=record.recipe.pattern.label,

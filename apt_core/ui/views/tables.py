@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from apt_core.events import Evaluated
 from apt_core.patterns import SemiStructured
 from apt_core.records import RunRecord
 from apt_core.ui.views.headline import text_title
@@ -43,7 +44,7 @@ def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) ->
             str(measured.windows) if measured else DASH,
             str(measured.length) if measured else DASH,
             f"{measured.tokens:,}" if measured else DASH,
-            duration(measured.seconds) if measured else DASH,
+            _seconds(measured),
         )
         for side, measured in sides
     ]
@@ -122,6 +123,12 @@ def provenance(record: RunRecord) -> Markup:
             ("versions", ", ".join(f"{name} {version}" for name, version in model.versions.items())),
         ]
     return facts(pairs)
+
+
+def _seconds(measured: Evaluated | None) -> str:
+    if measured is None:
+        return DASH
+    return duration(measured.seconds) + (" (measured once, reused)" if measured.reused else "")
 
 
 def _speed(measured) -> str:

@@ -1,0 +1,63 @@
+"""A run that was queued here: followed to its end, and what is said of that end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from apt_core import events as ev
+from apt_core.cli.output import say
+from apt_core.cli.progress import ProgressLine
+from apt_core.errors import exit_status_of
+from apt_core.records import RunRecord, summary
+from apt_core.runs.launcher import Launcher
+
+INTERRUPTED = 130
+
+
+def follow(launcher: Launcher, run_id: str) -> tuple[RunRecord, bool]:
+    """(the record once the run has ended, whether Ctrl-C ended it)."""
+    line = ProgressLine()
+    line.say(f"Run {run_id}")
+
+    def draw(record: RunRecord) -> None:
+        waiting = record.status == "queued"
+        line.draw(record, launcher.store.position(run_id) if waiting else None)
+
+    def tell(stamped: ev.Stamped) -> None:
+        if isinstance(stamped.event, ev.Warned):
+            line.say(f"Warning: {stamped.event.message}")
+
+    try:
+        return launcher.wait(run_id, tell, draw), False
+    except KeyboardInterrupt:
+        line.say("Stopping the run; press Ctrl-C again to leave it to end by itself.")
+        launcher.store.request_cancel(run_id)
+        return launcher.wait(run_id, on_tick=draw), True
+    finally:
+        line.clear()
+
+
+def error_of(record: RunRecord) -> dict[str, str] | None:
+    """Why a run did not finish, None when it did."""
+    match record.status:
+        case "finished":
+            return None
+        case "cancelled":
+            return {"kind": "cancelled", "message": f"Run {record.id} was stopped; what it had done is kept."}
+        case _:
+            return {"kind": record.failure.reason, "message": record.failure.message}
+
+
+def told(record: RunRecord, checkpoint: Path | None, error: dict[str, str] | None) -> dict[str, Any]:
+    """The JSON object of a run that has ended."""
+    whole = summary(record) | {"checkpoint": str(checkpoint) if checkpoint else None}
+    return whole | ({"error": error} if error else {})
+
+
+def ended(error: dict[str, str] | None, interrupted: bool) -> int:
+    """The exit status of a run, and its error on standard error."""
+    if error is None:
+        return 0
+    say(error["message"])
+    return INTERRUPTED if interrupted else exit_status_of(error["kind"])

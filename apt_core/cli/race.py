@@ -1,0 +1,48 @@
+"""`prune --race`: one run after another, then one small table."""
+
+from __future__ import annotations
+
+from apt_core import words
+from apt_core.cli.following import ended, error_of, follow, told
+from apt_core.cli.output import print_json, table
+from apt_core.race import pruned_whole
+from apt_core.recipe import Recipe
+from apt_core.records import RunRecord
+from apt_core.runs.launcher import Launcher
+
+_HEADS = ("method", "status", "perplexity", "ratio", "mean error", "prune, s", "run")
+
+
+def run_race(launcher: Launcher, recipes: list[Recipe], as_json: bool) -> int:
+    """Run these recipes; a run that fails does not keep the others from theirs, Ctrl-C does.
+
+    Returns the exit status of the first that did not finish.
+    """
+    records: list[RunRecord] = []
+    interrupted = False
+    for recipe in recipes:
+        record, interrupted = follow(launcher, launcher.store.create(recipe))
+        records.append(record)
+        if interrupted:
+            break
+    if as_json:
+        print_json(
+            [told(record, launcher.store.checkpoint(record.id), error_of(record)) for record in records]
+        )
+    else:
+        print(table(_HEADS, list(map(_row, records)), 2))
+    statuses = [ended(error_of(record), interrupted and record is records[-1]) for record in records]
+    return next((status for status in statuses if status), 0)
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    finished = record.finished
+    return (
+        record.recipe.method.label,
+        record.status,
+        words.number(record.pruned.perplexity if record.pruned else None),
+        words.times(record.ratio),
+        words.number(record.mean_relative_error) if pruned_whole(record) else words.DASH,
+        words.number(finished.seconds.get("prune")) if finished else words.DASH,
+        record.id,
+    )

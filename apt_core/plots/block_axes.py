@@ -1,0 +1,56 @@
+"""The axes that charts of errors share: x = block, as wide as the model is deep; y = relative error, log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from apt_core.plots.palette import FONT, colour
+
+_MANY_DECADES = 2.5  # beyond these only whole decades have a line
+
+
+def over_blocks(
+    plot: go.Figure, revision: str, blocks: int, errors: Sequence[float], dark: bool
+) -> go.Figure:
+    """Lay `plot` out. errors: all that it shows; zoom and hidden traces survive while `revision` stays."""
+    ink, line = colour("ink", dark), colour("line", dark)
+    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "title": {"standoff": 10}}
+    plot.update_layout(
+        uirevision=revision,
+        height=360,
+        margin={"l": 62, "r": 8, "t": 34, "b": 46},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
+        hoverlabel={
+            "bgcolor": colour("surface", dark),
+            "bordercolor": line,
+            "align": "left",
+            "font": {"color": ink, "family": FONT, "size": 13},
+        },
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        xaxis=axis | _block_axis(blocks),
+        yaxis=axis | {"type": "log", **_error_ticks(errors), "title": {"text": "relative error"}},
+        showlegend=True,
+    )
+    if not errors:
+        plot.update_yaxes(range=[-3, 0])
+    return plot
+
+
+def _block_axis(blocks: int) -> dict:
+    """As wide as the model is deep, whole numbers only; blank while the depth is not known."""
+    if not blocks:
+        return {"range": [0, 1], "showticklabels": False, "title": {"text": "block"}}
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 12 or step == 100)
+    return {"range": [-0.5, blocks - 0.5], "tick0": 0, "dtick": step, "title": {"text": "block"}}
+
+
+def _error_ticks(errors: Sequence[float]) -> dict:
+    """1, 2 and 5 of every decade, or decades alone when there are many; said without exponents."""
+    positive = [error for error in errors if error > 0]
+    wide = bool(positive) and max(positive) / min(positive) > 10**_MANY_DECADES
+    ticks = [digit * 10.0**power for power in range(-9, 4) for digit in ((1,) if wide else (1, 2, 5))]
+    return {"tickvals": ticks, "ticktext": [f"{tick:.10f}".rstrip("0").rstrip(".") for tick in ticks]}

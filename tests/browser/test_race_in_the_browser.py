@@ -1,0 +1,124 @@
+"""A race from one press to its finding, through the real worker."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from browser_app import patient
+from browser_steps import choose_tiny, prune, race_against, run_of, says, scrolls_sideways, text, wait_for_end
+
+pytestmark = pytest.mark.browser
+PATIENCE = 240  # three workers, one after another, on a machine that may do something else as well
+CURVES = "#race-chart .scatterlayer .trace .points"
+
+
+def curves(page) -> int:
+    """Lines of the race that have at least one point."""
+    return page.locator(f"{CURVES}:has(path)").count()
+
+
+@pytest.fixture(scope="module")
+def race(app, browser):
+    """A race that is over: the id of the run that was chosen, of three that were queued by one press."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(app.address)
+    page.wait_for_selector("#prune")
+    choose_tiny(page, samples=6, length=48)
+    race_against(page, "SparseGPT", "Wanda")
+    run_id = prune(page)
+    says(page, "#race-chart .chart-title", "against", PATIENCE)
+    context.close()
+    return run_id
+
+
+def test_three_curves_appear_by_one_press_and_the_finding_ends_them(app, open_page):
+    page = open_page()
+    assert not page.locator("#race").is_visible()
+    choose_tiny(page, samples=40, length=256)
+    race_against(page, "SparseGPT", "Wanda")
+    run_id = prune(page)
+    says(page, "#race-chart .chart-title", "Race of three methods")
+    wait_for_end(page, PATIENCE)
+    assert curves(page) < 3, "the race was over before it could be watched"
+    page.locator(".rivals a", has_text="Wanda").focus()
+    page.evaluate("window.scrollTo(0, 500)")
+    place = page.evaluate("window.scrollY")
+    zoom_in(page)
+    zoomed = shown_range(page)
+    with patient("three curves in the race", PATIENCE) as until:
+        until(lambda: curves(page) == 3)
+    says(page, "#race-chart .chart-title", "against", PATIENCE)
+    assert run_of(page) == run_id and shown_range(page) == zoomed
+    assert page.evaluate("window.scrollY") == place
+    ticks = "document.querySelector('#perplexity-chart .chart-host')._fullData[1]?.x.length"
+    assert page.evaluate(ticks) == 2, "the rivals are on the pruned bar as well"
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2500)
+    assert not [url for url in asked if "/live" in url], "a race that is over is not asked about any more"
+
+
+def zoom_in(page) -> None:
+    box = page.locator("#race-chart .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    page.locator("#race-chart [data-tool=reset]").wait_for()
+
+
+def shown_range(page) -> list:
+    return page.evaluate("document.querySelector('#race-chart .chart-host')._fullLayout.xaxis.range")
+
+
+def test_focus_stays_on_a_link_while_the_race_goes_on(open_page):
+    page = open_page()
+    choose_tiny(page, samples=41, length=256)
+    race_against(page, "SparseGPT", "Wanda")
+    prune(page)
+    wait_for_end(page, PATIENCE)
+    page.locator("#race .label-wrap").click()
+    link = page.locator("#race-table a", has_text="SparseGPT")
+    link.focus()
+    waiting = link.evaluate("link => link.closest('tr').innerText")
+    says(page, "#race-chart .chart-title", "against", PATIENCE)
+    assert link.evaluate("link => link.closest('tr').innerText") != waiting
+    assert page.evaluate("document.activeElement.innerText") == "SparseGPT"
+
+
+def test_a_rival_opens_in_this_tab_from_the_note_and_from_the_table(open_page, race):
+    page = open_page(f"?run={race}")
+    page.evaluate("window.stillHere = true")
+    page.locator(".rivals a", has_text="Wanda").click()
+    page.wait_for_function("id => !location.search.includes(id)", arg=race)
+    says(page, "#headline", "Wanda · 2:4")
+    page.locator("#race .label-wrap").click()
+    rows = page.locator("#race-table tbody tr")
+    rows.first.wait_for()
+    assert rows.count() == 3 and "(shown)" in rows.nth(2).inner_text()
+    rows.nth(0).locator("a").click()
+    page.wait_for_function("id => location.search.includes(id)", arg=race)
+    assert page.evaluate("window.stillHere"), "the page was loaded again"
+
+
+def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
+    page = open_page(f"?run={race}")
+    page.locator(".rivals a", has_text="Wanda").click()
+    says(page, "#headline", "Wanda · 2:4")
+    page.locator("text=The same numbers as a table").last.click()
+    says(page, "#perplexity-table", "(measured once, reused)")
+    dense = {
+        httpx.get(f"{app.address}/studio/runs/{run}/results.json").json()["perplexity"]["dense"]
+        for run in (race, run_of(page))
+    }
+    assert len(dense) == 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_race_fits_a_narrow_screen(open_page, race, theme):
+    page = open_page(f"?run={race}", width=390, height=844, color_scheme=theme)
+    page.locator("#race-chart .legendtext").first.wait_for()
+    page.locator("#race .label-wrap").click()
+    page.locator("#race-table tbody tr").first.wait_for()
+    assert not scrolls_sideways(page) and "against" in text(page, "#race-chart .chart-title")
