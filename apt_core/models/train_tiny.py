@@ -124,7 +124,7 @@ def _kept_at_its_best(
     """Yield (step, training loss, held-out perplexity) now and then; the model ends as it was at its best."""
     best, kept = float("inf"), {}
     for step, loss in _steps(model, plan, text):
-        if step % _EVERY:
+        if step % _EVERY and step != plan.steps:
             continue
         perplexity = _perplexity(model, held_out)
         if perplexity < best:

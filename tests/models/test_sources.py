@@ -57,7 +57,7 @@ def test_what_names_no_model_is_one_sentence(name):
         ("smollm2-135", "smollm2-135m"),
         ("SmolLM2-135M", "smollm2-135m"),
         ("smolm2 135m instruct", "smollm2-135m"),
-        ("tiny-llama", "tiny-random-llama"),
+        ("tiny-random-lama", "tiny-random-llama"),
         ("Qwen2.5-0.5B", "Qwen/Qwen2.5-0.5B"),
     ],
 )
@@ -152,6 +152,8 @@ def test_the_sizes_in_the_catalogue_are_those_the_models_are_known_by():
     known = {
         "smollm2-135m": 134_515_008,
         "tiny-random-llama": 108_992,
+        "tiny-llama": 820_608,
+        "tiny-mamba": 475_008,
         "HuggingFaceTB/SmolLM2-360M-Instruct": 361_821_120,
         "Qwen/Qwen2.5-0.5B": 494_032_768,
         "TinyLlama/TinyLlama-1.1B-Chat-v1.0": 1_100_048_384,
