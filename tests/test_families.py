@@ -11,11 +11,12 @@ from transformers import AutoModelForCausalLM
 
 import apt_core
 from apt_core import families, perplexity, pipeline
-from apt_core.errors import BadPattern
+from apt_core.errors import BadPattern, NotAModel
 from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import METHODS
 from apt_core.models.facts import model_facts
 from apt_core.paths import ASSETS
+from apt_core.preflight import estimate
 from apt_core.recipe import ModelRef
 from apt_core.streams import HiddenStates
 
@@ -287,3 +288,31 @@ def test_a_family_that_is_not_listed_is_found_by_structure_and_said(pruned_by, f
 def test_a_family_is_data_that_json_can_hold():
     for family in families.FAMILIES.values():
         assert type(family).model_validate(json.loads(family.model_dump_json())) == family
+
+
+def test_a_model_that_also_sees_pictures_is_refused_in_words(tmp_path):
+    """Gemma 3 from 4B on: its text tower has no checkpoint of its own, so the architecture is no causal one."""
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]})
+    )
+    with pytest.raises(NotAModel, match=r"not a causal language model \(Gemma3ForConditionalGeneration\)"):
+        model_facts(ModelRef(id=str(tmp_path)))
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_preflight_estimates_every_family(family, folder, texts):
+    recipe = apt_core.plan(str(folder(family)), "apt", "2:4", **texts)
+    needs = estimate(recipe, model_facts(recipe.model))
+    assert needs.refusal is None and needs.seconds > 0 and needs.memory_bytes > 0
+
+
+def test_a_mamba_that_is_decoded_token_by_token_reads_like_one_pass():
+    from apt_core.caches import Decoder
+
+    model = tiny_families.model("mamba").eval()
+    tokens = torch.arange(20)
+    decoder = Decoder(model)
+    one_by_one = [decoder.next_logits(token[None]) for token in tokens]
+    with torch.no_grad():
+        at_once = model(input_ids=tokens[None], use_cache=False).logits[0]
+    assert torch.allclose(torch.stack(one_by_one), at_once, atol=1e-5)
