@@ -38,7 +38,7 @@ def main() -> None:
             print(_line(runs[-1]), file=sys.stderr, flush=True)
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "conditions": _conditions(runs[0], options),
+        "conditions": _conditions(_own(runs), options),
         "runs": runs,
     }
     options.results.parent.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def table(record: dict) -> str:
     methods = list(dict.fromkeys(run["method"] for run in record["runs"]))
     cells = {(run["method"], run["pattern"]): run for run in record["runs"]}
     others = list(dict.fromkeys(text for run in record["runs"] for text in run.get("also", {})))
-    names = ["perplexity", *(f"on {text}" for text in others), "mean relative error", "prune, s"]
+    names = ["perplexity", *(f"on {text}" for text in others), "mean relative error"]
     head = " | ".join(f"{pattern}: " + " | ".join(names) for pattern in patterns)
     lines = [f"| method | {head} |", "|---|" + "---:|" * (len(names) * len(patterns))]
     for method in methods:
@@ -64,17 +64,11 @@ def table(record: dict) -> str:
 
 def _cell(run: dict | None, others: list[str]) -> str:
     if run is None:
-        return " | ".join("-" * (3 + len(others)))
+        return " | ".join("-" * (2 + len(others)))
     error = run["mean_relative_error"]
     also = [f"{run['also'][text]:.2f}" if text in run.get("also", {}) else "-" for text in others]
-    return " | ".join(
-        [
-            f"{run['pruned']:.2f}",
-            *also,
-            "-" if error is None else f"{error:.4f}",
-            f"{run['prune_seconds']:.0f}",
-        ]
-    )
+    told = [f"{run['pruned']:.2f}", *also, "-" if error is None else f"{error:.4f}"]
+    return " | ".join(told)
 
 
 def prune_with(method: str, pattern: str, options: argparse.Namespace) -> dict:
@@ -126,14 +120,18 @@ def _line(run: dict) -> str:
     )
 
 
+def _own(runs: list[dict]) -> dict:
+    """A run of the product, where there is one: it says in which precision we computed."""
+    return next((run for run in runs if not peer.is_peer(run["method"])), runs[0])
+
+
 def _conditions(run: dict, options: argparse.Namespace) -> str:
     calibration, evaluation = (Path(name).name for name in (options.calibration, options.eval))
     return (
         f"{options.model}, dense perplexity {run['dense']:.2f}; calibration {options.samples} x {options.length} "
         f"tokens of {calibration}, evaluation {options.eval_samples} x {options.eval_length} tokens of "
         f"{evaluation}, seed {options.seed}; {run['hardware']}, {run['dtype']} forwards, "
-        f"torch {run['versions']['torch'].split('+')[0]}, {datetime.now(UTC).date()}. "
-        "Seconds: calibration forwards, statistics and pruning together, one run each."
+        f"torch {run['versions']['torch'].split('+')[0]}, {datetime.now(UTC).date()}; one run each."
     )
 
 
@@ -150,6 +148,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--eval", default="wikipedia")
+    parser.add_argument(
+        "--add", action="store_true", help="add the runs to the newest record, if measured alike"
+    )
     parser.add_argument("--also", default="", help="further texts to measure on, e.g. python-docs")
     parser.add_argument("--eval-samples", type=int, default=12)
     parser.add_argument("--eval-length", type=int, default=1024)

@@ -134,7 +134,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=1)
     # the least that is still a run: what is measured here is pruning
-    parser.set_defaults(eval="wiki-sample", eval_samples=1, eval_length=64, also="", seed=0)
+    parser.set_defaults(eval="wiki-sample", eval_samples=1, eval_length=64, also="", seed=0, dtype="auto")
     return parser.parse_args()
 
 
