@@ -67,6 +67,11 @@ def _bfloat16_speedup() -> float:
     return seconds[torch.float32] / seconds[torch.bfloat16]
 
 
+def free_device_memory(device: str) -> int:
+    """Bytes of a GPU that nobody uses; a huge number where the device computes in the machine's own memory."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else 1 << 62
+
+
 def hardware_name(device: str) -> str:
     """e.g. 'Intel(R) Xeon(R) Processor, 2 cores, 23 GB'."""
     import psutil

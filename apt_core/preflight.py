@@ -102,6 +102,12 @@ def _input_widths(facts: ModelFacts) -> list[int]:
 # ---- memory and disk
 
 
+def fits_in_memory(recipe: Recipe, facts: ModelFacts, free: int) -> bool:
+    """Whether the whole model can be pruned in so many bytes; taken for granted where its size is unknown."""
+    known = bool(facts.parameters and facts.layers and facts.blocks and facts.hidden)
+    return not known or _memory(recipe, facts, DEFAULT_RATES) <= free
+
+
 def _memory(recipe: Recipe, facts: ModelFacts, rates: Rates) -> int:
     """Peak bytes of the worker."""
     per_value = _bytes_per_value(recipe, rates)

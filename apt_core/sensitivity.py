@@ -6,14 +6,15 @@ the loss of changing a weight by dW about tr(S dW G dW^T) (K-FAC, arXiv 1503.056
 where the layer-wise objective has S = I. No weight is trained: the gradients are those of the dense model,
 taken once.
 
-The gradients at the borders of the blocks are measured first, one window at a time and one block at a time,
-so that the activations of one block are all that a backward pass holds. When a block is about to be pruned,
-a backward pass through its dense copy gives S for each of its layers.
+The gradients at the borders of the blocks are measured first: all windows forwards through one block after
+the other, then backwards, one window at a time, so that one block's weights and its activations for one window
+are all that is held beside the borders. When a block is about to be pruned, a backward pass through its dense
+copy gives S for each of its layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,39 +22,54 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apt_core.bypass import Bypass
 from apt_core.families import Layer
 from apt_core.maths.precision import bfloat16_products
+from apt_core.weights import Weights
 
 Arguments = list[tuple[tuple, dict[str, Any]]]
+Borders = MutableMapping[int, Tensor]
+_LOGITS_ROWS = 512  # positions whose logits exist at the same time
 
 
 class BorderGradients:
     """The gradient of the dense loss at the output of every block.
 
-    gradients: [blocks, windows, length, hidden] in the model's dtype (bfloat16 reaches as far down as
-    float32), of the next token's cross-entropy summed over a window.
+    gradients: block -> [windows, length, hidden] in the model's dtype (bfloat16 reaches as far down as
+    float32), of the next token's cross-entropy summed over a window. Each is taken out once.
     """
 
-    def __init__(self, gradients: Tensor):
+    def __init__(self, gradients: Borders, windows: int):
         self.gradients = gradients
-
-    @property
-    def windows(self) -> int:
-        return self.gradients.shape[1]
+        self.windows = windows
 
     @classmethod
     def measure(
-        cls, model: nn.Module, blocks: nn.ModuleList, arguments: Arguments, windows: Tensor
+        cls,
+        model: nn.Module,
+        weights: Weights,
+        arguments: Arguments,
+        windows: Tensor,
+        entering: Tensor,
+        borders: Borders | None = None,
     ) -> Generator[None, None, BorderGradients]:
-        """Yields after every window, returns the gradients. windows: [windows, length] token ids."""
-        kept: Tensor | None = None
-        for number, window in enumerate(windows):
-            entering, last = _forward(model, blocks, window.unsqueeze(0))
-            if kept is None:
-                kept = last.new_empty(len(blocks), len(windows), *last.shape[1:])
-            kept[:, number] = torch.cat(_backward(blocks, arguments, entering, last))
-            yield None
-        return cls(kept)
+        """Yields after every window and block, forwards and backwards (2 * blocks * windows times).
+
+        windows: [windows, length] token ids. entering: what enters the first block, [windows, length, hidden].
+        borders: where the states and then the gradients between the blocks are kept; in memory when None.
+        """
+        borders = {} if borders is None else borders
+        states = entering
+        for index in range(len(weights.blocks)):
+            states = yield from _forwards(weights, index, arguments[index], states)
+            borders[index] = states
+        gradient = yield from _of_the_loss(Bypass.of(model, weights), windows, states)
+        borders[len(weights.blocks) - 1] = gradient
+        for index in range(len(weights.blocks) - 1, 0, -1):
+            inputs = borders[index - 1]
+            gradient = yield from _backwards(weights, index, arguments[index], inputs, gradient)
+            borders[index - 1] = gradient
+        return cls(borders, len(windows))
 
     def sensitivities(
         self, block: nn.Module, index: int, layers: list[Layer], arguments: tuple, states: Tensor, batch: int
@@ -64,12 +80,13 @@ class BorderGradients:
         """
         found = {layer.name: _Outer() for layer in layers}
         positional, named = arguments
+        gradients = self.gradients.pop(index)
         for start in range(0, self.windows, batch):
             part = slice(start, min(start + batch, self.windows))
             with _watching(layers, found), torch.enable_grad():
                 entering = states[part].detach().requires_grad_(True)
                 leaving = _first(block(entering, *positional, **named))
-                leaving.backward(self.gradients[index, part])
+                leaving.backward(gradients[part])
             yield None
         return {name: outer.mean for name, outer in found.items() if outer.total is not None}
 
@@ -111,45 +128,55 @@ def _watching(layers: list[Layer], found: dict[str, _Outer]) -> Iterator[None]:
             hook.remove()
 
 
-def _forward(model: nn.Module, blocks: nn.ModuleList, window: Tensor) -> tuple[list[Tensor], Tensor]:
-    """(what enters each block, the gradient of the loss at what leaves the last one); window: [1, length].
-
-    Parameters need no gradients, so nothing is held for the blocks; the graph begins behind the last one.
-    """
-    entering: list[Tensor] = []
-    leaf: list[Tensor] = []
-
-    def enter(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        entering.append(args[0] if args else kwargs["hidden_states"])
-
-    def leave(_: nn.Module, __: tuple, output: Any) -> Any:
-        leaf.append(_first(output).detach().requires_grad_(True))
-        return (leaf[0], *output[1:]) if isinstance(output, tuple) else leaf[0]
-
-    hooks = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
-    hooks.append(blocks[-1].register_forward_hook(leave))
-    try:
-        with torch.enable_grad():
-            logits = model(input_ids=window, use_cache=False).logits[0, :-1].float()
-            F.cross_entropy(logits, window[0, 1:], reduction="sum").backward()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return entering, leaf[0].grad
+def _forwards(
+    weights: Weights, index: int, arguments: tuple[tuple, dict[str, Any]], entering: Tensor
+) -> Generator[None, None, Tensor]:
+    """What leaves a block, [windows, length, hidden]."""
+    positional, named = arguments
+    leaving = torch.empty_like(entering)
+    with weights.block(index) as block:
+        for number in range(len(entering)):
+            with torch.no_grad():
+                one = slice(number, number + 1)
+                leaving[one] = _first(block(entering[one], *positional, **named))
+            yield None
+    return leaving
 
 
-def _backward(
-    blocks: nn.ModuleList, arguments: Arguments, entering: list[Tensor], last: Tensor
-) -> list[Tensor]:
-    """The gradients at the output of every block, first to last."""
-    gradients = [last]
-    for index in range(len(blocks) - 1, 0, -1):
-        positional, named = arguments[index]
-        with torch.enable_grad():
-            inputs = entering[index].detach().requires_grad_(True)
-            _first(blocks[index](inputs, *positional, **named)).backward(gradients[-1])
-        gradients.append(inputs.grad)
-    return gradients[::-1]
+def _of_the_loss(bypass: Bypass, windows: Tensor, leaving: Tensor) -> Generator[None, None, Tensor]:
+    """The gradient at what leaves the last block. Position by position: the head mixes none of them."""
+    gradients = torch.zeros_like(leaving)
+    for number, window in enumerate(windows):
+        one = slice(number, number + 1)
+        for start in range(0, windows.shape[1] - 1, _LOGITS_ROWS):
+            part = slice(start, min(start + _LOGITS_ROWS, windows.shape[1] - 1))
+            with torch.enable_grad():
+                leaf = leaving[one, part].detach().requires_grad_(True)
+                logits = bypass.logits(window[None, part], leaf)[0].float()
+                F.cross_entropy(logits, window[1:][part], reduction="sum").backward()
+            gradients[one, part] = leaf.grad
+        yield None
+    return gradients
+
+
+def _backwards(
+    weights: Weights,
+    index: int,
+    arguments: tuple[tuple, dict[str, Any]],
+    entering: Tensor,
+    gradients: Tensor,
+) -> Generator[None, None, Tensor]:
+    """From the gradient at what leaves a block to the one at what enters it, written over `entering`."""
+    positional, named = arguments
+    with weights.block(index) as block:
+        for number in range(len(entering)):
+            one = slice(number, number + 1)
+            with torch.enable_grad():
+                inputs = entering[one].clone().requires_grad_(True)
+                _first(block(inputs, *positional, **named)).backward(gradients[one])
+            entering[one] = inputs.grad
+            yield None
+    return entering
 
 
 def _first(output: Any) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from apt_core.families import Layer, prunable_layers
 from apt_core.maths.hessian import LayerStats
-from apt_core.sensitivity import BorderGradients
+from apt_core.sensitivity import BorderGradients, Borders
+from apt_core.weights import Weights
 
 
 class _Reached(Exception):
@@ -72,11 +73,22 @@ class HiddenStates:
         self.dense = self.states.clone()
 
     def ask_the_loss(
-        self, model: nn.Module, blocks: nn.ModuleList, windows: Tensor
+        self, model: nn.Module, weights: Weights, windows: Tensor, borders: Borders | None = None
     ) -> Generator[None, None, None]:
-        """Measure how the dense model's loss changes with what leaves each block, on some of the windows."""
-        measuring = BorderGradients.measure(model, blocks, self.arguments, windows)
+        """Measure how the dense model's loss changes with what leaves each block, on the first windows."""
+        entering = self.states[: len(windows)]
+        measuring = BorderGradients.measure(model, weights, self.arguments, windows, entering, borders)
         self.borders = yield from self._timed_gradients(measuring)
+
+    @torch.no_grad()
+    def straight_through(self, block: nn.Module, index: int) -> Iterator[None]:
+        """Take every window through `block` without a halt; yields after every batch."""
+        args, kwargs = self.arguments[index]
+        for start in range(0, len(self.states), self.batch):
+            part = slice(start, start + self.batch)
+            output = block(self.states[part], *args, **kwargs)
+            self.states[part] = output[0] if isinstance(output, tuple) else output
+            yield None
 
     @torch.no_grad()
     def through(self, block: nn.Module, index: int, layers: list[Layer]) -> Iterator[Arrival | None]:
