@@ -38,6 +38,7 @@ class Form(NamedTuple):
     seed: Any
     device: Any
     dtype: Any
+    weights: Any = "auto"
 
 
 def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
@@ -62,6 +63,7 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
         seed=_bounded(form.seed, "Seed", Recipe, "seed"),
         device=form.device or "auto",
         dtype=form.dtype or "auto",
+        weights=form.weights or "auto",
     )
 
 
@@ -87,6 +89,7 @@ def form_of(recipe: Recipe) -> Form:
         seed=recipe.seed,
         device=recipe.device,
         dtype=recipe.dtype,
+        weights=recipe.weights,
     )
 
 
