@@ -165,6 +165,7 @@ def _load(
     from apt_core.models.skeleton import NotByBlock
 
     if _weights_from_disk(recipe, folder, dtype, device):
+        hardware.give_back_freed_memory()
         try:
             model, tokenizer, on_disk = load_by_block(folder, dtype, device)
         except NotByBlock as why:
