@@ -188,9 +188,9 @@ def _weights_from_disk(recipe: Recipe, folder: Path, dtype: torch.dtype, device:
 
     if recipe.weights != "auto":
         return recipe.weights == "disk"
-    known = recipe.model_copy(update={"dtype": str(dtype).removeprefix("torch.")})
     facts = folder_facts(folder, recipe.model.id, source="local folder")
-    return not fits_in_memory(known, facts, min(free_memory(), hardware.free_device_memory(device)))
+    free = min(free_memory(), hardware.free_device_memory(device))
+    return not fits_in_memory(recipe, facts, str(dtype).removeprefix("torch."), free)
 
 
 def _checkpoint(

@@ -25,6 +25,7 @@ from apt_core.models.shape import LlamaShape
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 _MEGABYTE = 1e6
+_FEW_STEPS = {"apt-joint": ("mask_steps=2", "solver_steps=2")}  # more take time, not memory
 
 
 def main() -> None:
@@ -73,6 +74,8 @@ def _measure(folder: Path, depth: int, method: str, weights: str, options: argpa
         "--calibration", "wiki-sample", "--eval", "wiki-sample", "--eval-samples", "4", "--eval-length", "512",
         "--dtype", options.dtype, "--weights", weights,
     ]  # fmt: skip
+    for setting in _FEW_STEPS.get(method, ()):
+        command += ["--set", setting]
     environment = os.environ | {"APT_DATA": str(folder / "runs")}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     result = json.loads(done.stdout)
@@ -85,7 +88,6 @@ def _measure(folder: Path, depth: int, method: str, weights: str, options: argpa
         "one_block": sum(layer.weights for layer in _shape(depth, options).layers) * per_value,
         "peak": result["peak_rss_bytes"],
         "estimated": _estimated(folder, method, weights, options),
-        "prune_seconds": result["seconds"]["prune"],
         "hardware": result["hardware"],
     }
 

@@ -24,7 +24,7 @@ FLOORS = [
     {"families", "hardware", "background", "caches", "rates", "weights", "scratch"},
     {"bypass"},
     {"sensitivity", "models", "calibration", "texts_on_hub"},
-    {"streams"},
+    {"streams", "memory"},
     {"export", "perplexity", "duel", "preflight"},
     {"shards"},
     {"pipeline"},
