@@ -3,7 +3,7 @@
     seconds = start + convert + load + dense evaluation + forwards + statistics + solving + save
               + pruned evaluation + speed
 
-Memory is the subject of `memory`. Every stage is its units of work (tokens, weights, bytes) times a rate of `rates`.
+Every stage is its units of work (tokens, weights, bytes) times a rate of `rates`. Memory: see `memory`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) ->
     known = _known(facts)
     dtype = _dtype(recipe, rates)
     place = _weights_in(recipe, facts, dtype) if known else None
-    parts = _seconds(recipe, facts, rates) if known else {}
+    parts = _seconds(recipe, facts, rates, place) if known else {}
     memory = peak_bytes(recipe, facts, dtype, place) if known else None
     disk = _disk(recipe, facts, dtype, place) if known else None
     needs = Estimate(
@@ -67,7 +67,7 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) ->
 # ---- time
 
 
-def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates) -> dict[str, float]:
+def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn | None) -> dict[str, float]:
     """Seconds per stage, download not included (nobody knows the line)."""
     weights, parameters = facts.prunable or 0, facts.parameters or 0
     n_bytes = facts.bytes_on_disk or 2 * parameters
@@ -87,7 +87,7 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates) -> dict[str, float
         "solve": weights * rates.solving(key),
         "save": n_bytes * rates.save,
         "pruned_eval": evaluated,
-        "measure": parameters * rates.generation,
+        "measure": parameters * rates.generation if place != "disk" else 0.0,
     }
 
 
@@ -221,9 +221,17 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
         return None
     streams = streams_bytes(recipe, facts, "bfloat16")
     remedy = "fewer calibration samples" if streams > 0.3 * needs.memory_bytes else "a smaller model"
+    if _would_fit_from_disk(recipe, facts, needs, free):
+        remedy = "to read the weights from disk (weights: auto or disk)"
     return (
         f"This needs about {size(needs.memory_bytes)} of memory, but {size(free)} are free; choose {remedy}."
     )
+
+
+def _would_fit_from_disk(recipe: Recipe, facts: ModelFacts, needs: Estimate, free: int) -> bool:
+    if needs.weights_in == "disk":
+        return False
+    return peak_bytes(recipe, facts, _dtype(recipe, DEFAULT_RATES), "disk") <= free
 
 
 def _disk_refusal(needs: Estimate) -> str | None:

@@ -188,7 +188,12 @@ def test_command_names_only_what_differs():
     [
         {},
         {"method": {"name": "apt", "mask": "S", "dampening": 0.05}, "evaluation": {"samples": 3}, "seed": 1},
-        {"pattern": {"kind": "unstructured", "sparsity": 0.123}, "device": "cpu", "dtype": "float32"},
+        {
+            "pattern": {"kind": "unstructured", "sparsity": 0.123},
+            "device": "cpu",
+            "dtype": "float32",
+            "weights": "disk",
+        },
         {
             "method": "magnitude",
             "pattern": {"kind": "n:m", "keep": 1, "of": 16},
