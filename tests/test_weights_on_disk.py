@@ -7,18 +7,21 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import apt_core
 from apt_core import pipeline
 from apt_core.bypass import Bypass
 from apt_core.families import decoder_blocks
+from apt_core.models import loading, skeleton
 from apt_core.models.loading import load, load_by_block
 from apt_core.paths import ASSETS
+from apt_core.perplexity import perplexity_events
 from apt_core.recipe import ModelRef
 from apt_core.records import RunRecord, fold, summary
 from apt_core.scratch import ScratchTensors
 from apt_core.weights import InMemory
+from tests.test_pipeline import drained
 
 TINY = ASSETS / "models" / "tiny-random-llama"
 INDEX = "model.safetensors.index.json"
@@ -157,6 +160,54 @@ def test_auto_reads_from_disk_what_does_not_fit(free, expected, tmp_path, monkey
     warned = next((event for event in events if event.kind in ("warned", "model_loaded")), None)
     events.close()
     assert (warned.kind == "warned") == expected
+
+
+# ---- other families
+
+_MEASURES = {
+    "hidden_size": 64, "num_hidden_layers": 3, "vocab_size": 120, "bos_token_id": 1, "eos_token_id": 2,
+    "pad_token_id": 0,
+}  # fmt: skip
+_WITH_HEADS = _MEASURES | {
+    "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+}  # fmt: skip
+_FAMILIES = {
+    "qwen2": _WITH_HEADS,  # biases
+    "gemma3_text": _WITH_HEADS
+    | {"head_dim": 16, "sliding_window": 8},  # two kinds of mask, a scaled embedding
+    "phi3": _WITH_HEADS,  # one matrix for q, k and v
+    "opt": _MEASURES
+    | {"ffn_dim": 96, "num_attention_heads": 4, "word_embed_proj_dim": 64},  # learnt positions
+    "mamba": _MEASURES | {"state_size": 8},  # no attention at all
+}
+
+
+def saved(family, measures, folder):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **measures), dtype=torch.float32)
+    model.eval().save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("family", _FAMILIES)
+def test_other_families_are_computed_block_by_block_as_well(family, tmp_path):
+    whole = saved(family, _FAMILIES[family], tmp_path)
+    model, weights = skeleton.build(tmp_path, torch.float32, "cpu")
+    windows = torch.randint(3, 120, (3, 40))
+    expected, found = (
+        drained(perplexity_events(one, windows, "dense", "x", where)).perplexity
+        for one, where in ((whole, None), (model, weights))
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("family", "words"), [("mixtral", "rearranged"), ("gpt2", "No decoder blocks")])
+def test_models_that_cannot_be_read_by_block_say_why(family, words, tmp_path):
+    saved(family, _WITH_HEADS if family == "mixtral" else {"n_embd": 64, "n_layer": 2, "n_head": 4}, tmp_path)
+    with pytest.raises(skeleton.NotByBlock, match=words):
+        loading._skeleton(tmp_path, torch.float32, "cpu")
+    assert loading._converted(tmp_path, torch.bfloat16) is None  # so transformers loads it
 
 
 # ---- the parts

@@ -41,14 +41,22 @@ def load_by_block(
 
     Raises NotByBlock besides, for a model that only transformers itself can put together.
     """
-    from apt_core.models import skeleton
-
     folder = Path(folder)
     checkpoints.check(folder)
     tokenizer = _tokenizer(folder)
     _check_architecture(folder)
-    model, weights = skeleton.build(folder, dtype, device)
+    model, weights = _skeleton(folder, dtype, device)
     return model, tokenizer, weights
+
+
+def _skeleton(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel, BlocksOnDisk]:
+    """Raises NotByBlock also for what transformers, asked for the whole model, says in better words."""
+    from apt_core.models import skeleton
+
+    try:
+        return skeleton.build(folder, dtype, device)
+    except (NotAModel, *_UNREADABLE) as error:
+        raise skeleton.NotByBlock(" ".join(str(error).split())[:120]) from error
 
 
 def _model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -64,14 +72,14 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
     process. None where nothing is converted (the mapped file is then the weights themselves) or the names
     do not fit.
     """
-    from apt_core.models import skeleton
+    from apt_core.models.skeleton import NotByBlock
 
     stored = {facts.dtype for facts in checkpoints.read_tensors(folder).values()}
     if stored == {_NAMES.get(str(dtype))}:
         return None
     try:
-        model, weights = skeleton.build(folder, dtype, "cpu")
-    except skeleton.NotByBlock:
+        model, weights = _skeleton(folder, dtype, "cpu")
+    except NotByBlock:
         return None
     for index in range(len(weights.blocks)):
         weights.fill(index)

@@ -131,6 +131,9 @@ def test_the_honest_sentence_is_built_from_what_was_measured():
     other = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.5}))
     assert "only 2:4 has hardware" in tables.honest_sentence(other)
     assert "are measured" in tables.honest_sentence(a_record("loaded"))
+    from_disk = a_record(speed=(None, None))
+    assert "Speed was not measured" in tables.honest_sentence(from_disk)
+    assert "tokens a second" in words_of(tables.size_panel(from_disk))
 
 
 def test_warnings_are_said_once():
