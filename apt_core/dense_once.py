@@ -22,13 +22,14 @@ from apt_core import hardware
 from apt_core.events import Evaluated, Progress
 from apt_core.paths import cache_dir
 from apt_core.perplexity import PROTOCOL, perplexity_events
+from apt_core.weights import Weights
 
 _log = logging.getLogger(__name__)
 _FILES = ("*.safetensors", "config.json")
 
 
 def dense_perplexity_events(
-    model: nn.Module, windows: Tensor, text: str, folder: Path
+    model: nn.Module, windows: Tensor, text: str, folder: Path, on_disk: Weights | None = None
 ) -> Generator[Progress, None, Evaluated]:
     """`perplexity_events` of the dense model, or at once what they returned before, marked as reused.
 
@@ -37,7 +38,7 @@ def dense_perplexity_events(
     file = _file(model, windows, folder)
     if known := _recall(file):
         return known.model_copy(update={"reused": True, "text": text})
-    measured = yield from perplexity_events(model, windows, "dense", text)
+    measured = yield from perplexity_events(model, windows, "dense", text, on_disk)
     _keep(file, measured)
     return measured
 

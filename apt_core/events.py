@@ -86,7 +86,7 @@ class Measured(Frozen):
 
     kind: Literal["measured"] = "measured"
     side: Side
-    tokens_per_second: float  # greedy decoding, batch 1, with cache
+    tokens_per_second: float | None = None  # greedy decoding, batch 1, with cache; None: not measured
     bytes_on_disk: int
 
 

@@ -28,15 +28,11 @@ def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path, changed:
     Weights keep the dense checkpoint's dtype and its files. Returns `target`.
     Raises BadInput when the pruned model would replace the dense one.
     """
-    if target.resolve() == dense_folder.resolve():
-        raise BadInput(f"The pruned model would replace the dense one in {target}; choose another folder.")
-    partial = target.with_name(target.name + ".partial")
+    partial = partial_of(target, dense_folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        for pattern in _COMPANIONS:
-            for companion in dense_folder.glob(pattern):
-                shutil.copy2(companion, partial / companion.name)
+        copy_companions(dense_folder, partial)
         _save_weights(model, dense_folder, partial, changed)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -44,6 +40,39 @@ def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path, changed:
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target
+
+
+class WholeCheckpoint:
+    """A checkpoint of a model that is in memory: written in one go when all blocks are pruned."""
+
+    def __init__(self, model: nn.Module, dense_folder: Path, target: Path, changed: set[str]):
+        self._fields = (model, dense_folder, target, changed)
+
+    def __enter__(self) -> WholeCheckpoint:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is on disk before `finish`."""
+
+    def write_block(self, index: int, block: nn.Module, changed: set[str]) -> None:
+        """The block stays in the model."""
+
+    def finish(self) -> Path:
+        return save_checkpoint(*self._fields)
+
+
+def partial_of(target: Path, dense_folder: Path) -> Path:
+    """Where the checkpoint `target` is while it is not whole; raises BadInput when it is the dense one."""
+    if target.resolve() == dense_folder.resolve():
+        raise BadInput(f"The pruned model would replace the dense one in {target}; choose another folder.")
+    return target.with_name(target.name + ".partial")
+
+
+def copy_companions(dense_folder: Path, folder: Path) -> None:
+    """Configuration and tokenizer."""
+    for pattern in _COMPANIONS:
+        for companion in dense_folder.glob(pattern):
+            shutil.copy2(companion, folder / companion.name)
 
 
 def _save_weights(model: nn.Module, dense_folder: Path, folder: Path, changed: set[str]) -> None:

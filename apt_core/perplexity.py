@@ -10,38 +10,44 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
+from apt_core.bypass import Bypass
 from apt_core.caches import Decoder
 from apt_core.errors import RunFailed
 from apt_core.events import Evaluated, Progress, Side
+from apt_core.streams import HiddenStates
+from apt_core.weights import Weights
 
 PROTOCOL = "joined-v1"
 _LOGITS_PER_BATCH = 64_000_000  # tokens x vocabulary: 256 MB in float32
 _WARM_UP = 4
 _ROWS_IN_FLOAT32 = 512  # positions whose float32 copy exists at the same time
+_TOKENS_PER_BATCH = 4096  # through one block at a time
 
 
 @torch.no_grad()
 def perplexity_events(
-    model: nn.Module, windows: Tensor, side: Side, text: str
+    model: nn.Module, windows: Tensor, side: Side, text: str, on_disk: Weights | None = None
 ) -> Generator[Progress, None, Evaluated]:
-    """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids."""
+    """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
+
+    on_disk: where the blocks' weights are when they are not in the model. Then all windows go through one
+    block after the other; the protocol is the same.
+    """
     start = perf_counter()
-    device = next(model.parameters()).device
+    windows = windows.to(next(model.parameters()).device)
+    steps = _by_window(model, windows) if on_disk is None else _by_block(model, windows, on_disk)
+    total = 0.0
+    for done, of, what, lost in steps:
+        total += lost
+        yield Progress(stage=f"{side}_eval", done=done, total=of, detail=what)
     length = windows.shape[1]
-    batch = max(1, _LOGITS_PER_BATCH // (length * model.config.get_text_config().vocab_size))
-    total, predicted = 0.0, 0
-    for first in range(0, len(windows), batch):
-        part = windows[first : first + batch].to(device)
-        total += _negative_log_likelihood(model, part)
-        predicted += part.shape[0] * (length - 1)
-        done = min(first + batch, len(windows))
-        yield Progress(stage=f"{side}_eval", done=done, total=len(windows), detail="windows")
+    predicted = len(windows) * (length - 1)
     mean = total / predicted
     if not math.isfinite(mean):
         raise RunFailed(
@@ -59,11 +65,45 @@ def perplexity_events(
     )
 
 
-def _negative_log_likelihood(model: nn.Module, windows: Tensor) -> float:
-    """Sum over all predicted tokens of [batch, length] windows, by the model's own forward."""
-    logits = model(input_ids=windows, use_cache=False).logits[:, :-1]
+# (done, of how many, of what, the negative log-likelihood that was added up)
+Steps = Iterator[tuple[int, int, str, float]]
+
+
+@torch.no_grad()
+def _by_window(model: nn.Module, windows: Tensor) -> Steps:
+    """The model's own forward, a batch of windows at a time."""
+    batch = max(1, _LOGITS_PER_BATCH // (windows.shape[1] * model.config.get_text_config().vocab_size))
+    for first in range(0, len(windows), batch):
+        part = windows[first : first + batch]
+        logits = model(input_ids=part, use_cache=False).logits[:, :-1]
+        lost = _negative_log_likelihood(logits, part[:, 1:])
+        yield min(first + batch, len(windows)), len(windows), "windows", lost
+
+
+@torch.no_grad()
+def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
+    """All windows through one block after the other, then the head a few positions at a time."""
+    bypass = Bypass.of(model, weights)
+    batch = max(1, _TOKENS_PER_BATCH // windows.shape[1])
+    with bypass.stepped_over():
+        hidden = HiddenStates.at_first_block(model, weights.blocks, windows, batch)
+    for index in range(len(weights.blocks)):
+        with weights.block(index) as block:
+            for _ in hidden.straight_through(block, index):
+                yield index, len(weights.blocks), "blocks", 0.0
+    for number, window in enumerate(windows):
+        lost = 0.0
+        for start in range(0, len(window) - 1, _ROWS_IN_FLOAT32):
+            part = slice(start, min(start + _ROWS_IN_FLOAT32, len(window) - 1))
+            logits = bypass.logits(window[None, part], hidden.states[number : number + 1, part])
+            lost += _negative_log_likelihood(logits, window[1:][part])
+        yield len(weights.blocks), len(weights.blocks), "blocks", lost
+
+
+def _negative_log_likelihood(logits: Tensor, targets: Tensor) -> float:
+    """Sum over all positions of [..., vocabulary] logits."""
     logits = logits.reshape(-1, logits.shape[-1])
-    targets = windows[:, 1:].reshape(-1)
+    targets = targets.reshape(-1)
     total = 0.0
     for start in range(0, len(targets), _ROWS_IN_FLOAT32):
         part = slice(start, start + _ROWS_IN_FLOAT32)

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from apt_core import families, hardware
-from apt_core.budgets import cost_of, removals
+from apt_core.budgets import removals
+from apt_core.bypass import Bypass
 from apt_core.dense_once import dense_perplexity_events
 from apt_core.errors import NotPositiveDefinite
 from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
-from apt_core.export import checkpoint_bytes, save_checkpoint, stored_dtype
+from apt_core.export import WholeCheckpoint, checkpoint_bytes, stored_dtype
 from apt_core.families import Layer
 from apt_core.hardware import choose_device, choose_dtype
 from apt_core.maths.error import relative_error
@@ -35,6 +37,12 @@ from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
 from apt_core.seen import Seen
 from apt_core.streams import HiddenStates
+from apt_core.weights import InMemory, Weights
+
+if TYPE_CHECKING:
+    from apt_core.models.lazy import BlocksOnDisk
+    from apt_core.sensitivity import Borders
+    from apt_core.shards import ShardedCheckpoint
 
 __all__ = ["choose_device", "choose_dtype", "run"]
 
@@ -86,7 +94,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
     with clock("load"):
         dense_folder = yield from _fetch_model(recipe)
-        model, tokenizer = _load(dense_folder, dtype, device)
+        model, tokenizer, on_disk = yield from _load(recipe, dense_folder, dtype, device)
         calibration, evaluation = yield from _windows(recipe, tokenizer)
     blocks = families.decoder_blocks(model)
     layers = families.all_layers(blocks)
@@ -96,35 +104,44 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     yield _describe(recipe, model, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
-        dense = yield from dense_perplexity_events(model, evaluation, recipe.evaluation.text, dense_folder)
+        dense = yield from dense_perplexity_events(
+            model, evaluation, recipe.evaluation.text, dense_folder, on_disk
+        )
         yield dense
     with clock("measure"):
         yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
         yield Measured(
             side="dense",
-            tokens_per_second=decoding_speed(model),
+            tokens_per_second=None if on_disk else decoding_speed(model),
             bytes_on_disk=checkpoint_bytes(dense_folder),
         )
 
     removed = 0
-    with clock("prune"):
-        stored = stored_dtype(dense_folder) or dtype
-        for event in _prune_blocks(recipe, model, blocks, layers, calibration.to(device), stored, clock):
-            removed += event.removed if isinstance(event, LayerPruned) else 0
-            yield event
-
-    with clock("save"):
-        yield Progress(stage="save", done=0, total=1, detail="pruned weights")
-        pruned_weights = {id(layer.parameter) for layer in layers}
-        changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
-        checkpoint = save_checkpoint(model, dense_folder, folder / "checkpoint", changed)
+    with _checkpoint(model, layers, dense_folder, folder / "checkpoint", on_disk) as kept:
+        with clock("prune"), _scratch(folder, on_disk, device) as scratch:
+            stored = stored_dtype(dense_folder) or dtype
+            weights = on_disk or InMemory(blocks)
+            for event in _prune_blocks(
+                recipe, model, weights, layers, calibration.to(device), stored, clock, kept, scratch
+            ):
+                removed += event.removed if isinstance(event, LayerPruned) else 0
+                yield event
+        with clock("save"):
+            yield Progress(stage="save", done=0, total=1, detail="pruned weights")
+            checkpoint = kept.finish()
+    if on_disk:
+        on_disk.read_from(checkpoint)
     with clock("pruned_eval"):
-        pruned: Evaluated = yield from perplexity_events(model, evaluation, "pruned", recipe.evaluation.text)
+        pruned: Evaluated = yield from perplexity_events(
+            model, evaluation, "pruned", recipe.evaluation.text, on_disk
+        )
         yield pruned
     with clock("measure"):
         yield Progress(stage="measure", done=1, total=2, detail="pruned decoding speed")
         yield Measured(
-            side="pruned", tokens_per_second=decoding_speed(model), bytes_on_disk=checkpoint_bytes(checkpoint)
+            side="pruned",
+            tokens_per_second=None if on_disk else decoding_speed(model),
+            bytes_on_disk=checkpoint_bytes(checkpoint),
         )
 
     prunable = sum(layer.matrix.numel() for layer in layers)
@@ -145,10 +162,66 @@ def _fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
     return (yield from with_progress(lambda progress: resolve(recipe.model, progress)))
 
 
-def _load(folder: Path, dtype: torch.dtype, device: str) -> tuple[nn.Module, object]:
-    from apt_core.models.loading import load
+def _load(
+    recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
+) -> Generator[Event, None, tuple[nn.Module, object, BlocksOnDisk | None]]:
+    """(model, tokenizer, where its blocks' weights are when they are not in the model)."""
+    from apt_core.models.loading import load, load_by_block
+    from apt_core.models.skeleton import NotByBlock
 
-    return load(folder, dtype, device)
+    if _weights_from_disk(recipe, folder, dtype, device):
+        hardware.give_back_freed_memory()
+        try:
+            model, tokenizer, on_disk = load_by_block(folder, dtype, device)
+        except NotByBlock as why:
+            yield Warned(
+                message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
+                "model is in memory."
+            )
+        else:
+            yield Warned(
+                message="The weights are read from disk block by block, so decoding speed is not measured."
+            )
+            return model, tokenizer, on_disk
+    return *load(folder, dtype, device), None
+
+
+def _weights_from_disk(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> bool:
+    """What the recipe says; where it leaves that open, whether the whole model would not fit."""
+    from apt_core.models.facts import folder_facts
+    from apt_core.preflight import fits_in_memory, free_memory
+
+    if recipe.weights != "auto":
+        return recipe.weights == "disk"
+    facts = folder_facts(folder, recipe.model.id, source="local folder")
+    free = min(free_memory(), hardware.free_device_memory(device))
+    return not fits_in_memory(recipe, facts, str(dtype).removeprefix("torch."), free)
+
+
+def _checkpoint(
+    model: nn.Module, layers: list[Layer], dense_folder: Path, target: Path, on_disk: BlocksOnDisk | None
+) -> AbstractContextManager[ShardedCheckpoint | WholeCheckpoint]:
+    """Where pruned blocks go: to disk at once, or all together in the end."""
+    if on_disk:
+        from apt_core.shards import ShardedCheckpoint
+
+        return ShardedCheckpoint(dense_folder, target, on_disk)
+    pruned_weights = {id(layer.parameter) for layer in layers}
+    changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
+    return WholeCheckpoint(model, dense_folder, target, changed)
+
+
+@contextmanager
+def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: str) -> Iterator[Borders | None]:
+    """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well."""
+    if on_disk is None:
+        yield None
+        return
+    from apt_core.scratch import ScratchTensors
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as place:
+        yield ScratchTensors(Path(place), device)
 
 
 def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[Tensor, Tensor]]:
@@ -227,35 +300,41 @@ def _parameters(model: nn.Module) -> int:
 def _prune_blocks(
     recipe: Recipe,
     model: nn.Module,
-    blocks: nn.ModuleList,
+    weights: Weights,
     every_layer: list[Layer],
     windows: Tensor,
     stored: torch.dtype,
     clock: _Clock,
+    kept: ShardedCheckpoint | WholeCheckpoint,
+    scratch: Borders | None,
 ) -> Iterator[Event]:
     """Statistics, pruning, propagation, block after block. `prune` covers all three."""
+    blocks = weights.blocks
     batch = max(1, min(len(windows), _TOKENS_PER_BATCH // windows.shape[1]))
     yield Progress(stage="calibrate", done=0, total=len(blocks), detail="embedding the calibration text")
-    hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
+    with Bypass.of(model, weights).stepped_over():
+        hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
-        for done, _ in enumerate(hidden.ask_the_loss(model, blocks, every_layer, some)):
-            yield Progress(
-                stage="calibrate", done=done, total=len(some), detail="gradients of the dense loss"
-            )
+        steps = 2 * len(blocks) * len(some)
+        for done, _ in enumerate(hidden.ask_the_loss(model, weights, every_layer, some, scratch)):
+            yield Progress(stage="calibrate", done=done, total=steps, detail="gradients of the dense loss")
     patterns = _patterns(recipe, every_layer, hidden)
-    for index, block in enumerate(blocks):
+    for index in range(len(blocks)):
         layers = [layer for layer in every_layer if layer.block == index]
-        seen = Seen(layers)
-        for arrival in hidden.through(block, index, layers):
-            if arrival is None:
-                yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
-                continue
-            seen.add(arrival.layer, arrival.stats.tokens)
-            pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
-            yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
+        seen, met = Seen(layers), set()
+        with weights.block(index) as block:
+            for arrival in hidden.through(block, index, layers):
+                if arrival is None:
+                    yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
+                    continue
+                met.add(arrival.layer.name)
+                seen.add(arrival.layer, arrival.stats.tokens)
+                pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
+                yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
+            kept.write_block(index, block, {f"{name}.weight" for name in met})
         yield from seen.warnings()
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
     if hidden.borders is not None:
@@ -269,16 +348,12 @@ def _patterns(
     reach = recipe.method.budget_reach(recipe.pattern)
     if not reach or hidden.borders is None or recipe.pattern.sparsity == 0:
         return {}
-    felt = hidden.borders.felt
-    known = [layer for layer in layers if felt[layer.block, layer.name].outputs is not None]
-    costs = []
-    for layer in known:
-        one = felt[layer.block, layer.name]
-        costs.append(cost_of(layer.matrix, one.outputs, one.inputs))
-    counts = removals(costs, recipe.pattern.sparsity, reach)
+    costs = hidden.borders.costs
+    counts = dict(zip(costs, removals(list(costs.values()), recipe.pattern.sparsity, reach), strict=True))
     return {
-        (layer.block, layer.name): Unstructured(sparsity=count / layer.matrix.numel())
-        for layer, count in zip(known, counts, strict=True)
+        key: Unstructured(sparsity=counts[key] / costs[key].weights)
+        for layer in layers
+        if (key := (layer.block, layer.name)) in counts
     }
 
 

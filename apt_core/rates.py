@@ -88,7 +88,7 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
     key = solve_key(record)
     solve = work.rate("solve", work.weights) or base.solving(key)
     faster = solve / base.solving(key)
-    load = work.rate("load", work.bytes) or base.load
+    load = (work.whole_model and work.rate("load", work.bytes)) or base.load
     return Rates(
         start=work.start if work.start is not None else base.start,
         convert=base.convert,
@@ -100,7 +100,7 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
         solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
         eval=work.rate(work.evaluated_in, work.evaluated_tokens * work.parameters) or base.eval,
         save=work.rate("save", work.bytes) or base.save,
-        generation=work.rate("measure", work.parameters) or base.generation,
+        generation=(work.whole_model and work.rate("measure", work.parameters)) or base.generation,
         dtype=record.model.dtype,
         conditions=record.model.hardware,
         measured_here=True,
@@ -151,6 +151,8 @@ class _Work:
         self.weights = model.prunable
         self.parameters = model.parameters
         self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
+        # without a speed the weights stayed on disk: nothing was loaded whole, and no token was written
+        self.whole_model = record.dense_speed is not None and record.dense_speed.tokens_per_second is not None
         self.calibration_tokens = record.recipe.calibration.samples * record.recipe.calibration.length
         self.asked_tokens = asked_tokens(record.recipe)
         self.passes, self.grams = forward_passes(record.recipe), gram_matrices(record.recipe)

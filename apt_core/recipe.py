@@ -57,6 +57,11 @@ class Recipe(Frozen):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    weights: Literal["auto", "memory", "disk"] = Field(
+        default="auto",
+        title="Weights",
+        description="disk reads one decoder block at a time; auto does so when the whole model does not fit",
+    )
 
     @field_validator("method", mode="before")
     @classmethod

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from apt_core.block_arguments import Arguments, marked, read_embeddings, with_embeddings
 from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
-from apt_core.sensitivity import BorderGradients
+from apt_core.sensitivity import BorderGradients, Borders
+from apt_core.weights import Weights
 
 
 class _Reached(Exception):
@@ -79,11 +80,29 @@ class HiddenStates:
         self.dense = self.states.clone()
 
     def ask_the_loss(
-        self, model: nn.Module, blocks: nn.ModuleList, layers: list[Layer], windows: Tensor
+        self,
+        model: nn.Module,
+        weights: Weights,
+        layers: list[Layer],
+        windows: Tensor,
+        borders: Borders | None = None,
     ) -> Generator[None, None, None]:
-        """Measure how the dense model's loss changes with what leaves each block, on some of the windows."""
-        measuring = BorderGradients.measure(model, blocks, layers, self.arguments, windows)
+        """Measure how the dense model's loss changes with what leaves each block, on the first windows."""
+        measuring = BorderGradients.measure(
+            model, weights, layers, self.arguments, windows, self.states[: len(windows)], borders
+        )
         self.borders = yield from self._timed_gradients(measuring)
+
+    @torch.no_grad()
+    def straight_through(self, block: nn.Module, index: int) -> Iterator[None]:
+        """Take every window through `block` without a halt; yields after every batch."""
+        for start in range(0, len(self.states), self.batch):
+            part = slice(start, start + self.batch)
+            own = None if self.embeddings is None else self.embeddings[part]
+            args, kwargs = with_embeddings(self.arguments[index], own)
+            output = block(self.states[part], *args, **kwargs)
+            self.states[part] = output[0] if isinstance(output, tuple) else output
+            yield None
 
     @torch.no_grad()
     def through(self, block: nn.Module, index: int, layers: list[Layer]) -> Iterator[Arrival | None]:

@@ -1,7 +1,8 @@
 """Peak memory of a run against the depth of the model, beside what the preflight said it would be.
 
     python -m benchmarks.memory
-    python -m benchmarks.memory --depths 4,8,16,32 --methods apt,apt-joint --hidden 512
+    python -m benchmarks.memory --depths 4,8,16,32 --methods apt,apt-joint --hidden 512 --weights disk
+    python -m benchmarks.memory --stored bfloat16 --dtype bfloat16
 
 The models are Llama shapes with random weights (speed and memory only: their perplexity means nothing).
 Each run is the product's own command line in a process of its own. Prints one Markdown table and appends
@@ -24,6 +25,7 @@ from apt_core.models.shape import LlamaShape
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 _MEGABYTE = 1e6
+_FEW_STEPS = {"apt-joint": ("mask_steps=2", "solver_steps=2")}  # more take time, not memory
 
 
 def main() -> None:
@@ -31,10 +33,11 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="apt-memory-") as temporary:
         for depth in map(int, options.depths.split(",")):
-            folder = make(Path(temporary) / f"random-llama-{depth}", _shape(depth, options), seed=depth)
+            folder = _model(Path(temporary) / f"random-llama-{depth}", depth, options)
             for method in options.methods.split(","):
-                rows.append(_measure(folder, depth, method, options))
-                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+                for weights in options.weights.split(","):
+                    rows.append(_measure(folder, depth, method, weights, options))
+                    print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "conditions": _conditions(rows[0], options),
@@ -49,42 +52,47 @@ def main() -> None:
 def table(record: dict) -> str:
     """The Markdown table of one record."""
     lines = [
-        "| method | blocks | weights, MB | peak, MB | peak less weights, MB | preflight said, MB | off by |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| method | weights in | blocks | weights, MB | peak, MB | less weights | less one block "
+        "| preflight said, MB | off by |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in record["rows"]:
-        peak, said, weights = (row[key] / _MEGABYTE for key in ("peak", "estimated", "weights"))
+        peak, said, weights, block = (
+            row[key] / _MEGABYTE for key in ("peak", "estimated", "weights", "one_block")
+        )
         lines.append(
-            f"| {row['method']} | {row['blocks']} | {weights:.0f} | {peak:.0f} | {peak - weights:.0f} "
-            f"| {said:.0f} | {said / peak - 1:+.0%} |"
+            f"| {row['method']} | {row['from']} | {row['blocks']} | {weights:.0f} | {peak:.0f} "
+            f"| {peak - weights:.0f} | {peak - block:.0f} | {said:.0f} | {said / peak - 1:+.0%} |"
         )
     return "\n".join([*lines, "", record["conditions"]])
 
 
-def _measure(folder: Path, depth: int, method: str, options: argparse.Namespace) -> dict:
+def _measure(folder: Path, depth: int, method: str, weights: str, options: argparse.Namespace) -> dict:
     command = [
         sys.executable, "-m", "apt_core", "prune", "--json", "--model", str(folder), "--method", method,
         "--pattern", "2:4", "--samples", str(options.samples), "--length", str(options.length),
         "--calibration", "wiki-sample", "--eval", "wiki-sample", "--eval-samples", "4", "--eval-length", "512",
-        "--dtype", options.dtype,
+        "--dtype", options.dtype, "--weights", weights,
     ]  # fmt: skip
+    for setting in _FEW_STEPS.get(method, ()):
+        command += ["--set", setting]
     environment = os.environ | {"APT_DATA": str(folder / "runs")}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     result = json.loads(done.stdout)
+    per_value = 2 if options.dtype == "bfloat16" else 4
     return {
         "method": method,
+        "from": weights,
         "blocks": depth,
-        "weights": (folder / "model.safetensors").stat().st_size
-        * (2 if options.dtype == "bfloat16" else 4)
-        // 4,
+        "weights": _shape(depth, options).parameters * per_value,
+        "one_block": sum(layer.weights for layer in _shape(depth, options).layers) * per_value,
         "peak": result["peak_rss_bytes"],
-        "estimated": _estimated(folder, method, options),
-        "prune_seconds": result["seconds"]["prune"],
+        "estimated": _estimated(folder, method, weights, options),
         "hardware": result["hardware"],
     }
 
 
-def _estimated(folder: Path, method: str, options: argparse.Namespace) -> int:
+def _estimated(folder: Path, method: str, weights: str, options: argparse.Namespace) -> int:
     from apt_core import plan
     from apt_core.models.facts import model_facts
     from apt_core.preflight import estimate
@@ -96,8 +104,21 @@ def _estimated(folder: Path, method: str, options: argparse.Namespace) -> int:
         calibration={"text": "wiki-sample", "samples": options.samples, "length": options.length},
         evaluation={"text": "wiki-sample", "samples": 4, "length": 512},
         dtype=options.dtype,
+        weights=weights,
     )
     return estimate(recipe, model_facts(recipe.model)).memory_bytes
+
+
+def _model(folder: Path, depth: int, options: argparse.Namespace) -> Path:
+    make(folder, _shape(depth, options), seed=depth)
+    if options.stored == "bfloat16":
+        from safetensors.torch import load_file, save_file
+
+        file = folder / "model.safetensors"
+        halved = {name: tensor.bfloat16() for name, tensor in load_file(file).items()}
+        file.unlink()
+        save_file(halved, file, {"format": "pt"})
+    return folder
 
 
 def _shape(depth: int, options: argparse.Namespace) -> LlamaShape:
@@ -118,7 +139,7 @@ def _shape(depth: int, options: argparse.Namespace) -> LlamaShape:
 def _conditions(row: dict, options: argparse.Namespace) -> str:
     return (
         f"Random Llama shapes, {options.hidden} wide, 2:4; calibration {options.samples} x {options.length} tokens; "
-        f"{row['hardware']}, {options.dtype} forwards, {datetime.now(UTC).date()}."
+        f"{row['hardware']}, {options.stored} files, {options.dtype} forwards, {datetime.now(UTC).date()}."
     )
 
 
@@ -131,6 +152,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--weights", default="memory,disk", help="memory, disk or both")
+    parser.add_argument("--stored", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     return parser.parse_args()
 

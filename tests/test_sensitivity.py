@@ -11,6 +11,7 @@ from apt_core.calibration import load_text, token_windows
 from apt_core.models.loading import load
 from apt_core.sensitivity import BorderGradients
 from apt_core.streams import HiddenStates
+from apt_core.weights import InMemory
 from tests.test_pipeline import ASSETS, TINY
 
 
@@ -59,11 +60,13 @@ def by_autograd(model, layers, windows):
 def test_block_by_block_gives_what_one_backward_pass_gives(tiny):
     model, blocks, windows = tiny
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
-    borders, yields = returned(
-        BorderGradients.measure(model, blocks, families.all_layers(blocks), hidden.arguments, windows)
+    layers = families.all_layers(blocks)
+    measuring = BorderGradients.measure(
+        model, InMemory(blocks), layers, hidden.arguments, windows, hidden.states
     )
-    assert yields == len(windows)
-    assert borders.gradients.shape == (2, 4, 48, 64)
+    borders, yields = returned(measuring)
+    assert yields == 2 * len(blocks) * len(windows) + len(windows)
+    assert [borders.gradients[index].shape for index in (0, 1)] == [(4, 48, 64)] * 2
     expected = by_autograd(model, families.all_layers(blocks), windows)
     for index, block in enumerate(blocks):
         layers = families.prunable_layers(block, index)
@@ -74,8 +77,8 @@ def test_block_by_block_gives_what_one_backward_pass_gives(tiny):
         for name, outer in found.items():
             wanted = expected[index, name]
             assert torch.linalg.norm(outer - wanted) < 1e-3 * torch.linalg.norm(wanted), name
-            on_the_way = borders.felt[index, name].outputs / windows.numel()
-            assert torch.allclose(on_the_way, wanted.diagonal(), rtol=1e-2), name
+            cost = borders.costs[index, name]
+            assert cost.weights == next(x for x in layers if x.name == name).matrix.numel()
         with torch.no_grad():
             args, kwargs = hidden.arguments[index]
             hidden.states = block(hidden.states, *args, **kwargs)
@@ -87,8 +90,8 @@ def test_the_model_is_left_as_it_was(tiny):
     model, blocks, windows = tiny
     before = model(input_ids=windows[:1], use_cache=False).logits
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
-    returned(
-        BorderGradients.measure(model, blocks, families.all_layers(blocks), hidden.arguments, windows[:2])
-    )
+    some, entering = windows[:2], hidden.states[:2]
+    layers = families.all_layers(blocks)
+    returned(BorderGradients.measure(model, InMemory(blocks), layers, hidden.arguments, some, entering))
     assert torch.equal(model(input_ids=windows[:1], use_cache=False).logits, before)
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks)

@@ -87,6 +87,12 @@ def _add_prune(commands) -> None:
     parser.add_argument("--length", type=int, metavar="N", help="tokens in each (default: 512)")
     parser.add_argument("--seed", type=int, help="decides every random choice (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="copy the pruned model into this new folder")
+    parser.add_argument(
+        "--weights",
+        choices=("auto", "memory", "disk"),
+        default="auto",
+        help="disk reads one decoder block at a time; auto does so when the whole model does not fit",
+    )
     _add_evaluation(parser)
     _add_computing(parser)
 

@@ -58,9 +58,10 @@ def _figures(record: RunRecord, checkpoint: str | None) -> str:
         lines.append(("Perplexity", _perplexity(record)))
     if record.dense_speed and record.pruned_speed:
         dense, pruned = record.dense_speed.tokens_per_second, record.pruned_speed.tokens_per_second
-        lines.append(
-            ("Speed", f"{words.number(dense)} dense, {words.number(pruned)} pruned tokens per second")
-        )
+        if dense is not None and pruned is not None:
+            lines.append(
+                ("Speed", f"{words.number(dense)} dense, {words.number(pruned)} pruned tokens per second")
+            )
     if record.finished:
         lines.append(("Time", words.duration(record.finished.seconds.get("total"))))
         lines.append(("Peak memory", words.size(record.finished.peak_rss_bytes)))

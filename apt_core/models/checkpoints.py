@@ -6,6 +6,7 @@ Every door (catalogue, Hub, local folder, a run's own checkpoint) is checked her
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Collection
 from math import prod
@@ -29,6 +30,11 @@ class TensorFacts(NamedTuple):
     @property
     def numel(self) -> int:
         return prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        bits = re.search(r"\d+", self.dtype)  # "BF16", "F8_E4M3", "BOOL"
+        return self.numel * (int(bits[0]) // 8 if bits else 1)
 
 
 def check(folder: Path) -> None:

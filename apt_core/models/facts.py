@@ -66,9 +66,9 @@ def model_facts(ref: ModelRef) -> ModelFacts:
         return _of_entry(CATALOGUE[name])
     if (folder := local_path(name)) is not None:
         checkpoints.check(folder)
-        return _of_folder(folder, name, source="local folder")
+        return folder_facts(folder, name, source="local folder")
     if folder := hub_cache.snapshot(name, ref.revision):
-        return _of_folder(folder, name, source="Hub")
+        return folder_facts(folder, name, source="Hub")
     return _of_hub(*hub.ask_with_tensors(name, ref.revision))
 
 
@@ -109,7 +109,8 @@ def _still_to_come(entry: CatalogueEntry, weights: int) -> int:
     return 0 if is_cached(entry.wheel) else entry.wheel.size
 
 
-def _of_folder(folder: Path, name: str, source: str) -> ModelFacts:
+def folder_facts(folder: Path, name: str, source: str) -> ModelFacts:
+    """What a model folder on this disk says."""
     return facts_from(
         checkpoints.read_config(folder),
         checkpoints.read_tensors(folder),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from apt_core.models.lazy import BlocksOnDisk
+
+_NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 # What transformers raises for files that it cannot make sense of.
 _UNREADABLE = (ValueError, KeyError, ImportError, AttributeError, TypeError, OSError)
 
@@ -31,12 +34,62 @@ def load(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel
     return model, tokenizer
 
 
+def load_by_block(
+    folder: Path, dtype: torch.dtype, device: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BlocksOnDisk]:
+    """As `load`, but the decoder blocks' weights stay on disk until they are asked for.
+
+    Raises NotByBlock besides, for a model that only transformers itself can put together.
+    """
+    folder = Path(folder)
+    checkpoints.check(folder)
+    tokenizer = _tokenizer(folder)
+    _check_architecture(folder)
+    model, weights = _skeleton(folder, dtype, device)
+    return model, tokenizer, weights
+
+
+def _skeleton(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel, BlocksOnDisk]:
+    """Raises NotByBlock also for what transformers, asked for the whole model, says in better words."""
+    from apt_core.models import skeleton
+
+    try:
+        return skeleton.build(folder, dtype, device)
+    except (NotAModel, *_UNREADABLE) as error:
+        raise skeleton.NotByBlock(" ".join(str(error).split())[:120]) from error
+
+
 def _model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Attention is left to transformers: scaled dot-product where the architecture has it, else its own."""
+    _check_architecture(folder)
+    return _converted(folder, dtype) or _as_transformers_loads_it(folder, dtype)
+
+
+def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
+    """A model stored in another float type than `dtype`, read a few tensors at a time.
+
+    transformers keeps the whole file mapped while it converts: both copies then count as memory of the
+    process. None where nothing is converted (the mapped file is then the weights themselves) or the names
+    do not fit.
+    """
+    from apt_core.models.skeleton import NotByBlock
+
+    stored = {facts.dtype for facts in checkpoints.read_tensors(folder).values()}
+    if stored == {_NAMES.get(str(dtype))}:
+        return None
+    try:
+        model, weights = _skeleton(folder, dtype, "cpu")
+    except NotByBlock:
+        return None
+    for index in range(len(weights.blocks)):
+        weights.fill(index)
+    return model
+
+
+def _as_transformers_loads_it(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    _check_architecture(folder)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,

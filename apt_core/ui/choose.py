@@ -156,6 +156,13 @@ def lay_out() -> Chooser:
                     filterable=False,
                     min_width=80,
                 )
+                weights = gr.Dropdown(
+                    choices=["auto", "memory", "disk"],
+                    value="auto",
+                    label="Weights",
+                    filterable=False,
+                    min_width=80,
+                )
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
             preflight = html("preflight")
             prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
@@ -163,7 +170,7 @@ def lay_out() -> Chooser:
             command = html("command")
     form = Form(
         model, kind, pattern, keep, of, sparsity, method, text, samples, length,
-        eval_text, eval_samples, eval_length, seed, device, dtype, rivals,
+        eval_text, eval_samples, eval_length, seed, device, dtype, weights, rivals,
     )  # fmt: skip
     return Chooser(form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command)
 

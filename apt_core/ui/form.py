@@ -39,6 +39,7 @@ class Form(NamedTuple):
     seed: Any
     device: Any
     dtype: Any
+    weights: Any = "auto"
     rivals: Any = ()  # names of methods that are raced against the chosen one
 
 
@@ -64,6 +65,7 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
         seed=_bounded(form.seed, "Seed", Recipe, "seed"),
         device=form.device or "auto",
         dtype=form.dtype or "auto",
+        weights=form.weights or "auto",
     )
 
 
@@ -94,6 +96,7 @@ def form_of(recipe: Recipe) -> Form:
         seed=recipe.seed,
         device=recipe.device,
         dtype=recipe.dtype,
+        weights=recipe.weights,
         rivals=[],  # a recipe knows of no race
     )
 

@@ -131,6 +131,9 @@ def test_the_honest_sentence_is_built_from_what_was_measured():
     other = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.5}))
     assert "only 2:4 has hardware" in tables.honest_sentence(other)
     assert "are measured" in tables.honest_sentence(a_record("loaded"))
+    from_disk = a_record(speed=(None, None))
+    assert "Speed was not measured" in tables.honest_sentence(from_disk)
+    assert "tokens a second" in words_of(tables.size_panel(from_disk))
 
 
 def test_warnings_are_said_once():
@@ -188,7 +191,12 @@ def test_command_names_only_what_differs():
     [
         {},
         {"method": {"name": "apt", "mask": "S", "dampening": 0.05}, "evaluation": {"samples": 3}, "seed": 1},
-        {"pattern": {"kind": "unstructured", "sparsity": 0.123}, "device": "cpu", "dtype": "float32"},
+        {
+            "pattern": {"kind": "unstructured", "sparsity": 0.123},
+            "device": "cpu",
+            "dtype": "float32",
+            "weights": "disk",
+        },
         {
             "method": "magnitude",
             "pattern": {"kind": "n:m", "keep": 1, "of": 16},

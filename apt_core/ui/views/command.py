@@ -54,6 +54,7 @@ def _differing(recipe: Recipe) -> list[str]:
         ("--seed", recipe.seed, 0),
         ("--device", recipe.device, "auto"),
         ("--dtype", recipe.dtype, "auto"),
+        ("--weights", recipe.weights, "auto"),
     ):
         if value != default:
             out += [flag, str(value)]

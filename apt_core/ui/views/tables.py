@@ -76,9 +76,14 @@ def honest_sentence(record: RunRecord) -> str:
     if dense is None or pruned is None:
         return "Size and speed are measured before and after pruning. Zeros alone save nothing."
     same_size = _near(pruned.bytes_on_disk / max(dense.bytes_on_disk, 1), 0.02)
-    speed = pruned.tokens_per_second / dense.tokens_per_second if dense.tokens_per_second else 1.0
     on_disk = f"{size(pruned.bytes_on_disk)} on disk, not {size(dense.bytes_on_disk)}"
     size_words = "Same size on disk" if same_size else on_disk
+    if dense.tokens_per_second is None or pruned.tokens_per_second is None:
+        return (
+            f"{size_words}: zeros alone save nothing. Speed was not measured, because the weights were read "
+            f"from disk block by block. {_what_could(record)}"
+        )
+    speed = pruned.tokens_per_second / dense.tokens_per_second if dense.tokens_per_second else 1.0
     if _near(speed, 0.1):
         return f"{size_words} and same speed here: zeros alone save nothing. {_what_could(record)}"
     return (
@@ -132,7 +137,7 @@ def _seconds(measured: Evaluated | None) -> str:
 
 
 def _speed(measured) -> str:
-    return number(measured.tokens_per_second) if measured else DASH
+    return number(measured.tokens_per_second if measured else None)
 
 
 def _near(ratio: float, tolerance: float) -> bool:
