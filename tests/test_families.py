@@ -58,7 +58,7 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
     loaded = []
 
     def load(*args):
-        found = load_as_always(*args)
+        found = yield from load_as_always(*args)
         loaded.append(found[0])
         return found
 
@@ -260,10 +260,10 @@ def test_an_expert_that_no_token_is_sent_to_is_left_dense(pruned_by, folder, tmp
     """The first block's router never chooses expert 3."""
 
     def load(*args):
-        model, tokenizer = load_as_before(*args)
+        model, tokenizer, on_disk = yield from load_as_before(*args)
         gate = blocks_of(model)[0].mlp.gate
         gate.register_forward_hook(lambda _, inputs, output: (*output[:2], output[2].clamp(max=2)))
-        return model, tokenizer
+        return model, tokenizer, on_disk
 
     load_as_before = pipeline._load
     monkeypatch.setattr(pipeline, "_load", load)

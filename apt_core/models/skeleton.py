@@ -34,6 +34,8 @@ def build(
     _check_names(model, files, tied)
     blocks = decoder_blocks(model)
     prefix = next(name for name, module in model.named_modules() if module is blocks) + "."
+    if any(name.startswith(prefix) for name in tied):
+        raise NotByBlock("its blocks share weights")
     for name in model.state_dict():
         if not name.startswith(prefix) and name not in tied:
             _set(model, name, files.read([name], dtype, device)[name])  # one at a time: see WeightFiles.read
