@@ -48,10 +48,9 @@ def _in_groups(weight, pruned, gram, of, rounds) -> Tensor:
     pruned = pruned.clone()
     pull = (weight * pruned) @ gram
     for _ in range(rounds):
-        traded = 0
+        traded, least = 0, _least_gain(weight, pruned, pull)
         for start in range(0, weight.shape[1], of):
             group = slice(start, start + of)
-            least = _least_gain(weight, pruned, pull)
             change = _swap_best_pair_(
                 weight[:, group], pruned[:, group], pull[:, group], gram[group, group], least
             )

@@ -34,8 +34,8 @@ class APTJoint(Composition):
     title: ClassVar[str] = "APT joint"
     source: ClassVar[str] = "this project; after arXiv 2410.15567 and 2406.07831"
     summary: ClassVar[str] = (
-        "Chooses and moves all weights of a layer together and steers back towards the dense model: "
-        "the most accurate here, and about four times APT's time."
+        "Chooses and moves all weights of a layer together, guided by what the dense model's loss minds: "
+        "the most accurate here, and several times APT's time."
     )
 
     mask: MaskName = Field(default="admm", **MASK)
