@@ -213,14 +213,17 @@ def _checkpoint(
 
 @contextmanager
 def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: str) -> Iterator[Borders | None]:
-    """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well."""
+    """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well.
+
+    Its name is that of a checkpoint, so that what a killed run left there goes with its half-written weights.
+    """
     if on_disk is None:
         yield None
         return
     from apt_core.scratch import ScratchTensors
 
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as place:
+    with tempfile.TemporaryDirectory(prefix="checkpoint.scratch-", dir=folder) as place:
         yield ScratchTensors(Path(place), device)
 
 

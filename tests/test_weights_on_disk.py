@@ -124,6 +124,11 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(kind, method, tmp_path):
         if pruned > 7 and event.kind == kind:
             break
     assert (tmp_path / "checkpoint.partial" / "model-block-00000.safetensors").is_file()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert all(
+        "checkpoint" in name for name in names
+    )  # a killed run is tidied up by that word (runs.keeping)
+    assert any("scratch" in name for name in names)
     run.close()
     assert not list(tmp_path.iterdir())
 
