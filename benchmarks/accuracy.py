@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -45,6 +46,10 @@ def main() -> None:
     with options.results.open("a") as results:
         results.write(json.dumps(record) + "\n")
     print(table(record))
+
+
+def _but_the_day(conditions: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\d", "", conditions)
 
 
 def table(record: dict) -> str:
