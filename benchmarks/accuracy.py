@@ -43,9 +43,22 @@ def main() -> None:
         "runs": runs,
     }
     options.results.parent.mkdir(exist_ok=True)
-    with options.results.open("a") as results:
-        results.write(json.dumps(record) + "\n")
+    lines = options.results.read_text().splitlines() if options.results.exists() else []
+    if options.add and lines:
+        record = joined(json.loads(lines.pop()), record)
+    options.results.write_text("".join(f"{line}\n" for line in [*lines, json.dumps(record)]))
     print(table(record))
+
+
+def joined(before: dict, now: dict) -> dict:
+    """One record of both, the newer run of what both have; refuses to mix what was measured otherwise."""
+    if _but_the_day(before["conditions"]) != _but_the_day(now["conditions"]):
+        raise SystemExit(
+            f"The newest record was measured otherwise:\n{before['conditions']}\n{now['conditions']}"
+        )
+    measured = {(run["method"], run["pattern"]) for run in now["runs"]}
+    kept = [run for run in before["runs"] if (run["method"], run["pattern"]) not in measured]
+    return now | {"runs": [*kept, *now["runs"]]}
 
 
 def _but_the_day(conditions: str) -> str:
