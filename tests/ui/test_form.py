@@ -10,7 +10,7 @@ from apt_core.errors import BadInput
 from apt_core.methods import METHODS
 from apt_core.ui import uploads
 from apt_core.ui.form import CUSTOM, Form, form_of, recipe_of, recipes_of
-from apt_core.ui.presets import PRESETS, preset_of
+from apt_core.ui.presets import PRESETS, method_of, preset_of
 
 GOOD = Form(
     model="tiny-random-llama",
@@ -155,3 +155,10 @@ def test_presets_are_told_by_their_numbers():
     for name, preset in PRESETS.items():
         assert preset_of(preset.samples, preset.length, preset.eval_samples, preset.eval_length) == name
     assert preset_of(1, 2, 3, 4) is None
+
+
+def test_a_preset_brings_its_method_unless_the_visitor_chose_another():
+    assert method_of("thorough", "apt") == "apt-joint"
+    assert method_of("quick", "apt-joint") == "apt"
+    assert method_of("thorough", "wanda") == "wanda"
+    assert method_of("no-such-preset", "apt") == "apt"
