@@ -335,6 +335,7 @@ _HOW_MUCH = str(
     Markup(
         '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone '
         'decides how many go, so there is no slider.</p><p class="says for-sparsity">Removes exactly this share '
-        "of every layer, wherever the weights are. No pattern applies.</p>"
+        "of every layer, wherever the weights are; APT joint lets layers differ, and the whole loses exactly this "
+        "share. No pattern applies.</p>"
     ).format(term("N:M", "N"))
 )
