@@ -89,6 +89,7 @@ def shown_axes(page) -> list:
 def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("text=The same numbers as a table").first.click()
+    page.locator("#layer-table tbody tr").nth(13).wait_for()  # unfolded and filled
     assert page.locator("#layer-table tbody tr").count() == 14
     assert page.locator("#layer-table").is_visible()
     assert page.locator(".label-wrap[aria-expanded=true]").count() == 1
