@@ -146,22 +146,29 @@ def _allowed_path(name: str) -> Path:
     raise BadText(f"There is no text called '{short}'; {hint}")
 
 
-def token_windows(tokenizer: PreTrainedTokenizerBase, text: str, length: int, samples: int) -> LongTensor:
+def token_windows(
+    tokenizer: PreTrainedTokenizerBase, text: str, length: int, samples: int, opening: int | None = None
+) -> LongTensor:
     """The first `samples` non-overlapping windows of the tokenised text, [n, length] with 1 <= n <= samples.
 
     The same windows as of tokenising the whole text with the tokenizer's defaults and dropping the tail, but
-    only as much of a long text is tokenised as they need. Raises BadText when there is not one window.
+    only as much of a long text is tokenised as they need. `opening`: the token that begins every window, for
+    families that need one; the text then fills the rest of it. Raises BadText when there is not one window.
     """
     import torch
 
-    tokens = first_tokens(lambda part: _encode(tokenizer, part), text, samples * length)
-    windows = min(samples, len(tokens) // length)
+    of_text = length if opening is None else length - 1
+    tokens = first_tokens(lambda part: _encode(tokenizer, part), text, samples * of_text + 1)
+    if opening is not None and tokens[:1] == [opening]:
+        tokens = tokens[1:]  # the tokenizer's own, before the first window
+    windows = min(samples, len(tokens) // of_text)
     if windows == 0:
         raise BadText(
             f"The text is too short: it has {len(tokens):,} tokens and one window needs {length:,}; "
             "choose a longer text or shorter windows."
         )
-    return torch.tensor(tokens[: windows * length], dtype=torch.long).reshape(windows, length)
+    cut = torch.tensor(tokens[: windows * of_text], dtype=torch.long).reshape(windows, of_text)
+    return cut if opening is None else torch.nn.functional.pad(cut, (1, 0), value=opening)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

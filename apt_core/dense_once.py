@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from apt_core import hardware
 from apt_core.events import Evaluated, Progress
 from apt_core.paths import cache_dir
-from apt_core.perplexity import PROTOCOL, perplexity_events
+from apt_core.perplexity import perplexity_events, protocol_of
 from apt_core.weights import Weights
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _file(model: nn.Module, windows: Tensor, folder: Path) -> Path:
         "dtype": str(parameter.dtype),
         "device": hardware.hardware_name(parameter.device.type),
         "versions": hardware.versions(),
-        "protocol": PROTOCOL,
+        "protocol": protocol_of(model),
     }
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     return cache_dir() / "dense" / f"{name}.json"

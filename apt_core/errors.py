@@ -7,6 +7,7 @@
     │   ├── BadText         no text, too short, binary, not UTF-8
     │   ├── UnknownModel    no such catalogue entry, folder or repository
     │   ├── GatedModel      the repository asks for an account or accepted terms
+    │   ├── TermsNotAccepted  the conditions of use of a model of the list are open
     │   ├── NotAModel       a file or folder that holds no safetensors causal language model
     │   └── UnknownRun      no such run in the store
     ├── NotReachable        the Hub or the package index does not answer
@@ -63,6 +64,10 @@ class UnknownModel(BadInput):
 
 class GatedModel(BadInput):
     kind = "gated_model"
+
+
+class TermsNotAccepted(BadInput):
+    kind = "terms_not_accepted"
 
 
 class NotAModel(BadInput):

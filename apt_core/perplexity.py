@@ -4,6 +4,9 @@ Protocol `joined-v1`: the whole text is tokenised at once with the tokenizer's d
 non-overlapping windows of `length` tokens from the start, the tail dropped; each window predicts its own
 tokens 2..length; perplexity = exp(mean negative log-likelihood over all predicted tokens), log-softmax in
 float32. (The loader of Wanda and SparseGPT does the same.) Values at different lengths do not compare.
+
+Protocol `joined-bos-v1`, for families that are lost without it (Gemma): the same, but each window is the
+tokenizer's first token and `length` - 1 tokens of the text.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
+from apt_core import families
 from apt_core.bypass import Bypass
 from apt_core.caches import Decoder
 from apt_core.errors import RunFailed
@@ -24,6 +28,7 @@ from apt_core.streams import HiddenStates
 from apt_core.weights import Weights
 
 PROTOCOL = "joined-v1"
+PROTOCOL_WITH_OPENING = "joined-bos-v1"
 _LOGITS_PER_BATCH = 64_000_000  # tokens x vocabulary: 256 MB in float32
 _WARM_UP = 4
 _ROWS_IN_FLOAT32 = 512  # positions whose float32 copy exists at the same time
@@ -60,9 +65,14 @@ def perplexity_events(
         length=length,
         tokens=predicted,
         text=text,
-        protocol=PROTOCOL,
+        protocol=protocol_of(model),
         seconds=perf_counter() - start,
     )
+
+
+def protocol_of(model: nn.Module) -> str:
+    """How this model's windows begin."""
+    return PROTOCOL_WITH_OPENING if families.opens_with_bos(model.config) else PROTOCOL
 
 
 # (done, of how many, of what, the negative log-likelihood that was added up)
@@ -164,9 +174,9 @@ def evaluate(
     used_device = choose_device(device)
     loaded, tokenizer = load(resolve(ref, report), choose_dtype(used_device, dtype), used_device)
     content = load_text(wanted.text, "evaluation", report)
-    steps = perplexity_events(
-        loaded, token_windows(tokenizer, content, wanted.length, wanted.samples), "dense", wanted.text
-    )
+    opening = families.opening_token(loaded.config, tokenizer)
+    windows = token_windows(tokenizer, content, wanted.length, wanted.samples, opening)
+    steps = perplexity_events(loaded, windows, "dense", wanted.text)
     while True:
         try:
             event = next(steps)

@@ -95,7 +95,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     with clock("load"):
         dense_folder = yield from _fetch_model(recipe)
         model, tokenizer, on_disk = yield from _load(recipe, dense_folder, dtype, device)
-        calibration, evaluation = yield from _windows(recipe, tokenizer)
+        calibration, evaluation = yield from _windows(recipe, model, tokenizer)
     blocks = families.decoder_blocks(model)
     layers = families.all_layers(blocks)
     _check_pattern(layers, recipe.pattern)
@@ -227,7 +227,9 @@ def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: str) -> Iterato
         yield ScratchTensors(Path(place), device)
 
 
-def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[Tensor, Tensor]]:
+def _windows(
+    recipe: Recipe, model: nn.Module, tokenizer: object
+) -> Generator[Event, None, tuple[Tensor, Tensor]]:
     """Calibration and evaluation windows, [n, length] token ids each."""
     from apt_core.background import with_progress
     from apt_core.calibration import TEXTS, load_text, token_windows
@@ -237,15 +239,15 @@ def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[
             message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
             "choose another evaluation text."
         )
-    found = []
+    opening, found = families.opening_token(model.config, tokenizer), []
     for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
         text = yield from with_progress(
             lambda progress, wanted=wanted, split=split: load_text(wanted.text, split, progress)
         )
         if split == "calibration":
-            windows = _drawn(tokenizer, text, wanted, recipe.seed)
+            windows = _drawn(tokenizer, text, wanted, opening, recipe.seed)
         else:
-            windows = token_windows(tokenizer, text, wanted.length, wanted.samples)
+            windows = token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
         if len(windows) < wanted.samples:
             yield Warned(
                 message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
@@ -255,13 +257,13 @@ def _windows(recipe: Recipe, tokenizer: object) -> Generator[Event, None, tuple[
     return found[0], found[1]
 
 
-def _drawn(tokenizer: object, text: str, wanted: Calibration, seed: int) -> Tensor:
+def _drawn(tokenizer: object, text: str, wanted: Calibration, opening: int | None, seed: int) -> Tensor:
     """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
     from apt_core.calibration import token_windows
 
     if seed == 0:
-        return token_windows(tokenizer, text, wanted.length, wanted.samples)
-    pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM)
+        return token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
+    pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
     return pool[order[: wanted.samples].sort().values]
 

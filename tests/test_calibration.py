@@ -168,6 +168,18 @@ def test_windows_do_not_overlap_and_the_tail_is_dropped(bytes_tokenizer):
     assert token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=1).shape == (1, 4)
 
 
+def test_an_opening_token_begins_every_window_and_takes_no_text_away(bytes_tokenizer):
+    windows = token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=100, opening=256)
+    assert windows[:, 0].tolist() == [256] * 3
+    assert bytes_tokenizer.decode(windows[:, 1:].flatten()) == "abcdefghi"
+
+
+def test_a_tokenizer_that_opens_the_text_itself_does_so_once(bytes_tokenizer, monkeypatch):
+    monkeypatch.setattr(calibration, "_encode", lambda tokenizer, text: [256, *text.encode()])
+    windows = token_windows(bytes_tokenizer, "abcdef", length=4, samples=100, opening=256)
+    assert windows.tolist() == [[256, *b"abc"], [256, *b"def"]]
+
+
 def test_too_short_a_text_says_how_much_is_needed(bytes_tokenizer):
     with pytest.raises(BadText, match="has 11 tokens and one window needs 16"):
         token_windows(bytes_tokenizer, "eleven char", length=16, samples=1)

@@ -513,6 +513,7 @@ def test_generate_with_a_reader_that_dies(capsys, readers, finished_run):
     ("arguments", "words"),
     [
         (["--model", "no-such-model"], "no model called"),
+        (["--model", "gemma-3-270m"], "give --accept-terms"),
         (["--model", "tiny-random-llama", "--eval", "no-such-text"], "no text called"),
         (["--model", "tiny-random-llama", "--eval-samples", "0"], "samples"),
         (["--model", "20200101-000000-0000"], "no run 20200101-000000-0000"),

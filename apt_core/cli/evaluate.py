@@ -6,7 +6,7 @@ import argparse
 
 from apt_core.cli.output import print_json
 from apt_core.cli.progress import ProgressLine, stage_words
-from apt_core.cli.recipes import evaluation_from, model_from
+from apt_core.cli.recipes import check_terms, evaluation_from, model_from
 from apt_core.errors import BadInput
 from apt_core.events import Evaluated
 from apt_core.models.facts import model_facts
@@ -20,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
     model = _folder_of_run(options.model) if is_run_id(options.model) else model_from(options.model).id
     evaluation = evaluation_from(options)
     model_facts(ModelRef(id=model))  # a model that does not exist is told before torch is loaded
+    check_terms(ModelRef(id=model), options.accept_terms)
     line = ProgressLine()
     with only_ours():
         from transformers.utils import logging

@@ -116,6 +116,11 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 def _add_computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument(
+        "--accept-terms",
+        action="store_true",
+        help="you have read and accept the conditions of use of a model that has some (Gemma)",
+    )
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
 
 

@@ -11,6 +11,7 @@ from apt_core import texts_on_hub
 from apt_core.calibration import TEXTS, read_file
 from apt_core.errors import BadInput, BadOption, one_sentence
 from apt_core.methods import METHODS, Method, make_method
+from apt_core.models import terms
 from apt_core.models.catalogue import CATALOGUE
 from apt_core.models.facts import model_facts
 from apt_core.models.sources import local_path
@@ -34,7 +35,15 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
         **_given(seed=options.seed, device=options.device, dtype=options.dtype, weights=options.weights),
     )
     _check_model(recipe)
+    check_terms(recipe.model, options.accept_terms)
     return recipe
+
+
+def check_terms(model: ModelRef, accepted: bool) -> None:
+    """Raise TermsNotAccepted while a model's conditions of use are open; `accepted` writes down that they are not."""
+    if accepted:
+        terms.accept(model.id)
+    terms.check(model.id)
 
 
 def method_from(name: str, settings: list[str]) -> Method:

@@ -20,6 +20,8 @@ class Family(Frozen):
     # In the order in which a token meets them; `experts` stands for all the matrices of all experts.
     projections: tuple[str, ...]
     never: tuple[str, ...] = ()  # linear maps that stay dense; `*` and `?` as in file names
+    # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.
+    opens_with_bos: bool = False
     transposed: bool = False  # weights are stored [in, out]
     on_disk: tuple[tuple[str, str], ...] = ()  # (beginning in the safetensors, here) where they differ
 

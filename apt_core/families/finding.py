@@ -17,6 +17,7 @@ from apt_core.families.layer import Layer, is_linear
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from apt_core.families.experts import StandIn
 
@@ -50,6 +51,16 @@ def family_of(block: nn.Module) -> Family | None:
     """The family of a block, told by the package of transformers that its class comes from."""
     packages = type(block).__module__.split(".")
     return FAMILIES.get(packages[-2]) if len(packages) > 1 else None
+
+
+def opening_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The token that has to begin every window of text for a model of this configuration; None for most families."""
+    return tokenizer.bos_token_id if opens_with_bos(config) else None
+
+
+def opens_with_bos(config: PretrainedConfig) -> bool:
+    family = FAMILIES.get(config.get_text_config().model_type)
+    return family is not None and family.opens_with_bos
 
 
 def prunable_layers(block: nn.Module, index: int) -> list[Layer]:

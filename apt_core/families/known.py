@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from apt_core.families.bamba import BAMBA
 from apt_core.families.falcon import FALCON
 from apt_core.families.family import Family
+from apt_core.families.gemma import GEMMA
 from apt_core.families.gpt2 import GPT2
 from apt_core.families.gpt_neox import GPT_NEOX
 from apt_core.families.granite_hybrid import GRANITE_HYBRID
@@ -21,7 +22,7 @@ from apt_core.families.phi3 import PHI3
 from apt_core.families.zamba2 import ZAMBA2
 
 _ALL = (
-    LLAMA, PHI3, GPT2, OPT, GPT_NEOX, FALCON, MAMBA, MAMBA2, MIXTRAL, QWEN2_MOE, JAMBA, ZAMBA2, BAMBA,
+    LLAMA, GEMMA, PHI3, GPT2, OPT, GPT_NEOX, FALCON, MAMBA, MAMBA2, MIXTRAL, QWEN2_MOE, JAMBA, ZAMBA2, BAMBA,
     GRANITE_HYBRID, NEMOTRON_H,
 )  # fmt: skip
 

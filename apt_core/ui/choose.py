@@ -14,7 +14,7 @@ from apt_core.methods import METHODS
 from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.recipe import Recipe
 from apt_core.ui import checks, missing, options, uploads
-from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, recipes_of
+from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, open_terms, recipes_of
 from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, method_of, preset_of
 from apt_core.ui.result import html
 from apt_core.ui.studio import Studio
@@ -57,6 +57,7 @@ def lay_out() -> Chooser:
             elem_id="model",
         )
         facts = html("facts")
+        terms = gr.Checkbox(value=False, label=_ACCEPT, visible=False, elem_id="terms", container=False)
         with gr.Column(elem_id="how-much"):
             kind = gr.Radio(
                 choices=[("N:M pattern", "n:m"), ("Unstructured", "unstructured")],
@@ -170,7 +171,7 @@ def lay_out() -> Chooser:
             command = html("command")
     form = Form(
         model, kind, pattern, keep, of, sparsity, method, text, samples, length,
-        eval_text, eval_samples, eval_length, seed, device, dtype, weights, rivals,
+        eval_text, eval_samples, eval_length, seed, device, dtype, weights, rivals, terms,
     )  # fmt: skip
     return Chooser(form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command)
 
@@ -209,14 +210,14 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
 
 
 def checked_outputs(chooser: Chooser) -> list[Component]:
-    return [chooser.facts, chooser.preflight, chooser.prune, chooser.command]
+    return [chooser.facts, chooser.form.terms, chooser.preflight, chooser.prune, chooser.command]
 
 
 def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
     """What preflight says of these choices; whatever is wrong with them is a sentence in the card."""
-    shown = Markup("")
+    shown, form = Markup(""), Form(*values[: len(chooser.form)])
+    asks = {chooser.form.terms: gr.update(visible=open_terms(form) is not None)}
     try:
-        form = Form(*values[: len(chooser.form)])
         facts = checks.facts_of(form.model)
         shown = facts_line(facts)
         if facts.source == "bundled" and form.text == FALLBACK_TEXT:
@@ -224,11 +225,13 @@ def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         recipes = recipes_from(chooser, values)
         estimate = checks.estimate_of(studio, recipes, facts)
     except PruneError as error:
-        return _refused(chooser, str(error), facts=shown)
+        return asks | _refused(chooser, str(error), facts=shown)
     except Exception:
         _log.exception("Preflight failed")
-        return _refused(chooser, "This could not be checked; the log of the app says why.", facts=shown)
-    return {
+        return asks | _refused(
+            chooser, "This could not be checked; the log of the app says why.", facts=shown
+        )
+    return asks | {
         chooser.facts: str(shown),
         chooser.preflight: str(preflight_card(estimate, len(recipes))),
         chooser.prune: gr.update(interactive=estimate.refusal is None),
@@ -327,6 +330,7 @@ def _method_sentences() -> Markup:
     )
 
 
+_ACCEPT = "I have read and accept these conditions of use"
 _RACE = (
     '<p class="says">One press queues a run for every method ticked here, each with its default options on the same '
     "text, and draws their curves together. The method chosen above always takes part.</p>"

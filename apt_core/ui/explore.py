@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.errors import PruneError
+from apt_core.models import terms
 from apt_core.records import RunRecord
 from apt_core.ui import checks, choose, read, result
 from apt_core.ui.choose import Chooser
@@ -162,6 +163,7 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         facts = checks.facts_of(recipes[0].model.id)
         if checks.estimate_of(studio, recipes, facts).refusal:
             return checked
+        terms.accept(recipes[0].model.id)  # `recipes_from` would have refused without the tick
         run_id = studio.submit(recipes)
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:

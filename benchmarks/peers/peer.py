@@ -92,15 +92,17 @@ def _run(command: list[str]) -> dict:
 def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
     """The very windows that the product's runs calibrate on (seed 0: the first of the text)."""
     from safetensors.torch import save_file
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     from apt_core.calibration import load_text, token_windows
+    from apt_core.families import opening_token
 
     if options.seed:
         raise SystemExit("A peer can only be given the first windows: leave --seed at 0.")
     tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
     text = load_text(options.calibration, "calibration")
-    save_file({"windows": token_windows(tokenizer, text, options.length, options.samples)}, file)
+    opening = opening_token(AutoConfig.from_pretrained(model, local_files_only=True), tokenizer)
+    save_file({"windows": token_windows(tokenizer, text, options.length, options.samples, opening)}, file)
 
 
 @lru_cache

