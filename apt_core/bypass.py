@@ -15,6 +15,13 @@ from torch import Tensor, nn
 
 from apt_core.weights import Weights
 
+_LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
+
+
+def rows_of_logits(vocab: int) -> int:
+    """Positions whose logits are computed together."""
+    return max(16, _LOGITS_BYTES // (4 * vocab))
+
 
 class _Seen(Exception):
     """The first block has answered."""
@@ -69,6 +76,11 @@ class Bypass:
         """What the model makes of `leaving` [batch, length, hidden], the states behind its last block."""
         with self.stepped_over(leaving):
             return self._model(input_ids=tokens, use_cache=False).logits
+
+    def parts(self, positions: int) -> Iterator[slice]:
+        """Stretches of so many positions, each short enough that its logits take little memory."""
+        rows = rows_of_logits(self._model.config.get_text_config().vocab_size)
+        return (slice(start, min(start + rows, positions)) for start in range(0, positions, rows))
 
     def _handing_on(self, instead: Tensor | None) -> Callable:
         def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:

@@ -2,7 +2,7 @@
 
     peak = process + weights + the largest of
            reading:     the largest piece that is mapped while it is converted
-           evaluating:  logits of one batch, hidden states of the evaluation set when blocks are on disk
+           evaluating:  hidden states of the evaluation set, and a block's activations or some logits
            gradients:   what one batch holds on its way back through a block
            pruning:     hidden states and what the paused forwards hold in front of a layer
                         + the matrices that solving this layer takes
@@ -17,17 +17,15 @@ from typing import Literal, NamedTuple
 
 from apt_core.models.facts import ModelFacts
 from apt_core.models.shape import LayerShape
-from apt_core.rates import distinct_input
+from apt_core.rates import GRADIENT_TOKENS, distinct_input
 from apt_core.recipe import Recipe
 
 WeightsIn = Literal["memory", "disk"]
 
 _PROCESS = 410_000_000  # bytes of a worker that has computed something, before any weight
 _FLOAT = 4
+_LOGITS_BYTES = 64_000_000  # as in `bypass`
 _TOKENS_PER_BATCH = 4096  # as in `pipeline` and `perplexity`
-_GRADIENT_TOKENS = 4096  # as in `pipeline`
-_LOGITS_PER_BATCH = 64_000_000  # as in `perplexity`: tokens x vocabulary of one forward
-_LOGITS_ROWS = 512  # as in `perplexity`: positions whose logits exist together when blocks are on disk
 # The heap keeps gaps between tensors of up to 32 MB; runs from disk give them back (`hardware`).
 _GAPS, _MOST_GAPS = 0.45, 200_000_000
 
@@ -107,7 +105,7 @@ class _Run:
         if not self._recipe.method.asks_the_loss:
             return 0
         length = self._recipe.calibration.length
-        windows = min(self._recipe.calibration.samples, max(1, _GRADIENT_TOKENS // length))
+        windows = min(self._recipe.calibration.samples, max(1, GRADIENT_TOKENS // length))
         return windows * length * self._hidden * self._per_value
 
     @property
@@ -122,13 +120,10 @@ class _Run:
     def evaluating(self) -> float:
         evaluation = self._recipe.evaluation
         inside = (4 * self._hidden + 3 * self._widest) * self._per_value  # of one token within a block
-        if self.from_disk:
-            states = evaluation.samples * evaluation.length * self._hidden * self._per_value
-            logits = min(_LOGITS_ROWS, evaluation.length) * self._vocab * (self._per_value + 2 * _FLOAT)
-            return states + max(logits, max(_TOKENS_PER_BATCH, evaluation.length) * inside)
-        batch = max(1, _LOGITS_PER_BATCH // max(1, evaluation.length * self._vocab))
-        tokens = min(batch, evaluation.samples) * evaluation.length
-        return tokens * max(2 * self._vocab * self._per_value, inside)
+        states = evaluation.samples * evaluation.length * self._hidden * self._per_value
+        rows = min(_LOGITS_BYTES // (_FLOAT * max(1, self._vocab)), evaluation.length)
+        logits = rows * self._vocab * (self._per_value + 2 * _FLOAT)
+        return states + max(logits, max(_TOKENS_PER_BATCH, evaluation.length) * inside)
 
     @property
     def gradients(self) -> float:
@@ -138,7 +133,7 @@ class _Run:
         inside = (8 * self._hidden + 5 * self._widest) * self._per_value
         outer = sum(layer.out_features**2 for layer in self._facts.layers) * _FLOAT
         states = self.streams * self._tokens * self._hidden * self._per_value
-        return states + self._block + self._border + outer + min(self._batch, _GRADIENT_TOKENS) * inside
+        return states + self._block + self._border + outer + min(self._batch, GRADIENT_TOKENS) * inside
 
     @property
     def pruning(self) -> float:

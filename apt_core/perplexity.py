@@ -25,13 +25,11 @@ from apt_core.caches import Decoder
 from apt_core.errors import RunFailed
 from apt_core.events import Evaluated, Progress, Side
 from apt_core.streams import HiddenStates
-from apt_core.weights import Weights
+from apt_core.weights import InMemory, Weights
 
 PROTOCOL = "joined-v1"
 PROTOCOL_WITH_OPENING = "joined-bos-v1"
-_LOGITS_PER_BATCH = 64_000_000  # tokens x vocabulary: 256 MB in float32
 _WARM_UP = 4
-_ROWS_IN_FLOAT32 = 512  # positions whose float32 copy exists at the same time
 _TOKENS_PER_BATCH = 4096  # through one block at a time
 
 
@@ -41,12 +39,11 @@ def perplexity_events(
 ) -> Generator[Progress, None, Evaluated]:
     """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
 
-    on_disk: where the blocks' weights are when they are not in the model. Then all windows go through one
-    block after the other; the protocol is the same.
+    on_disk: where the blocks' weights are when they are not in the model.
     """
     start = perf_counter()
     windows = windows.to(next(model.parameters()).device)
-    steps = _by_window(model, windows) if on_disk is None else _by_block(model, windows, on_disk)
+    steps = _by_block(model, windows, on_disk or InMemory(families.decoder_blocks(model)))
     total = 0.0
     for done, of, what, lost in steps:
         total += lost
@@ -80,19 +77,11 @@ Steps = Iterator[tuple[int, int, str, float]]
 
 
 @torch.no_grad()
-def _by_window(model: nn.Module, windows: Tensor) -> Steps:
-    """The model's own forward, a batch of windows at a time."""
-    batch = max(1, _LOGITS_PER_BATCH // (windows.shape[1] * model.config.get_text_config().vocab_size))
-    for first in range(0, len(windows), batch):
-        part = windows[first : first + batch]
-        logits = model(input_ids=part, use_cache=False).logits[:, :-1]
-        lost = _negative_log_likelihood(logits, part[:, 1:])
-        yield min(first + batch, len(windows)), len(windows), "windows", lost
-
-
-@torch.no_grad()
 def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
-    """All windows through one block after the other, then the head a few positions at a time."""
+    """All windows through one block after the other, then the head a few positions at a time.
+
+    What the whole model's forward would give, with a fraction of its logits in memory.
+    """
     bypass = Bypass.of(model, weights)
     batch = max(1, _TOKENS_PER_BATCH // windows.shape[1])
     with bypass.stepped_over():
@@ -103,22 +92,10 @@ def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
                 yield index, len(weights.blocks), "blocks", 0.0
     for number, window in enumerate(windows):
         lost = 0.0
-        for start in range(0, len(window) - 1, _ROWS_IN_FLOAT32):
-            part = slice(start, min(start + _ROWS_IN_FLOAT32, len(window) - 1))
-            logits = bypass.logits(window[None, part], hidden.states[number : number + 1, part])
-            lost += _negative_log_likelihood(logits, window[1:][part])
+        for part in bypass.parts(len(window) - 1):
+            logits = bypass.logits(window[None, part], hidden.states[number : number + 1, part])[0]
+            lost += float(nn.functional.cross_entropy(logits.float(), window[1:][part], reduction="sum"))
         yield len(weights.blocks), len(weights.blocks), "blocks", lost
-
-
-def _negative_log_likelihood(logits: Tensor, targets: Tensor) -> float:
-    """Sum over all positions of [..., vocabulary] logits."""
-    logits = logits.reshape(-1, logits.shape[-1])
-    targets = targets.reshape(-1)
-    total = 0.0
-    for start in range(0, len(targets), _ROWS_IN_FLOAT32):
-        part = slice(start, start + _ROWS_IN_FLOAT32)
-        total += float(nn.functional.cross_entropy(logits[part].float(), targets[part], reduction="sum"))
-    return total
 
 
 def decoding_speed(model: nn.Module, seconds: float = 1.0, most: int = 64) -> float:

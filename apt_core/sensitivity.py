@@ -30,7 +30,6 @@ from apt_core.maths.precision import bfloat16_products
 from apt_core.weights import Weights
 
 Borders = MutableMapping[int, Tensor]
-_LOGITS_ROWS = 512  # positions whose logits exist at the same time
 
 
 class BorderGradients:
@@ -239,8 +238,7 @@ def _of_the_loss(bypass: Bypass, windows: Tensor, leaving: Tensor) -> Generator[
     gradients = torch.zeros_like(leaving)
     for number, window in enumerate(windows):
         one = slice(number, number + 1)
-        for start in range(0, windows.shape[1] - 1, _LOGITS_ROWS):
-            part = slice(start, min(start + _LOGITS_ROWS, windows.shape[1] - 1))
+        for part in bypass.parts(windows.shape[1] - 1):
             with torch.enable_grad():
                 leaf = leaving[one, part].detach().requires_grad_(True)
                 logits = bypass.logits(window[None, part], leaf)[0].float()
