@@ -3,9 +3,12 @@
     python -m benchmarks.memory
     python -m benchmarks.memory --depths 4,8,16,32 --methods apt,apt-joint --hidden 512 --weights disk
     python -m benchmarks.memory --stored bfloat16 --dtype bfloat16
+    python -m benchmarks.memory --shape llama-1b --depths 16 --methods llm-compressor/SparseGPT,apt \
+        --weights disk --samples 8 --stored bfloat16 --dtype bfloat16
 
 The models are Llama shapes with random weights (speed and memory only: their perplexity means nothing).
-Each run is the product's own command line in a process of its own. Prints one Markdown table and appends
+Each run is the product's own command line in a process of its own; llm-compressor gets the same weights and
+windows in an environment of its own. Prints one Markdown table and appends
 one JSON record to benchmarks/results/memory.jsonl.
 """
 
@@ -20,11 +23,15 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from apt_core.models.catalogue import CATALOGUE
 from apt_core.models.make_tiny import make
 from apt_core.models.shape import LlamaShape
+from apt_core.patterns import SemiStructured
+from benchmarks.peers import peer
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 _MEGABYTE = 1e6
+_SHAPES = {"llama-1b": "meta-llama/Llama-3.2-1B"}
 _FEW_STEPS = {"apt-joint": ("mask_steps=2", "solver_steps=2")}  # more take time, not memory
 
 
@@ -35,7 +42,7 @@ def main() -> None:
         for depth in map(int, options.depths.split(",")):
             folder = _model(Path(temporary) / f"random-llama-{depth}", depth, options)
             for method in options.methods.split(","):
-                for weights in options.weights.split(","):
+                for weights in ("memory",) if peer.is_peer(method) else options.weights.split(","):
                     rows.append(_measure(folder, depth, method, weights, options))
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     record = {
@@ -57,12 +64,12 @@ def table(record: dict) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in record["rows"]:
-        peak, said, weights, block = (
-            row[key] / _MEGABYTE for key in ("peak", "estimated", "weights", "one_block")
-        )
+        peak, weights, block = (row[key] / _MEGABYTE for key in ("peak", "weights", "one_block"))
+        said = row["estimated"] and row["estimated"] / _MEGABYTE
+        told = f"{said:.0f} | {said / peak - 1:+.0%}" if said else "- | -"
         lines.append(
             f"| {row['method']} | {row['from']} | {row['blocks']} | {weights:.0f} | {peak:.0f} "
-            f"| {peak - weights:.0f} | {peak - block:.0f} | {said:.0f} | {said / peak - 1:+.0%} |"
+            f"| {peak - weights:.0f} | {peak - block:.0f} | {told} |"
         )
     return "\n".join([*lines, "", record["conditions"]])
 
@@ -76,9 +83,12 @@ def _measure(folder: Path, depth: int, method: str, weights: str, options: argpa
     ]  # fmt: skip
     for setting in _FEW_STEPS.get(method, ()):
         command += ["--set", setting]
-    environment = os.environ | {"APT_DATA": str(folder / "runs")}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    result = json.loads(done.stdout)
+    if peer.is_peer(method):
+        result = _of_peer(folder, method, options)
+    else:
+        environment = os.environ | {"APT_DATA": str(folder / "runs")}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        result = json.loads(done.stdout)
     per_value = 2 if options.dtype == "bfloat16" else 4
     return {
         "method": method,
@@ -87,9 +97,18 @@ def _measure(folder: Path, depth: int, method: str, weights: str, options: argpa
         "weights": _shape(depth, options).parameters * per_value,
         "one_block": sum(layer.weights for layer in _shape(depth, options).layers) * per_value,
         "peak": result["peak_rss_bytes"],
-        "estimated": _estimated(folder, method, weights, options),
+        "estimated": None if peer.is_peer(method) else _estimated(folder, method, weights, options),
         "hardware": result["hardware"],
     }
+
+
+def _of_peer(folder: Path, method: str, options: argparse.Namespace) -> dict:
+    from apt_core.hardware import hardware_name
+
+    alike = argparse.Namespace(**vars(options), calibration="wiki-sample", seed=0)
+    with tempfile.TemporaryDirectory(prefix="apt-peer-") as temporary:
+        _, told = peer.run(method, SemiStructured(keep=2, of=4), folder, Path(temporary), alike)
+    return told | {"hardware": hardware_name("cpu")}
 
 
 def _estimated(folder: Path, method: str, weights: str, options: argparse.Namespace) -> int:
@@ -118,10 +137,14 @@ def _model(folder: Path, depth: int, options: argparse.Namespace) -> Path:
         halved = {name: tensor.bfloat16() for name, tensor in load_file(file).items()}
         file.unlink()
         save_file(halved, file, {"format": "pt"})
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
     return folder
 
 
 def _shape(depth: int, options: argparse.Namespace) -> LlamaShape:
+    if options.shape in _SHAPES:
+        return CATALOGUE[_SHAPES[options.shape]].shape.model_copy(update={"blocks": depth})
     heads = options.hidden // 64
     return LlamaShape(
         vocab=258,
@@ -137,8 +160,10 @@ def _shape(depth: int, options: argparse.Namespace) -> LlamaShape:
 
 
 def _conditions(row: dict, options: argparse.Namespace) -> str:
+    shape = _shape(1, options)
     return (
-        f"Random Llama shapes, {options.hidden} wide, 2:4; calibration {options.samples} x {options.length} tokens; "
+        f"Random Llama shapes, {shape.hidden} wide, vocabulary {shape.vocab:,}, 2:4; "
+        f"calibration {options.samples} x {options.length} tokens; "
         f"{row['hardware']}, {options.stored} files, {options.dtype} forwards, {datetime.now(UTC).date()}."
     )
 
@@ -149,7 +174,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--depths", default="4,8,16,32")
     parser.add_argument("--methods", default="apt,apt-joint")
-    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--shape", default="narrow", choices=["narrow", *_SHAPES])
+    parser.add_argument("--hidden", type=int, default=512, help="of the shape narrow")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--weights", default="memory,disk", help="memory, disk or both")

@@ -11,7 +11,7 @@ import venv
 from functools import lru_cache
 from pathlib import Path
 
-from apt_core.patterns import SemiStructured, parse_pattern
+from apt_core.patterns import Pattern, SemiStructured, parse_pattern
 from benchmarks.judge import perplexity
 
 _FOLDER = Path(__file__).parent
@@ -32,23 +32,10 @@ def prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
     wanted = parse_pattern(pattern)
     dense = resolve(ModelRef(id=options.model))
     with tempfile.TemporaryDirectory(prefix="apt-peer-") as temporary:
-        folder = Path(temporary)
-        _save_windows(dense, options, folder / "windows.safetensors")
-        job = {
-            "model": str(dense),
-            "windows": str(folder / "windows.safetensors"),
-            "modifier": method.removeprefix(_PREFIX),
-            "sparsity": wanted.sparsity,
-            "structure": f"{wanted.keep}:{wanted.of}" if isinstance(wanted, SemiStructured) else "0:0",
-            "output": str(folder / "pruned"),
-        }
-        (folder / "job.json").write_text(json.dumps(job))
-        told = _run([str(_python()), str(_FOLDER / "llm_compressor.py"), str(folder / "job.json")])
-        if abs(told["sparsity"] - wanted.sparsity) > 0.01:
-            raise SystemExit(f"{method} left a sparsity of {told['sparsity']:.3f}, not {wanted.sparsity}.")
+        pruned, told = run(method, wanted, dense, Path(temporary), options)
         for companion in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
             if (dense / companion).is_file():
-                (folder / "pruned" / companion).write_bytes((dense / companion).read_bytes())
+                (pruned / companion).write_bytes((dense / companion).read_bytes())
         others = [text for text in options.also.split(",") if text]
         return {
             "method": method,
@@ -56,8 +43,8 @@ def prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
             "dense": _dense_perplexity(
                 options.model, options.eval, options.eval_samples, options.eval_length
             ),
-            "pruned": perplexity(job["output"], options.eval, options),
-            "also": {text: perplexity(job["output"], text, options) for text in others},
+            "pruned": perplexity(str(pruned), options.eval, options),
+            "also": {text: perplexity(str(pruned), text, options) for text in others},
             "mean_relative_error": None,
             "sparsity": told["sparsity"],
             "prune_seconds": told["seconds"],
@@ -67,6 +54,26 @@ def prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
             "dtype": told["dtype"],
             "versions": {"torch": told["torch"], "llmcompressor": told["llmcompressor"]},
         }
+
+
+def run(
+    method: str, pattern: Pattern, dense: Path, folder: Path, options: argparse.Namespace
+) -> tuple[Path, dict]:
+    """(the pruned model below `folder`, what the peer told of its run), in a process of its own."""
+    _save_windows(dense, options, folder / "windows.safetensors")
+    job = {
+        "model": str(dense),
+        "windows": str(folder / "windows.safetensors"),
+        "modifier": method.removeprefix(_PREFIX),
+        "sparsity": pattern.sparsity,
+        "structure": f"{pattern.keep}:{pattern.of}" if isinstance(pattern, SemiStructured) else "0:0",
+        "output": str(folder / "pruned"),
+    }
+    (folder / "job.json").write_text(json.dumps(job))
+    told = _run([str(_python()), str(_FOLDER / "llm_compressor.py"), str(folder / "job.json")])
+    if abs(told["sparsity"] - pattern.sparsity) > 0.01:
+        raise SystemExit(f"{method} left a sparsity of {told['sparsity']:.3f}, not {pattern.sparsity}.")
+    return folder / "pruned", told
 
 
 @lru_cache
