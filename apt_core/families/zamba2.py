@@ -5,6 +5,7 @@ one use from another, are small and stay dense.
 """
 
 from apt_core.families.family import Family
+from apt_core.families.state_space import IN_FLOAT32, mamba2_rows
 
 _SHARED = "shared_transformer"
 
@@ -17,4 +18,6 @@ ZAMBA2 = Family(
         "mamba_decoder.mamba.in_proj", "mamba_decoder.mamba.out_proj", "mamba.in_proj", "mamba.out_proj",
     ),
     never=("*_adapter_list.*",),
+    fused=(*mamba2_rows("mamba_decoder.mamba"), *mamba2_rows("mamba")),
+    float32=IN_FLOAT32,
 )  # fmt: skip

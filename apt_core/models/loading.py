@@ -88,17 +88,20 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
 
 def _as_transformers_loads_it(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from apt_core.models.precision import float32_kept
 
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with float32_kept(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)):
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except (SafetensorError, *_UNREADABLE) as error:
         reason = " ".join(str(error).split())[:120]
         raise NotAModel(f"The model in {folder} cannot be loaded ({reason}); download it again.") from error
