@@ -23,7 +23,17 @@ from apt_core.budgets import removals
 from apt_core.bypass import Bypass
 from apt_core.dense_once import dense_perplexity_events
 from apt_core.errors import NotPositiveDefinite
-from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
+from apt_core.events import (
+    Evaluated,
+    Event,
+    Finished,
+    LayerPruned,
+    Measured,
+    ModelLoaded,
+    PartPruned,
+    Progress,
+    Warned,
+)
 from apt_core.export import WholeCheckpoint, checkpoint_bytes, stored_dtype
 from apt_core.families import Layer
 from apt_core.hardware import choose_device, choose_dtype
@@ -35,7 +45,7 @@ from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
 from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
-from apt_core.seen import Seen
+from apt_core.seen import Seen, saw_few
 from apt_core.streams import HiddenStates
 from apt_core.weights import InMemory, Weights
 
@@ -97,7 +107,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
         model, tokenizer, on_disk = yield from _load(recipe, dense_folder, dtype, device)
         calibration, evaluation = yield from _windows(recipe, tokenizer)
     blocks = families.decoder_blocks(model)
-    layers = families.all_layers(blocks)
+    layers = families.all_layers(blocks, recipe.optional_layers)
     _check_pattern(layers, recipe.pattern)
     if guessed := families.what_was_guessed(model, layers):
         yield Warned(message=guessed)
@@ -289,6 +299,7 @@ def _describe(
         blocks=len(blocks),
         layers=tuple(dict.fromkeys(layer.name for layer in layers)),
         total_layers=len(layers),
+        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         hardware=hardware.hardware_name(device),
@@ -379,22 +390,46 @@ def _prune_layer(
     with clock("solve"):
         result = yield from _solve(method, dense, stats, pattern, name)
     kept = result.weight.to(stored).float()
-    error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
-    layer.write_(kept)
     removed = int(result.pruned.sum())
-    yield LayerPruned(
+    event = LayerPruned(
         block=layer.block,
         layer=layer.name,
         shape=(dense.shape[0], dense.shape[1]),
         removed=removed,
         sparsity=removed / dense.numel(),
-        relative_error=error,
+        relative_error=relative_error(dense, kept, stats.gram),
         pattern_valid=removed == removed_count(dense.numel(), pattern.sparsity)
         and not bool(kept[result.pruned].any())
         and is_exact(kept, pattern),
         dampening=result.dampening,
         seconds=perf_counter() - start,
+        parts=_parts(layer, dense, kept, result.pruned, stats),
+        tokens=stats.tokens,
+        few_tokens=saw_few(layer, stats.tokens),
     )
+    layer.write_(kept)  # last: `dense` may be the weight itself
+    yield event
+
+
+def _parts(
+    layer: Layer, dense: Tensor, kept: Tensor, pruned: Tensor, stats: LayerStats
+) -> tuple[PartPruned, ...]:
+    """The same figures for each of the projections that the layer's rows are."""
+    found, first = [], 0
+    for name, rows in layer.parts:
+        part = slice(first, first + rows)
+        removed = int(pruned[part].sum())
+        found.append(
+            PartPruned(
+                name=name,
+                rows=rows,
+                removed=removed,
+                sparsity=removed / dense[part].numel(),
+                relative_error=relative_error(dense[part], kept[part], stats.gram),
+            )
+        )
+        first += rows
+    return tuple(found)
 
 
 def _solve(

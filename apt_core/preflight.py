@@ -53,6 +53,7 @@ class Estimate(Frozen):
 
 def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) -> Estimate:
     """The needs of `recipe` on a model with these facts, at these rates."""
+    facts = facts.with_optional() if recipe.optional_layers else facts
     known = _known(facts)
     dtype = _dtype(recipe, rates)
     place = _weights_in(recipe, facts, dtype) if known else None

@@ -275,7 +275,7 @@ class PausedPass:
 def _counterparts(twin: nn.Module, index: int, layers: list[Layer]) -> list[Layer]:
     """The same layers of a copy of their block."""
     names = {layer.name for layer in layers}
-    return [layer for layer in prunable_layers(twin, index) if layer.name in names]
+    return [layer for layer in prunable_layers(twin, index, optional=True) if layer.name in names]
 
 
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:

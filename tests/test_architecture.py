@@ -20,7 +20,7 @@ FLOORS = [
     {"maths"},
     {"methods"},
     {"recipe", "questions", "events"},
-    {"records"},
+    {"records", "projections"},
     {"families", "hardware", "background", "caches", "rates", "race", "weights", "scratch"},
     {"block_arguments", "budgets", "bypass"},
     {"sensitivity", "models", "calibration", "texts_on_hub"},

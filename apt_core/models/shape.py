@@ -30,6 +30,7 @@ class LlamaShape(Frozen):
     context: int
     tied: bool
     qkv_bias: bool = False
+    optional: tuple[LayerShape, ...] = ()  # every projection is pruned
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
@@ -72,13 +73,18 @@ class MambaShape(Frozen):
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
-        """The three projections of one block that are pruned; `dt_proj` stays dense."""
+        """The three projections of one block that are pruned by default."""
         selected = self.time_step_rank + 2 * self.state
         return (
             LayerShape(name="mixer.in_proj", out_features=2 * self.inner, in_features=self.hidden),
             LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
             LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
         )
+
+    @property
+    def optional(self) -> tuple[LayerShape, ...]:
+        """Pruned when a recipe asks for it."""
+        return (LayerShape(name="mixer.dt_proj", out_features=self.inner, in_features=self.time_step_rank),)
 
     @property
     def prunable(self) -> int:
