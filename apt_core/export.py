@@ -87,16 +87,27 @@ def _save_weights(model: nn.Module, dense_folder: Path, folder: Path, changed: s
         _save_all(model, stored_dtype(dense_folder) or next(model.parameters()).dtype, folder)
         _restore_unchanged(dense_folder, folder, next(model.parameters()).dtype)
         return
-    parameters = dict(model.named_parameters())
+    pruned = _pruned_parameters(model, changed)
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             kept = {
-                name: parameters[name].detach().to(tensors.get_tensor(name).dtype).cpu().contiguous()
-                if name in changed
+                name: pruned[name].to(tensors.get_tensor(name).dtype).cpu().contiguous()
+                if name in pruned
                 else tensors.get_tensor(name)
                 for name in tensors.keys()  # noqa: SIM118 - not a dict
             }
             save_file(kept, folder / file.name, metadata=tensors.metadata() or {"format": "pt"})
+
+
+def _pruned_parameters(model: nn.Module, changed: set[str]) -> dict[str, torch.Tensor]:
+    """By name; a weight that several blocks share under the name of each, because its file may hold it twice."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    known = {id(parameters[name]) for name in changed}
+    return {
+        name: weight.detach() if name in changed else weight.detach().clone()
+        for name, weight in parameters.items()
+        if id(weight) in known
+    }
 
 
 def _names(file: Path) -> list[str]:

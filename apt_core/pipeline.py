@@ -330,6 +330,12 @@ def _prune_blocks(
         hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
+    if uses := families.later_uses(blocks, every_layer):
+        yield Warned(message=_shared(uses))
+        for _ in hidden.look_ahead(weights, uses):
+            yield Progress(
+                stage="calibrate", done=0, total=len(blocks), detail="later uses of shared weights"
+            )
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
         steps = 2 * len(blocks) * len(some)
@@ -353,6 +359,14 @@ def _prune_blocks(
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
     if hidden.borders is not None:
         clock.seconds["gradients"] = hidden.gradient_seconds
+
+
+def _shared(uses: dict[tuple[int, str], list[Layer]]) -> str:
+    most = max(map(len, uses.values())) + 1
+    return (
+        f"{len(uses)} matrices are used at up to {most} depths; each is pruned once, where it is met first, with the "
+        "inputs of all its uses, the later ones as the dense model has them."
+    )
 
 
 def _patterns(

@@ -7,7 +7,7 @@ the Gram matrix of one input, and what a paused forward pass of a block holds.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
+from apt_core.ahead import Place, statistics_ahead
 from apt_core.block_arguments import Arguments, marked, read_embeddings, with_embeddings
 from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
@@ -43,6 +44,7 @@ class HiddenStates:
     embeddings: the states as they enter the first block, where a block reads them again; None otherwise.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
     borders: the gradients of the dense loss between the blocks, when a method asks the loss; None otherwise.
+    ahead: of weights that several blocks share, the statistics of their later uses.
     """
 
     def __init__(self, states: Tensor, arguments: list[Arguments], batch: int):
@@ -52,6 +54,7 @@ class HiddenStates:
         self.embeddings: Tensor | None = None
         self.dense: Tensor | None = None
         self.borders: BorderGradients | None = None
+        self.ahead: dict[Place, LayerStats] = {}
         self.forward_seconds = 0.0
         self.gradient_seconds = 0.0
         self.statistics_seconds = 0.0
@@ -78,6 +81,20 @@ class HiddenStates:
     def keep_dense_stream(self) -> None:
         """From here on carry the dense model's hidden states beside the pruned model's."""
         self.dense = self.states.clone()
+
+    def look_ahead(self, weights: Weights, uses: Mapping[Place, list[Layer]]) -> Iterator[None]:
+        """Count what the dense model will hand to shared weights at later blocks when they are pruned."""
+        passing = statistics_ahead(weights, uses, self.arguments, self.states, self.embeddings, self.batch)
+        while True:
+            start = perf_counter()
+            try:
+                next(passing)
+            except StopIteration as end:
+                self.ahead = end.value
+                return
+            finally:
+                self.forward_seconds += perf_counter() - start
+            yield None
 
     def ask_the_loss(
         self,
@@ -161,6 +178,9 @@ class HiddenStates:
             here = pruned.standing(name)
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
                 stats = yield from self._statistics(name, here, dense)
+                layer = pruned.layers[name]
+                if later := self.ahead.pop((layer.block, name), None):
+                    stats.include_(later)
             yield Arrival(pruned.layers[name], stats)
             previous = here
             yield from self._advance(walking, name)

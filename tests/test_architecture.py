@@ -23,7 +23,7 @@ FLOORS = [
     {"records", "projections"},
     {"families", "hardware", "background", "caches", "rates", "race", "weights", "scratch"},
     {"block_arguments", "budgets", "bypass"},
-    {"sensitivity", "models", "calibration", "texts_on_hub"},
+    {"sensitivity", "ahead", "models", "calibration", "texts_on_hub"},
     {"streams", "memory"},
     {"export", "perplexity", "duel", "preflight", "seen"},
     {"dense_once", "race_estimate", "shards"},

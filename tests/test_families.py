@@ -19,6 +19,7 @@ from apt_core.paths import ASSETS
 from apt_core.preflight import estimate
 from apt_core.recipe import ModelRef
 from apt_core.streams import HiddenStates
+from apt_core.weights import InMemory
 
 ALL = list(tiny_families.CONFIGS)
 EVERYWHERE = ("apt", "sparsegpt", "wanda", "magnitude")
@@ -504,3 +505,66 @@ def test_many_experts_with_few_tokens_are_one_warning_a_block(pruned_by, texts):
     events, *_ = pruned_by("mixtral", "wanda", "2:4", calibration=few)
     said = [event.message for event in events if event.kind == "warned" and "saw only" in event.message]
     assert len(said) == 2 and all("of the 8 expert matrices of block" in message for message in said)
+
+
+# ---- weights that several blocks share
+
+
+def zamba2_stored_twice(folder, place):
+    """The tiny Zamba2 with its shared block written down at every depth, as some files have it."""
+    from safetensors.torch import load_file, save_file
+
+    place.mkdir()
+    for file in folder.iterdir():
+        (place / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(place / "model.safetensors")
+    copies = {
+        name.replace("layers.1.", "layers.3."): tensor.clone()
+        for name, tensor in tensors.items()
+        if "layers.1.shared_transformer" in name and "_adapter_list" not in name
+    }
+    assert copies and not copies.keys() & tensors.keys()
+    save_file(tensors | copies, place / "model.safetensors", {"format": "pt"})
+    return place
+
+
+@pytest.mark.parametrize("stored", ["once", "twice"])
+def test_a_shared_block_is_pruned_once_and_stays_shared(stored, folder, texts, tmp_path, monkeypatch):
+    place = folder("zamba2")
+    if stored == "twice":
+        place = zamba2_stored_twice(place, tmp_path / "twice")
+    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
+    recipe = apt_core.plan(str(place), "apt", "2:4", dtype="float32", **texts)
+    events = list(pipeline.run(recipe, tmp_path / "run"))
+    told = [event for event in events if event.kind == "layer_pruned" and "shared" in event.layer]
+    assert {event.block for event in told} == {1} and len({event.layer for event in told}) == len(told) == 6
+    assert all(event.tokens == 2 * 6 * 32 for event in told)  # of both uses
+    assert any("used at up to 2 depths" in event.message for event in events if event.kind == "warned")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "checkpoint", dtype=torch.float32)
+    first, second = (blocks_of(again)[index].shared_transformer for index in (1, 3))
+    for event in told:
+        name = event.layer.removeprefix("shared_transformer.") + ".weight"
+        assert second.get_parameter(name) is first.get_parameter(name)
+        assert is_exact(first.get_parameter(name), recipe.pattern)
+
+
+def test_the_later_uses_of_a_shared_weight_count_as_the_dense_model_has_them():
+    model = tiny_families.model("zamba2").eval().requires_grad_(False)
+    blocks = blocks_of(model)
+    layers = families.all_layers(blocks)
+    windows = torch.randint(0, 256, (5, 40), generator=torch.Generator().manual_seed(0))
+    seen = []
+    second = blocks[3].shared_transformer.self_attn.q_proj
+    hook = second.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, 1)))
+    model(input_ids=windows, use_cache=False)
+    hook.remove()
+    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
+    before = hidden.states.clone()
+    weights = InMemory(blocks)
+    list(hidden.look_ahead(weights, families.later_uses(blocks, layers)))
+    assert torch.equal(hidden.states, before)
+    shared = "shared_transformer.self_attn"
+    stats = hidden.ahead[1, f"{shared}.q_proj"]
+    assert torch.allclose(stats.gram, seen[0].T @ seen[0], rtol=1e-4, atol=1e-4)
+    assert stats.tokens == 200 and hidden.ahead[1, f"{shared}.v_proj"] is stats
+    assert (1, "linear") not in hidden.ahead  # every depth has its own

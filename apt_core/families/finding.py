@@ -105,6 +105,18 @@ def all_layers(blocks: nn.ModuleList, optional: bool = False) -> list[Layer]:
     return list(first.values())
 
 
+def later_uses(blocks: nn.ModuleList, layers: Iterable[Layer]) -> dict[tuple[int, str], list[Layer]]:
+    """(block, name) of a layer whose weight later blocks use as well -> the layers there that use it."""
+    first = {id(layer.parameter): layer for layer in layers if layer.experts is None}
+    found: dict[tuple[int, str], list[Layer]] = {}
+    for index, block in enumerate(blocks):
+        for layer in linear_maps(block, index):
+            own = first.get(id(layer.parameter))
+            if own is not None and own.block < index:
+                found.setdefault((own.block, own.name), []).append(layer)
+    return found
+
+
 def stand_ins(layers: Iterable[Layer]) -> list[StandIn]:
     """Let everything be computed by the modules of these layers, so that hooks on them fire, until removed."""
     from apt_core.families import experts, uncalled
