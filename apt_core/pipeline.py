@@ -43,6 +43,7 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
+from apt_core.placement import Placement, Room, Sizes, placement, spread_sentence
 from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
 from apt_core.seen import Seen, saw_few
@@ -106,6 +107,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
         dense_folder = yield from _fetch_model(recipe)
         model, tokenizer, on_disk = yield from _load(recipe, dense_folder, dtype, device)
         calibration, evaluation = yield from _windows(recipe, tokenizer)
+    entry = next(model.parameters()).device  # where tokens enter
     blocks = families.decoder_blocks(model)
     layers = families.all_layers(blocks, recipe.optional_layers)
     _check_pattern(layers, recipe.pattern)
@@ -128,11 +130,11 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
     removed = 0
     with _checkpoint(model, layers, dense_folder, folder / "checkpoint", on_disk) as kept:
-        with clock("prune"), _scratch(folder, on_disk, device) as scratch:
+        with clock("prune"), _scratch(folder, on_disk, entry) as scratch:
             stored = stored_dtype(dense_folder) or dtype
             weights = on_disk or InMemory(blocks)
             for event in _prune_blocks(
-                recipe, model, weights, layers, calibration.to(device), stored, clock, kept, scratch
+                recipe, model, weights, layers, calibration.to(entry), stored, clock, kept, scratch
             ):
                 removed += event.removed if isinstance(event, LayerPruned) else 0
                 yield event
@@ -176,13 +178,14 @@ def _load(
     recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
 ) -> Generator[Event, None, tuple[nn.Module, object, BlocksOnDisk | None]]:
     """(model, tokenizer, where its blocks' weights are when they are not in the model)."""
-    from apt_core.models.loading import load, load_by_block
+    from apt_core.models.loading import load, load_by_block, load_spread
     from apt_core.models.skeleton import NotByBlock
 
-    if _weights_from_disk(recipe, folder, dtype, device):
+    placed = _placement(recipe, folder, dtype, device)
+    if placed.kind == "disk":
         hardware.give_back_freed_memory()
         try:
-            model, tokenizer, on_disk = load_by_block(folder, dtype, device)
+            model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
         except NotByBlock as why:
             yield Warned(
                 message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
@@ -193,19 +196,35 @@ def _load(
                 message="The weights are read from disk block by block, so decoding speed is not measured."
             )
             return model, tokenizer, on_disk
-    return *load(folder, dtype, device), None
+    if placed.kind == "spread":
+        model, tokenizer = load_spread(folder, dtype, placed.device_map)
+        if said := spread_sentence(model):
+            yield Warned(message=said)
+        return model, tokenizer, None
+    return *load(folder, dtype, placed.device), None
 
 
-def _weights_from_disk(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> bool:
-    """What the recipe says; where it leaves that open, whether the whole model would not fit."""
+def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:
+    """What the recipe says of where the weights are; where it leaves that open, what has room."""
+    from apt_core.memory import peak_bytes, working_bytes
     from apt_core.models.facts import folder_facts
-    from apt_core.preflight import fits_in_memory, free_memory
+    from apt_core.models.skeleton import without_weights
+    from apt_core.preflight import free_memory, is_known
 
-    if recipe.weights != "auto":
-        return recipe.weights == "disk"
+    if recipe.weights == "disk":
+        return Placement("disk", device, {})
     facts = folder_facts(folder, recipe.model.id, source="local folder")
-    free = min(free_memory(), hardware.free_device_memory(device))
-    return not fits_in_memory(recipe, facts, str(dtype).removeprefix("torch."), free)
+    facts = facts.with_optional() if recipe.optional_layers else facts
+    if not is_known(facts):
+        return Placement("whole", device, {})
+    name = str(dtype).removeprefix("torch.")
+    sizes = Sizes(peak_bytes(recipe, facts, name, "memory"), working_bytes(recipe, facts, name))
+    host_free = free_memory()
+    rooms = [Room(*gpu) for gpu in hardware.gpus()] if device == "cuda" else [Room(device, host_free)]
+    found = placement(sizes, rooms, host_free, lambda: without_weights(folder, dtype))
+    if found.kind == "disk" and recipe.weights == "memory":
+        return Placement("whole", device, {})
+    return found
 
 
 def _checkpoint(
@@ -222,7 +241,7 @@ def _checkpoint(
 
 
 @contextmanager
-def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: str) -> Iterator[Borders | None]:
+def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -> Iterator[Borders | None]:
     """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well.
 
     Its name is that of a checkpoint, so that what a killed run left there goes with its half-written weights.

@@ -16,11 +16,11 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
 from apt_core.ahead import Place, statistics_ahead
-from apt_core.block_arguments import Arguments, marked, read_embeddings, with_embeddings
+from apt_core.block_arguments import Arguments, marked, on_device, read_embeddings, with_embeddings
 from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
 from apt_core.sensitivity import BorderGradients, Borders
-from apt_core.weights import Weights
+from apt_core.weights import Weights, device_of
 
 
 class _Reached(Exception):
@@ -37,7 +37,8 @@ class Arrival(NamedTuple):
 class HiddenStates:
     """The inputs of the current block for every calibration window.
 
-    states: [windows, length, hidden] in the dtype of the model's residual stream.
+    states: [windows, length, hidden] in the dtype of the model's residual stream, on the device of the block
+    that they are in.
     arguments: for every block, the positional and keyword arguments that the decoder passes beside the
     hidden states (rotary tables, masks), captured once with one window: windows have equal length and no
     padding, so they hold for any batch.
@@ -110,13 +111,22 @@ class HiddenStates:
         )
         self.borders = yield from self._timed_gradients(measuring)
 
+    def _follow(self, block: nn.Module, index: int) -> Arguments:
+        """Bring all states to the device of a block; returns its arguments, there as well."""
+        device = device_of(block)
+        self.states = self.states.to(device)
+        self.dense = None if self.dense is None else self.dense.to(device)
+        self.embeddings = None if self.embeddings is None else self.embeddings.to(device)
+        return on_device(self.arguments[index], device)
+
     @torch.no_grad()
     def straight_through(self, block: nn.Module, index: int) -> Iterator[None]:
         """Take every window through `block` without a halt; yields after every batch."""
+        arguments = self._follow(block, index)
         for start in range(0, len(self.states), self.batch):
             part = slice(start, start + self.batch)
             own = None if self.embeddings is None else self.embeddings[part]
-            args, kwargs = with_embeddings(self.arguments[index], own)
+            args, kwargs = with_embeddings(arguments, own)
             output = block(self.states[part], *args, **kwargs)
             self.states[part] = output[0] if isinstance(output, tuple) else output
             yield None
@@ -134,7 +144,7 @@ class HiddenStates:
 
         Yields None in between, at least once per batch, so that the caller can report or stop.
         """
-        arguments = self.arguments[index]
+        arguments = self._follow(block, index)
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
         twins = [] if twin is None else _counterparts(twin, index, layers)
         felt: dict[str, Tensor] = {}

@@ -25,7 +25,7 @@ FLOORS = [
     {"block_arguments", "budgets", "bypass"},
     {"sensitivity", "ahead", "models", "calibration", "texts_on_hub"},
     {"streams", "memory"},
-    {"export", "perplexity", "duel", "preflight", "seen"},
+    {"export", "perplexity", "duel", "preflight", "seen", "placement"},
     {"dense_once", "race_estimate", "shards"},
     {"pipeline"},
     {"runs"},

@@ -40,12 +40,15 @@ class StandIn:
 
     def __init__(self, called: Called):
         self._called = called
+        self._before = called.owner.__dict__.get("forward")  # a hook of accelerate, where there is one
         called.owner.__dict__["weight"] = _Weight(called)  # found before the module's own parameters
         called.owner.forward = self.forward
 
     def remove(self) -> None:
         del self._called.owner.__dict__["weight"]
         del self._called.owner.forward
+        if self._before is not None:
+            self._called.owner.forward = self._before
 
     def forward(self, inputs: Tensor) -> Tensor:
         bias = self._called.owner.bias

@@ -30,7 +30,7 @@ def build(
     repeated here: such a model raises NotByBlock, and whoever asked loads it whole.
     """
     files = WeightFiles(folder)
-    model = _without_weights(folder, dtype)
+    model = without_weights(folder, dtype)
     tied = _tied(model, files)
     _check_names(model, files, tied)
     blocks = decoder_blocks(model)
@@ -51,7 +51,7 @@ def build(
     return model, BlocksOnDisk(blocks, prefix, files, of_each, device)
 
 
-def _without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Parameters on the meta device; buffers that are computed (rotary tables) are real."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
