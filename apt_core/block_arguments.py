@@ -32,6 +32,13 @@ def with_embeddings(arguments: Arguments, embeddings: Tensor | None) -> Argument
     return _each(lambda argument: embeddings if argument is Embeddings else argument, arguments)
 
 
+def on_device(arguments: Arguments, device: torch.device) -> Arguments:
+    """As they are where they are there already; tensors in tuples and dictionaries as well."""
+    from accelerate.utils import send_to_device
+
+    return _each(lambda argument: send_to_device(argument, device), arguments)
+
+
 def read_embeddings(arguments: Arguments) -> bool:
     positional, named = arguments
     return any(argument is Embeddings for argument in (*positional, *named.values()))

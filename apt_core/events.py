@@ -39,6 +39,7 @@ class ModelLoaded(Frozen):
     blocks: int
     layers: tuple[str, ...]  # names inside a block, in order, e.g. "self_attn.q_proj"
     total_layers: int
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # layer -> the projections its rows are
     device: str
     dtype: str
     hardware: str  # e.g. "Intel Xeon, 2 cores, 23 GB"
@@ -55,6 +56,16 @@ class Progress(Frozen):
     detail: str = ""
 
 
+class PartPruned(Frozen):
+    """Some rows of a layer that are a projection of their own, such as B of a Mamba-2's one projection."""
+
+    name: str
+    rows: int
+    removed: int
+    sparsity: float
+    relative_error: float  # of these rows alone
+
+
 class LayerPruned(Frozen):
     kind: Literal["layer_pruned"] = "layer_pruned"
     block: int
@@ -66,6 +77,11 @@ class LayerPruned(Frozen):
     pattern_valid: bool  # exactly k removed, and for N:M every group holds at most N non-zeros
     dampening: float
     seconds: float  # for this layer alone
+    parts: tuple[
+        PartPruned, ...
+    ] = ()  # from the first row to the last, where it is several projections in one
+    tokens: int | None = None  # calibration tokens that the statistics are made of
+    few_tokens: bool = False  # of an expert: too few for its width, so the statistics are mostly noise
 
 
 class Evaluated(Frozen):

@@ -11,11 +11,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from apt_core.errors import BadInput
+from apt_core.models import checkpoints
+from apt_core.models.weight_files import WeightFiles
 
 # Everything beside the weights that makes the folder a model again.
 _COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"
 _INDEX = "*.safetensors.index.json"
+_LARGEST_FILE = "2GB"  # so much is in memory once more while what was rounded is put right
 _FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
@@ -82,17 +85,29 @@ def _save_weights(model: nn.Module, dense_folder: Path, folder: Path, changed: s
         for index in folder.glob(_INDEX):
             index.unlink()
         _save_all(model, stored_dtype(dense_folder) or next(model.parameters()).dtype, folder)
+        _restore_unchanged(dense_folder, folder, next(model.parameters()).dtype)
         return
-    parameters = dict(model.named_parameters())
+    pruned = _pruned_parameters(model, changed)
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             kept = {
-                name: parameters[name].detach().to(tensors.get_tensor(name).dtype).cpu().contiguous()
-                if name in changed
+                name: pruned[name].to(tensors.get_tensor(name).dtype).cpu().contiguous()
+                if name in pruned
                 else tensors.get_tensor(name)
                 for name in tensors.keys()  # noqa: SIM118 - not a dict
             }
             save_file(kept, folder / file.name, metadata=tensors.metadata() or {"format": "pt"})
+
+
+def _pruned_parameters(model: nn.Module, changed: set[str]) -> dict[str, torch.Tensor]:
+    """By name; a weight that several blocks share under the name of each, because its file may hold it twice."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    known = {id(parameters[name]) for name in changed}
+    return {
+        name: weight.detach() if name in changed else weight.detach().clone()
+        for name, weight in parameters.items()
+        if id(weight) in known
+    }
 
 
 def _names(file: Path) -> list[str]:
@@ -110,9 +125,36 @@ def _save_all(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
     before = model.config.dtype
     model.config.dtype = dtype
     try:
-        model.save_pretrained(folder, state_dict=state)
+        model.save_pretrained(folder, state_dict=state, max_shard_size=_LARGEST_FILE)
     finally:
         model.config.dtype = before
+
+
+def _restore_unchanged(dense_folder: Path, folder: Path, computed: torch.dtype) -> None:
+    """Put what pruning left alone back as the dense files have it, where it was rounded on its way.
+
+    transformers has written the files' own names again, but which of them hold what was pruned it does not
+    say; a tensor that is the dense one but for rounding was not changed.
+    """
+    if _all_dtypes(dense_folder) == {computed}:
+        return
+    dense = WeightFiles(dense_folder)
+    for file in sorted(folder.glob(_WEIGHTS)):
+        with safe_open(file, framework="pt") as tensors:
+            metadata = tensors.metadata() or {"format": "pt"}
+            kept = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+        for name, saved in kept.items():
+            before = dense.read([name])[name] if name in dense.facts else None
+            if before is not None and _is_rounded(before, saved, computed):
+                kept[name] = before
+        save_file(kept, file.with_suffix(".tmp"), metadata=metadata)
+        file.with_suffix(".tmp").replace(file)
+
+
+def _is_rounded(before: torch.Tensor, saved: torch.Tensor, computed: torch.dtype) -> bool:
+    if before.shape != saved.shape or not saved.is_floating_point():
+        return False
+    return any(torch.equal(way.to(saved.dtype), saved) for way in (before, before.to(computed)))
 
 
 def _tied(model: nn.Module) -> set[str]:
@@ -127,14 +169,19 @@ def _tied(model: nn.Module) -> set[str]:
 
 
 def stored_dtype(folder: Path) -> torch.dtype | None:
-    """The float dtype in which a safetensors folder keeps its weights, None when it has none."""
-    for file in sorted(folder.glob(_WEIGHTS)):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - not a dict
-                dtype = _FLOATS.get(tensors.get_slice(name).get_dtype())
-                if dtype is not None:
-                    return dtype
-    return None
+    """The float dtype in which a safetensors folder keeps most of its weights, None when it has none.
+
+    Not that of the first tensor: beside weights in half precision a few others can be in float32.
+    """
+    held: dict[torch.dtype, int] = {}
+    for facts in checkpoints.read_tensors(folder).values():
+        if dtype := _FLOATS.get(facts.dtype):
+            held[dtype] = held.get(dtype, 0) + facts.numel
+    return max(held, key=held.__getitem__, default=None)
+
+
+def _all_dtypes(folder: Path) -> set[torch.dtype | None]:
+    return {_FLOATS.get(facts.dtype) for facts in checkpoints.read_tensors(folder).values()}
 
 
 def checkpoint_bytes(folder: Path) -> int:

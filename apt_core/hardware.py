@@ -71,9 +71,11 @@ def _bfloat16_speedup() -> float:
     return seconds[torch.float32] / seconds[torch.bfloat16]
 
 
-def free_device_memory(device: str) -> int:
-    """Bytes of a GPU that nobody uses; a huge number where the device computes in the machine's own memory."""
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else 1 << 62
+def gpus() -> list[tuple[str, int]]:
+    """Every CUDA device and its bytes that nobody uses, the current one first."""
+    current = torch.cuda.current_device()
+    numbers = sorted(range(torch.cuda.device_count()), key=lambda number: number != current)
+    return [(f"cuda:{number}", torch.cuda.mem_get_info(number)[0]) for number in numbers]
 
 
 def give_back_freed_memory() -> None:
@@ -94,8 +96,8 @@ def hardware_name(device: str) -> str:
 
     memory = round(psutil.virtual_memory().total / 2**30)
     host = f"{_cpu_name()}, {usable_cores()} cores, {memory} GB"
-    if device == "cuda":
-        return f"{torch.cuda.get_device_name()} with {host}"
+    if device.startswith("cuda"):
+        return f"{torch.cuda.get_device_name(device)} with {host}"
     return host
 
 

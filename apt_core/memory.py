@@ -61,6 +61,12 @@ def peak_bytes(recipe: Recipe, facts: ModelFacts, dtype: str, weights_in: Weight
     return int(_PROCESS + run.weights + passing + gaps)
 
 
+def working_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
+    """What a run holds beside the model's weights at its peak, the process itself left out."""
+    run = _Run(recipe, facts, 2 if dtype == "bfloat16" else _FLOAT, False)
+    return int(peak_bytes(recipe, facts, dtype, "memory") - _PROCESS - run.whole_model)
+
+
 def border_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
     """Gradients between all blocks: in memory, or on disk beside the run; 0 where the loss is not asked."""
     return _Run(recipe, facts, 2 if dtype == "bfloat16" else _FLOAT, False).borders
@@ -90,10 +96,13 @@ class _Run:
 
     @property
     def weights(self) -> float:
-        whole = (self._facts.parameters or 0) * self._per_value
         if not self.from_disk:
-            return whole + self.borders
-        return whole - (self._facts.blocks or 0) * self._block + self._block
+            return self.whole_model + self.borders
+        return self.whole_model - (self._facts.blocks or 0) * self._block + self._block
+
+    @property
+    def whole_model(self) -> float:
+        return (self._facts.parameters or 0) * self._per_value
 
     @property
     def borders(self) -> int:

@@ -94,7 +94,8 @@ def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
         lost = 0.0
         for part in bypass.parts(len(window) - 1):
             logits = bypass.logits(window[None, part], hidden.states[number : number + 1, part])[0]
-            lost += float(nn.functional.cross_entropy(logits.float(), window[1:][part], reduction="sum"))
+            targets = window[1:][part].to(logits.device)
+            lost += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
         yield len(weights.blocks), len(weights.blocks), "blocks", lost
 
 

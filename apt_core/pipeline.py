@@ -23,7 +23,17 @@ from apt_core.budgets import removals
 from apt_core.bypass import Bypass
 from apt_core.dense_once import dense_perplexity_events
 from apt_core.errors import NotPositiveDefinite
-from apt_core.events import Evaluated, Event, Finished, LayerPruned, Measured, ModelLoaded, Progress, Warned
+from apt_core.events import (
+    Evaluated,
+    Event,
+    Finished,
+    LayerPruned,
+    Measured,
+    ModelLoaded,
+    PartPruned,
+    Progress,
+    Warned,
+)
 from apt_core.export import WholeCheckpoint, checkpoint_bytes, stored_dtype
 from apt_core.families import Layer
 from apt_core.hardware import choose_device, choose_dtype
@@ -33,9 +43,10 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import Method, Pruned
 from apt_core.patterns import SemiStructured, Unstructured
 from apt_core.perplexity import decoding_speed, perplexity_events
+from apt_core.placement import Placement, Room, Sizes, placement, spread_sentence
 from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
-from apt_core.seen import Seen
+from apt_core.seen import Seen, saw_few
 from apt_core.streams import HiddenStates
 from apt_core.weights import InMemory, Weights
 
@@ -96,8 +107,9 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
         dense_folder = yield from _fetch_model(recipe)
         model, tokenizer, on_disk = yield from _load(recipe, dense_folder, dtype, device)
         calibration, evaluation = yield from _windows(recipe, model, tokenizer)
+    entry = next(model.parameters()).device  # where tokens enter
     blocks = families.decoder_blocks(model)
-    layers = families.all_layers(blocks)
+    layers = families.all_layers(blocks, recipe.optional_layers)
     _check_pattern(layers, recipe.pattern)
     if guessed := families.what_was_guessed(model, layers):
         yield Warned(message=guessed)
@@ -118,11 +130,11 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
     removed = 0
     with _checkpoint(model, layers, dense_folder, folder / "checkpoint", on_disk) as kept:
-        with clock("prune"), _scratch(folder, on_disk, device) as scratch:
+        with clock("prune"), _scratch(folder, on_disk, entry) as scratch:
             stored = stored_dtype(dense_folder) or dtype
             weights = on_disk or InMemory(blocks)
             for event in _prune_blocks(
-                recipe, model, weights, layers, calibration.to(device), stored, clock, kept, scratch
+                recipe, model, weights, layers, calibration.to(entry), stored, clock, kept, scratch
             ):
                 removed += event.removed if isinstance(event, LayerPruned) else 0
                 yield event
@@ -166,13 +178,14 @@ def _load(
     recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
 ) -> Generator[Event, None, tuple[nn.Module, object, BlocksOnDisk | None]]:
     """(model, tokenizer, where its blocks' weights are when they are not in the model)."""
-    from apt_core.models.loading import load, load_by_block
+    from apt_core.models.loading import load, load_by_block, load_spread
     from apt_core.models.skeleton import NotByBlock
 
-    if _weights_from_disk(recipe, folder, dtype, device):
+    placed = _placement(recipe, folder, dtype, device)
+    if placed.kind == "disk":
         hardware.give_back_freed_memory()
         try:
-            model, tokenizer, on_disk = load_by_block(folder, dtype, device)
+            model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
         except NotByBlock as why:
             yield Warned(
                 message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
@@ -183,19 +196,35 @@ def _load(
                 message="The weights are read from disk block by block, so decoding speed is not measured."
             )
             return model, tokenizer, on_disk
-    return *load(folder, dtype, device), None
+    if placed.kind == "spread":
+        model, tokenizer = load_spread(folder, dtype, placed.device_map)
+        if said := spread_sentence(model):
+            yield Warned(message=said)
+        return model, tokenizer, None
+    return *load(folder, dtype, placed.device), None
 
 
-def _weights_from_disk(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> bool:
-    """What the recipe says; where it leaves that open, whether the whole model would not fit."""
+def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:
+    """What the recipe says of where the weights are; where it leaves that open, what has room."""
+    from apt_core.memory import peak_bytes, working_bytes
     from apt_core.models.facts import folder_facts
-    from apt_core.preflight import fits_in_memory, free_memory
+    from apt_core.models.skeleton import without_weights
+    from apt_core.preflight import free_memory, is_known
 
-    if recipe.weights != "auto":
-        return recipe.weights == "disk"
+    if recipe.weights == "disk":
+        return Placement("disk", device, {})
     facts = folder_facts(folder, recipe.model.id, source="local folder")
-    free = min(free_memory(), hardware.free_device_memory(device))
-    return not fits_in_memory(recipe, facts, str(dtype).removeprefix("torch."), free)
+    facts = facts.with_optional() if recipe.optional_layers else facts
+    if not is_known(facts):
+        return Placement("whole", device, {})
+    name = str(dtype).removeprefix("torch.")
+    sizes = Sizes(peak_bytes(recipe, facts, name, "memory"), working_bytes(recipe, facts, name))
+    host_free = free_memory()
+    rooms = [Room(*gpu) for gpu in hardware.gpus()] if device == "cuda" else [Room(device, host_free)]
+    found = placement(sizes, rooms, host_free, lambda: without_weights(folder, dtype))
+    if found.kind == "disk" and recipe.weights == "memory":
+        return Placement("whole", device, {})
+    return found
 
 
 def _checkpoint(
@@ -212,7 +241,7 @@ def _checkpoint(
 
 
 @contextmanager
-def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: str) -> Iterator[Borders | None]:
+def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -> Iterator[Borders | None]:
     """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well.
 
     Its name is that of a checkpoint, so that what a killed run left there goes with its half-written weights.
@@ -291,6 +320,7 @@ def _describe(
         blocks=len(blocks),
         layers=tuple(dict.fromkeys(layer.name for layer in layers)),
         total_layers=len(layers),
+        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         hardware=hardware.hardware_name(device),
@@ -321,6 +351,12 @@ def _prune_blocks(
         hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
     if recipe.method.compares_with_dense:
         hidden.keep_dense_stream()
+    if uses := families.later_uses(blocks, every_layer):
+        yield Warned(message=_shared(uses))
+        for _ in hidden.look_ahead(weights, uses):
+            yield Progress(
+                stage="calibrate", done=0, total=len(blocks), detail="later uses of shared weights"
+            )
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
         steps = 2 * len(blocks) * len(some)
@@ -344,6 +380,14 @@ def _prune_blocks(
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
     if hidden.borders is not None:
         clock.seconds["gradients"] = hidden.gradient_seconds
+
+
+def _shared(uses: dict[tuple[int, str], list[Layer]]) -> str:
+    most = max(map(len, uses.values())) + 1
+    return (
+        f"{len(uses)} matrices are used at up to {most} depths; each is pruned once, where it is met first, with the "
+        "inputs of all its uses, the later ones as the dense model has them."
+    )
 
 
 def _patterns(
@@ -381,22 +425,46 @@ def _prune_layer(
     with clock("solve"):
         result = yield from _solve(method, dense, stats, pattern, name)
     kept = result.weight.to(stored).float()
-    error = relative_error(dense, kept, stats.gram)  # before the copy: `dense` may be the weight itself
-    layer.write_(kept)
     removed = int(result.pruned.sum())
-    yield LayerPruned(
+    event = LayerPruned(
         block=layer.block,
         layer=layer.name,
         shape=(dense.shape[0], dense.shape[1]),
         removed=removed,
         sparsity=removed / dense.numel(),
-        relative_error=error,
+        relative_error=relative_error(dense, kept, stats.gram),
         pattern_valid=removed == removed_count(dense.numel(), pattern.sparsity)
         and not bool(kept[result.pruned].any())
         and is_exact(kept, pattern),
         dampening=result.dampening,
         seconds=perf_counter() - start,
+        parts=_parts(layer, dense, kept, result.pruned, stats),
+        tokens=stats.tokens,
+        few_tokens=saw_few(layer, stats.tokens),
     )
+    layer.write_(kept)  # last: `dense` may be the weight itself
+    yield event
+
+
+def _parts(
+    layer: Layer, dense: Tensor, kept: Tensor, pruned: Tensor, stats: LayerStats
+) -> tuple[PartPruned, ...]:
+    """The same figures for each of the projections that the layer's rows are."""
+    found, first = [], 0
+    for name, rows in layer.parts:
+        part = slice(first, first + rows)
+        removed = int(pruned[part].sum())
+        found.append(
+            PartPruned(
+                name=name,
+                rows=rows,
+                removed=removed,
+                sparsity=removed / dense[part].numel(),
+                relative_error=relative_error(dense[part], kept[part], stats.gram),
+            )
+        )
+        first += rows
+    return tuple(found)
 
 
 def _solve(

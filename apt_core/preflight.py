@@ -53,7 +53,8 @@ class Estimate(Frozen):
 
 def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) -> Estimate:
     """The needs of `recipe` on a model with these facts, at these rates."""
-    known = _known(facts)
+    facts = facts.with_optional() if recipe.optional_layers else facts
+    known = is_known(facts)
     dtype = _dtype(recipe, rates)
     place = _weights_in(recipe, facts, dtype) if known else None
     parts = _seconds(recipe, facts, rates, place) if known else {}
@@ -108,20 +109,16 @@ def _input_widths(facts: ModelFacts) -> list[int]:
 # ---- memory and disk
 
 
-def fits_in_memory(recipe: Recipe, facts: ModelFacts, dtype: str, free: int) -> bool:
-    """Whether the whole model can be pruned in so many bytes; taken for granted where its size is unknown."""
-    return not _known(facts) or peak_bytes(recipe, facts, dtype, "memory") <= free
-
-
-def _known(facts: ModelFacts) -> bool:
+def is_known(facts: ModelFacts) -> bool:
+    """Is the model's size known, so that something can be foretold?"""
     return bool(facts.parameters and facts.layers and facts.blocks and facts.hidden)
 
 
 def _weights_in(recipe: Recipe, facts: ModelFacts, dtype: str) -> WeightsIn:
-    """Where the weights will be; `pipeline` decides the same way once it knows the device."""
+    """Where the weights will be; `placement` decides once the devices are known."""
     if recipe.weights != "auto":
         return recipe.weights
-    return "memory" if fits_in_memory(recipe, facts, dtype, free_memory()) else "disk"
+    return "memory" if peak_bytes(recipe, facts, dtype, "memory") <= free_memory() else "disk"
 
 
 def _dtype(recipe: Recipe, rates: Rates) -> str:

@@ -90,7 +90,10 @@ def pruned_whole(record: RunRecord) -> bool:
 
 def _asked(record: RunRecord) -> tuple[object, ...]:
     recipe = record.recipe
-    return recipe.model, recipe.pattern, recipe.calibration, recipe.evaluation, recipe.seed
+    return (
+        recipe.model, recipe.pattern, recipe.calibration, recipe.evaluation, recipe.seed,
+        recipe.optional_layers,
+    )  # fmt: skip
 
 
 def _listed(names: Any) -> list[Any]:

@@ -62,6 +62,11 @@ class Recipe(Frozen):
         title="Weights",
         description="disk reads one decoder block at a time; auto does so when the whole model does not fit",
     )
+    optional_layers: bool = Field(
+        default=False,
+        title="Optional layers",
+        description="also prune what a family leaves dense by default: dt_proj of Mamba, Falcon Mamba and Jamba",
+    )
 
     @field_validator("method", mode="before")
     @classmethod

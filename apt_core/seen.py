@@ -8,6 +8,12 @@ from apt_core.events import Warned
 from apt_core.families import Layer
 
 _FEW = 2  # tokens per input: with fewer, a Gram matrix says more about these tokens than about the layer
+_ONE_BY_ONE = 4  # so many experts of a block are warned of each by itself; a large model has hundreds
+
+
+def saw_few(layer: Layer, tokens: int) -> bool:
+    """Whether a layer's statistics are mostly noise; only a router can do that to one layer and not to all."""
+    return layer.routed and tokens < _FEW * layer.in_features
 
 
 class Seen:
@@ -22,12 +28,34 @@ class Seen:
 
     def warnings(self) -> Iterator[Warned]:
         for layer in self._layers:
-            name, tokens = f"block {layer.block} {layer.name}", self._tokens.get(layer.name)
-            if tokens is None:
+            if layer.name not in self._tokens:
+                name = _place(layer)
                 yield Warned(message=f"{name} saw no calibration tokens and was left dense.", layer=name)
-            elif layer.routed and tokens < _FEW * layer.in_features:
-                yield Warned(
-                    message=f"{name} saw only {tokens} calibration tokens for its {layer.in_features} inputs; "
-                    "use more calibration samples.",
-                    layer=name,
-                )
+        few = [
+            layer
+            for layer in self._layers
+            if layer.name in self._tokens and saw_few(layer, self._tokens[layer.name])
+        ]
+        yield from self._each(few) if len(few) <= _ONE_BY_ONE else self._together(few)
+
+    def _each(self, few: list[Layer]) -> Iterator[Warned]:
+        for layer in few:
+            yield Warned(
+                message=f"{_place(layer)} saw only {self._tokens[layer.name]} calibration tokens for its "
+                f"{layer.in_features} inputs; use more calibration samples.",
+                layer=_place(layer),
+            )
+
+    def _together(self, few: list[Layer]) -> Iterator[Warned]:
+        fewest = min(few, key=lambda layer: self._tokens[layer.name] / layer.in_features)
+        routed = sum(layer.routed for layer in self._layers)
+        yield Warned(
+            message=f"{len(few)} of the {routed} expert matrices of block {fewest.block} saw only few calibration "
+            f"tokens, {fewest.name} the fewest: {self._tokens[fewest.name]} for its {fewest.in_features} inputs; "
+            "use more calibration samples.",
+            layer=_place(fewest),
+        )
+
+
+def _place(layer: Layer) -> str:
+    return f"block {layer.block} {layer.name}"

@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apt_core.block_arguments import Arguments, with_embeddings
+from apt_core.block_arguments import Arguments, on_device, with_embeddings
 from apt_core.budgets import Cost, cost_of
 from apt_core.bypass import Bypass
 from apt_core.families import Layer, differentiable, stand_ins
 from apt_core.maths.precision import bfloat16_products
-from apt_core.weights import Weights
+from apt_core.weights import Weights, device_of
 
 Borders = MutableMapping[int, Tensor]
 
@@ -99,7 +99,7 @@ class BorderGradients:
             with _watching(layers, found), torch.enable_grad(), differentiable():
                 entering = states[part].detach().requires_grad_(True)
                 leaving = _first(block(entering, *positional, **named))
-                leaving.backward(gradients[part])
+                leaving.backward(gradients[part].to(leaving.device))
             yield None
         return {name: outer.mean for name, outer in found.items() if outer.total is not None}
 
@@ -154,8 +154,9 @@ class _Walk:
 
     def forwards(self, index: int, entering: Tensor) -> Generator[None, None, Tensor]:
         """What leaves a block, [windows, length, hidden]."""
-        leaving = torch.empty_like(entering)
         with self._weights.block(index) as block:
+            entering = entering.to(device_of(block))
+            leaving = torch.empty_like(entering)
             for one in self._windows(entering):
                 with torch.no_grad():
                     leaving[one] = self._called(block, index, entering[one], one)
@@ -176,6 +177,7 @@ class _Walk:
         """
         felt = {layer.name: _Felt() for layer in layers}
         with self._weights.block(index) as block:
+            entering, gradients = (states.to(device_of(block)) for states in (entering, gradients))
             for one in self._windows(entering):
                 with _noting(layers, felt), torch.enable_grad(), differentiable():
                     inputs = entering[one].clone().requires_grad_(True)
@@ -193,7 +195,8 @@ class _Walk:
         return (slice(number, number + 1) for number in range(len(states)))
 
     def _called(self, block: nn.Module, index: int, states: Tensor, one: slice) -> Tensor:
-        positional, named = with_embeddings(self._arguments[index], self._embeddings[one])
+        arguments = with_embeddings(self._arguments[index], self._embeddings[one])
+        positional, named = on_device(arguments, states.device)
         return _first(block(states, *positional, **named))
 
 

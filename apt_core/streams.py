@@ -7,7 +7,7 @@ the Gram matrix of one input, and what a paused forward pass of a block holds.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -15,11 +15,12 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor, nn
 
-from apt_core.block_arguments import Arguments, marked, read_embeddings, with_embeddings
+from apt_core.ahead import Place, statistics_ahead
+from apt_core.block_arguments import Arguments, marked, on_device, read_embeddings, with_embeddings
 from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
 from apt_core.sensitivity import BorderGradients, Borders
-from apt_core.weights import Weights
+from apt_core.weights import Weights, device_of
 
 
 class _Reached(Exception):
@@ -36,13 +37,15 @@ class Arrival(NamedTuple):
 class HiddenStates:
     """The inputs of the current block for every calibration window.
 
-    states: [windows, length, hidden] in the dtype of the model's residual stream.
+    states: [windows, length, hidden] in the dtype of the model's residual stream, on the device of the block
+    that they are in.
     arguments: for every block, the positional and keyword arguments that the decoder passes beside the
     hidden states (rotary tables, masks), captured once with one window: windows have equal length and no
     padding, so they hold for any batch.
     embeddings: the states as they enter the first block, where a block reads them again; None otherwise.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
     borders: the gradients of the dense loss between the blocks, when a method asks the loss; None otherwise.
+    ahead: of weights that several blocks share, the statistics of their later uses.
     """
 
     def __init__(self, states: Tensor, arguments: list[Arguments], batch: int):
@@ -52,6 +55,7 @@ class HiddenStates:
         self.embeddings: Tensor | None = None
         self.dense: Tensor | None = None
         self.borders: BorderGradients | None = None
+        self.ahead: dict[Place, LayerStats] = {}
         self.forward_seconds = 0.0
         self.gradient_seconds = 0.0
         self.statistics_seconds = 0.0
@@ -79,6 +83,20 @@ class HiddenStates:
         """From here on carry the dense model's hidden states beside the pruned model's."""
         self.dense = self.states.clone()
 
+    def look_ahead(self, weights: Weights, uses: Mapping[Place, list[Layer]]) -> Iterator[None]:
+        """Count what the dense model will hand to shared weights at later blocks when they are pruned."""
+        passing = statistics_ahead(weights, uses, self.arguments, self.states, self.embeddings, self.batch)
+        while True:
+            start = perf_counter()
+            try:
+                next(passing)
+            except StopIteration as end:
+                self.ahead = end.value
+                return
+            finally:
+                self.forward_seconds += perf_counter() - start
+            yield None
+
     def ask_the_loss(
         self,
         model: nn.Module,
@@ -93,13 +111,22 @@ class HiddenStates:
         )
         self.borders = yield from self._timed_gradients(measuring)
 
+    def _follow(self, block: nn.Module, index: int) -> Arguments:
+        """Bring all states to the device of a block; returns its arguments, there as well."""
+        device = device_of(block)
+        self.states = self.states.to(device)
+        self.dense = None if self.dense is None else self.dense.to(device)
+        self.embeddings = None if self.embeddings is None else self.embeddings.to(device)
+        return on_device(self.arguments[index], device)
+
     @torch.no_grad()
     def straight_through(self, block: nn.Module, index: int) -> Iterator[None]:
         """Take every window through `block` without a halt; yields after every batch."""
+        arguments = self._follow(block, index)
         for start in range(0, len(self.states), self.batch):
             part = slice(start, start + self.batch)
             own = None if self.embeddings is None else self.embeddings[part]
-            args, kwargs = with_embeddings(self.arguments[index], own)
+            args, kwargs = with_embeddings(arguments, own)
             output = block(self.states[part], *args, **kwargs)
             self.states[part] = output[0] if isinstance(output, tuple) else output
             yield None
@@ -117,7 +144,7 @@ class HiddenStates:
 
         Yields None in between, at least once per batch, so that the caller can report or stop.
         """
-        arguments = self.arguments[index]
+        arguments = self._follow(block, index)
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
         twins = [] if twin is None else _counterparts(twin, index, layers)
         felt: dict[str, Tensor] = {}
@@ -161,6 +188,9 @@ class HiddenStates:
             here = pruned.standing(name)
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
                 stats = yield from self._statistics(name, here, dense)
+                layer = pruned.layers[name]
+                if later := self.ahead.pop((layer.block, name), None):
+                    stats.include_(later)
             yield Arrival(pruned.layers[name], stats)
             previous = here
             yield from self._advance(walking, name)
@@ -275,7 +305,7 @@ class PausedPass:
 def _counterparts(twin: nn.Module, index: int, layers: list[Layer]) -> list[Layer]:
     """The same layers of a copy of their block."""
     names = {layer.name for layer in layers}
-    return [layer for layer in prunable_layers(twin, index) if layer.name in names]
+    return [layer for layer in prunable_layers(twin, index, optional=True) if layer.name in names]
 
 
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+import torch
 from torch import nn
 
 
@@ -14,6 +15,11 @@ class Weights(Protocol):
 
     def block(self, index: int) -> AbstractContextManager[nn.Module]:
         """The block, with its weights in memory for as long as the context lasts."""
+
+
+def device_of(block: nn.Module) -> torch.device:
+    """Where a block's weights are, and so where it is computed."""
+    return next(block.parameters()).device
 
 
 class InMemory:

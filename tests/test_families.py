@@ -19,6 +19,7 @@ from apt_core.paths import ASSETS
 from apt_core.preflight import estimate
 from apt_core.recipe import ModelRef
 from apt_core.streams import HiddenStates
+from apt_core.weights import InMemory
 
 ALL = list(tiny_families.CONFIGS)
 EVERYWHERE = ("apt", "sparsegpt", "wanda", "magnitude")
@@ -143,7 +144,7 @@ def test_forwards_in_bfloat16_prune_as_exactly(family, pruned_by):
 def test_a_family_names_every_linear_map_of_its_blocks(family):
     for block in blocks_of(tiny_families.model(family)):
         known = families.family_of(block)
-        kept = [layer.name for layer in families.prunable_layers(block, 0)]
+        kept = [layer.name for layer in families.prunable_layers(block, 0, optional=True)]
         for layer in families.linear_maps(block, 0):
             assert (layer.name in kept) != known.keeps_dense(layer.name), layer.name
 
@@ -316,3 +317,254 @@ def test_a_mamba_that_is_decoded_token_by_token_reads_like_one_pass():
     with torch.no_grad():
         at_once = model(input_ids=tokens[None], use_cache=False).logits[0]
     assert torch.allclose(torch.stack(one_by_one), at_once, atol=1e-5)
+
+
+# ---- rows that are projections of their own, layers that are pruned only when asked, parameters in float32
+
+STATE_SPACE = (
+    "mamba", "mamba2", "falcon_mamba", "jamba", "zamba2", "bamba", "granitemoehybrid", "nemotron_h"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("family", STATE_SPACE)
+def test_the_rows_of_a_fused_projection_are_told_apart(family, pruned_by):
+    events, model, _ = pruned_by(family, "wanda", "0.5")
+    layers = {(layer.block, layer.name): layer for layer in families.all_layers(blocks_of(model))}
+    fused = [event for event in events if event.kind == "layer_pruned" and event.parts]
+    assert fused
+    for event in fused:
+        parts = event.parts
+        assert sum(part.rows for part in parts) == event.shape[0]
+        assert sum(part.removed for part in parts) == event.removed
+        last = layers[event.block, event.layer].matrix[-parts[-1].rows :]
+        assert int((last == 0).sum()) == parts[-1].removed
+        errors = [part.relative_error for part in parts]
+        assert min(errors) <= event.relative_error <= max(errors)  # a mean, weighed by what each one says
+    names = {event.layer.rpartition(".")[2]: [part.name for part in event.parts] for event in fused}
+    first = ["x", "z"] if family in ("mamba", "falcon_mamba", "jamba") else ["z", "x", "B", "C", "dt"]
+    assert names["in_proj"] == first and names.get("x_proj", ["dt", "B", "C"]) == ["dt", "B", "C"]
+
+
+@pytest.mark.parametrize("method", ["apt", "apt-joint"])
+@pytest.mark.parametrize("family", ["mamba", "falcon_mamba", "jamba"])
+def test_dt_proj_is_pruned_when_asked_for(family, method, pruned_by, folder, tmp_path):
+    events, _, recipe = pruned_by(family, method, "2:4", optional_layers=True)
+    told = [event for event in events if event.kind == "layer_pruned" and event.layer.endswith("dt_proj")]
+    assert len(told) == (1 if family == "jamba" else 2)
+    assert all(event.pattern_valid and event.sparsity == 0.5 and event.tokens == 192 for event in told)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint", dtype=torch.float32)
+    dense = tiny_families.model(family)
+    for layer in families.all_layers(blocks_of(again), optional=True):
+        assert is_exact(layer.matrix, recipe.pattern), layer.name
+    for (name, before), after in zip(dense.named_parameters(), again.parameters(), strict=True):
+        if name.endswith("dt_proj.weight"):
+            assert int((after == 0).sum()) == after.numel() // 2
+        if name.endswith("dt_proj.bias"):
+            assert torch.equal(before, after)
+    facts = model_facts(recipe.model)
+    loaded = next(event for event in events if event.kind == "model_loaded")
+    assert facts.prunable < facts.with_optional().prunable == loaded.prunable
+
+
+@pytest.mark.parametrize("family", ["mamba", "falcon_mamba", "jamba"])
+def test_a_dt_proj_that_is_called_is_the_one_that_is_not(family):
+    model = tiny_families.model(family).eval().requires_grad_(False)
+    block = blocks_of(model)[0]
+    layers = families.prunable_layers(block, 0, optional=True)
+    dt = next(layer for layer in layers if layer.name.endswith("dt_proj"))
+    tokens, seen = torch.arange(40).view(2, 20), []
+    expected = model(input_ids=tokens, use_cache=False).logits
+    hook = dt.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    standing_in = families.stand_ins(layers)
+    called = model(input_ids=tokens, use_cache=False).logits
+    owner = block.get_submodule(dt.name)
+    inputs = torch.randn(3, 4)
+    direct = torch.nn.functional.linear(inputs, owner._parameters["weight"], owner.bias)
+    assert torch.allclose(owner(inputs), direct, atol=1e-6)
+    for each in standing_in:
+        each.remove()
+    assert seen[0] == (2, 20, 4) and len(seen) == 2
+    assert torch.allclose(called, expected, atol=1e-6)
+    assert torch.equal(model(input_ids=tokens, use_cache=False).logits, expected)
+    hook.remove()
+
+
+@pytest.fixture
+def stored_as(folder, tmp_path):
+    """A family's tiny model with its weights stored in half precision, but A_log, D and dt_bias in float32."""
+    from safetensors.torch import load_file, save_file
+
+    def of(family: str):
+        place = tmp_path / "stored"
+        place.mkdir()
+        for file in folder(family).iterdir():
+            (place / file.name).write_bytes(file.read_bytes())
+        tensors = load_file(place / "model.safetensors")
+        kept = {name: tensor if _in_float32(name) else tensor.bfloat16() for name, tensor in tensors.items()}
+        save_file(kept, place / "model.safetensors", {"format": "pt"})
+        return place, kept
+
+    return of
+
+
+def _in_float32(name: str) -> bool:
+    return name.rpartition(".")[2] in ("A_log", "D", "dt_bias")
+
+
+@pytest.mark.parametrize("weights", ["memory", "disk"])
+@pytest.mark.parametrize("family", STATE_SPACE)
+def test_what_needs_float32_stays_so_in_half_precision(
+    family, weights, stored_as, texts, tmp_path, monkeypatch
+):
+    from safetensors.torch import load_file
+
+    place, before = stored_as(family)
+    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
+    seen = {}
+
+    def through(self, block, *args):
+        seen.update({name: weight.dtype for name, weight in block.named_parameters()})
+        yield from through_as_always(self, block, *args)
+
+    through_as_always = HiddenStates.through
+    monkeypatch.setattr(HiddenStates, "through", through)
+    recipe = apt_core.plan(str(place), "wanda", "0.5", dtype="bfloat16", weights=weights, **texts)
+    assert list(pipeline.run(recipe, tmp_path / "run"))[-1].kind == "finished"
+    computed = {dtype for name, dtype in seen.items() if _in_float32(name)}
+    assert computed == {torch.float32}
+    files = list((tmp_path / "run" / "checkpoint").glob("*.safetensors"))
+    after = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    assert after.keys() == before.keys()
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype, name
+        if _in_float32(name):
+            assert torch.equal(after[name], tensor), name
+
+
+@pytest.mark.parametrize("family", ["mixtral", "granitemoehybrid", "nemotron_h", "jamba", "gpt_neox"])
+def test_half_precision_rounds_nothing_that_is_not_pruned(family, pruned_by, tmp_path):
+    """Also where transformers writes the checkpoint: under the names and in the precision of the dense files."""
+    pruned_by(family, "wanda", "0.5", dtype="bfloat16")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint", dtype=torch.float32)
+    touched = {storage(layer.parameter) for layer in families.all_layers(blocks_of(again))}
+    dense = dict(tiny_families.model(family).named_parameters())
+    for name, weight in again.named_parameters():
+        assert torch.equal(weight, dense[name]) == (storage(weight) not in touched), name
+
+
+def folded(events, recipe):
+    from apt_core.events import Stamped
+    from apt_core.records import RunRecord, fold
+
+    stamped = [Stamped(seq=number, at=number, event=event) for number, event in enumerate(events)]
+    return fold(RunRecord(id="x", recipe=recipe), stamped)
+
+
+def test_the_rows_of_a_fused_projection_are_rows_and_traces(pruned_by):
+    """In the record, on the command line, in the page's table and chart."""
+    from apt_core.cli.report import report
+    from apt_core.plots import layer_error
+    from apt_core.records import summary
+    from apt_core.ui.server import layers_csv
+    from apt_core.ui.views.tables import layer_table
+
+    events, _, recipe = pruned_by("mamba2", "wanda", "0.5")
+    record = folded(events, recipe)
+    assert [part["name"] for part in summary(record)["layers"][0]["parts"]] == ["z", "x", "B", "C", "dt"]
+    assert "4 pruned layers" in layer_table(record)
+    for part in ("z", "x", "B", "C", "dt"):
+        assert f'data-layer="1:mixer.in_proj[{part}]"' in layer_table(record)
+        assert f"mixer.in_proj[{part}]" in report(record, None)
+        assert f"1,mixer.in_proj[{part}]," in layers_csv(record)
+    traces = [trace.name for trace in layer_error.figure(record).data]
+    assert traces == ["in z", "in x", "in B", "in C", "in dt", "out"]
+    empty = record.model_copy(update={"layers": ()})  # the legend is there before the first point
+    assert [trace.name for trace in layer_error.figure(empty).data] == traces
+
+
+def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
+    """In the record, on the command line and in the page."""
+    from apt_core.cli.report import report
+    from apt_core.records import summary
+    from apt_core.ui.views.tables import layer_table, warnings_block
+
+    few = texts["calibration"] | {"samples": 1}
+    events, _, recipe = pruned_by("mixtral", "wanda", "2:4", calibration=few)
+    record = folded(events, recipe)
+    noisy = [layer for layer in record.layers if layer.few_tokens]
+    assert noisy and all("experts" in layer.layer for layer in noisy)
+    assert all(layer.tokens < 2 * layer.shape[1] for layer in noisy)
+    assert summary(record)["layers"][record.layers.index(noisy[0])]["few_tokens"] is True
+    assert f"{len(noisy)} expert matrices saw too few tokens" in report(record, None)
+    assert f"{noisy[0].layer} (only {noisy[0].tokens} tokens)" in layer_table(record)
+    assert "use more calibration samples" in warnings_block(record)
+
+
+def test_many_experts_with_few_tokens_are_one_warning_a_block(pruned_by, texts):
+    few = texts["calibration"] | {"samples": 1}
+    events, *_ = pruned_by("mixtral", "wanda", "2:4", calibration=few)
+    said = [event.message for event in events if event.kind == "warned" and "saw only" in event.message]
+    assert len(said) == 2 and all("of the 8 expert matrices of block" in message for message in said)
+
+
+# ---- weights that several blocks share
+
+
+def zamba2_stored_twice(folder, place):
+    """The tiny Zamba2 with its shared block written down at every depth, as some files have it."""
+    from safetensors.torch import load_file, save_file
+
+    place.mkdir()
+    for file in folder.iterdir():
+        (place / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(place / "model.safetensors")
+    copies = {
+        name.replace("layers.1.", "layers.3."): tensor.clone()
+        for name, tensor in tensors.items()
+        if "layers.1.shared_transformer" in name and "_adapter_list" not in name
+    }
+    assert copies and not copies.keys() & tensors.keys()
+    save_file(tensors | copies, place / "model.safetensors", {"format": "pt"})
+    return place
+
+
+@pytest.mark.parametrize("stored", ["once", "twice"])
+def test_a_shared_block_is_pruned_once_and_stays_shared(stored, folder, texts, tmp_path, monkeypatch):
+    place = folder("zamba2")
+    if stored == "twice":
+        place = zamba2_stored_twice(place, tmp_path / "twice")
+    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
+    recipe = apt_core.plan(str(place), "apt", "2:4", dtype="float32", **texts)
+    events = list(pipeline.run(recipe, tmp_path / "run"))
+    told = [event for event in events if event.kind == "layer_pruned" and "shared" in event.layer]
+    assert {event.block for event in told} == {1} and len({event.layer for event in told}) == len(told) == 6
+    assert all(event.tokens == 2 * 6 * 32 for event in told)  # of both uses
+    assert any("used at up to 2 depths" in event.message for event in events if event.kind == "warned")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "checkpoint", dtype=torch.float32)
+    first, second = (blocks_of(again)[index].shared_transformer for index in (1, 3))
+    for event in told:
+        name = event.layer.removeprefix("shared_transformer.") + ".weight"
+        assert second.get_parameter(name) is first.get_parameter(name)
+        assert is_exact(first.get_parameter(name), recipe.pattern)
+
+
+def test_the_later_uses_of_a_shared_weight_count_as_the_dense_model_has_them():
+    model = tiny_families.model("zamba2").eval().requires_grad_(False)
+    blocks = blocks_of(model)
+    layers = families.all_layers(blocks)
+    windows = torch.randint(0, 256, (5, 40), generator=torch.Generator().manual_seed(0))
+    seen = []
+    second = blocks[3].shared_transformer.self_attn.q_proj
+    hook = second.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, 1)))
+    model(input_ids=windows, use_cache=False)
+    hook.remove()
+    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
+    before = hidden.states.clone()
+    weights = InMemory(blocks)
+    list(hidden.look_ahead(weights, families.later_uses(blocks, layers)))
+    assert torch.equal(hidden.states, before)
+    shared = "shared_transformer.self_attn"
+    stats = hidden.ahead[1, f"{shared}.q_proj"]
+    assert torch.allclose(stats.gram, seen[0].T @ seen[0], rtol=1e-4, atol=1e-4)
+    assert stats.tokens == 200 and hidden.ahead[1, f"{shared}.v_proj"] is stats
+    assert (1, "linear") not in hidden.ahead  # every depth has its own

@@ -93,6 +93,11 @@ def _add_prune(commands) -> None:
         default="auto",
         help="disk reads one decoder block at a time; auto does so when the whole model does not fit",
     )
+    parser.add_argument(
+        "--optional-layers",
+        action="store_true",
+        help="also prune what a family leaves dense by default: dt_proj of Mamba, Falcon Mamba and Jamba",
+    )
     _add_evaluation(parser)
     _add_computing(parser)
 

@@ -32,6 +32,7 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
             text=text_from(options.calibration), samples=options.samples, length=options.length
         ),
         evaluation=evaluation_from(options).model_dump(),
+        optional_layers=options.optional_layers,
         **_given(seed=options.seed, device=options.device, dtype=options.dtype, weights=options.weights),
     )
     _check_model(recipe)

@@ -9,6 +9,7 @@ from apt_core.cli.output import table
 from apt_core.cli.progress import describe, what
 from apt_core.events import LayerPruned
 from apt_core.models.catalogue import title_of
+from apt_core.projections import kind_of, parts_of
 from apt_core.records import RunRecord
 
 
@@ -18,6 +19,7 @@ def report(record: RunRecord, checkpoint: str | None) -> str:
     if record.layers:
         parts.append(_layers(record.layers))
     parts.append(_figures(record, checkpoint))
+    parts.append(_few_tokens(record.layers))
     parts += [f"Warning: {warning.message}" for warning in record.warnings]
     if record.failure:
         parts.append(record.failure.message)
@@ -27,14 +29,28 @@ def report(record: RunRecord, checkpoint: str | None) -> str:
 
 
 def _layers(layers: Iterable[LayerPruned]) -> str:
-    """One row per kind of projection, in the order in which they come in a block."""
+    """One row per kind of projection, in the order in which they come in a block; below it those its rows are."""
+    layers = list(layers)
     kinds: dict[str, list[LayerPruned]] = {}
     for layer in layers:
-        kinds.setdefault(layer.layer, []).append(layer)
+        for one in (layer, *parts_of(layer)):
+            kinds.setdefault(kind_of(one.layer), []).append(one)
     rows = [_row(kind, group) for kind, group in kinds.items()]
-    rows.append(_row("all", [layer for group in kinds.values() for layer in group]))
+    rows.append(_row("all", layers))
     head = ("projection", "layers", "mean error", "worst", "in block", "sparsity", "seconds")
     return table(head, rows)
+
+
+def _few_tokens(layers: Iterable[LayerPruned]) -> str:
+    """How many experts were pruned by statistics that are mostly noise; the warnings name them."""
+    few = [layer for layer in layers if layer.few_tokens]
+    if not few:
+        return ""
+    least = min(few, key=lambda layer: layer.tokens)
+    return (
+        f"{len(few)} expert matrices saw too few tokens to be pruned well (fewest: {least.tokens} for "
+        f"{least.layer} of block {least.block}); use more calibration samples."
+    )
 
 
 def _row(name: str, layers: list[LayerPruned]) -> tuple[str, ...]:

@@ -47,10 +47,13 @@ class StandIn:
         self._experts = experts
         self._linears = linears
         self._first = "gate_up_proj" if experts.has_gate else "up_proj"
+        self._before = experts.__dict__.get("forward")  # a hook of accelerate, where there is one
         experts.forward = self.forward
 
     def remove(self) -> None:
         del self._experts.forward  # the class's own is there again
+        if self._before is not None:
+            self._experts.forward = self._before
 
     def forward(self, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
         """hidden_states: [tokens, hidden]; top_k_index, top_k_weights: [tokens, experts per token]."""

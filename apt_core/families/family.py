@@ -7,11 +7,20 @@ from fnmatch import fnmatchcase
 from apt_core.values import Frozen
 
 
+class Fused(Frozen):
+    """A projection whose rows are several projections, one below the other."""
+
+    layer: str
+    # (name, the attributes of the module that holds the projection whose product is the number of rows)
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
 class Family(Frozen):
     """Where the models of a family keep their blocks, and what of a block is pruned.
 
     Names are those inside a block, as transformers holds them. Together `projections` and `never` name every
-    linear map of a block: a test fails when transformers adds one that neither does.
+    linear map of a block: a test fails when transformers adds one that neither does. Patterns (`*`, `?`) are
+    those of file names.
     """
 
     title: str
@@ -19,7 +28,11 @@ class Family(Frozen):
     blocks: str = "model.layers"  # the decoder's list of blocks
     # In the order in which a token meets them; `experts` stands for all the matrices of all experts.
     projections: tuple[str, ...]
-    never: tuple[str, ...] = ()  # linear maps that stay dense; `*` and `?` as in file names
+    optional: tuple[str, ...] = ()  # those of the projections that are pruned only when a recipe asks for it
+    never: tuple[str, ...] = ()  # patterns of linear maps that stay dense
+    uncalled: tuple[str, ...] = ()  # projections whose weight is multiplied with, past their module
+    fused: tuple[Fused, ...] = ()
+    float32: tuple[str, ...] = ()  # last names of parameters that are never rounded to half precision
     # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.
     opens_with_bos: bool = False
     transposed: bool = False  # weights are stored [in, out]
@@ -35,9 +48,12 @@ class Family(Frozen):
     def keeps_dense(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.never)
 
-    def place(self, name: str) -> int | None:
-        """Where in the order a layer stands; None when it is not pruned."""
-        if self.keeps_dense(name):
+    def needs_float32(self, name: str) -> bool:
+        return name.rpartition(".")[2] in self.float32
+
+    def place(self, name: str, optional: bool = False) -> int | None:
+        """Where in the order a layer stands; None when it is not pruned. optional: is every layer asked for?"""
+        if self.keeps_dense(name) or (name in self.optional and not optional):
             return None
         return next(
             (place for place, known in enumerate(self.projections) if _within(name, known)),

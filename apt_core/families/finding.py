@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from math import prod
 from typing import TYPE_CHECKING
 
 from apt_core.errors import NotAModel
@@ -16,10 +17,14 @@ from apt_core.families.known import FAMILIES, may_be_pruned
 from apt_core.families.layer import Layer, is_linear
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from apt_core.families.experts import StandIn
+    class StandIn(Protocol):
+        def remove(self) -> None:
+            """Everything computes as transformers has it again."""
 
 
 def decoder_blocks(model: nn.Module) -> nn.ModuleList:
@@ -63,48 +68,86 @@ def opens_with_bos(config: PretrainedConfig) -> bool:
     return family is not None and family.opens_with_bos
 
 
-def prunable_layers(block: nn.Module, index: int) -> list[Layer]:
-    """Every layer of a block that is pruned, in the order in which a token meets them."""
+def prunable_layers(block: nn.Module, index: int, optional: bool = False) -> list[Layer]:
+    """Every layer of a block that is pruned, in the order in which a token meets them.
+
+    optional: also those that its family prunes only when asked.
+    """
     family = family_of(block)
-    kept = [layer for layer in linear_maps(block, index) if may_be_pruned(family, layer.name)]
-    return kept if family is None else sorted(kept, key=lambda layer: family.place(layer.name))
+    kept = [layer for layer in linear_maps(block, index) if may_be_pruned(family, layer.name, optional)]
+    return kept if family is None else sorted(kept, key=lambda layer: family.place(layer.name, optional))
 
 
 def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:
     """Every linear map of a block, pruned or not, in the order of the module tree."""
     from apt_core.families.experts import is_fused, matrices
+    from apt_core.families.uncalled import Called
 
+    family = family_of(block)
     for name, module in block.named_modules():
         if is_fused(module):
             for expert, linear in matrices(module):
                 yield Layer(index, f"{name}.{expert}", linear, module)
         elif is_linear(module):
-            yield Layer(index, name, module)
+            uncalled = family is not None and name in family.uncalled
+            yield Layer(
+                index, name, Called(module) if uncalled else module, parts=_parts(family, block, name)
+            )
 
 
-def all_layers(blocks: nn.ModuleList) -> list[Layer]:
+def _parts(family: Family | None, block: nn.Module, name: str) -> tuple[tuple[str, int], ...]:
+    """(name, rows) of the projections that the rows of a layer are; none when it is one projection."""
+    fused = next((fused for fused in family.fused if fused.layer == name), None) if family else None
+    if fused is None:
+        return ()
+    owner = block.get_submodule(name.rpartition(".")[0])
+    return tuple(
+        (part, prod(getattr(owner, attribute) for attribute in attributes))
+        for part, attributes in fused.parts
+    )
+
+
+def all_layers(blocks: nn.ModuleList, optional: bool = False) -> list[Layer]:
     """The layers of all blocks; one whose weight an earlier block shares comes once, with that block."""
-    found = [layer for index, block in enumerate(blocks) for layer in prunable_layers(block, index)]
+    found = [layer for index, block in enumerate(blocks) for layer in prunable_layers(block, index, optional)]
     first: dict[int, Layer] = {}
     for layer in found:
         first.setdefault(id(layer.module.weight), layer)
     return list(first.values())
 
 
-def stand_ins(layers: Iterable[Layer]) -> list[StandIn]:
-    """Let fused experts compute by the modules of these layers, so that hooks on them fire, until removed."""
-    from apt_core.families.experts import StandIn
+def later_uses(blocks: nn.ModuleList, layers: Iterable[Layer]) -> dict[tuple[int, str], list[Layer]]:
+    """(block, name) of a layer whose weight later blocks use as well -> the layers there that use it."""
+    first = {id(layer.parameter): layer for layer in layers if layer.experts is None}
+    found: dict[tuple[int, str], list[Layer]] = {}
+    for index, block in enumerate(blocks):
+        for layer in linear_maps(block, index):
+            own = first.get(id(layer.parameter))
+            if own is not None and own.block < index:
+                found.setdefault((own.block, own.name), []).append(layer)
+    return found
 
+
+def stand_ins(layers: Iterable[Layer]) -> list[StandIn]:
+    """Let everything be computed by the modules of these layers, so that hooks on them fire, until removed."""
+    from apt_core.families import experts, uncalled
+
+    layers = list(layers)
+    called = [layer.module for layer in layers if isinstance(layer.module, uncalled.Called)]
+    return [*map(uncalled.StandIn, called), *_of_experts(layers, experts.StandIn)]
+
+
+def _of_experts(layers: list[Layer], stand_in: type[StandIn]) -> list[StandIn]:
     fused = {id(layer.experts): layer.experts for layer in layers if layer.experts is not None}
     of_each = {
         key: {
             ".".join(layer.name.rsplit(".", 2)[1:]): layer.module
             for layer in layers
-            if layer.experts is experts
+            if layer.experts is module
         }
-        for key, experts in fused.items()
+        for key, module in fused.items()
     }
-    return [StandIn(fused[key], linears) for key, linears in of_each.items()]
+    return [stand_in(fused[key], linears) for key, linears in of_each.items()]
 
 
 def differentiable() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from apt_core.families.family import Family
 from apt_core.families.llama import ATTENTION
+from apt_core.families.state_space import IN_FLOAT32, mamba2_rows
 
 GRANITE_HYBRID = Family(
     title="Granite hybrid",
@@ -11,6 +12,8 @@ GRANITE_HYBRID = Family(
         "block_sparse_moe.experts", "shared_mlp.input_linear", "shared_mlp.output_linear",
     ),
     never=("block_sparse_moe.router",),
+    fused=mamba2_rows("mamba"),
+    float32=IN_FLOAT32,
     on_disk=(
         ("block_sparse_moe.input_linear", "block_sparse_moe.experts.gate_up_proj"),
         ("block_sparse_moe.output_linear", "block_sparse_moe.experts.down_proj"),

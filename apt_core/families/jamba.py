@@ -2,13 +2,18 @@
 
 from apt_core.families.family import Family
 from apt_core.families.llama import ATTENTION
+from apt_core.families.state_space import IN_FLOAT32, mamba_rows
 
 JAMBA = Family(
     title="Jamba",
     model_types=("jamba",),
     projections=(
-        "mamba.in_proj", "mamba.x_proj", "mamba.out_proj", *ATTENTION,
+        "mamba.in_proj", "mamba.x_proj", "mamba.dt_proj", "mamba.out_proj", *ATTENTION,
         "feed_forward.experts", "feed_forward.gate_proj", "feed_forward.up_proj", "feed_forward.down_proj",
     ),
-    never=("mamba.dt_proj", "feed_forward.router"),
+    optional=("mamba.dt_proj",),
+    never=("feed_forward.router",),
+    uncalled=("mamba.dt_proj",),
+    fused=mamba_rows("mamba"),
+    float32=IN_FLOAT32,
 )  # fmt: skip

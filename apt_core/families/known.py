@@ -32,11 +32,14 @@ FAMILIES: dict[str, Family] = {model_type: family for family in _ALL for model_t
 _ROUTERS = ("*gate", "*router", "*router.*", "*gate.wg")
 
 
-def may_be_pruned(family: Family | None, name: str) -> bool:
-    """Is a linear map of this name pruned? In a family that is not listed: unless it looks like a router."""
+def may_be_pruned(family: Family | None, name: str, optional: bool = False) -> bool:
+    """Is a linear map of this name pruned? In a family that is not listed: unless it looks like a router.
+
+    optional: also those that a family prunes only when asked.
+    """
     if family is None:
         return not any(fnmatchcase(name, router) for router in _ROUTERS)
-    return family.place(name) is not None
+    return family.place(name, optional) is not None
 
 
 def family_of_type(model_type: object) -> Family | None:

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
 class Layer(NamedTuple):
     """A linear map of a block: y = matrix x.
 
-    module: what is called with the layer's input, so what a hook can halt: an nn.Linear, a Conv1D, or (for
-    an expert) an nn.Linear that shares the memory of its slice of `experts`.
+    module: what is called with the layer's input, so what a hook can halt: an nn.Linear, a Conv1D, (for an
+    expert) an nn.Linear that shares the memory of its slice of `experts`, or (for a map that transformers never
+    calls) a `Called`. parts: the names of the projections that its rows are, and how many rows each has.
     """
 
     block: int
     name: str  # inside the block, e.g. "self_attn.q_proj"
     module: nn.Module
     experts: nn.Module | None = None  # the fused module that the matrix is a slice of
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def matrix(self) -> Tensor:

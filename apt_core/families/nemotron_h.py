@@ -1,6 +1,7 @@
 """Nemotron-H: every block is one mixer: Mamba-2, attention, a feed-forward or experts."""
 
 from apt_core.families.family import Family
+from apt_core.families.state_space import IN_FLOAT32, mamba2_rows
 
 NEMOTRON_H = Family(
     title="Nemotron-H",
@@ -11,4 +12,6 @@ NEMOTRON_H = Family(
         "mixer.shared_experts.up_proj", "mixer.shared_experts.down_proj", "mixer.up_proj", "mixer.down_proj",
     ),
     never=("mixer.gate",),
+    fused=mamba2_rows("mixer"),
+    float32=IN_FLOAT32,
 )  # fmt: skip

@@ -1,10 +1,12 @@
 """Zamba2: Mamba-2, and now and then a transformer whose weights many blocks share.
 
-A shared projection is pruned once, with the inputs of the first block that uses it. The adapters, which tell
-one use from another, are small and stay dense.
+A shared projection is pruned once, in the first block that uses it, with the inputs of all its uses
+(`apt_core.ahead`); what the loss minds is asked at the first use alone. The adapters, which tell one use from
+another, are small and stay dense.
 """
 
 from apt_core.families.family import Family
+from apt_core.families.state_space import IN_FLOAT32, mamba2_rows
 
 _SHARED = "shared_transformer"
 
@@ -17,4 +19,6 @@ ZAMBA2 = Family(
         "mamba_decoder.mamba.in_proj", "mamba_decoder.mamba.out_proj", "mamba.in_proj", "mamba.out_proj",
     ),
     never=("*_adapter_list.*",),
+    fused=(*mamba2_rows("mamba_decoder.mamba"), *mamba2_rows("mamba")),
+    float32=IN_FLOAT32,
 )  # fmt: skip

@@ -74,6 +74,15 @@ class LayerStats:
         self._factors.clear()
         self._spectra.clear()
 
+    def include_(self, other: LayerStats) -> None:
+        """Count the tokens of other statistics of the same width among these; they drift from nothing."""
+        self._gram = self.gram + other.gram
+        self.tokens += other.tokens
+        self.sequences += other.sequences
+        self.rough = self.rough or other.rough
+        self._factors.clear()
+        self._spectra.clear()
+
     def add_drift_(self, inputs: Tensor, dense_inputs: Tensor) -> None:
         """Accumulate how the dense model's inputs [..., in] to the same layer differ, in float32."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()

@@ -51,9 +51,22 @@ class ModelFacts(Frozen):
     context: int | None = None  # longest window the model was made for
     tied: bool | None = None
     layers: tuple[LayerShape, ...] = ()  # of one block, in order
+    optional: tuple[LayerShape, ...] = ()  # of one block, what is pruned only when a recipe asks for it
+    optional_weights: int = 0  # in those of all blocks
     bytes_on_disk: int | None = None  # of the safetensors, once they are here
     download_bytes: int = 0  # still to come over the network
     cached: bool = False
+
+    def with_optional(self) -> ModelFacts:
+        """The same model for a recipe that asks for every layer."""
+        return self.model_copy(
+            update={
+                "layers": self.layers + self.optional,
+                "prunable": (self.prunable or 0) + self.optional_weights,
+                "optional": (),
+                "optional_weights": 0,
+            }
+        )
 
 
 def model_facts(ref: ModelRef) -> ModelFacts:
@@ -99,6 +112,8 @@ def known_facts(entry: CatalogueEntry) -> ModelFacts:
         context=shape.context,
         tied=shape.tied,
         layers=shape.layers,
+        optional=shape.optional,
+        optional_weights=shape.blocks * sum(layer.weights for layer in shape.optional),
         bytes_on_disk=weights,
         download_bytes=0 if folder else _still_to_come(entry, weights),
         cached=folder is not None,
@@ -155,7 +170,9 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
     text = nested if nested and isinstance(nested, Mapping) else config
     tied = bool(config.get("tie_word_embeddings", "lm_head.weight" not in tensors))
     family = family_of_type(text.get("model_type") or config.get("model_type"))
-    in_blocks = _linear_layers(family, tensors)
+    every = _linear_layers(family, tensors)
+    in_blocks = {place: layer for place, layer in every.items() if may_be_pruned(family, layer.name)}
+    optional = {place: layer for place, layer in every.items() if place not in in_blocks}
     head_stored_twice = tied and "lm_head.weight" in tensors
     return ModelFacts(
         parameters=sum(facts.numel for facts in tensors.values())
@@ -167,6 +184,8 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
         context=text.get("max_position_embeddings") or text.get("n_positions"),
         tied=tied,
         layers=_of_a_block(in_blocks, family),
+        optional=_of_a_block(optional, family),
+        optional_weights=sum(layer.weights for layer in optional.values()),
         **known,
     )
 
@@ -187,7 +206,8 @@ def _linear_layers(
 def _matrices(family: Family | None, on_disk: str, shape: tuple[int, ...]) -> list[LayerShape]:
     """One for a matrix, one per expert for a fused tensor [experts, out, in], none for what stays as it is."""
     name = family.name_here(on_disk) if family else on_disk
-    if len(shape) not in (2, 3) or not may_be_pruned(family, name) or (len(shape) == 3 and family is None):
+    asked = may_be_pruned(family, name, optional=True)
+    if len(shape) not in (2, 3) or not asked or (len(shape) == 3 and family is None):
         return []
     out, inputs = reversed(shape[-2:]) if family and family.transposed else shape[-2:]
     if len(shape) == 2:
@@ -208,7 +228,9 @@ def _of_a_block(
         kinds.setdefault(layer.name, layer)
     if family is None:
         return tuple(sorted(kinds.values(), key=_usual_place))
-    return tuple(sorted(kinds.values(), key=lambda layer: (family.place(layer.name), *_counted(layer.name))))
+    return tuple(
+        sorted(kinds.values(), key=lambda layer: (family.place(layer.name, True), *_counted(layer.name)))
+    )
 
 
 def _counted(name: str) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ class BlocksOnDisk:
     """The blocks of a model that was built without their weights (`models.skeleton`).
 
     blocks: the model's own modules. prefix: what their names begin with, such as "model.layers.".
+    dtype: the float type of each tensor, by its name.
     """
 
     def __init__(
@@ -23,7 +24,7 @@ class BlocksOnDisk:
         blocks: nn.ModuleList,
         prefix: str,
         files: WeightFiles,
-        dtype: torch.dtype,
+        dtype: Callable[[str], torch.dtype],
         device: torch.device | str,
     ):
         self.blocks = blocks

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apt_core.errors import NotAModel
 from apt_core.models import checkpoints
@@ -29,6 +30,20 @@ def load(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel
     checkpoints.check(folder)
     tokenizer = _tokenizer(folder)
     model = _model(folder, dtype).to(device)
+    model.eval()
+    model.requires_grad_(False)
+    return model, tokenizer
+
+
+def load_spread(
+    folder: Path, dtype: torch.dtype, device_map: Mapping[str, str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """As `load`, but every module on its own device; accelerate moves what passes from one to the next."""
+    folder = Path(folder)
+    checkpoints.check(folder)
+    tokenizer = _tokenizer(folder)
+    _check_architecture(folder)
+    model = _as_transformers_loads_it(folder, dtype, device_map=dict(device_map))
     model.eval()
     model.requires_grad_(False)
     return model, tokenizer
@@ -86,19 +101,23 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
     return model
 
 
-def _as_transformers_loads_it(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> PreTrainedModel:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from apt_core.models.precision import float32_kept
 
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with float32_kept(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)):
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                **more,
+            )
     except (SafetensorError, *_UNREADABLE) as error:
         reason = " ".join(str(error).split())[:120]
         raise NotAModel(f"The model in {folder} cannot be loaded ({reason}); download it again.") from error

@@ -32,6 +32,7 @@ class LlamaShape(Frozen):
     qkv_bias: bool = False
     norms: int = 2  # of a block, as wide as the hidden states
     head_norms: bool = False  # queries and keys are normed per head
+    optional: tuple[LayerShape, ...] = ()  # every projection is pruned
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
@@ -75,13 +76,18 @@ class MambaShape(Frozen):
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
-        """The three projections of one block that are pruned; `dt_proj` stays dense."""
+        """The three projections of one block that are pruned by default."""
         selected = self.time_step_rank + 2 * self.state
         return (
             LayerShape(name="mixer.in_proj", out_features=2 * self.inner, in_features=self.hidden),
             LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
             LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
         )
+
+    @property
+    def optional(self) -> tuple[LayerShape, ...]:
+        """Pruned when a recipe asks for it."""
+        return (LayerShape(name="mixer.dt_proj", out_features=self.inner, in_features=self.time_step_rank),)
 
     @property
     def prunable(self) -> int:

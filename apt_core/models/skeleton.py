@@ -10,6 +10,7 @@ from torch import nn
 
 from apt_core.families import decoder_blocks
 from apt_core.models.lazy import BlocksOnDisk, put
+from apt_core.models.precision import dtype_of_each
 from apt_core.models.weight_files import WeightFiles
 
 if TYPE_CHECKING:
@@ -29,25 +30,28 @@ def build(
     repeated here: such a model raises NotByBlock, and whoever asked loads it whole.
     """
     files = WeightFiles(folder)
-    model = _without_weights(folder, dtype)
+    model = without_weights(folder, dtype)
     tied = _tied(model, files)
     _check_names(model, files, tied)
     blocks = decoder_blocks(model)
     prefix = next(name for name, module in model.named_modules() if module is blocks) + "."
     if any(name.startswith(prefix) for name in tied):
         raise NotByBlock("its blocks share weights")
+    of_each = dtype_of_each(model, dtype)
     for name in model.state_dict():
         if not name.startswith(prefix) and name not in tied:
-            _set(model, name, files.read([name], dtype, device)[name])  # one at a time: see WeightFiles.read
+            _set(
+                model, name, files.read([name], of_each, device)[name]
+            )  # one at a time: see WeightFiles.read
     model.tie_weights()
     for name, buffer in list(model.named_buffers()):
         _set(model, name, buffer.to(device))
     model.eval()
     model.requires_grad_(False)
-    return model, BlocksOnDisk(blocks, prefix, files, dtype, device)
+    return model, BlocksOnDisk(blocks, prefix, files, of_each, device)
 
 
-def _without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Parameters on the meta device; buffers that are computed (rotary tables) are real."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
@@ -88,8 +92,6 @@ def _check_names(model: PreTrainedModel, files: WeightFiles, tied: set[str]) -> 
 
 def _converted_while_loading(model: PreTrainedModel) -> bool:
     """Does transformers do more with these weights than read them?"""
-    if getattr(model, "_keep_in_fp32_modules", None) or getattr(model, "_keep_in_fp32_modules_strict", None):
-        return True
     try:
         from transformers.conversion_mapping import get_model_conversion_mapping
     except ImportError:  # another version keeps it elsewhere; the names are compared all the same

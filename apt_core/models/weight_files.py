@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
@@ -25,9 +25,12 @@ class WeightFiles:
             self._file |= dict.fromkeys(found, file)
 
     def read(
-        self, names: Collection[str], dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+        self,
+        names: Collection[str],
+        dtype: Callable[[str], torch.dtype] | None = None,
+        device: torch.device | str = "cpu",
     ) -> dict[str, Tensor]:
-        """These tensors; floats as `dtype` (as they are stored when None).
+        """These tensors; floats as `dtype` says of each name (as they are stored when None).
 
         The files are closed again: a mapped file counts as memory of the process for as long as it is open.
         """
@@ -37,6 +40,6 @@ class WeightFiles:
                 for name in names:
                     if self._file[name] == file:
                         tensor = opened.get_tensor(name)
-                        wanted = dtype if tensor.is_floating_point() else None
+                        wanted = dtype(name) if dtype and tensor.is_floating_point() else None
                         tensors[name] = tensor.to(device=device, dtype=wanted)
         return tensors

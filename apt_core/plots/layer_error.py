@@ -1,8 +1,10 @@
-"""The error of every pruned layer: x = block, y = relative error (log), one trace per projection."""
+"""The error of every pruned layer: x = block, y = relative error (log), one trace per projection.
+
+Rows that are a projection of their own (Mamba) are a trace of their own.
+"""
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from statistics import fmean
 
@@ -11,6 +13,7 @@ import plotly.graph_objects as go
 from apt_core.events import LayerPruned
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.palette import colour
+from apt_core.projections import kind_of, names, split
 from apt_core.records import RunRecord
 from apt_core.words import fold, number
 
@@ -33,7 +36,6 @@ _OTHERS = (
     ("circle-open", "mark-5"),
     ("square-open", "mark-7"),
 )
-_EXPERT = re.compile(r"\.\d+\.")
 _HOVER = (
     "<b>block %{x} · %{customdata[0]}</b><br>relative error %{customdata[1]}<br>"
     "%{customdata[2]} removed exactly: %{customdata[3]}<br>shape %{customdata[4]} · %{customdata[5]}"
@@ -42,13 +44,9 @@ _HOVER = (
 
 
 def short_name(layer: str) -> str:
-    """'self_attn.q_proj' -> 'q', 'mlp.fc1' -> 'fc1'."""
-    return layer.rsplit(".", 1)[-1].removesuffix("_proj")
-
-
-def kind_of(layer: str) -> str:
-    """'mlp.experts.3.down_proj' -> 'mlp.experts.down_proj': all experts of a block share a trace."""
-    return _EXPERT.sub(".", layer)
+    """'self_attn.q_proj' -> 'q', 'mlp.fc1' -> 'fc1', 'mixer.in_proj[B]' -> 'in B'."""
+    name, _, part = layer.rsplit(".", 1)[-1].removesuffix("]").partition("[")
+    return " ".join([name.removesuffix("_proj"), part]).rstrip()
 
 
 def _legend(kinds: list[str]) -> dict[str, str]:
@@ -100,8 +98,10 @@ def _exactly(record: RunRecord) -> str:
 
 def slots(record: RunRecord) -> dict[str, tuple[str, str]]:
     """Kind of layer -> (marker shape, colour token), the same for every run of a model."""
-    names = [*(record.model.layers if record.model else ()), *(layer.layer for layer in record.layers)]
-    kinds = list(dict.fromkeys(map(kind_of, names)))
+    model = record.model
+    known = names(model.layers, model.parts) if model else []
+    met = [part.layer for layer in record.layers for part in split(layer)]
+    kinds = list(dict.fromkeys(map(kind_of, [*known, *met])))
     free = iter(_OTHERS * (1 + len(kinds) // len(_OTHERS)))
     return {kind: _KNOWN.get(short_name(kind)) or next(free) for kind in kinds}
 
@@ -109,7 +109,8 @@ def slots(record: RunRecord) -> dict[str, tuple[str, str]]:
 def _groups(record: RunRecord):
     by_name: dict[str, list[LayerPruned]] = defaultdict(list)
     for layer in record.layers:
-        by_name[kind_of(layer.layer)].append(layer)
+        for part in split(layer):
+            by_name[kind_of(part.layer)].append(part)
     known = slots(record)
     legend = _legend(list(known))
     for name, slot in known.items():

@@ -164,6 +164,9 @@ def lay_out() -> Chooser:
                     filterable=False,
                     min_width=80,
                 )
+            optional_layers = gr.Checkbox(
+                value=False, label="Optional layers", info=_OPTIONAL, elem_id="optional-layers"
+            )
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
             preflight = html("preflight")
             prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
@@ -171,7 +174,8 @@ def lay_out() -> Chooser:
             command = html("command")
     form = Form(
         model, kind, pattern, keep, of, sparsity, method, text, samples, length,
-        eval_text, eval_samples, eval_length, seed, device, dtype, weights, rivals, terms,
+        eval_text, eval_samples, eval_length, seed, device, dtype, weights, optional_layers,
+        rivals, terms,
     )  # fmt: skip
     return Chooser(form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command)
 
@@ -331,6 +335,7 @@ def _method_sentences() -> Markup:
 
 
 _ACCEPT = "I have read and accept these conditions of use"
+_OPTIONAL = Recipe.model_fields["optional_layers"].description.capitalize()
 _RACE = (
     '<p class="says">One press queues a run for every method ticked here, each with its default options on the same '
     "text, and draws their curves together. The method chosen above always takes part.</p>"

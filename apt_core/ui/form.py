@@ -42,6 +42,7 @@ class Form(NamedTuple):
     device: Any
     dtype: Any
     weights: Any = "auto"
+    optional_layers: Any = False
     rivals: Any = ()  # names of methods that are raced against the chosen one
     terms: Any = False  # the model's conditions of use are accepted
 
@@ -69,6 +70,7 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
         device=form.device or "auto",
         dtype=form.dtype or "auto",
         weights=form.weights or "auto",
+        optional_layers=bool(form.optional_layers),
     )
 
 
@@ -111,6 +113,7 @@ def form_of(recipe: Recipe) -> Form:
         device=recipe.device,
         dtype=recipe.dtype,
         weights=recipe.weights,
+        optional_layers=recipe.optional_layers,
         rivals=[],  # a recipe knows of no race
     )
 

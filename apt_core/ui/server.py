@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 
 from apt_core.errors import BadInput, PruneError, UnknownRun
 from apt_core.paths import ASSETS
+from apt_core.projections import parts_of
 from apt_core.race import Race, race_of, whole_blocks
 from apt_core.records import RunRecord, summary
 from apt_core.ui import options
@@ -120,6 +121,7 @@ def layers_csv(record: RunRecord) -> str:
         "relative_error",
         "pattern_valid",
         "seconds",
+        "tokens",
     )
     rows = [
         (
@@ -131,8 +133,10 @@ def layers_csv(record: RunRecord) -> str:
             layer.relative_error,
             layer.pattern_valid,
             layer.seconds,
+            layer.tokens,
         )
-        for layer in record.layers
+        for whole in record.layers
+        for layer in (whole, *parts_of(whole))
     ]
     return _csv(heads, rows)
 

@@ -58,6 +58,8 @@ def _differing(recipe: Recipe) -> list[str]:
     ):
         if value != default:
             out += [flag, str(value)]
+    if recipe.optional_layers:
+        out.append("--optional-layers")
     for name, value in _changed_options(recipe):
         out += ["--set", f"{name}={value}"]
     return out

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apt_core.events import Evaluated
+from apt_core.events import Evaluated, LayerPruned
 from apt_core.patterns import SemiStructured
+from apt_core.projections import parts_of
 from apt_core.records import RunRecord
 from apt_core.ui.views.headline import text_title
 from apt_core.ui.views.html import Markup, Row, facts, join, table
@@ -13,24 +14,34 @@ from apt_core.words import DASH, duration, number, percent, sentence, size, time
 
 
 def layer_table(record: RunRecord) -> Markup:
-    """Every pruned layer, in the order in which it was pruned."""
-    rows = [
-        Row(
-            (
-                str(layer.block),
-                layer.layer,
-                f"{layer.shape[0]} × {layer.shape[1]}",
-                number(layer.relative_error),
-                percent(layer.sparsity),
-                "yes" if layer.pattern_valid else "NO",
-                duration(layer.seconds),
-            ),
-            Markup('data-layer="{}:{}"').format(layer.block, layer.layer),
-        )
-        for layer in record.layers
-    ]
+    """Every pruned layer, in the order in which it was pruned; below it the projections that its rows are."""
+    rows = [row for layer in record.layers for row in (_layer_row(layer), *map(_part_row, parts_of(layer)))]
     heads = ("block", "layer", "shape", "relative error", "removed", "pattern exact", "time")
-    return table(heads, rows, f"{len(rows)} pruned layers", "ntnnntn")
+    return table(heads, rows, f"{len(record.layers)} pruned layers", "ntnnntn")
+
+
+def _layer_row(layer: LayerPruned) -> Row:
+    few = f" (only {layer.tokens:,} tokens)" if layer.few_tokens else ""
+    exact = "yes" if layer.pattern_valid else "NO"
+    return _row(layer, layer.layer + few, exact, duration(layer.seconds))
+
+
+def _part_row(part: LayerPruned) -> Row:
+    """Exactness and time are said of the whole layer, in the row above."""
+    return _row(part, part.layer, "", "")
+
+
+def _row(layer: LayerPruned, name: str, exact: str, time: str) -> Row:
+    cells = (
+        str(layer.block),
+        name,
+        f"{layer.shape[0]} × {layer.shape[1]}",
+        number(layer.relative_error),
+        percent(layer.sparsity),
+        exact,
+        time,
+    )
+    return Row(cells, Markup('data-layer="{}:{}"').format(layer.block, layer.layer))
 
 
 def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) -> Markup:

@@ -1,0 +1,152 @@
+"""What the preflight says of memory, time and disk, beside what runs really take.
+
+    python -m benchmarks.preflight
+    python -m benchmarks.preflight --models tiny-llama,tiny-mamba --methods apt,sparsegpt --dtypes float32,bfloat16
+
+Each run is the product's own command line in a process of its own, twice: the first one's time is foretold by
+the packaged rates, the second one's by the rates of the first, as on any machine that has pruned before. Prints
+one Markdown table and appends one JSON record to benchmarks/results/preflight.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apt_core.recipe import Recipe
+    from apt_core.records import RunRecord
+
+RESULTS = Path(__file__).parent / "results" / "preflight.jsonl"
+_MEGABYTE = 1e6
+
+
+def main() -> None:
+    options = _options()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="apt-preflight-") as temporary:
+        os.environ["APT_DATA"] = temporary  # of the runs, and of the store that is asked for their records
+        for model in options.models.split(","):
+            for method in options.methods.split(","):
+                for dtype in options.dtypes.split(","):
+                    rows.append(_measure(model, method, dtype, options))
+                    print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "conditions": _conditions(rows[0], options),
+        "rows": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as results:
+        results.write(json.dumps(record) + "\n")
+    print(table(record))
+
+
+def table(record: dict) -> str:
+    """The Markdown table of one record: foretold, measured, and how far the first is off the second."""
+    lines = [
+        "| model | method | dtype | memory, MB | | | disk, MB | | first run, s | | | second run, s | | |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in record["rows"]:
+        cells = [row["model"], row["method"], row["dtype"]]
+        for what, scale in (("memory", _MEGABYTE), ("disk", _MEGABYTE), ("first", 1), ("second", 1)):
+            said, was = row[f"{what}_said"] / scale, row[what] / scale
+            off = [] if what == "disk" else [f"{said / was - 1:+.0%}"]
+            cells += [_short(said), _short(was), *off]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", record["conditions"]])
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 20 else f"{value:.1f}"
+
+
+def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -> dict:
+    from apt_core.models.facts import model_facts
+    from apt_core.preflight import estimate, rates_from
+
+    _run(_recipe(model, "magnitude", dtype, options, shorter=16))  # fetches and converts the model
+    recipe, again = (_recipe(model, method, dtype, options, shorter) for shorter in (8, 0))
+    facts = model_facts(recipe.model)
+    before = estimate(recipe, facts)
+    first = _run(recipe)
+    learnt = estimate(again, facts, rates_from(first))
+    second = _run(again)
+    return {
+        "model": model,
+        "method": method,
+        "dtype": dtype,
+        "memory_said": before.memory_bytes,
+        "memory": first.finished.peak_rss_bytes,
+        "disk_said": before.disk_bytes,
+        "disk": first.pruned_speed.bytes_on_disk,
+        "first_said": before.seconds,
+        "first": first.ended_at - first.started_at,
+        "second_said": learnt.seconds,
+        "second": second.ended_at - second.started_at,
+        "parts_said": before.parts,
+        "parts": first.finished.seconds,
+        "hardware": first.model.hardware,
+    }
+
+
+def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, shorter: int) -> Recipe:
+    """shorter: by so many tokens are the evaluation windows, since the same ones would not be measured again."""
+    from apt_core import plan
+
+    length = options.eval_length - shorter
+    return plan(
+        model,
+        method,
+        options.pattern,
+        calibration={"text": options.text, "samples": options.samples, "length": options.length},
+        evaluation={"text": options.text, "samples": options.eval_samples, "length": length},
+        dtype=dtype,
+    )
+
+
+def _run(recipe: Recipe) -> RunRecord:
+    """The record of a run that has finished."""
+    from apt_core.runs.store import Store
+    from apt_core.ui.views.command import command
+
+    asked = shlex.split(command(recipe))[1:]
+    done = subprocess.run([sys.executable, *asked, "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    return Store().get(json.loads(done.stdout)["run"])
+
+
+def _conditions(row: dict, options: argparse.Namespace) -> str:
+    return (
+        f"{options.pattern}; calibration {options.samples} x {options.length}, evaluation {options.eval_samples} x "
+        f"{options.eval_length} tokens of {options.text}; {row['hardware']}, {datetime.now(UTC).date()}. Each "
+        "triple: foretold, measured, off by; the first run's time by the packaged rates, the second's by the first's."
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", default="tiny-llama,tiny-mamba,smollm2-135m")
+    parser.add_argument("--methods", default="apt")
+    parser.add_argument("--dtypes", default="float32")
+    parser.add_argument("--pattern", default="2:4")
+    parser.add_argument("--text", default="wiki-sample")
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--eval-samples", type=int, default=8)
+    parser.add_argument("--eval-length", type=int, default=512)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
