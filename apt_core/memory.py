@@ -3,11 +3,14 @@
     peak = process + weights + the largest of
            reading:     the largest piece that is mapped while it is converted
            evaluating:  hidden states of the evaluation set, and a block's activations or some logits
-           gradients:   what one batch holds on its way back through a block
+           gradients:   what a few windows hold on their way back through a block
+                        + the states between all blocks
            pruning:     hidden states and what the paused forwards hold in front of a layer
                         + the matrices that solving this layer takes
+                        + what the loss minds, of all blocks
 
-In the pruning mode "memory" the weights are the whole model's, in "disk" those beside the blocks and one block.
+In the pruning mode "memory" the weights are the whole model's, in "disk" those beside the blocks and one block;
+what is kept of all blocks is on disk as well then.
 Constants are fitted to measured peaks (`python -m benchmarks.memory`; glibc, CPU).
 """
 
@@ -24,6 +27,7 @@ WeightsIn = Literal["memory", "disk"]
 
 _PROCESS = 410_000_000  # bytes of a worker that has computed something, before any weight
 _FLOAT = 4
+_BACK_TOKENS, _METRIC_RANK = 2048, 64  # as in `sensitivity` and `maths.output_metric`
 _LOGITS_BYTES = 64_000_000  # as in `bypass`
 _TOKENS_PER_BATCH = 4096  # as in `pipeline` and `perplexity`
 # The heap keeps gaps between tensors of up to 32 MB; runs from disk give them back (`hardware`).
@@ -68,8 +72,9 @@ def working_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
 
 
 def border_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
-    """Gradients between all blocks: in memory, or on disk beside the run; 0 where the loss is not asked."""
-    return _Run(recipe, facts, 2 if dtype == "bfloat16" else _FLOAT, False).borders
+    """What waits on disk beside a run from disk: states between the blocks, or what the loss minds of all."""
+    run = _Run(recipe, facts, 2 if dtype == "bfloat16" else _FLOAT, False)
+    return max(run.borders, run.minded)
 
 
 def streams_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
@@ -97,7 +102,7 @@ class _Run:
     @property
     def weights(self) -> float:
         if not self.from_disk:
-            return self.whole_model + self.borders
+            return self.whole_model
         return self.whole_model - (self._facts.blocks or 0) * self._block + self._block
 
     @property
@@ -106,8 +111,19 @@ class _Run:
 
     @property
     def borders(self) -> int:
-        """Of all blocks, until each is pruned."""
+        """States between all blocks, until they have been passed backwards."""
         return (self._facts.blocks or 0) * self._border
+
+    @property
+    def minded(self) -> int:
+        """What the loss minds of all blocks, until each is pruned."""
+        if not self._recipe.method.asks_the_loss:
+            return 0
+        of_a_block = sum(
+            layer.out_features * (1 + min(_METRIC_RANK, max(1, layer.out_features // 3)))
+            for layer in self._facts.layers
+        )
+        return (self._facts.blocks or 0) * of_a_block * _FLOAT
 
     @property
     def _border(self) -> int:
@@ -136,20 +152,27 @@ class _Run:
 
     @property
     def gradients(self) -> float:
-        """Back through the twin of a block for the first time: all its activations for one batch."""
+        """Back through a block: all its activations for a few windows, and S of its layers."""
         if not self._recipe.method.asks_the_loss:
             return 0
         inside = (8 * self._hidden + 5 * self._widest) * self._per_value
         outer = sum(layer.out_features**2 for layer in self._facts.layers) * _FLOAT
         states = self.streams * self._tokens * self._hidden * self._per_value
-        return states + self._block + self._border + outer + min(self._batch, GRADIENT_TOKENS) * inside
+        between = 2 * self._border if self.from_disk else self._border + self.borders
+        at_once = min(self._batch, max(_BACK_TOKENS, self._recipe.calibration.length))
+        return states + between + outer + at_once * inside
 
     @property
     def pruning(self) -> float:
         twin = self._block if self._recipe.method.compares_with_dense else 0
-        return twin + max(
-            self.streams * self.held_before(layer) + max(self._solving(layer), self._adding_up(layer))
-            for layer in self._facts.layers
+        minded = 0 if self.from_disk else self.minded
+        return (
+            twin
+            + minded
+            + max(
+                self.streams * self.held_before(layer) + max(self._solving(layer), self._adding_up(layer))
+                for layer in self._facts.layers
+            )
         )
 
     def held_before(self, layer: LayerShape) -> int:

@@ -47,12 +47,12 @@ from apt_core.placement import Placement, Room, Sizes, placement, spread_sentenc
 from apt_core.rates import asked_tokens
 from apt_core.recipe import Calibration, Recipe
 from apt_core.seen import Seen, saw_few
+from apt_core.sensitivity import Places, steps_of
 from apt_core.streams import HiddenStates
 from apt_core.weights import InMemory, Weights
 
 if TYPE_CHECKING:
     from apt_core.models.lazy import BlocksOnDisk
-    from apt_core.sensitivity import Borders
     from apt_core.shards import ShardedCheckpoint
 
 __all__ = ["choose_device", "choose_dtype", "run"]
@@ -241,7 +241,7 @@ def _checkpoint(
 
 
 @contextmanager
-def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -> Iterator[Borders | None]:
+def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -> Iterator[Places | None]:
     """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well.
 
     Its name is that of a checkpoint, so that what a killed run left there goes with its half-written weights.
@@ -253,7 +253,7 @@ def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="checkpoint.scratch-", dir=folder) as place:
-        yield ScratchTensors(Path(place), device)
+        yield Places(*(ScratchTensors(Path(place) / name, device) for name in Places._fields))
 
 
 def _windows(
@@ -341,7 +341,7 @@ def _prune_blocks(
     stored: torch.dtype,
     clock: _Clock,
     kept: ShardedCheckpoint | WholeCheckpoint,
-    scratch: Borders | None,
+    scratch: Places | None,
 ) -> Iterator[Event]:
     """Statistics, pruning, propagation, block after block. `prune` covers all three."""
     blocks = weights.blocks
@@ -359,8 +359,9 @@ def _prune_blocks(
             )
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
-        steps = 2 * len(blocks) * len(some)
-        for done, _ in enumerate(hidden.ask_the_loss(model, weights, every_layer, some, scratch)):
+        steps = steps_of(len(blocks), *some.shape)
+        asking = hidden.ask_the_loss(model, weights, every_layer, some, recipe.method.condense, scratch)
+        for done, _ in enumerate(asking):
             yield Progress(stage="calibrate", done=done, total=steps, detail="gradients of the dense loss")
     patterns = _patterns(recipe, every_layer, hidden)
     for index in range(len(blocks)):
@@ -378,7 +379,7 @@ def _prune_blocks(
             kept.write_block(index, block, {f"{name}.weight" for name in met})
         yield from seen.warnings()
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
-    if hidden.borders is not None:
+    if hidden.minded is not None:
         clock.seconds["gradients"] = hidden.gradient_seconds
 
 
@@ -395,9 +396,9 @@ def _patterns(
 ) -> dict[tuple[int, str], Unstructured]:
     """(block, layer name) -> its own sparsity, where the method lets the loss share out the removals."""
     reach = recipe.method.budget_reach(recipe.pattern)
-    if not reach or hidden.borders is None or recipe.pattern.sparsity == 0:
+    if not reach or hidden.minded is None or recipe.pattern.sparsity == 0:
         return {}
-    costs = hidden.borders.costs
+    costs = hidden.minded.costs
     counts = dict(zip(costs, removals(list(costs.values()), recipe.pattern.sparsity, reach), strict=True))
     return {
         key: Unstructured(sparsity=counts[key] / costs[key].weights)

@@ -10,23 +10,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 
-class ScratchTensors(MutableMapping[int, Tensor]):
-    """A dictionary of tensors, one file each in `folder`; whoever made the folder removes it."""
+class ScratchTensors(MutableMapping[int, dict[str, Tensor]]):
+    """Numbered groups of tensors, a file for each in `folder`; whoever made the folder above it removes it."""
 
     def __init__(self, folder: Path, device: torch.device | str):
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         self._device = str(device)
         self._kept: set[int] = set()
 
-    def __setitem__(self, number: int, tensor: Tensor) -> None:
-        save_file({"tensor": tensor.cpu().contiguous()}, self._file(number))
+    def __setitem__(self, number: int, tensors: dict[str, Tensor]) -> None:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, self._file(number))
         self._kept.add(number)
 
-    def __getitem__(self, number: int) -> Tensor:
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
         if number not in self._kept:
             raise KeyError(number)
-        # a copy: what is mapped must not change with the file, nor the file be replaced under it
-        return load_file(self._file(number))["tensor"].clone().to(self._device)
+        # copies: what is mapped must not change with the file, nor the file be replaced under it
+        kept = load_file(self._file(number))
+        return {name: tensor.clone().to(self._device) for name, tensor in kept.items()}
 
     def __delitem__(self, number: int) -> None:
         self._kept.remove(number)

@@ -6,17 +6,17 @@ the loss of changing a weight by dW about tr(S dW G dW^T) (K-FAC, arXiv 1503.056
 where the layer-wise objective has S = I. No weight is trained: the gradients are those of the dense model,
 taken once.
 
-The gradients at the borders of the blocks are measured first: all windows forwards through one block after
-the other, then backwards, one window at a time, so that one block's weights and its activations for one window
-are all that is held beside the borders. When a block is about to be pruned, a backward pass through its dense
-copy gives S for each of its layers.
+All windows go forwards through one block after the other, then backwards, a few windows at a time, so that one
+block's weights and its activations for these windows are all that is held beside the states between the blocks.
+Where a block is passed backwards, S is added up for each of its layers and condensed at once to what the method
+keeps of it (`maths.output_metric`): a few directions instead of a square matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,126 +26,93 @@ from apt_core.block_arguments import Arguments, on_device, with_embeddings
 from apt_core.budgets import Cost, cost_of
 from apt_core.bypass import Bypass
 from apt_core.families import Layer, differentiable, stand_ins
+from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.precision import bfloat16_products
 from apt_core.weights import Weights, device_of
 
-Borders = MutableMapping[int, Tensor]
+_TOKENS_PER_BATCH = 2048  # on their way back through a block together
+
+Condense = Callable[[Tensor], OutputMetric]
 
 
-class BorderGradients:
-    """The gradient of the dense loss at the output of every block.
+class Places(NamedTuple):
+    """Where what is measured waits: in memory, or on disk (`scratch`). Block -> tensors by name."""
 
-    gradients: block -> [windows, length, hidden] in the model's dtype (bfloat16 reaches as far down as
-    float32), of the next token's cross-entropy summed over a window. Each is taken out once.
-    """
+    states: MutableMapping[int, dict[str, Tensor]]
+    metrics: MutableMapping[int, dict[str, Tensor]]
 
-    def __init__(self, gradients: Borders, windows: int, costs: dict[tuple[int, str], Cost]):
-        self.gradients = gradients
-        self.windows = windows
+
+class Minded:
+    """What the dense loss minds, of every layer."""
+
+    def __init__(self, metrics: MutableMapping[int, dict[str, Tensor]], costs: dict[tuple[int, str], Cost]):
+        self._metrics = metrics
         self.costs = costs  # (block, layer name) -> what removing its weights would cost
 
-    @classmethod
-    def measure(
-        cls,
-        model: nn.Module,
-        weights: Weights,
-        layers: list[Layer],
-        arguments: list[Arguments],
-        windows: Tensor,
-        entering: Tensor,
-        borders: Borders | None = None,
-    ) -> Generator[None, None, BorderGradients]:
-        """Yields after every window and block, forwards and backwards (2 * blocks * windows times).
-
-        windows: [windows, length] token ids. entering: what enters the first block, [windows, length, hidden].
-        borders: where the states and then the gradients between the blocks are kept; in memory when None.
-        """
-        borders = {} if borders is None else borders
-        costs: dict[tuple[int, str], Cost] = {}
-        walk = _Walk(weights, arguments, entering)
-        states = entering
-        for index in range(len(weights.blocks)):
-            states = yield from walk.forwards(index, states)
-            borders[index] = states
-        gradient = yield from _of_the_loss(Bypass.of(model, weights), windows, states)
-        borders[len(weights.blocks) - 1] = gradient
-        for index in range(len(weights.blocks) - 1, -1, -1):
-            inputs = borders[index - 1] if index else entering.clone()
-            own = [layer for layer in layers if layer.block == index]
-            gradient = yield from walk.backwards(index, inputs, gradient, own, costs)
-            if index:
-                borders[index - 1] = gradient
-        return cls(borders, len(windows), costs)
-
-    def sensitivities(
-        self,
-        block: nn.Module,
-        index: int,
-        layers: list[Layer],
-        arguments: Arguments,
-        states: Tensor,
-        batch: int,
-        embeddings: Tensor | None = None,
-    ) -> Generator[None, None, dict[str, Tensor]]:
-        """Yields after every batch, returns {layer name: S [out, out] float32, mean over tokens}.
-
-        block: the dense one. states: the dense model's hidden states in front of it, [windows, length, hidden].
-        """
-        found = {layer.name: _Outer() for layer in layers}
-        gradients = self.gradients.pop(index)
-        for start in range(0, self.windows, batch):
-            part = slice(start, min(start + batch, self.windows))
-            positional, named = with_embeddings(arguments, None if embeddings is None else embeddings[part])
-            with _watching(layers, found), torch.enable_grad(), differentiable():
-                entering = states[part].detach().requires_grad_(True)
-                leaving = _first(block(entering, *positional, **named))
-                leaving.backward(gradients[part].to(leaving.device))
-            yield None
-        return {name: outer.mean for name, outer in found.items() if outer.total is not None}
+    def take(self, index: int) -> dict[str, OutputMetric]:
+        """Of the layers of a block that any token reached, by name; once."""
+        return _unpacked(self._metrics.pop(index, {}))
 
 
-class _Outer:
-    """The mean of g g^T over tokens."""
-
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-        self.tokens = 0
-
-    def add_(self, gradient: Tensor) -> None:
-        rows = gradient.reshape(-1, gradient.shape[-1]).float()
-        with bfloat16_products(gradient.dtype == torch.bfloat16):
-            added = rows.T @ rows
-        self.total = added if self.total is None else self.total.add_(added)
-        self.tokens += len(rows)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.total / max(self.tokens, 1)
+def steps_of(blocks: int, windows: int, length: int) -> int:
+    """How often `measure` yields."""
+    return windows + 2 * blocks * -(-windows // _at_once(length))
 
 
-@contextmanager
-def _watching(layers: list[Layer], found: dict[str, _Outer]) -> Iterator[None]:
-    """Gradients that arrive at the outputs of these layers are added up."""
+def measure(
+    model: nn.Module,
+    weights: Weights,
+    layers: list[Layer],
+    arguments: list[Arguments],
+    windows: Tensor,
+    entering: Tensor,
+    condense: Condense,
+    places: Places | None = None,
+) -> Generator[None, None, Minded]:
+    """Yields after every window of the head, and every few windows of a block forwards and backwards.
 
-    def watch(name: str):
-        def hook(_: nn.Module, __: tuple, output: Tensor) -> None:
-            output.register_hook(found[name].add_)
+    windows: [windows, length] token ids. entering: what enters the first block, [windows, length, hidden].
+    condense: S [out, out] float32, the mean of g g^T over tokens -> what is kept of it. The loss is the next
+    token's cross-entropy, summed over a window.
+    """
+    states_of, metrics = places or Places({}, {})
+    costs: dict[tuple[int, str], Cost] = {}
+    walk = _Walk(weights, arguments, entering)
+    states = entering
+    for index in range(len(weights.blocks)):
+        states = yield from walk.forwards(index, states)
+        states_of[index] = {"states": states}
+    del states_of[len(weights.blocks) - 1]
+    gradient = yield from _of_the_loss(Bypass.of(model, weights), windows, states)
+    for index in range(len(weights.blocks) - 1, -1, -1):
+        inputs = states_of.pop(index - 1)["states"] if index else entering.clone()
+        own = {layer.name: _Heard(layer) for layer in layers if layer.block == index}
+        gradient = yield from walk.backwards(index, inputs, gradient, own)
+        reached = {name: heard for name, heard in own.items() if heard.outer is not None}
+        costs |= {(index, name): heard.cost for name, heard in reached.items()}
+        metrics[index] = _packed({name: condense(heard.mean) for name, heard in reached.items()})
+    return Minded(metrics, costs)
 
-        return hook
 
-    hooks = [
-        *stand_ins(layers),
-        *(layer.module.register_forward_hook(watch(layer.name)) for layer in layers),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _packed(metrics: dict[str, OutputMetric]) -> dict[str, Tensor]:
+    """As a file of tensors keeps them."""
+    return {
+        f"{name}/{field}": torch.as_tensor(value)
+        for name, metric in metrics.items()
+        for field, value in metric._asdict().items()
+    }
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> dict[str, OutputMetric]:
+    fields: dict[str, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        name, _, field = key.rpartition("/")
+        fields.setdefault(name, {})[field] = float(tensor) if field == "rest" else tensor
+    return {name: OutputMetric(**of_one) for name, of_one in fields.items()}
 
 
 class _Walk:
-    """Forwards and backwards through one block after the other, one window at a time."""
+    """Forwards and backwards through one block after the other, a few windows at a time."""
 
     def __init__(self, weights: Weights, arguments: list[Arguments], embeddings: Tensor):
         self._weights = weights
@@ -157,68 +124,80 @@ class _Walk:
         with self._weights.block(index) as block:
             entering = entering.to(device_of(block))
             leaving = torch.empty_like(entering)
-            for one in self._windows(entering):
+            for some in self._parts(entering):
                 with torch.no_grad():
-                    leaving[one] = self._called(block, index, entering[one], one)
+                    leaving[some] = self._called(block, index, entering[some], some)
                 yield None
         return leaving
 
     def backwards(
-        self,
-        index: int,
-        entering: Tensor,
-        gradients: Tensor,
-        layers: list[Layer],
-        costs: dict[tuple[int, str], Cost],
+        self, index: int, entering: Tensor, gradients: Tensor, heard: dict[str, _Heard]
     ) -> Generator[None, None, Tensor]:
         """From the gradient at what leaves a block to the one at what enters it, written over `entering`.
 
-        On the way, while its weights are here: what each of its layers' weights cost.
+        On the way `heard` listens to its layers.
         """
-        felt = {layer.name: _Felt() for layer in layers}
         with self._weights.block(index) as block:
             entering, gradients = (states.to(device_of(block)) for states in (entering, gradients))
-            for one in self._windows(entering):
-                with _noting(layers, felt), torch.enable_grad(), differentiable():
-                    inputs = entering[one].clone().requires_grad_(True)
-                    self._called(block, index, inputs, one).backward(gradients[one])
-                entering[one] = inputs.grad
+            for some in self._parts(entering):
+                with _listening(heard), torch.enable_grad(), differentiable():
+                    inputs = entering[some].clone().requires_grad_(True)
+                    self._called(block, index, inputs, some).backward(gradients[some])
+                entering[some] = inputs.grad
                 yield None
-            for layer in layers:
-                one = felt[layer.name]
-                if one.outputs is not None:
-                    costs[index, layer.name] = cost_of(layer.matrix, one.outputs, one.inputs)
+            for one in heard.values():
+                one.weigh()
         return entering
 
     @staticmethod
-    def _windows(states: Tensor) -> Iterator[slice]:
-        return (slice(number, number + 1) for number in range(len(states)))
+    def _parts(states: Tensor) -> Iterator[slice]:
+        step = _at_once(states.shape[1])
+        return (slice(start, min(start + step, len(states))) for start in range(0, len(states), step))
 
-    def _called(self, block: nn.Module, index: int, states: Tensor, one: slice) -> Tensor:
-        arguments = with_embeddings(self._arguments[index], self._embeddings[one])
+    def _called(self, block: nn.Module, index: int, states: Tensor, some: slice) -> Tensor:
+        arguments = with_embeddings(self._arguments[index], self._embeddings[some])
         positional, named = on_device(arguments, states.device)
         return _first(block(states, *positional, **named))
 
 
-class _Felt:
-    """Of one layer, in the dense model: sums of squares over the tokens that were asked."""
+def _at_once(length: int) -> int:
+    return max(1, _TOKENS_PER_BATCH // length)
 
-    def __init__(self) -> None:
-        self.inputs: Tensor | None = None  # [in]
-        self.outputs: Tensor | None = None  # [out], of the gradients
+
+class _Heard:
+    """Of one layer in the dense model, over the tokens that were asked."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.inputs: Tensor | None = None  # [in], sums of squares
+        self.outer: Tensor | None = None  # [out, out], of the gradients at its output
+        self.tokens = 0
+        self.cost: Cost | None = None
 
     def hear_(self, inputs: Tensor) -> None:
         squares = inputs.detach().float().square().flatten(0, -2).sum(dim=0)
         self.inputs = squares if self.inputs is None else self.inputs + squares
 
     def feel_(self, gradient: Tensor) -> None:
-        squares = gradient.float().square().flatten(0, -2).sum(dim=0)
-        self.outputs = squares if self.outputs is None else self.outputs + squares
+        rows = gradient.reshape(-1, gradient.shape[-1]).float()
+        with bfloat16_products(gradient.dtype == torch.bfloat16):
+            added = rows.T @ rows
+        self.outer = added if self.outer is None else self.outer.add_(added)
+        self.tokens += len(rows)
+
+    def weigh(self) -> None:
+        """While the layer's weights are here: what removing them would cost."""
+        if self.outer is not None:
+            self.cost = cost_of(self.layer.matrix, self.outer.diagonal(), self.inputs)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.outer / max(self.tokens, 1)
 
 
 @contextmanager
-def _noting(layers: list[Layer], felt: dict[str, _Felt]) -> Iterator[None]:
-    def note(one: _Felt):
+def _listening(heard: dict[str, _Heard]) -> Iterator[None]:
+    def listen(one: _Heard):
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             one.hear_(args[0])
             output.register_hook(one.feel_)
@@ -226,8 +205,8 @@ def _noting(layers: list[Layer], felt: dict[str, _Felt]) -> Iterator[None]:
         return hook
 
     hooks = [
-        *stand_ins(layers),
-        *(layer.module.register_forward_hook(note(felt[layer.name])) for layer in layers),
+        *stand_ins([one.layer for one in heard.values()]),
+        *(one.layer.module.register_forward_hook(listen(one)) for one in heard.values()),
     ]
     try:
         yield

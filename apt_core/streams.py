@@ -19,7 +19,7 @@ from apt_core.ahead import Place, statistics_ahead
 from apt_core.block_arguments import Arguments, marked, on_device, read_embeddings, with_embeddings
 from apt_core.families import Layer, prunable_layers, stand_ins
 from apt_core.maths.hessian import LayerStats
-from apt_core.sensitivity import BorderGradients, Borders
+from apt_core.sensitivity import Condense, Minded, Places, measure
 from apt_core.weights import Weights, device_of
 
 
@@ -44,7 +44,7 @@ class HiddenStates:
     padding, so they hold for any batch.
     embeddings: the states as they enter the first block, where a block reads them again; None otherwise.
     dense: the same states in the dense model, when a method compares with them; None otherwise.
-    borders: the gradients of the dense loss between the blocks, when a method asks the loss; None otherwise.
+    minded: what the dense loss minds of every layer, when a method asks it; None otherwise.
     ahead: of weights that several blocks share, the statistics of their later uses.
     """
 
@@ -54,7 +54,7 @@ class HiddenStates:
         self.batch = batch
         self.embeddings: Tensor | None = None
         self.dense: Tensor | None = None
-        self.borders: BorderGradients | None = None
+        self.minded: Minded | None = None
         self.ahead: dict[Place, LayerStats] = {}
         self.forward_seconds = 0.0
         self.gradient_seconds = 0.0
@@ -103,13 +103,22 @@ class HiddenStates:
         weights: Weights,
         layers: list[Layer],
         windows: Tensor,
-        borders: Borders | None = None,
-    ) -> Generator[None, None, None]:
-        """Measure how the dense model's loss changes with what leaves each block, on the first windows."""
-        measuring = BorderGradients.measure(
-            model, weights, layers, self.arguments, windows, self.states[: len(windows)], borders
-        )
-        self.borders = yield from self._timed_gradients(measuring)
+        condense: Condense,
+        places: Places | None = None,
+    ) -> Iterator[None]:
+        """Measure how the dense model's loss changes with what leaves each layer, on the first windows."""
+        entering = self.states[: len(windows)]
+        steps = measure(model, weights, layers, self.arguments, windows, entering, condense, places)
+        while True:
+            start = perf_counter()
+            try:
+                next(steps)
+            except StopIteration as end:
+                self.minded = end.value
+                return
+            finally:
+                self.gradient_seconds += perf_counter() - start
+            yield None
 
     def _follow(self, block: nn.Module, index: int) -> Arguments:
         """Bring all states to the device of a block; returns its arguments, there as well."""
@@ -147,35 +156,18 @@ class HiddenStates:
         arguments = self._follow(block, index)
         twin = copy.deepcopy(block) if self.dense is not None else None  # before it is pruned or hooked
         twins = [] if twin is None else _counterparts(twin, index, layers)
-        felt: dict[str, Tensor] = {}
-        if self.borders is not None:
-            felt = yield from self._timed_gradients(
-                self.borders.sensitivities(
-                    twin, index, twins, arguments, self.dense, self.batch, self.embeddings
-                )
-            )
+        minded = {} if self.minded is None else self.minded.take(index)
         passes = [PausedPass(block, layers, arguments, self.states, self.batch, self.embeddings)]
         if twin is not None:
             passes.append(PausedPass(twin, twins, arguments, self.dense, self.batch, self.embeddings))
         try:
             for arrival in self._walk(*passes):
-                if arrival is not None and arrival.layer.name in felt:
-                    arrival = arrival._replace(stats=arrival.stats.felt_by(felt.pop(arrival.layer.name)))
+                if arrival is not None and (metric := minded.pop(arrival.layer.name, None)):
+                    arrival = arrival._replace(stats=arrival.stats.minded_by(metric))
                 yield arrival
         finally:
             for paused in passes:
                 paused.close()
-
-    def _timed_gradients(self, steps: Generator[None, None, Any]) -> Generator[None, None, Any]:
-        while True:
-            start = perf_counter()
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
-            finally:
-                self.gradient_seconds += perf_counter() - start
-            yield None
 
     def _walk(self, pruned: PausedPass, dense: PausedPass | None = None) -> Iterator[Arrival | None]:
         previous: dict[int, Tensor] = {}

@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from apt_core import families
+from apt_core import families, sensitivity
 from apt_core.calibration import load_text, token_windows
+from apt_core.maths.output_metric import OutputMetric
 from apt_core.models.loading import load
-from apt_core.sensitivity import BorderGradients
+from apt_core.scratch import ScratchTensors
+from apt_core.sensitivity import Places, measure, steps_of
 from apt_core.streams import HiddenStates
 from apt_core.weights import InMemory
 from tests.test_pipeline import ASSETS, TINY
@@ -57,32 +59,35 @@ def by_autograd(model, layers, windows):
     return found
 
 
-def test_block_by_block_gives_what_one_backward_pass_gives(tiny):
+def whole(outer):
+    """Nothing condensed: S itself travels in the place of its directions."""
+    return OutputMetric(outer.diagonal().unsqueeze(1), outer.diagonal(), outer, 1.0)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+def test_block_by_block_gives_what_one_backward_pass_gives(tiny, tmp_path, monkeypatch, on_disk, at_once):
     model, blocks, windows = tiny
+    monkeypatch.setattr(sensitivity, "_TOKENS_PER_BATCH", 48 * at_once)
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
     layers = families.all_layers(blocks)
-    measuring = BorderGradients.measure(
-        model, InMemory(blocks), layers, hidden.arguments, windows, hidden.states
+    places = Places(*(ScratchTensors(tmp_path / name, "cpu") for name in "ab")) if on_disk else None
+    minded, yields = returned(
+        measure(model, InMemory(blocks), layers, hidden.arguments, windows, hidden.states, whole, places)
     )
-    borders, yields = returned(measuring)
-    assert yields == 2 * len(blocks) * len(windows) + len(windows)
-    assert [borders.gradients[index].shape for index in (0, 1)] == [(4, 48, 64)] * 2
-    expected = by_autograd(model, families.all_layers(blocks), windows)
-    for index, block in enumerate(blocks):
-        layers = families.prunable_layers(block, index)
-        found, _ = returned(
-            borders.sensitivities(block, index, layers, hidden.arguments[index], hidden.states, 2)
-        )
-        assert set(found) == {layer.name for layer in layers}
-        for name, outer in found.items():
+    assert yields == steps_of(len(blocks), *windows.shape)
+    expected = by_autograd(model, layers, windows)
+    for index in range(len(blocks)):
+        found = minded.take(index)
+        own = {layer.name: layer for layer in layers if layer.block == index}
+        assert set(found) == set(own)
+        for name, metric in found.items():
             wanted = expected[index, name]
-            assert torch.linalg.norm(outer - wanted) < 1e-3 * torch.linalg.norm(wanted), name
-            cost = borders.costs[index, name]
-            assert cost.weights == next(x for x in layers if x.name == name).matrix.numel()
-        with torch.no_grad():
-            args, kwargs = hidden.arguments[index]
-            hidden.states = block(hidden.states, *args, **kwargs)
-    assert not any(layer.module._forward_hooks for layer in families.all_layers(blocks))
+            assert torch.linalg.norm(metric.vectors - wanted) < 1e-3 * torch.linalg.norm(wanted), name
+            assert minded.costs[index, name].weights == own[name].matrix.numel()
+        assert minded.take(index) == {}, "taken out once"
+    assert not list(tmp_path.glob("*/*"))
+    assert not any(layer.module._forward_hooks for layer in layers)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -92,6 +97,6 @@ def test_the_model_is_left_as_it_was(tiny):
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
     some, entering = windows[:2], hidden.states[:2]
     layers = families.all_layers(blocks)
-    returned(BorderGradients.measure(model, InMemory(blocks), layers, hidden.arguments, some, entering))
+    returned(measure(model, InMemory(blocks), layers, hidden.arguments, some, entering, whole))
     assert torch.equal(model(input_ids=windows[:1], use_cache=False).logits, before)
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks)

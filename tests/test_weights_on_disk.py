@@ -309,8 +309,9 @@ def test_the_model_without_its_blocks_ends_as_the_model_ends():
 
 
 def test_tensors_wait_on_disk(tmp_path):
-    scratch = ScratchTensors(tmp_path, "cpu")
-    scratch[3] = torch.arange(4.0)
-    scratch[3] = scratch[3] * 2
-    assert torch.equal(scratch.pop(3), torch.arange(4.0) * 2)
-    assert not list(tmp_path.iterdir()) and 3 not in scratch
+    scratch = ScratchTensors(tmp_path / "states", "cpu")
+    scratch[3] = {"a/b": torch.arange(4.0), "c": torch.zeros(0, 2)}
+    scratch[3] = {"a/b": scratch[3]["a/b"] * 2, "c": torch.tensor(1.5)}
+    kept = scratch.pop(3)
+    assert torch.equal(kept["a/b"], torch.arange(4.0) * 2) and float(kept["c"]) == 1.5
+    assert not list((tmp_path / "states").iterdir()) and 3 not in scratch

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from apt_core.errors import NotPositiveDefinite
+from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.precision import bfloat16_products
 
 # A Gram matrix is symmetric: panels of this many rows are computed from the diagonal rightwards only.
@@ -34,8 +35,8 @@ class LayerStats:
     """The Gram matrix of one input, shared by every linear layer that reads that input.
 
     gram: [in, in] float32, the undamped sum of x x^T over `tokens` input vectors.
-    sensitivity: [out, out] float32, the mean of g g^T over the gradients at one layer's output; None where
-    the loss is not asked. `felt_by` gives the statistics of one layer with its own.
+    outputs: how much each direction of one layer's output counts; None where the loss is not asked.
+    `minded_by` gives the statistics of one layer with its own.
     """
 
     def __init__(self, gram: Float[Tensor, "in in"], tokens: int):
@@ -44,16 +45,16 @@ class LayerStats:
         self.tokens = tokens
         self.sequences = 0
         self.drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T, when a dense stream is carried
-        self.sensitivity: Tensor | None = None
+        self.outputs: OutputMetric | None = None
         self.rough = False
         self._factors: dict[float, Tensor] = {}
         self._spectra: dict[float, Spectrum] = {}
 
-    def felt_by(self, sensitivity: Float[Tensor, "out out"] | None) -> LayerStats:
+    def minded_by(self, outputs: OutputMetric) -> LayerStats:
         """The same statistics, all factors shared, with what the loss minds at one layer's output."""
         self.gram  # noqa: B018 - mirrored once, here, and not in every copy
         own = copy.copy(self)
-        own.sensitivity = sensitivity
+        own.outputs = outputs.to(self._gram.device)
         return own
 
     @classmethod

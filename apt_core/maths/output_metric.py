@@ -38,6 +38,9 @@ class OutputMetric(NamedTuple):
         inside = (self.values - self.rest).unsqueeze(1) * (self.vectors.T @ scaled)
         return (self.vectors @ inside).add_(scaled, alpha=self.rest)
 
+    def to(self, device: torch.device) -> OutputMetric:
+        return OutputMetric(self.scale.to(device), self.values.to(device), self.vectors.to(device), self.rest)
+
 
 def layer_wise(outputs: int, like: Tensor) -> OutputMetric:
     """S = I."""

@@ -86,10 +86,13 @@ class APTJoint(Composition):
 
         return corrected(weight, stats, self.dense_share, self.dampening)
 
-    def outputs(self, stats: LayerStats) -> OutputMetric | None:
+    def condense(self, outer: Tensor) -> OutputMetric:
         from apt_core.maths.output_metric import by_loss
 
-        return None if stats.sensitivity is None else by_loss(stats.sensitivity, self.loss_share)
+        return by_loss(outer, self.loss_share)
+
+    def outputs(self, stats: LayerStats) -> OutputMetric | None:
+        return stats.outputs
 
     def search(self, problem: Problem) -> Found:
         from apt_core.maths.pieces import admm

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the page reads the options without loading torch
     from torch import Tensor
 
     from apt_core.maths.hessian import LayerStats
+    from apt_core.maths.output_metric import OutputMetric
 
 
 # The option of every method that factorises its statistics; the pipeline retries with ten times as much.
@@ -56,6 +57,10 @@ class Method(Frozen):
     def asks_the_loss(self) -> bool:
         """Does this method weigh outputs by the gradients of the dense model's loss? Then they are measured."""
         return False
+
+    def condense(self, outer: Tensor) -> OutputMetric:
+        """What a method that asks the loss keeps of the mean of g g^T [out, out] at a layer's output."""
+        raise NotImplementedError(f"{self.name} asks the loss without saying what it keeps of it")
 
     def budget_reach(self, pattern: Unstructured | SemiStructured) -> float:
         """How far the sparsity of a layer may lie from the model's; 0 where every layer loses the same share.
