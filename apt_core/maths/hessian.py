@@ -65,9 +65,7 @@ class LayerStats:
         """Accumulate inputs [..., in] of any float dtype, in float32."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         with bfloat16_products(inputs.dtype == torch.bfloat16):  # exact: the inputs are bfloat16 numbers
-            for start in range(0, rows.shape[1], _PANEL):
-                panel = rows[:, start : start + _PANEL]
-                self._gram[start : start + _PANEL, start:] += panel.T @ rows[:, start:]
+            add_upper_product_(self._gram, rows.T, rows)
         self.tokens += rows.shape[0]
         self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
@@ -97,8 +95,7 @@ class LayerStats:
     @property
     def gram(self) -> Float[Tensor, "in in"]:
         if not self._mirrored:
-            upper = self._gram.triu()
-            self._gram = upper + upper.triu(1).T
+            self._gram = mirrored(self._gram)
             self._mirrored = True
         return self._gram
 
@@ -122,6 +119,18 @@ class LayerStats:
         if dampening not in self._spectra:
             self._spectra[dampening] = spectrum(dampened(self.gram, dampening), self.rough)
         return self._spectra[dampening]
+
+
+def add_upper_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add the upper triangle (and a little below) of a product that is known to be symmetric."""
+    for start in range(0, len(total), _PANEL):
+        total[start : start + _PANEL, start:] += left[start : start + _PANEL] @ right[:, start:]
+
+
+def mirrored(upper: Tensor) -> Tensor:
+    """The symmetric matrix of which `upper` holds the upper triangle."""
+    kept = upper.triu()
+    return kept + kept.triu(1).T
 
 
 def spectrum(hessian: Float[Tensor, "in in"], rough: bool = False) -> Spectrum:
