@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from apt_core.errors import TermsNotAccepted
-from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, Terms
+from apt_core.models.catalogue import CATALOGUE, Terms
 from apt_core.paths import data_dir
 
 
@@ -23,7 +23,10 @@ def to_accept(name: str) -> Terms | None:
 def check(name: str) -> None:
     """Raise TermsNotAccepted, in one sentence, while conditions are open."""
     if terms := to_accept(name):
-        raise not_accepted(CATALOGUE[name], terms)
+        raise TermsNotAccepted(
+            f"{CATALOGUE[name].title} may be used under the {terms.title} ({terms.url}): read them, then tick that "
+            "you accept them on the page, or give --accept-terms on the command line."
+        )
 
 
 def accept(name: str) -> None:
@@ -37,13 +40,6 @@ def accept(name: str) -> None:
     file = _file(name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"url": terms.url, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
-
-
-def not_accepted(entry: CatalogueEntry, terms: Terms) -> TermsNotAccepted:
-    return TermsNotAccepted(
-        f"{entry.title} may be used under the {terms.title} ({terms.url}): read them, then tick that you accept "
-        "them on the page, or give --accept-terms on the command line."
-    )
 
 
 def _terms_of(name: str) -> Terms | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from apt_core.errors import BadInput
+from apt_core.errors import BadInput, TermsNotAccepted
 from apt_core.methods import METHODS
 from apt_core.models import terms
 from apt_core.models.catalogue import CATALOGUE, Terms
@@ -86,7 +86,7 @@ def open_terms(form: Form) -> Terms | None:
 def recipes_of(form: Form, options: dict[str, dict[str, Any]]) -> list[Recipe]:
     """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
     if (unread := open_terms(form)) and form.terms is not True:
-        raise terms.not_accepted(CATALOGUE[str(form.model).strip()], unread)
+        raise TermsNotAccepted(f"Read the {unread.title} and tick that you accept them, then the run can start.")
     return line_up(recipe_of(form, options), form.rivals)
 
 
