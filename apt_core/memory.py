@@ -130,7 +130,9 @@ class _Run:
     @property
     def evaluating(self) -> float:
         evaluation = self._recipe.evaluation
-        inside = (4 * self._hidden + 3 * self._widest) * self._per_value  # of one token within a block
+        inside = max(
+            (4 * self._hidden + 3 * self._widest) * self._per_value, self._scan
+        )  # one token in a block
         if self.from_disk:
             states = evaluation.samples * evaluation.length * self._hidden * self._per_value
             logits = min(_LOGITS_ROWS, evaluation.length) * self._vocab * (self._per_value + 2 * _FLOAT)
@@ -144,7 +146,7 @@ class _Run:
         """Back through the twin of a block for the first time: all its activations for one batch."""
         if not self._recipe.method.asks_the_loss:
             return 0
-        inside = (8 * self._hidden + 5 * self._widest) * self._per_value
+        inside = max((8 * self._hidden + 5 * self._widest) * self._per_value, self._scan)
         outer = sum(layer.out_features**2 for layer in self._facts.layers) * _FLOAT
         states = self.streams * self._tokens * self._hidden * self._per_value
         return states + self._block + self._border + outer + min(self._batch, _GRADIENT_TOKENS) * inside
@@ -153,9 +155,15 @@ class _Run:
     def pruning(self) -> float:
         twin = self._block if self._recipe.method.compares_with_dense else 0
         return twin + max(
-            self.streams * self.held_before(layer) + max(self._solving(layer), self._adding_up(layer))
+            self.streams * self.held_before(layer)
+            + max(self._solving(layer), self._adding_up(layer), self._batch * self._scan)
             for layer in self._facts.layers
         )
+
+    @property
+    def _scan(self) -> int:
+        """Of one token on its way through a state space mixer; in float32 whatever the run computes in."""
+        return self._facts.scan * _FLOAT
 
     def held_before(self, layer: LayerShape) -> int:
         """What all batches hold that are paused in front of a layer.

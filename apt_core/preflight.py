@@ -81,7 +81,12 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn |
     weights, parameters = facts.prunable or 0, facts.parameters or 0
     n_bytes = facts.bytes_on_disk or 2 * parameters
     tokens = recipe.calibration.samples * recipe.calibration.length
-    evaluated = recipe.evaluation.samples * recipe.evaluation.length * parameters * rates.eval
+    evaluated = (
+        recipe.evaluation.samples
+        * recipe.evaluation.length
+        * (parameters * rates.eval + facts.scans * rates.eval_scan)
+    )
+    passing = weights * rates.forward + facts.scans * rates.scan
     squares = (facts.blocks or 0) * sum(width**2 for width in _input_widths(facts))
     key = f"{recipe.method.name}/{recipe.pattern.kind}"
     return {
@@ -89,9 +94,9 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn |
         "convert": parameters * rates.convert
         if facts.source == "package index" and not facts.cached
         else 0.0,
-        "load": n_bytes * rates.load,
+        "load": rates.open + n_bytes * rates.load,
         "dense_eval": evaluated,
-        "forward": tokens * weights * forward_passes(recipe) * rates.forward,
+        "forward": tokens * passing * forward_passes(recipe),
         "statistics": tokens * squares * gram_matrices(recipe) * rates.statistics,
         "gradients": asked_tokens(recipe) * weights * rates.gradients,
         "solve": weights * rates.solving(key),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apt_core.models.scan import first_mamba_floats
 from apt_core.values import Frozen
 
 
@@ -31,6 +32,7 @@ class LlamaShape(Frozen):
     tied: bool
     qkv_bias: bool = False
     optional: tuple[LayerShape, ...] = ()  # every projection is pruned
+    scan: int = 0
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
@@ -80,6 +82,11 @@ class MambaShape(Frozen):
             LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
             LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
         )
+
+    @property
+    def scan(self) -> int:
+        """float32 numbers that a token holds within a block."""
+        return first_mamba_floats(self.inner, self.state)
 
     @property
     def optional(self) -> tuple[LayerShape, ...]:
