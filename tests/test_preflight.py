@@ -410,3 +410,13 @@ def test_a_state_space_run_is_foretold_by_its_own_rates():
     again = estimate(recipe, facts, rates_from(record))
     for stage in ("forward", "dense_eval", "pruned_eval", "load", "solve"):
         assert again.parts[stage] == pytest.approx(record.finished.seconds[stage], rel=1e-6), stage
+
+
+def test_optional_layers_are_estimated_and_checked_when_asked_for():
+    plain, every = needs("tiny-mamba"), needs("tiny-mamba", optional_layers=True)
+    dt_proj = 4 * 256 * 8  # blocks, inner, time step rank
+    share = dt_proj / known_facts(CATALOGUE["tiny-mamba"]).prunable
+    assert every.parts["solve"] == pytest.approx((1 + share) * plain.parts["solve"])
+    odd = {"pattern": {"kind": "n:m", "keep": 8, "of": 16}}
+    assert needs("tiny-mamba", **odd).refusal is None
+    assert "mixer.dt_proj has 8 inputs" in refusal("tiny-mamba", optional_layers=True, **odd)
