@@ -420,3 +420,5 @@ def test_optional_layers_are_estimated_and_checked_when_asked_for():
     odd = {"pattern": {"kind": "n:m", "keep": 8, "of": 16}}
     assert needs("tiny-mamba", **odd).refusal is None
     assert "mixer.dt_proj has 8 inputs" in refusal("tiny-mamba", optional_layers=True, **odd)
+    assert "This model has no optional layers." in needs(optional_layers=True).sentences
+    assert "This model has no optional layers." not in every.sentences
