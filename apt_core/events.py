@@ -39,6 +39,7 @@ class ModelLoaded(Frozen):
     blocks: int
     layers: tuple[str, ...]  # names inside a block, in order, e.g. "self_attn.q_proj"
     total_layers: int
+    scans: int = 0  # what one token holds in all state space mixers (`models.scan`): how much work they are
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # layer -> the projections its rows are
     device: str
     dtype: str

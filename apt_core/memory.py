@@ -144,7 +144,8 @@ class _Run:
     @property
     def evaluating(self) -> float:
         evaluation = self._recipe.evaluation
-        inside = (4 * self._hidden + 3 * self._widest) * self._per_value  # of one token within a block
+        of_a_token = (4 * self._hidden + 3 * self._widest) * self._per_value  # within a block
+        inside = max(of_a_token, self._scan)
         states = evaluation.samples * evaluation.length * self._hidden * self._per_value
         rows = min(_LOGITS_BYTES // (_FLOAT * max(1, self._vocab)), evaluation.length)
         logits = rows * self._vocab * (self._per_value + 2 * _FLOAT)
@@ -155,7 +156,7 @@ class _Run:
         """Back through a block: all its activations for a few windows, and S of its layers."""
         if not self._recipe.method.asks_the_loss:
             return 0
-        inside = (8 * self._hidden + 5 * self._widest) * self._per_value
+        inside = max((8 * self._hidden + 5 * self._widest) * self._per_value, self._scan)
         outer = sum(layer.out_features**2 for layer in self._facts.layers) * _FLOAT
         states = self.streams * self._tokens * self._hidden * self._per_value
         between = 2 * self._border if self.from_disk else self._border + self.borders
@@ -170,10 +171,16 @@ class _Run:
             twin
             + minded
             + max(
-                self.streams * self.held_before(layer) + max(self._solving(layer), self._adding_up(layer))
+                self.streams * self.held_before(layer)
+                + max(self._solving(layer), self._adding_up(layer), self._batch * self._scan)
                 for layer in self._facts.layers
             )
         )
+
+    @property
+    def _scan(self) -> int:
+        """Of one token on its way through a state space mixer; in float32 whatever the run computes in."""
+        return self._facts.scan * _FLOAT
 
     def held_before(self, layer: LayerShape) -> int:
         """What all batches hold that are paused in front of a layer.

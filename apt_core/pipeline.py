@@ -113,7 +113,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     _check_pattern(layers, recipe.pattern)
     if guessed := families.what_was_guessed(model, layers):
         yield Warned(message=guessed)
-    yield _describe(recipe, model, blocks, layers, device, dtype)
+    yield _describe(recipe, model, dense_folder, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
         dense = yield from dense_perplexity_events(
@@ -305,12 +305,14 @@ def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) 
 def _describe(
     recipe: Recipe,
     model: nn.Module,
+    folder: Path,
     blocks: nn.ModuleList,
     layers: list[Layer],
     device: str,
     dtype: torch.dtype,
 ) -> ModelLoaded:
     from apt_core.models.catalogue import title_of
+    from apt_core.models.facts import folder_facts
 
     return ModelLoaded(
         title=title_of(recipe.model.id),
@@ -320,6 +322,7 @@ def _describe(
         blocks=len(blocks),
         layers=tuple(dict.fromkeys(layer.name for layer in layers)),
         total_layers=len(layers),
+        scans=folder_facts(folder, recipe.model.id, source="local folder").scans,
         parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
         device=device,
         dtype=str(dtype).removeprefix("torch."),
@@ -422,7 +425,7 @@ def _prune_layer(
     """
     name = f"block {layer.block} {layer.name}"
     start = perf_counter()
-    dense = layer.matrix.float()
+    dense = layer.matrix.float().contiguous()  # GPT-2 stores it transposed; methods see rows as rows
     with clock("solve"):
         result = yield from _solve(method, dense, stats, pattern, name)
     kept = result.weight.to(stored).float()

@@ -53,6 +53,7 @@ class Estimate(Frozen):
 
 def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) -> Estimate:
     """The needs of `recipe` on a model with these facts, at these rates."""
+    without = recipe.optional_layers and bool(facts.layers) and not facts.optional
     facts = facts.with_optional() if recipe.optional_layers else facts
     known = is_known(facts)
     dtype = _dtype(recipe, rates)
@@ -70,7 +71,9 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) ->
         measured_here=rates.measured_here,
     )
     refusal = _refusal(recipe, facts, needs)
-    return needs.model_copy(update={"refusal": refusal, "sentences": _sentences(recipe, rates, needs)})
+    return needs.model_copy(
+        update={"refusal": refusal, "sentences": _sentences(recipe, rates, needs, without)}
+    )
 
 
 # ---- time
@@ -81,7 +84,12 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn |
     weights, parameters = facts.prunable or 0, facts.parameters or 0
     n_bytes = facts.bytes_on_disk or 2 * parameters
     tokens = recipe.calibration.samples * recipe.calibration.length
-    evaluated = recipe.evaluation.samples * recipe.evaluation.length * parameters * rates.eval
+    evaluated = (
+        recipe.evaluation.samples
+        * recipe.evaluation.length
+        * (parameters * rates.eval + facts.scans * rates.eval_scan)
+    )
+    passing = weights * rates.forward + facts.scans * rates.scan
     squares = (facts.blocks or 0) * sum(width**2 for width in _input_widths(facts))
     key = f"{recipe.method.name}/{recipe.pattern.kind}"
     return {
@@ -89,9 +97,9 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn |
         "convert": parameters * rates.convert
         if facts.source == "package index" and not facts.cached
         else 0.0,
-        "load": n_bytes * rates.load,
+        "load": rates.open + n_bytes * rates.load,
         "dense_eval": evaluated,
-        "forward": tokens * weights * forward_passes(recipe) * rates.forward,
+        "forward": tokens * passing * forward_passes(recipe),
         "statistics": tokens * squares * gram_matrices(recipe) * rates.statistics,
         "gradients": asked_tokens(recipe) * weights * rates.gradients,
         "solve": weights * rates.solving(key),
@@ -268,7 +276,7 @@ def _text_bytes(text: str, split: Split) -> int | None:
 # ---- in words
 
 
-def _sentences(recipe: Recipe, rates: Rates, needs: Estimate) -> tuple[str, ...]:
+def _sentences(recipe: Recipe, rates: Rates, needs: Estimate, no_optional: bool) -> tuple[str, ...]:
     said = [
         _time_sentence(rates, needs),
         _memory_sentence(needs),
@@ -276,6 +284,7 @@ def _sentences(recipe: Recipe, rates: Rates, needs: Estimate) -> tuple[str, ...]
         _window_sentence("calibration", recipe.calibration),
         _window_sentence("evaluation", recipe.evaluation),
         "At a sparsity of 0 nothing is removed." if recipe.pattern.sparsity == 0 else None,
+        "This model has no optional layers." if no_optional else None,
     ]
     return tuple(sentence for sentence in said if sentence)
 

@@ -21,12 +21,15 @@ class Rates(Frozen):
 
     start: float  # of the worker process, as it is
     convert: float  # per parameter, GGUF to safetensors
+    open: float  # before the first byte: the libraries' model classes
     load: float  # per byte of safetensors
     forward: float  # per calibration token x prunable weight and forward pass
     statistics: float  # per calibration token x inputs^2 and Gram matrix, summed over distinct inputs
+    scan: float  # per calibration token x number that it holds in the state space mixers, and forward pass
     gradients: float  # per token x prunable weight that is asked what the loss minds
     solve: dict[str, float]  # per prunable weight, keyed "method/pattern kind"
     eval: float  # per evaluated token x parameter
+    eval_scan: float  # per evaluated token x number that it holds in the state space mixers
     save: float  # per byte of safetensors
     generation: float  # for both speed measurements, per parameter
     dtype: str = "float32"  # that the forwards ran in
@@ -40,12 +43,15 @@ class Rates(Frozen):
         return self.solve.get(key, max(same_kind or self.solve.values()))
 
 
-# SmolLM2-135M, 32 x 512 calibration tokens, 12 x 1024 evaluation tokens, float32 forwards.
+# SmolLM2-135M, 32 x 512 calibration tokens, 12 x 1024 evaluation tokens, float32 forwards; scans: mixers of Mamba
+# and Mamba-2, 128 to 768 wide.
 DEFAULT_RATES = Rates(
-    start=5.0,
+    start=3.0,
+    open=2.0,
     convert=9.0e-8,
     load=1.2e-8,
     forward=1.2e-11,
+    scan=4.0e-9,
     statistics=5.5e-12,
     gradients=8.0e-11,
     solve={
@@ -76,6 +82,7 @@ DEFAULT_RATES = Rates(
         "magnitude/unstructured": 2.2e-8,
     },
     eval=1.2e-11,
+    eval_scan=4.0e-9,
     save=1.0e-9,
     generation=3.9e-8,
     dtype="float32",
@@ -92,8 +99,9 @@ _EXPERT = re.compile(r"\.\d+\.")  # "mlp.experts.3.down_proj" is one of many
 def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
     """`base` with what a finished run measured in its place.
 
-    Methods that the run did not use are scaled by how much faster or slower the machine solved than `base`
-    says. A run that did not finish, or recorded elsewhere, teaches nothing: `base` comes back.
+    What one figure of a run does not tell apart (the two rates of a stage; methods that the run did not use) is
+    scaled by how much faster or slower the machine was than `base` says. A run that did not finish, or recorded
+    elsewhere, teaches nothing: `base` comes back.
     """
     if record.finished is None or record.model is None or record.conditions:
         return base
@@ -101,17 +109,22 @@ def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
     key = solve_key(record)
     solve = work.rate("solve", work.weights) or base.solving(key)
     faster = solve / base.solving(key)
-    load = (work.whole_model and work.rate("load", work.bytes)) or base.load
+    loading = min(work.slower("load", work.loading(base)), _SLOWEST_LOAD) if work.whole_model else 1.0
+    forward = work.slower("forward", work.forwards(base))
+    evaluating = work.slower(work.evaluated_in, work.evaluating(base))
     return Rates(
         start=work.start if work.start is not None else base.start,
         convert=base.convert,
-        load=min(load, _SLOWEST_LOAD * base.load),
-        forward=work.rate("forward", work.calibration_tokens * work.weights * work.passes) or base.forward,
+        open=loading * base.open,
+        load=loading * base.load,
+        forward=forward * base.forward,
+        scan=forward * base.scan,
         statistics=work.rate("statistics", work.calibration_tokens * work.squares * work.grams)
         or base.statistics,
         gradients=work.rate("gradients", work.asked_tokens * work.weights) or base.gradients,
         solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
-        eval=work.rate(work.evaluated_in, work.evaluated_tokens * work.parameters) or base.eval,
+        eval=evaluating * base.eval,
+        eval_scan=evaluating * base.eval_scan,
         save=work.rate("save", work.bytes) or base.save,
         generation=(work.whole_model and work.rate("measure", work.parameters)) or base.generation,
         dtype=record.model.dtype,
@@ -163,6 +176,7 @@ class _Work:
         self.start = _start_of(record, finished)
         self.weights = model.prunable
         self.parameters = model.parameters
+        self.scans = model.scans
         self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
         # without a speed the weights stayed on disk: nothing was loaded whole, and no token was written
         self.whole_model = record.dense_speed is not None and record.dense_speed.tokens_per_second is not None
@@ -174,6 +188,21 @@ class _Work:
         self.evaluated_tokens = record.dense.windows * record.dense.length if record.dense else 0
         widths = {(layer.block, distinct_input(layer.layer)): layer.shape[1] for layer in record.layers}
         self.squares = sum(width**2 for width in widths.values())
+
+    def loading(self, rates: Rates) -> float:
+        """Seconds at these rates."""
+        return rates.open + self.bytes * rates.load
+
+    def forwards(self, rates: Rates) -> float:
+        of_a_token = self.weights * rates.forward + self.scans * rates.scan
+        return self.calibration_tokens * self.passes * of_a_token
+
+    def evaluating(self, rates: Rates) -> float:
+        return self.evaluated_tokens * (self.parameters * rates.eval + self.scans * rates.eval_scan)
+
+    def slower(self, stage: str, seconds: float) -> float:
+        """How many times as long as so many seconds a stage took; 1 when the run does not tell."""
+        return self.rate(stage, seconds) or 1.0
 
     def rate(self, stage: str, units: float) -> float | None:
         """Seconds per unit of a stage; None when the run does not tell."""

@@ -59,6 +59,9 @@ def table(record: dict) -> str:
     for row in record["rows"]:
         cells = [row["model"], row["method"], row["dtype"]]
         for what, scale in (("memory", _MEGABYTE), ("disk", _MEGABYTE), ("first", 1), ("second", 1)):
+            if what not in row:
+                cells += ["-", "-", "-"]
+                continue
             said, was = row[f"{what}_said"] / scale, row[what] / scale
             off = [] if what == "disk" else [f"{said / was - 1:+.0%}"]
             cells += [_short(said), _short(was), *off]
@@ -74,14 +77,13 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
     from apt_core.models.facts import model_facts
     from apt_core.preflight import estimate, rates_from
 
-    _run(_recipe(model, "magnitude", dtype, options, shorter=16))  # fetches and converts the model
+    if not options.once:
+        _run(_recipe(model, "magnitude", dtype, options, shorter=16))  # fetches and converts the model
     recipe, again = (_recipe(model, method, dtype, options, shorter) for shorter in (8, 0))
     facts = model_facts(recipe.model)
     before = estimate(recipe, facts)
     first = _run(recipe)
-    learnt = estimate(again, facts, rates_from(first))
-    second = _run(again)
-    return {
+    row = {
         "model": model,
         "method": method,
         "dtype": dtype,
@@ -91,12 +93,15 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
         "disk": first.pruned_speed.bytes_on_disk,
         "first_said": before.seconds,
         "first": first.ended_at - first.started_at,
-        "second_said": learnt.seconds,
-        "second": second.ended_at - second.started_at,
         "parts_said": before.parts,
         "parts": first.finished.seconds,
         "hardware": first.model.hardware,
     }
+    if options.once:
+        return row
+    learnt = estimate(again, facts, rates_from(first))
+    second = _run(again)
+    return row | {"second_said": learnt.seconds, "second": second.ended_at - second.started_at}
 
 
 def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, shorter: int) -> Recipe:
@@ -139,6 +144,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", default="tiny-llama,tiny-mamba,smollm2-135m")
     parser.add_argument("--methods", default="apt")
     parser.add_argument("--dtypes", default="float32")
+    parser.add_argument("--once", action="store_true", help="no second run: memory is what matters")
     parser.add_argument("--pattern", default="2:4")
     parser.add_argument("--text", default="wiki-sample")
     parser.add_argument("--samples", type=int, default=32)

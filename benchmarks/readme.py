@@ -6,11 +6,15 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, families, speed
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = accuracy.RESULTS
-_TABLES = {"accuracy": (accuracy.RESULTS, accuracy.table), "speed": (speed.RESULTS, speed.table)}
+_TABLES = {
+    "accuracy": (accuracy.RESULTS, accuracy.table),
+    "speed": (speed.RESULTS, speed.table),
+    "families": (families.RESULTS, families.table),
+}
 
 
 def with_table(readme: str) -> str:

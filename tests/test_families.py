@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 import tiny_families
@@ -23,7 +24,7 @@ from apt_core.weights import InMemory
 
 ALL = list(tiny_families.CONFIGS)
 EVERYWHERE = ("apt", "sparsegpt", "wanda", "magnitude")
-ON_SOME = ("llama", "mamba", "mixtral")
+ON_SOME = ("llama", "gpt2", "mamba", "mixtral")  # one of each kind, and transposed weights
 ROUTED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "jamba", "granitemoehybrid", "nemotron_h")
 
 
@@ -115,20 +116,28 @@ def check(events, model, recipe, dense, checkpoint):
         assert torch.equal(before, after) == (storage(after) not in touched), name
 
 
-@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
-@pytest.mark.parametrize("method", EVERYWHERE)
-@pytest.mark.parametrize("family", ALL)
+def contract():
+    """Every family, every method, both patterns; `-m slow` for what is not run every time."""
+    return [
+        pytest.param(
+            family,
+            method,
+            pattern,
+            marks=[] if method in EVERYWHERE or family in ON_SOME else [pytest.mark.slow],
+        )
+        for family, method, pattern in product(ALL, METHODS, ("0.5", "2:4"))
+    ]
+
+
+@pytest.mark.parametrize(("family", "method", "pattern"), contract())
 def test_every_family_is_pruned_exactly_and_loads_again(family, method, pattern, pruned_by, tmp_path):
+    """`python -m benchmarks.families` runs all of them and writes the README's table."""
     events, model, recipe = pruned_by(family, method, pattern)
     check(events, model, recipe, tiny_families.model(family), tmp_path / "checkpoint")
 
 
-@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in EVERYWHERE])
-@pytest.mark.parametrize("family", ON_SOME)
-def test_the_other_methods_on_attention_state_space_and_experts(family, method, pattern, pruned_by, tmp_path):
-    events, model, recipe = pruned_by(family, method, pattern)
-    check(events, model, recipe, tiny_families.model(family), tmp_path / "checkpoint")
+def test_every_family_has_a_name_and_a_kind():
+    assert [name for kind in tiny_families.KINDS.values() for name in kind] == ALL
 
 
 @pytest.mark.parametrize("family", ["mamba", "mixtral", "jamba", "zamba2", "nemotron_h"])

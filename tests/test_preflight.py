@@ -264,9 +264,9 @@ def test_free_memory_respects_a_container(tmp_path):
 # ---- rates
 
 
-def finished_run(method: str = "apt", faster: float = 1.0, **changes: object) -> RunRecord:
+def finished_run(method: str = "apt", faster: float = 1.0, of: str = SMOL, **changes: object) -> RunRecord:
     """A record whose seconds are the default rates' divided by `faster`."""
-    recipe = recipe_for(method=method)
+    recipe = recipe_for(of, method)
     facts = model_facts(recipe.model)
     parts = estimate(recipe, facts).parts
     seconds = {stage: spent / faster for stage, spent in parts.items() if stage not in {"start", "convert"}}
@@ -295,6 +295,7 @@ def finished_run(method: str = "apt", faster: float = 1.0, **changes: object) ->
             blocks=facts.blocks,
             layers=(),
             total_layers=210,
+            scans=facts.scans,
             device="cpu",
             dtype="float32",
             hardware="some machine, 4 cores",
@@ -376,3 +377,48 @@ def test_the_download_of_a_first_run_does_not_count_as_slow_loading():
 def test_layers_that_share_an_input_are_known():
     names = ["self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj"]
     assert len({rates.distinct_input(name) for name in names}) == 3
+
+
+# ---- state space models
+
+
+def test_a_scan_takes_memory_and_time_of_its_own():
+    """What tiny-mamba was measured to take: APT 2:4, 32 x 512 and 8 x 512 tokens, float32."""
+    sizes = {"calibration": {"samples": 32, "length": 512}, "evaluation": {"samples": 8, "length": 512}}
+    found = needs("tiny-mamba", dtype="float32", **sizes)
+    assert found.memory_bytes == pytest.approx(0.670 * GB, rel=0.1)
+    without = known_facts(CATALOGUE["tiny-mamba"]).model_copy(update={"scan": 0, "scans": 0})
+    blind = estimate(recipe_for("tiny-mamba", dtype="float32", **sizes), without)
+    assert found.memory_bytes > 1.3 * blind.memory_bytes
+    assert found.parts["forward"] > 10 * blind.parts["forward"]
+
+
+def test_the_catalogue_knows_the_scan_that_the_files_tell():
+    from apt_core.models.facts import folder_facts
+
+    entry = CATALOGUE["tiny-mamba"]
+    files = folder_facts(entry.folder, entry.name, source="bundled")
+    known = known_facts(entry)
+    assert (files.scan, files.scans) == (known.scan, known.scans) != (0, 0)
+    assert (files.optional_weights, files.optional) == (known.optional_weights, known.optional)
+
+
+def test_a_state_space_run_is_foretold_by_its_own_rates():
+    recipe = recipe_for("tiny-mamba")
+    facts = model_facts(recipe.model)
+    record = finished_run(of="tiny-mamba", faster=2.5)
+    again = estimate(recipe, facts, rates_from(record))
+    for stage in ("forward", "dense_eval", "pruned_eval", "load", "solve"):
+        assert again.parts[stage] == pytest.approx(record.finished.seconds[stage], rel=1e-6), stage
+
+
+def test_optional_layers_are_estimated_and_checked_when_asked_for():
+    plain, every = needs("tiny-mamba"), needs("tiny-mamba", optional_layers=True)
+    dt_proj = 4 * 256 * 8  # blocks, inner, time step rank
+    share = dt_proj / known_facts(CATALOGUE["tiny-mamba"]).prunable
+    assert every.parts["solve"] == pytest.approx((1 + share) * plain.parts["solve"])
+    odd = {"pattern": {"kind": "n:m", "keep": 8, "of": 16}}
+    assert needs("tiny-mamba", **odd).refusal is None
+    assert "mixer.dt_proj has 8 inputs" in refusal("tiny-mamba", optional_layers=True, **odd)
+    assert "This model has no optional layers." in needs(optional_layers=True).sentences
+    assert "This model has no optional layers." not in every.sentences

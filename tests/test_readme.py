@@ -39,3 +39,26 @@ def test_every_command_of_the_readme_parses(command):
 def test_every_picture_exists():
     for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / picture).exists(), picture
+
+
+def test_the_table_of_families_is_of_all_families_and_methods():
+    """A new family or method is not in the record: run python -m benchmarks.families, then benchmarks.readme."""
+    import json
+
+    from apt_core.methods import METHODS
+    from benchmarks.families import RESULTS, _kinds
+
+    outcomes = json.loads(RESULTS.read_text().splitlines()[-1])["outcomes"]
+    assert set(outcomes) == {name for kind in _kinds().values() for name in kind}
+    assert all(set(of_family) == set(METHODS) for of_family in outcomes.values())
+    assert all(set(of) == {"0.5", "2:4"} for of_family in outcomes.values() for of in of_family.values())
+
+
+def test_what_failed_is_named_in_the_table_of_families():
+    from benchmarks.families import _kinds, table
+
+    outcomes = {name: {"apt": {"0.5": "", "2:4": ""}} for kind in _kinds().values() for name in kind}
+    outcomes["gpt2"]["apt"]["2:4"] = "it broke"
+    del outcomes["mamba"]
+    told = table({"date": "2026-01-01T00:00", "versions": "x 1", "outcomes": outcomes})
+    assert "not GPT-2 (2:4) |" in told and "not Mamba (0.5), Mamba (2:4) |" in told

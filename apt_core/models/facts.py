@@ -15,6 +15,7 @@ from apt_core.models import checkpoints, hub, hub_cache
 from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, Terms, cached_folder, title_of
 from apt_core.models.checkpoints import TensorFacts
 from apt_core.models.packages import is_cached
+from apt_core.models.scan import scan_floats
 from apt_core.models.shape import LayerShape
 from apt_core.models.sources import checked_id, local_path
 from apt_core.recipe import ModelRef
@@ -53,6 +54,8 @@ class ModelFacts(Frozen):
     layers: tuple[LayerShape, ...] = ()  # of one block, in order
     optional: tuple[LayerShape, ...] = ()  # of one block, what is pruned only when a recipe asks for it
     optional_weights: int = 0  # in those of all blocks
+    scan: int = 0  # float32 numbers that a token holds within the widest state space mixer
+    scans: int = 0  # the same of all mixers together
     bytes_on_disk: int | None = None  # of the safetensors, once they are here
     download_bytes: int = 0  # still to come over the network
     cached: bool = False
@@ -113,6 +116,8 @@ def known_facts(entry: CatalogueEntry) -> ModelFacts:
         tied=shape.tied,
         layers=shape.layers,
         optional=shape.optional,
+        scan=shape.scan,
+        scans=shape.blocks * shape.scan,
         optional_weights=shape.blocks * sum(layer.weights for layer in shape.optional),
         bytes_on_disk=weights,
         download_bytes=0 if folder else _still_to_come(entry, weights),
@@ -173,6 +178,7 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
     every = _linear_layers(family, tensors)
     in_blocks = {place: layer for place, layer in every.items() if may_be_pruned(family, layer.name)}
     optional = {place: layer for place, layer in every.items() if place not in in_blocks}
+    scans = scan_floats(text, tensors)
     head_stored_twice = tied and "lm_head.weight" in tensors
     return ModelFacts(
         parameters=sum(facts.numel for facts in tensors.values())
@@ -184,6 +190,8 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
         context=text.get("max_position_embeddings") or text.get("n_positions"),
         tied=tied,
         layers=_of_a_block(in_blocks, family),
+        scan=max(scans, default=0),
+        scans=sum(scans),
         optional=_of_a_block(optional, family),
         optional_weights=sum(layer.weights for layer in optional.values()),
         **known,

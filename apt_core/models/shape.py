@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apt_core.models.scan import first_mamba_floats
 from apt_core.values import Frozen
 
 
@@ -33,6 +34,7 @@ class LlamaShape(Frozen):
     norms: int = 2  # of a block, as wide as the hidden states
     head_norms: bool = False  # queries and keys are normed per head
     optional: tuple[LayerShape, ...] = ()  # every projection is pruned
+    scan: int = 0
 
     @property
     def layers(self) -> tuple[LayerShape, ...]:
@@ -83,6 +85,11 @@ class MambaShape(Frozen):
             LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
             LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
         )
+
+    @property
+    def scan(self) -> int:
+        """float32 numbers that a token holds within a block."""
+        return first_mamba_floats(self.inner, self.state)
 
     @property
     def optional(self) -> tuple[LayerShape, ...]:

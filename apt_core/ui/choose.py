@@ -335,7 +335,7 @@ def _method_sentences() -> Markup:
 
 
 _ACCEPT = "I have read and accept these conditions of use"
-_OPTIONAL = Recipe.model_fields["optional_layers"].description.capitalize()
+_OPTIONAL = "Also prune what a family leaves dense by default: dt_proj of Mamba, Falcon Mamba and Jamba"
 _RACE = (
     '<p class="says">One press queues a run for every method ticked here, each with its default options on the same '
     "text, and draws their curves together. The method chosen above always takes part.</p>"

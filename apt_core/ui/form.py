@@ -86,7 +86,9 @@ def open_terms(form: Form) -> Terms | None:
 def recipes_of(form: Form, options: dict[str, dict[str, Any]]) -> list[Recipe]:
     """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
     if (unread := open_terms(form)) and form.terms is not True:
-        raise TermsNotAccepted(f"Read the {unread.title} and tick that you accept them, then the run can start.")
+        raise TermsNotAccepted(
+            f"Read the {unread.title} and tick that you accept them, then the run can start."
+        )
     return line_up(recipe_of(form, options), form.rivals)
 
 

@@ -162,3 +162,9 @@ def test_a_preset_brings_its_method_unless_the_visitor_chose_another():
     assert method_of("quick", "apt-joint") == "apt"
     assert method_of("thorough", "wanda") == "wanda"
     assert method_of("no-such-preset", "apt") == "apt"
+
+
+def test_optional_layers_are_a_tick():
+    recipe = asked(optional_layers=True)
+    assert recipe.optional_layers and not asked().optional_layers
+    assert form_of(recipe).optional_layers is True

@@ -196,6 +196,7 @@ def test_command_names_only_what_differs():
             "device": "cpu",
             "dtype": "float32",
             "weights": "disk",
+            "optional_layers": True,
         },
         {
             "method": "magnitude",
