@@ -5,18 +5,18 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from threading import Event
 from typing import Any, NamedTuple
 
 from apt_core.errors import GatedModel, NotAModel, NotReachable, PruneError, UnknownModel
-from apt_core.models import checkpoints, disk
+from apt_core.models import checkpoints, disk, hub_files
 from apt_core.models.catalogue import suggestion
-from apt_core.models.hub_cache import DEFAULT_REVISION, our_cache
+from apt_core.models.hub_cache import DEFAULT_REVISION, FOR_MEMBERS, our_cache, storage_of
+from apt_core.models.hub_files import Wanted
+from apt_core.models.hub_token import token
 from apt_core.models.network import CONNECT_SECONDS, within
 from apt_core.models.progress import Report
 from apt_core.paths import is_public_host
@@ -34,7 +34,6 @@ _COMPANIONS = (
     "*.model",
     "*.jinja",
 )
-_SECONDS_BETWEEN_REPORTS = 0.25
 
 
 class HubModel(NamedTuple):
@@ -42,18 +41,15 @@ class HubModel(NamedTuple):
 
     repo: str
     revision: str
+    commit: str  # what the revision means now
     license: str | None
+    members_only: bool  # gated or private
     config: dict[str, Any]
     files: dict[str, int]  # wanted files and their bytes
 
     @property
     def download_bytes(self) -> int:
         return sum(self.files.values())
-
-
-def token() -> bool | None:
-    """None: the user's own token, if any. False on a public host: visitors never use the owner's."""
-    return False if is_public_host() else None
 
 
 def endpoint() -> str:
@@ -109,10 +105,18 @@ def _ask(repo: str, revision: str) -> HubModel:
     config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
     checkpoints.check_config(config, repo)
     card = info.card_data.to_dict() if info.card_data else {}
-    return HubModel(repo, revision, _license(card), config, _wanted(sizes))
+    return HubModel(
+        repo=repo,
+        revision=revision,
+        commit=info.sha or revision,
+        license=license_of(card),
+        members_only=bool(info.gated or info.private),
+        config=config,
+        files=_wanted(sizes),
+    )
 
 
-def _license(card: dict[str, Any]) -> str | None:
+def license_of(card: dict[str, Any]) -> str | None:
     """The licence of a model card, which people also write as a list."""
     stated = card.get("license_name") or card.get("license")
     if isinstance(stated, list):
@@ -134,80 +138,17 @@ def _wanted(sizes: dict[str, int]) -> dict[str, int]:
 
 
 def download(repo: str, revision: str | None, report: Report) -> Path:
-    """The repository's safetensors folder in our cache, reported by bytes; goes on where it stopped.
+    """The repository's safetensors folder in our cache, reported file by file; goes on where it stopped.
 
     Raises UnknownModel, GatedModel, NotAModel, NotReachable or DiskFull with one sentence.
     """
     found = ask(repo, revision)
-    blobs = our_cache() / f"models--{repo.replace('/', '--')}" / "blobs"
-    have = _bytes_in(blobs)
-    with disk.writing(our_cache()):
-        disk.require_space(our_cache(), max(0, found.download_bytes - have), repo)
-        with translated(repo, found.revision):
-            folder = _watched(
-                lambda stop: _fetch(found, stop),
-                lambda: report(
-                    "download", min(_bytes_in(blobs), found.download_bytes), found.download_bytes, repo
-                ),
-            )
+    with disk.writing(our_cache()), translated(repo, found.revision):
+        if found.members_only:
+            (storage_of(repo) / FOR_MEMBERS).touch()
+        folder = hub_files.fetch(Wanted(repo, found.revision, found.commit, found.files), report)
     checkpoints.check(folder)
     return folder
-
-
-def _fetch(found: HubModel, stop: Event) -> Path:
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(
-        found.repo,
-        revision=found.revision,
-        cache_dir=our_cache(),
-        allow_patterns=list(found.files),
-        token=token(),
-        etag_timeout=CONNECT_SECONDS,
-        max_workers=4,
-        tqdm_class=_stoppable_bar(stop),
-    )
-    return Path(folder)
-
-
-def _watched(job: Callable[[Event], Path], look: Callable[[], None]) -> Path:
-    """Run `job` in a thread and `look` four times a second; when `look` raises, the job is stopped."""
-    stop = Event()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        running: Future[Path] = pool.submit(job, stop)
-        try:
-            while not wait([running], timeout=_SECONDS_BETWEEN_REPORTS).done:
-                look()
-            look()
-        except BaseException:
-            stop.set()
-            raise
-        return running.result()
-
-
-def _stoppable_bar(stop: Event) -> type:
-    """A progress bar that draws nothing and ends the download when it is told to."""
-    from tqdm import tqdm
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any):
-            kwargs.pop("name", None)
-            super().__init__(*args, **kwargs | {"disable": True})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            if stop.is_set():
-                raise InterruptedError("The download was stopped.")
-            return super().update(n)
-
-    return Bar
-
-
-def _bytes_in(folder: Path) -> int:
-    """Bytes downloaded so far, unfinished files included."""
-    try:
-        return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
-    except FileNotFoundError:
-        return 0  # nothing has arrived yet, or a file was being renamed: the next look counts it
 
 
 def _no_answer(repo: str) -> str:
