@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from apt_core.values import Frozen
 
 # "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
 _IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 _USUAL_ORDER = (
     "q_proj",
     "k_proj",
@@ -43,6 +45,7 @@ class ModelFacts(Frozen):
     source: str  # "bundled", "package index", "Hub", "local folder"
     license: str | None = None
     parameters: int | None = None
+    dtype: str | None = None  # of most of its weights, e.g. "bfloat16"
     prunable: int | None = None  # weights in the linear layers of the decoder blocks
     blocks: int | None = None
     hidden: int | None = None
@@ -164,9 +167,19 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
         vocab=text.get("vocab_size"),
         context=text.get("max_position_embeddings") or text.get("n_positions"),
         tied=tied,
+        dtype=_dtype_of_most(tensors),
         layers=_of_a_block(in_blocks, family),
         **known,
     )
+
+
+def _dtype_of_most(tensors: Mapping[str, TensorFacts]) -> str | None:
+    """As torch calls it."""
+    weights: Counter[str] = Counter()
+    for facts in tensors.values():
+        weights[facts.dtype] += facts.numel
+    ((most, _),) = weights.most_common(1) or [("", 0)]
+    return _DTYPES.get(most, most.lower()) or None
 
 
 def _linear_layers(

@@ -87,12 +87,15 @@ class Studio:
 
     # --- doing -----------------------------------------------------------------------------------
 
-    def submit(self, recipes: Sequence[Recipe]) -> str:
-        """Queue one run for each recipe, all or none of them; returns the id of the first."""
+    def submit(self, recipes: Sequence[Recipe], token: str | None = None) -> str:
+        """Queue one run for each recipe, all or none of them; returns the id of the first.
+
+        token: of the Hub, for the workers alone; it stays in memory.
+        """
         run_ids: list[str] = []
         try:
             for recipe in recipes:
-                run_ids.append(self.launcher.submit(recipe))
+                run_ids.append(self.launcher.submit(recipe, token))
         except PruneError:
             for run_id in run_ids:
                 self.cancel(run_id)

@@ -162,7 +162,8 @@ class FakeLauncher:
     def __init__(self, store: FakeStore):
         self.store = store
 
-    def submit(self, recipe: Recipe) -> str:
+    def submit(self, recipe: Recipe, token: str | None = None) -> str:
+        self.token = token
         return self.store.put(f"20261124-1200{len(self.store.logs):02}-0000", some_events("queued"), recipe)
 
     def pump(self) -> None:

@@ -11,7 +11,7 @@ from apt_core.words import DASH, count, duration, sentence, size
 def facts_line(model: ModelFacts) -> Markup:
     """Parameters, size, licence, and whether it must still be fetched."""
     parts = [
-        f"{count(model.parameters)} parameters" if model.parameters else "size not known yet",
+        _how_many(model),
         size(model.bytes_on_disk) if model.bytes_on_disk else "",
         model.license or "licence not stated",
     ]
@@ -19,6 +19,13 @@ def facts_line(model: ModelFacts) -> Markup:
     return Markup('<p class="model-facts">{}</p><p class="model-where" data-here="{}">{}</p>').format(
         " · ".join(part for part in parts if part), "yes" if model.cached else "no", where
     )
+
+
+def _how_many(model: ModelFacts) -> str:
+    """'494 million parameters in bfloat16'."""
+    if not model.parameters:
+        return "size not known yet"
+    return f"{count(model.parameters)} parameters" + (f" in {model.dtype}" if model.dtype else "")
 
 
 def bundled_text_line() -> Markup:
