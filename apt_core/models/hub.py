@@ -5,6 +5,7 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -16,7 +17,7 @@ from apt_core.models import checkpoints, disk, hub_files
 from apt_core.models.catalogue import suggestion
 from apt_core.models.hub_cache import DEFAULT_REVISION, FOR_MEMBERS, our_cache, storage_of
 from apt_core.models.hub_files import Wanted
-from apt_core.models.hub_token import token
+from apt_core.models.hub_token import handed, token
 from apt_core.models.network import CONNECT_SECONDS, within
 from apt_core.models.progress import Report
 from apt_core.paths import is_public_host
@@ -207,9 +208,15 @@ def _offline() -> bool:
 
 
 def _gated(repo: str) -> str:
-    if is_public_host():
-        return f"{repo} is only for accounts that accepted its terms, so this public page cannot load it."
-    return (
-        f"{repo} is only for accounts that accepted its terms: accept them at {endpoint()}/{repo}, "
-        "set HF_TOKEN to a token of that account and try again."
-    )
+    """What to do, which depends on whose page this is and on whether somebody has signed in."""
+    terms = f"{repo} is only for accounts that accepted its terms"
+    if handed():
+        return f"{terms}, and yours has not: accept them at {endpoint()}/{repo} and try again."
+    if not is_public_host():
+        return (
+            f"{terms}: accept them at {endpoint()}/{repo}, then give a token of that account (in the page under "
+            "Hub account, or as HF_TOKEN) and try again."
+        )
+    if os.environ.get("SPACE_ID"):
+        return f"{terms}: accept them at {endpoint()}/{repo}, sign in with Hugging Face here, and try again."
+    return f"{terms}, so this public page cannot load it."

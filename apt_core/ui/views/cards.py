@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from apt_core.models.facts import ModelFacts
+from apt_core.models.hub import endpoint
 from apt_core.preflight import Estimate
-from apt_core.ui.views.html import Markup, facts, join
+from apt_core.ui.views.html import Markup, facts, join, linked
 from apt_core.words import DASH, count, duration, sentence, size
 
 
@@ -66,7 +67,7 @@ def _race_line(estimate: Estimate, runs: int) -> Markup:
 
 def sentence_card(message: str) -> Markup:
     """A refusal or a piece of news, as one sentence."""
-    return Markup('<p class="says-no" role="status">{}</p>').format(sentence(message))
+    return Markup('<p class="says-no" role="status">{}</p>').format(linked(sentence(message), endpoint()))
 
 
 def _rounded(seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from apt_core.models.hub_search import Found
 from apt_core.ui.views.html import Markup, join
-from apt_core.words import count, sentence
+from apt_core.words import sentence, short_count
 
 SEARCH_BOX = (
     '<label for="hub-query">Search the Hub</label>'
@@ -36,9 +36,9 @@ def search_says(text: str) -> Markup:
 def _option(found: Found) -> Markup:
     owner, _, name = found.id.partition("/")
     parts = [
-        count(found.parameters) if found.parameters else "",
+        f"{short_count(found.parameters)} parameters" if found.parameters else "",
         found.license or "licence not stated",
-        f"{count(found.downloads)} downloads" if found.downloads is not None else "",
+        f"{short_count(found.downloads)} downloads" if found.downloads is not None else "",
     ]
     gated = Markup('<span class="gated">gated</span>') if found.gated else ""
     return Markup('<span class="name"><small>{}/</small>{}</span><small>{}{}</small>').format(
