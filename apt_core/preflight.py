@@ -217,7 +217,9 @@ def _window_refusal(recipe: Recipe, facts: ModelFacts) -> str | None:
 
 
 def _layer_refusal(facts: ModelFacts) -> str | None:
-    if facts.parameters and not facts.layers:
+    if (
+        facts.parameters and not facts.layers and facts.dequantised_from is None
+    ):  # whose layers are not known yet
         return (
             f"{facts.title} keeps no linear layers in decoder blocks; choose another model, such as SmolLM2."
         )

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from apt_core.errors import NotAModel, one_sentence
 from apt_core.families import Family, family_of_type, may_be_pruned
-from apt_core.models import checkpoints, hub, hub_cache
+from apt_core.models import checkpoints, gguf, hub, hub_cache
 from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, cached_folder, title_of
 from apt_core.models.checkpoints import TensorFacts
+from apt_core.models.gguf import GgufFile
 from apt_core.models.packages import is_cached
 from apt_core.models.shape import LayerShape
 from apt_core.models.sources import checked_id, local_path
@@ -46,6 +47,7 @@ class ModelFacts(Frozen):
     license: str | None = None
     parameters: int | None = None
     dtype: str | None = None  # of most of its weights, e.g. "bfloat16"
+    dequantised_from: str | None = None  # how a GGUF on the Hub packs them, e.g. "Q4_K_M"
     prunable: int | None = None  # weights in the linear layers of the decoder blocks
     blocks: int | None = None
     hidden: int | None = None
@@ -70,7 +72,7 @@ def model_facts(ref: ModelRef) -> ModelFacts:
     if (folder := local_path(name)) is not None:
         checkpoints.check(folder)
         return folder_facts(folder, name, source="local folder")
-    if folder := hub_cache.snapshot(name, ref.revision):
+    if folder := gguf.cached(name, ref.revision) or hub_cache.snapshot(name, ref.revision):
         return folder_facts(folder, name, source="Hub")
     return _of_hub(*hub.ask_with_tensors(name, ref.revision))
 
@@ -126,6 +128,8 @@ def folder_facts(folder: Path, name: str, source: str) -> ModelFacts:
 
 
 def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFacts:
+    if found.gguf:
+        return _of_gguf(found, found.gguf)
     return facts_from(
         found.config,
         tensors,
@@ -134,6 +138,22 @@ def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFac
         source="Hub",
         license=found.license,
         bytes_on_disk=sum(n_bytes for name, n_bytes in found.files.items() if name.endswith(".safetensors")),
+        download_bytes=found.download_bytes,
+    )
+
+
+def _of_gguf(found: hub.HubModel, file: GgufFile) -> ModelFacts:
+    """What the Hub has read in the file; the shapes of its layers are known when it is here."""
+    return ModelFacts(
+        id=f"{found.repo}:{file.name}",
+        title=title_of(found.repo),
+        source="Hub",
+        license=found.license,
+        parameters=file.parameters,
+        dtype="bfloat16",
+        dequantised_from=file.packing,
+        context=file.context,
+        bytes_on_disk=2 * file.parameters if file.parameters else None,
         download_bytes=found.download_bytes,
     )
 

@@ -6,15 +6,16 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from apt_core.errors import GatedModel, NotAModel, NotReachable, PruneError, UnknownModel
-from apt_core.models import checkpoints, disk, hub_files
+from apt_core.models import checkpoints, disk, gguf, hub_files
 from apt_core.models.catalogue import suggestion
+from apt_core.models.gguf import GgufFile
 from apt_core.models.hub_cache import DEFAULT_REVISION, FOR_MEMBERS, our_cache, storage_of
 from apt_core.models.hub_files import Wanted
 from apt_core.models.hub_token import handed, token
@@ -47,6 +48,7 @@ class HubModel(NamedTuple):
     members_only: bool  # gated or private
     config: dict[str, Any]
     files: dict[str, int]  # wanted files and their bytes
+    gguf: GgufFile | None = None  # for a repository without safetensors: its one wanted file
 
     @property
     def download_bytes(self) -> int:
@@ -59,19 +61,25 @@ def endpoint() -> str:
     return constants.ENDPOINT
 
 
-def ask(repo: str, revision: str | None) -> HubModel:
-    """Look a repository up, within 5 seconds, and refuse what is no safetensors causal language model."""
-    return within(lambda: _ask(repo, revision or DEFAULT_REVISION), _no_answer(repo))
+def ask(name: str, revision: str | None) -> HubModel:
+    """Look a repository up, within 5 seconds, and refuse what is no causal language model that can be read.
+
+    name: `owner/name`, or `owner/name:file.gguf`.
+    """
+    return within(lambda: _ask(name, revision or DEFAULT_REVISION), _no_answer(name))
 
 
-def ask_with_tensors(repo: str, revision: str | None) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
-    """The same, and names and shapes of all tensors from the headers on the Hub; 5 seconds for both."""
+def ask_with_tensors(name: str, revision: str | None) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
+    """The same, and names and shapes of all tensors from the headers on the Hub; 5 seconds for both.
+
+    No tensors of a GGUF: its shapes are known when it is here.
+    """
 
     def both() -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
-        found = _ask(repo, revision or DEFAULT_REVISION)
-        return found, _tensors_of(found)
+        found = _ask(name, revision or DEFAULT_REVISION)
+        return found, {} if found.gguf else _tensors_of(found)
 
-    return within(both, _no_answer(repo))
+    return within(both, _no_answer(name))
 
 
 def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
@@ -86,25 +94,17 @@ def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
     }
 
 
-def _ask(repo: str, revision: str) -> HubModel:
-    from huggingface_hub import HfApi, hf_hub_download
+def _ask(name: str, revision: str) -> HubModel:
+    from huggingface_hub import HfApi
 
+    repo, file = gguf.split(name)
     with translated(repo, revision):
         info = HfApi(token=token()).model_info(
             repo, revision=revision, files_metadata=True, timeout=CONNECT_SECONDS
         )
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        checkpoints.check_file_names(sizes, repo)
-        file = hf_hub_download(
-            repo,
-            "config.json",
-            revision=revision,
-            cache_dir=our_cache(),
-            token=token(),
-            etag_timeout=CONNECT_SECONDS,
-        )
-    config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
-    checkpoints.check_config(config, repo)
+        packed = _gguf(info, sizes, repo, file)
+        config = {} if packed else _config(repo, revision, sizes)
     card = info.card_data.to_dict() if info.card_data else {}
     return HubModel(
         repo=repo,
@@ -113,7 +113,39 @@ def _ask(repo: str, revision: str) -> HubModel:
         license=license_of(card),
         members_only=bool(info.gated or info.private),
         config=config,
-        files=_wanted(sizes),
+        files={packed.name: sizes[packed.name]} if packed else _wanted(sizes),
+        gguf=packed,
+    )
+
+
+def _config(repo: str, revision: str, names: Collection[str]) -> dict[str, Any]:
+    """config.json, once it is clear that this is a model whose weights can be read."""
+    from huggingface_hub import hf_hub_download
+
+    checkpoints.check_file_names(names, repo)
+    file = hf_hub_download(
+        repo,
+        "config.json",
+        revision=revision,
+        cache_dir=our_cache(),
+        token=token(),
+        etag_timeout=CONNECT_SECONDS,
+    )
+    config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
+    checkpoints.check_config(config, repo)
+    return config
+
+
+def _gguf(info: Any, sizes: dict[str, int], repo: str, named: str | None) -> GgufFile | None:
+    """The wanted file where one was named, or where there is nothing else; None for safetensors."""
+    if named is None and not checkpoints.has_only_gguf(sizes):
+        return None
+    told = info.gguf if isinstance(getattr(info, "gguf", None), dict) else {}
+    return GgufFile(
+        name=gguf.choose(sizes, repo, named),
+        parameters=told.get("total"),
+        architecture=told.get("architecture"),
+        context=told.get("context_length"),
     )
 
 
@@ -138,18 +170,17 @@ def _wanted(sizes: dict[str, int]) -> dict[str, int]:
     }
 
 
-def download(repo: str, revision: str | None, report: Report) -> Path:
-    """The repository's safetensors folder in our cache, reported file by file; goes on where it stopped.
+def download(found: HubModel, report: Report) -> Path:
+    """The folder of its wanted files in our cache, reported file by file; goes on where it stopped.
 
     Raises UnknownModel, GatedModel, NotAModel, NotReachable or DiskFull with one sentence.
     """
-    found = ask(repo, revision)
-    with disk.writing(our_cache()), translated(repo, found.revision):
+    with disk.writing(our_cache()), translated(found.repo, found.revision):
         if found.members_only:
-            (storage_of(repo) / FOR_MEMBERS).touch()
-        folder = hub_files.fetch(Wanted(repo, found.revision, found.commit, found.files), report)
-    checkpoints.check(folder)
-    return folder
+            mark = storage_of(found.repo) / FOR_MEMBERS
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        return hub_files.fetch(Wanted(found.repo, found.revision, found.commit, found.files), report)
 
 
 def _no_answer(repo: str) -> str:

@@ -31,6 +31,7 @@ class FakeHub:
         self.datasets: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
         self.accounts: dict[str, str] = {}  # token -> name; each has accepted the terms of every gated model
+        self.ggufs: dict[str, dict[str, object]] = {}  # what the Hub has read in a repository's GGUF
         self.downloads_of: dict[str, int] = {}
         self.tags: dict[str, list[str]] = {}  # beside "safetensors"
         self.pipeline: dict[str, str] = {}  # "text-generation" where none is given
@@ -121,6 +122,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                     self._json(
                         {"id": repo, "sha": COMMIT, "siblings": siblings, "cardData": card, "tags": []}
                         | {"gated": gated, "private": False}
+                        | ({"gguf": hub.ggufs[repo]} if repo in hub.ggufs else {})
                     )
                 case ["tree"] | ["paths-info"]:
                     self._json([_entry(name, raw) for name, raw in files.items()])

@@ -80,7 +80,7 @@ def test_a_stopped_download_ends_at_once_and_goes_on_later(ask, hub, tiny):
 
 
 def test_every_file_is_told_with_its_bytes(ask, hub, shards):
-    hub.pause = 0.05
+    hub.pause = 0.4
     hub.add(REPO, shards)
     (answer,) = ask(resolve(REPO))
     files = answer["reports"][-1][4]
@@ -202,7 +202,7 @@ def test_refusals_are_sentences(ask, hub, tiny, edit_config):
     hub.add("meta-llama/Llama-3.2-1B", tiny)
     hub.gated.add("meta-llama/Llama-3.2-1B")
     hub.models["someone/pickles"] = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-    hub.models["someone/gguf"] = {"model.gguf": b"GGUF"}
+    hub.models["someone/gguf"] = {"big-00001-of-00002.gguf": b"GGUF", "mmproj-big.gguf": b"GGUF"}
     hub.models["someone/data"] = {"README.md": b"# data"}
     hub.models["someone/no-config"] = {"model.safetensors": b"x"}
     hub.add("someone/bert", edit_config(architectures=["BertForMaskedLM"]))
@@ -213,7 +213,7 @@ def test_refusals_are_sentences(ask, hub, tiny, edit_config):
         (resolve("meta-llama/Llama-3.2-1B"), "gated_model", "HF_TOKEN"),
         (resolve(REPO, revision="v9"), "unknown_model", "no revision 'v9'"),
         (resolve("someone/pickles"), "not_a_model", "only pickle weights"),
-        (resolve("someone/gguf"), "not_a_model", "only GGUF weights"),
+        (resolve("someone/gguf"), "not_a_model", "its GGUF in parts"),
         (resolve("someone/data"), "not_a_model", "no model.safetensors"),
         (resolve("someone/no-config"), "not_a_model", "not a whole safetensors model"),
         (resolve("someone/bert"), "not_a_model", "BertForMaskedLM"),

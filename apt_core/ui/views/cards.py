@@ -26,7 +26,8 @@ def _how_many(model: ModelFacts) -> str:
     """'494 million parameters in bfloat16'."""
     if not model.parameters:
         return "size not known yet"
-    return f"{count(model.parameters)} parameters" + (f" in {model.dtype}" if model.dtype else "")
+    said = f"{count(model.parameters)} parameters" + (f" in {model.dtype}" if model.dtype else "")
+    return said + (f", dequantised from {model.dequantised_from}" if model.dequantised_from else "")
 
 
 def bundled_text_line() -> Markup:
