@@ -58,6 +58,7 @@ class ModelFacts(Frozen):
     bytes_on_disk: int | None = None  # of the safetensors, once they are here
     download_bytes: int = 0  # still to come over the network
     cached: bool = False
+    members_only: bool = False  # the Hub gives it to accounts that accepted its terms, or were let in
 
 
 def model_facts(ref: ModelRef) -> ModelFacts:
@@ -82,7 +83,9 @@ def _of_entry(entry: CatalogueEntry) -> ModelFacts:
     if entry.source != "hub" or known.cached:
         return known
     found = hub.ask(entry.name, None)
-    return known.model_copy(update={"download_bytes": found.download_bytes})
+    return known.model_copy(
+        update={"download_bytes": found.download_bytes, "members_only": found.members_only}
+    )
 
 
 def known_facts(entry: CatalogueEntry) -> ModelFacts:
@@ -139,6 +142,7 @@ def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFac
         license=found.license,
         bytes_on_disk=sum(n_bytes for name, n_bytes in found.files.items() if name.endswith(".safetensors")),
         download_bytes=found.download_bytes,
+        members_only=found.members_only,
     )
 
 
@@ -155,6 +159,7 @@ def _of_gguf(found: hub.HubModel, file: GgufFile) -> ModelFacts:
         context=file.context,
         bytes_on_disk=2 * file.parameters if file.parameters else None,
         download_bytes=found.download_bytes,
+        members_only=found.members_only,
     )
 
 

@@ -6,6 +6,7 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -85,6 +86,7 @@ def ask_with_tensors(name: str, revision: str | None) -> tuple[HubModel, dict[st
 def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
     from huggingface_hub import HfApi
 
+    _draw_no_bars()
     with translated(found.repo, found.revision):
         metadata = HfApi(token=token()).get_safetensors_metadata(found.repo, revision=found.revision)
     return {
@@ -92,6 +94,14 @@ def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
         for file in metadata.files_metadata.values()
         for name, facts in file.tensors.items()
     }
+
+
+def _draw_no_bars() -> None:
+    """huggingface_hub would draw its own over our line in the terminal."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    with warnings.catch_warnings(action="ignore"):  # when HF_HUB_DISABLE_PROGRESS_BARS says otherwise
+        disable_progress_bars()
 
 
 def _ask(name: str, revision: str) -> HubModel:

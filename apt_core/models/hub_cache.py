@@ -39,7 +39,7 @@ def snapshot(repo: str, revision: str | None = None) -> Path | None:
         return None
     for cache in (our_cache(),) if is_public_host() else (our_cache(), _users_cache()):
         folder = _snapshot_in(cache, repo, revision or DEFAULT_REVISION)
-        if folder is not None and _is_whole(folder):
+        if folder is not None and is_whole(folder):
             return folder
     return None
 
@@ -53,10 +53,11 @@ def _snapshot_in(cache: Path, repo: str, revision: str) -> Path | None:
     return folder if commit and folder.is_dir() else None
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """False also for a snapshot whose names lead to files that were taken away."""
     try:
         checkpoints.check(folder)
-    except NotAModel:
+    except (NotAModel, OSError):
         return False
     return True
 

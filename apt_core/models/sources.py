@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from apt_core.errors import NotReachable, UnknownModel
-from apt_core.models import checkpoints, convert, gguf, hub, hub_cache, manifest, packages
+from apt_core.models import cache_list, checkpoints, convert, gguf, hub, hub_cache, manifest, packages
 from apt_core.models.catalogue import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
 from apt_core.models.progress import Report, silent
 from apt_core.paths import is_public_host
@@ -29,13 +29,20 @@ def resolve(ref: ModelRef, progress: Report = silent) -> Path:
     BadDownload or DiskFull, each with one sentence.
     """
     name = checked_id(ref)
-    if name in CATALOGUE and CATALOGUE[name].source != "hub":
-        return _own(CATALOGUE[name], progress)
     if name not in CATALOGUE and (folder := local_path(name)) is not None:
         checkpoints.check(folder)
         return folder
-    here = gguf.cached(name, ref.revision) or hub_cache.snapshot(name, ref.revision)
-    return here or _from_hub(name, ref.revision, progress)
+    folder = _kept(name, ref.revision, progress)
+    cache_list.mark_used(name)
+    return folder
+
+
+def _kept(name: str, revision: str | None, progress: Report) -> Path:
+    """What comes with the app, or lies in its cache from now on."""
+    if name in CATALOGUE and CATALOGUE[name].source != "hub":
+        return _own(CATALOGUE[name], progress)
+    here = gguf.cached(name, revision) or hub_cache.snapshot(name, revision)
+    return here or _from_hub(name, revision, progress)
 
 
 def _from_hub(name: str, revision: str | None, progress: Report) -> Path:

@@ -132,6 +132,11 @@ class Store:
                 _log.warning("%s", error)
         return records
 
+    def live(self) -> list[RunRecord]:
+        """The runs that wait or work."""
+        with self.index.read() as rows:
+            return [self._record(row) for row in (*rows.active(), *rows.queue())]
+
     def events_since(self, run_id: str, seq: int = -1) -> list[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""
         log = EventLog(self.folder(run_id))
@@ -158,6 +163,10 @@ class Store:
         """The pruned weights of a run, None when it has none (any more)."""
         checkpoint = self.folder(run_id) / "checkpoint"
         return checkpoint if any(checkpoint.glob("*.safetensors")) else None
+
+    def came_with_token(self, run_id: str) -> bool:
+        """Whether the run was asked for with a Hub token of a visitor, for a model that is not for everybody."""
+        return token_holder.of(self.folder(run_id)) is not None
 
     def cancel_requested(self, run_id: str) -> bool:
         with self.index.read() as rows:

@@ -170,7 +170,7 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         facts = checks.facts_of(recipes[0].model.id)
         if checks.estimate_of(studio, recipes, facts).refusal:
             return checked
-        run_id = studio.submit(recipes, hub_token.handed() if _comes_from_hub(facts) else None)
+        run_id = studio.submit(recipes, hub_token.handed() if _needs_token(facts) else None)
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
@@ -183,9 +183,9 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         }
 
 
-def _comes_from_hub(facts: ModelFacts) -> bool:
-    """Whether the worker will have to ask the Hub, in the name of whoever started the run."""
-    return facts.source == "Hub" and not facts.cached
+def _needs_token(facts: ModelFacts) -> bool:
+    """Whether the worker must ask the Hub in the name of whoever started the run."""
+    return facts.members_only and not facts.cached
 
 
 def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:

@@ -232,13 +232,13 @@ window.aptStudio = (() => {
     complaint = sentence;
   }
 
-  // ---- lists of runs: the tab, and the race ---------------------------------------------------
+  // ---- lists of runs (the tab, and the race) and of models ---------------------------------------------------
 
   function runs(element, trigger) {
     element.addEventListener("click", (event) => {
       const target = event.target.closest("[data-action]");
       if (!target) return;
-      const row = target.closest("[data-run]");
+      const row = target.closest("[data-run], [data-model]");
       const action = target.dataset.action;
       const confirm = row.querySelector(".confirm");
       const ask = row.querySelector('[data-action="ask-delete"]');
@@ -251,7 +251,7 @@ window.aptStudio = (() => {
       if (action === "open" && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
       event.preventDefault();
       if (confirm) { confirm.hidden = true; ask.hidden = false; } // the row may be another run's next time
-      trigger("click", { action, run: row.dataset.run });
+      trigger("click", { action, ...row.dataset });
     });
     localTimes(element);
     new MutationObserver(() => localTimes(element)).observe(element, { childList: true, subtree: true, characterData: true });

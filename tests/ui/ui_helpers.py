@@ -126,6 +126,7 @@ class FakeStore:
         self.statuses: dict[str, str] = {}
         self.weights = checkpoint
         self.cancelled: list[str] = []
+        self.with_token: set[str] = set()
         self.reads = 0
 
     def put(self, run_id: str, events: list[ev.Event], recipe: Recipe | None = None) -> str:
@@ -141,6 +142,12 @@ class FakeStore:
 
     def list(self, limit: int = 200) -> list[RunRecord]:
         return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
+
+    def came_with_token(self, run_id: str) -> bool:
+        return run_id in self.with_token
+
+    def live(self) -> list[RunRecord]:
+        return [record for record in self.list() if record.live]
 
     def position(self, run_id: str) -> int | None:
         return 1 if self.get(run_id).status == "queued" else None
