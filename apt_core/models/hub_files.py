@@ -165,6 +165,7 @@ class _File:
         if not blob.exists():
             blob.parent.mkdir(parents=True, exist_ok=True)
             part = blob.with_name(f"{blob.name}.incomplete")
+            part.touch()  # a file may be empty
             resumed = _length(part) > 0
             self._fill(part, url, http, stop)
             if resumed and not _is(part, known.etag):
@@ -218,7 +219,12 @@ class _File:
 
     def _refused(self, status: int) -> Exception:
         if status in (401, 403):
-            return GatedModel(f"The Hub does not give {self.name} of {self._repo} to this account.")
+            from huggingface_hub import constants
+
+            return GatedModel(
+                f"The Hub does not give {self.name} of {self._repo} to this account; accept the terms at "
+                f"{constants.ENDPOINT}/{self._repo} and try again."
+            )
         return NotReachable(
             f"The Hub answered {status} for {self.name} of {self._repo}; try again later, "
             "and the download goes on from there."

@@ -167,6 +167,28 @@ def test_a_token_is_kept_in_memory_and_opens_a_gated_model(hub, hub_app, open_hu
     says(page, "#account-note", "Nobody is signed in")
 
 
+def test_the_cache_is_listed_and_a_model_deleted_by_keyboard(hub, hub_app, open_hub_page):
+    blob = hub_app.cache / "hub" / "models--eve--old" / "blobs" / "abc.incomplete"
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(bytes(2_000_000))
+    page = open_hub_page()
+    page.locator("#tabs button[role=tab]", has_text="Models").click()
+    row = page.locator("tr[data-model='eve/old']")
+    row.wait_for()
+    assert "partly downloaded" in row.inner_text() and "2.00 MB" in row.inner_text()
+    row.locator("[data-action=ask-delete]").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.action") == "keep", "the safe answer comes first"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.dataset.action") == "delete"
+    page.keyboard.press("Enter")
+    row.wait_for(state="detached")
+    says(page, "#models-note", "eve/old is deleted; 2.00 MB are free again.")
+    assert not blob.exists()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_list_fits(open_hub_page, width):
     page = open_hub_page(width=width, height=844)

@@ -39,6 +39,12 @@ def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(as
     assert hub_cache.snapshot(REPO) == Path(first["path"])
 
 
+def test_an_empty_file_is_a_file(ask, hub, tiny):
+    hub.add(REPO, tiny, **{"merges.txt": b""})
+    (answer,) = ask(resolve(REPO))
+    assert (Path(answer["path"]) / "merges.txt").read_bytes() == b""
+
+
 def test_one_form_of_the_weights_is_enough(ask, hub, tiny):
     weights = (tiny / "model.safetensors").read_bytes()
     others = {"consolidated.safetensors": weights, "model-00001-of-00002.safetensors": weights}
