@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from apt_core.events import Progress
 from apt_core.records import RunRecord
 from apt_core.ui.views.html import Markup, folded, join
 from apt_core.words import duration, left, percent, place_in_line, sentence, size
@@ -25,7 +24,7 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
             _when(record, now),
             bar=_fraction(record),
             steps=True,
-            more=_files(record.progress),
+            more=_files(record),
         )
     if record.status == "cancelled":
         return _block(record, _stopped(record), _kept(record))
@@ -38,7 +37,7 @@ def where(record: RunRecord, title: str) -> str:
     """The running stage in words: 'Pruning block 12 of 30'."""
     progress, model = record.progress, record.model
     stage = progress.stage if progress else None
-    if stage == "download":
+    if _is_download(record):
         return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
@@ -103,9 +102,9 @@ def _bar(fraction: float) -> Markup:
     ).format(whole, f"{100 * fraction:.1f}")
 
 
-def _files(progress: Progress | None) -> Markup:
+def _files(record: RunRecord) -> Markup:
     """Every file of a download with its bytes."""
-    if progress is None or not progress.files:
+    if not _is_download(record) or not record.progress.files:
         return Markup("")
     return Markup('<ul class="files" aria-label="Files">{}</ul>').format(
         join(
@@ -115,13 +114,15 @@ def _files(progress: Progress | None) -> Markup:
                 size(file.total) if file.done >= file.total else f"{size(file.done)} of {size(file.total)}",
                 Markup('<i style="width:{:.1f}%"></i>').format(100 * file.done / max(file.total, 1)),
             )
-            for file in progress.files
+            for file in record.progress.files
         )
     )
 
 
 def _is_download(record: RunRecord) -> bool:
-    return record.progress is not None and record.progress.stage == "download"
+    """Whether something is still to come; what follows is said only when the model has been loaded."""
+    progress = record.progress
+    return progress is not None and progress.stage == "download" and progress.done < progress.total
 
 
 def _kept(record: RunRecord) -> str:

@@ -40,7 +40,7 @@ def _option(found: Found) -> Markup:
         found.license or "licence not stated",
         f"{short_count(found.downloads)} downloads" if found.downloads is not None else "",
     ]
-    gated = Markup('<span class="gated">gated</span>') if found.gated else ""
-    return Markup('<span class="name"><small>{}/</small>{}</span><small>{}{}</small>').format(
-        owner, name, " · ".join(part for part in parts if part), Markup(" ") + gated if gated else ""
+    gated = Markup(' <span class="gated">gated</span>') if found.gated else ""
+    return Markup('<span class="name"><small>{}/</small>{}{}</span><small>{}</small>').format(
+        owner, name, gated, " · ".join(part for part in parts if part)
     )
