@@ -376,3 +376,17 @@ def test_the_download_of_a_first_run_does_not_count_as_slow_loading():
 def test_layers_that_share_an_input_are_known():
     names = ["self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj"]
     assert len({rates.distinct_input(name) for name in names}) == 3
+
+
+def test_a_gguf_that_cannot_be_unpacked_here_is_refused_before_the_download(monkeypatch):
+    packed = ModelFacts(
+        id="bob/big:m-Q4_0.gguf",
+        title="bob/big",
+        source="Hub",
+        parameters=70_000_000_000,
+        dequantised_from="Q4_0",
+    )
+    monkeypatch.setattr(preflight, "free_memory", lambda: 64_000_000_000)
+    refusal = estimate(recipe_for(), packed).refusal
+    assert "Dequantising bob/big needs about 420 GB of memory, but 64.0 GB are free" in refusal
+    assert estimate(recipe_for(), packed.model_copy(update={"parameters": 1_000_000_000})).refusal is None
