@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
-from apt_core.events import Progress
+from apt_core.events import FileBytes, Progress
 
 T = TypeVar("T")
-Report = Callable[[str, float, float, str], None]
+Report = Callable[..., None]  # as models.progress.Report
 _HEARTBEAT_SECONDS = 1.0
 
 
@@ -28,10 +28,12 @@ def with_progress(call: Callable[[Report], T]) -> Generator[Progress, None, T]:
     outcome: dict[str, object] = {}
     abandoned = threading.Event()
 
-    def report(stage: str, done: float, total: float, detail: str = "") -> None:
+    def report(
+        stage: str, done: float, total: float, detail: str = "", files: tuple[FileBytes, ...] = ()
+    ) -> None:
         if abandoned.is_set():
             raise Abandoned
-        reports.put(Progress(stage=stage, done=done, total=total, detail=detail))
+        reports.put(Progress(stage=stage, done=done, total=total, detail=detail, files=files))
 
     def work() -> None:
         try:

@@ -47,6 +47,14 @@ class ModelLoaded(Frozen):
     versions: dict[str, str]
 
 
+class FileBytes(Frozen):
+    """How much of a file has arrived."""
+
+    name: str
+    done: int
+    total: int
+
+
 class Progress(Frozen):
     """Where the run is; `done` of `total` units of this stage (bytes, windows or layers)."""
 
@@ -55,6 +63,7 @@ class Progress(Frozen):
     done: float
     total: float
     detail: str = ""
+    files: tuple[FileBytes, ...] = ()  # of a download, in order
 
 
 class PartPruned(Frozen):

@@ -59,7 +59,7 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) ->
     dtype = _dtype(recipe, rates)
     place = _weights_in(recipe, facts, dtype) if known else None
     parts = _seconds(recipe, facts, rates, place) if known else {}
-    memory = peak_bytes(recipe, facts, dtype, place) if known else None
+    memory = peak_bytes(recipe, facts, dtype, place) if known else _dequantising_bytes(facts)
     disk = _disk(recipe, facts, dtype, place) if known else None
     needs = Estimate(
         seconds=sum(parts.values()) if known else None,
@@ -222,7 +222,9 @@ def _window_refusal(recipe: Recipe, facts: ModelFacts) -> str | None:
 
 
 def _layer_refusal(facts: ModelFacts) -> str | None:
-    if facts.parameters and not facts.layers:
+    if (
+        facts.parameters and not facts.layers and facts.dequantised_from is None
+    ):  # whose layers are not known yet
         return (
             f"{facts.title} keeps no linear layers in decoder blocks; choose another model, such as SmolLM2."
         )
@@ -233,6 +235,11 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
     free = free_memory()
     if needs.memory_bytes is None or needs.memory_bytes <= free:
         return None
+    if facts.dequantised_from:
+        return (
+            f"Dequantising {facts.title} needs about {size(needs.memory_bytes)} of memory, but {size(free)} are free; "
+            "choose the original model in safetensors, or a smaller one."
+        )
     streams = streams_bytes(recipe, facts, "bfloat16")
     remedy = "fewer calibration samples" if streams > 0.3 * needs.memory_bytes else "a smaller model"
     if _would_fit_from_disk(recipe, facts, needs, free):
@@ -240,6 +247,11 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
     return (
         f"This needs about {size(needs.memory_bytes)} of memory, but {size(free)} are free; choose {remedy}."
     )
+
+
+def _dequantising_bytes(facts: ModelFacts) -> int | None:
+    """At least what a GGUF takes: all weights in float32 as they are unpacked, and in bfloat16 as they are kept."""
+    return 6 * facts.parameters if facts.dequantised_from and facts.parameters else None
 
 
 def _would_fit_from_disk(recipe: Recipe, facts: ModelFacts, needs: Estimate, free: int) -> bool:

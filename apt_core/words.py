@@ -69,6 +69,16 @@ def count(value: float | None) -> str:
     return f"{round(value):,}"
 
 
+def short_count(value: float | None) -> str:
+    """As the Hub writes it, where room is scarce: 494032768 -> '494M'."""
+    if value is None:
+        return DASH
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{number(value / size)}{letter}"
+    return str(round(value))
+
+
 def size(n_bytes: float | None) -> str:
     """Decimal units as disks are sold: 269060552 -> '269 MB'."""
     if n_bytes is None:

@@ -68,15 +68,14 @@ def test_help_answers_at_once_and_names_every_command():
     begun = time.perf_counter()
     said, _ = command("--help").communicate()
     assert time.perf_counter() - begun < 1
-    for name in ("prune", "evaluate", "generate", "runs", "models", "methods"):
+    for name in ("prune", "evaluate", "generate", "runs", "cache", "models", "methods"):
         assert f"\n    {name} " in said
 
 
 def test_no_command_imports_torch_in_this_process():
     """Only the worker and the reader need it; a command that follows a run must start at once."""
-    script = (
-        "import sys, apt_core.cli.prune, apt_core.cli.generate, apt_core.cli.runs, apt_core.cli.listing\n"
-    )
+    commands = ("prune", "generate", "runs", "cache", "listing")
+    script = f"import sys, {', '.join(f'apt_core.cli.{name}' for name in commands)}\n"
     script += (
         "print([name for name in ('torch', 'transformers', 'datasets', 'gradio') if name in sys.modules])"
     )

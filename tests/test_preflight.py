@@ -422,3 +422,17 @@ def test_optional_layers_are_estimated_and_checked_when_asked_for():
     assert "mixer.dt_proj has 8 inputs" in refusal("tiny-mamba", optional_layers=True, **odd)
     assert "This model has no optional layers." in needs(optional_layers=True).sentences
     assert "This model has no optional layers." not in every.sentences
+
+
+def test_a_gguf_that_cannot_be_unpacked_here_is_refused_before_the_download(monkeypatch):
+    packed = ModelFacts(
+        id="bob/big:m-Q4_0.gguf",
+        title="bob/big",
+        source="Hub",
+        parameters=70_000_000_000,
+        dequantised_from="Q4_0",
+    )
+    monkeypatch.setattr(preflight, "free_memory", lambda: 64_000_000_000)
+    refusal = estimate(recipe_for(), packed).refusal
+    assert "Dequantising bob/big needs about 420 GB of memory, but 64.0 GB are free" in refusal
+    assert estimate(recipe_for(), packed.model_copy(update={"parameters": 1_000_000_000})).refusal is None

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_generate(commands)
     _add_runs(commands)
+    _add_cache(commands)
     _add(commands, "models", "listing:models", "list the models that have a name here")
     _add(commands, "methods", "listing:methods", "list the pruning methods and their options")
     return parser
@@ -162,3 +163,11 @@ def _add_runs(commands) -> None:
     ):
         action = _add(actions, name, f"runs:{name}", help, below=True)
         action.add_argument("id", metavar="ID")
+
+
+def _add_cache(commands) -> None:
+    parser = _add(commands, "cache", "cache:show_list", "list and delete the models that were downloaded")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    _add(actions, "list", "cache:show_list", "what each takes, and when it was last used", below=True)
+    delete = _add(actions, "delete", "cache:delete", "remove one that no run needs", below=True)
+    delete.add_argument("model", metavar="MODEL", help="its name in the list")

@@ -93,9 +93,21 @@ def _where(record: RunRecord, position: int | None) -> str:
 
 
 def stage_words(progress: Progress) -> str:
-    """'Downloading, 34%, model.safetensors'."""
+    """'Downloading, 34%, model.safetensors'; of several files the ones on their way, each with its share."""
+    if progress.files:
+        return ", ".join(filter(None, (_of_bytes(progress), progress.detail, _on_their_way(progress))))
     how_far = f"{progress.done / progress.total:.0%}" if progress.total > 1 else ""
     return ", ".join(filter(None, (_STAGES[progress.stage], how_far, progress.detail)))
+
+
+def _of_bytes(progress: Progress) -> str:
+    return f"{_STAGES[progress.stage]} {words.size(progress.done)} of {words.size(progress.total)}"
+
+
+def _on_their_way(progress: Progress) -> str:
+    """'model-00002-of-00003.safetensors 45%'."""
+    moving = (file for file in progress.files if 0 < file.done < file.total)
+    return ", ".join(f"{file.name} {file.done / file.total:.0%}" for file in moving)
 
 
 def _left(record: RunRecord, done: float, total: float) -> str:

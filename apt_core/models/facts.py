@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 
 from apt_core.errors import NotAModel, one_sentence
 from apt_core.families import Family, family_of_type, may_be_pruned
-from apt_core.models import checkpoints, hub, hub_cache
+from apt_core.models import checkpoints, gguf, hub, hub_cache
 from apt_core.models.catalogue import CATALOGUE, CatalogueEntry, Terms, cached_folder, title_of
 from apt_core.models.checkpoints import TensorFacts
+from apt_core.models.gguf import GgufFile
 from apt_core.models.packages import is_cached
 from apt_core.models.scan import scan_floats
 from apt_core.models.shape import LayerShape
@@ -23,6 +25,7 @@ from apt_core.values import Frozen
 
 # "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
 _IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 _USUAL_ORDER = (
     "q_proj",
     "k_proj",
@@ -45,6 +48,8 @@ class ModelFacts(Frozen):
     license: str | None = None
     terms: Terms | None = None  # conditions of use, accepted or not
     parameters: int | None = None
+    dtype: str | None = None  # of most of its weights, e.g. "bfloat16"
+    dequantised_from: str | None = None  # how a GGUF on the Hub packs them, e.g. "Q4_K_M"
     prunable: int | None = None  # weights in the linear layers of the decoder blocks
     blocks: int | None = None
     hidden: int | None = None
@@ -59,6 +64,7 @@ class ModelFacts(Frozen):
     bytes_on_disk: int | None = None  # of the safetensors, once they are here
     download_bytes: int = 0  # still to come over the network
     cached: bool = False
+    members_only: bool = False  # the Hub gives it to accounts that accepted its terms, or were let in
 
     def with_optional(self) -> ModelFacts:
         """The same model for a recipe that asks for every layer."""
@@ -84,7 +90,7 @@ def model_facts(ref: ModelRef) -> ModelFacts:
     if (folder := local_path(name)) is not None:
         checkpoints.check(folder)
         return folder_facts(folder, name, source="local folder")
-    if folder := hub_cache.snapshot(name, ref.revision):
+    if folder := gguf.cached(name, ref.revision) or hub_cache.snapshot(name, ref.revision):
         return folder_facts(folder, name, source="Hub")
     return _of_hub(*hub.ask_with_tensors(name, ref.revision))
 
@@ -94,7 +100,9 @@ def _of_entry(entry: CatalogueEntry) -> ModelFacts:
     if entry.source != "hub" or known.cached:
         return known
     found = hub.ask(entry.name, None)
-    return known.model_copy(update={"download_bytes": found.download_bytes})
+    return known.model_copy(
+        update={"download_bytes": found.download_bytes, "members_only": found.members_only}
+    )
 
 
 def known_facts(entry: CatalogueEntry) -> ModelFacts:
@@ -145,6 +153,8 @@ def folder_facts(folder: Path, name: str, source: str) -> ModelFacts:
 
 
 def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFacts:
+    if found.gguf:
+        return _of_gguf(found, found.gguf)
     return facts_from(
         found.config,
         tensors,
@@ -154,6 +164,24 @@ def _of_hub(found: hub.HubModel, tensors: Mapping[str, TensorFacts]) -> ModelFac
         license=found.license,
         bytes_on_disk=sum(n_bytes for name, n_bytes in found.files.items() if name.endswith(".safetensors")),
         download_bytes=found.download_bytes,
+        members_only=found.members_only,
+    )
+
+
+def _of_gguf(found: hub.HubModel, file: GgufFile) -> ModelFacts:
+    """What the Hub has read in the file; the shapes of its layers are known when it is here."""
+    return ModelFacts(
+        id=f"{found.repo}:{file.name}",
+        title=title_of(found.repo),
+        source="Hub",
+        license=found.license,
+        parameters=file.parameters,
+        dtype="bfloat16",
+        dequantised_from=file.packing,
+        context=file.context,
+        bytes_on_disk=2 * file.parameters if file.parameters else None,
+        download_bytes=found.download_bytes,
+        members_only=found.members_only,
     )
 
 
@@ -189,6 +217,7 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
         vocab=text.get("vocab_size"),
         context=text.get("max_position_embeddings") or text.get("n_positions"),
         tied=tied,
+        dtype=_dtype_of_most(tensors),
         layers=_of_a_block(in_blocks, family),
         scan=max(scans, default=0),
         scans=sum(scans),
@@ -196,6 +225,15 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
         optional_weights=sum(layer.weights for layer in optional.values()),
         **known,
     )
+
+
+def _dtype_of_most(tensors: Mapping[str, TensorFacts]) -> str | None:
+    """As torch calls it."""
+    weights: Counter[str] = Counter()
+    for facts in tensors.values():
+        weights[facts.dtype] += facts.numel
+    ((most, _),) = weights.most_common(1) or [("", 0)]
+    return _DTYPES.get(most, most.lower()) or None
 
 
 def _linear_layers(

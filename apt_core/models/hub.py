@@ -5,18 +5,21 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import os
+import warnings
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from threading import Event
 from typing import Any, NamedTuple
 
 from apt_core.errors import GatedModel, NotAModel, NotReachable, PruneError, UnknownModel
-from apt_core.models import checkpoints, disk
+from apt_core.models import checkpoints, disk, gguf, hub_files
 from apt_core.models.catalogue import suggestion
-from apt_core.models.hub_cache import DEFAULT_REVISION, our_cache
+from apt_core.models.gguf import GgufFile
+from apt_core.models.hub_cache import DEFAULT_REVISION, FOR_MEMBERS, our_cache, storage_of
+from apt_core.models.hub_files import Wanted
+from apt_core.models.hub_token import handed, token
 from apt_core.models.network import CONNECT_SECONDS, within
 from apt_core.models.progress import Report
 from apt_core.paths import is_public_host
@@ -34,7 +37,6 @@ _COMPANIONS = (
     "*.model",
     "*.jinja",
 )
-_SECONDS_BETWEEN_REPORTS = 0.25
 
 
 class HubModel(NamedTuple):
@@ -42,18 +44,16 @@ class HubModel(NamedTuple):
 
     repo: str
     revision: str
+    commit: str  # what the revision means now
     license: str | None
+    members_only: bool  # gated or private
     config: dict[str, Any]
     files: dict[str, int]  # wanted files and their bytes
+    gguf: GgufFile | None = None  # for a repository without safetensors: its one wanted file
 
     @property
     def download_bytes(self) -> int:
         return sum(self.files.values())
-
-
-def token() -> bool | None:
-    """None: the user's own token, if any. False on a public host: visitors never use the owner's."""
-    return False if is_public_host() else None
 
 
 def endpoint() -> str:
@@ -62,24 +62,31 @@ def endpoint() -> str:
     return constants.ENDPOINT
 
 
-def ask(repo: str, revision: str | None) -> HubModel:
-    """Look a repository up, within 5 seconds, and refuse what is no safetensors causal language model."""
-    return within(lambda: _ask(repo, revision or DEFAULT_REVISION), _no_answer(repo))
+def ask(name: str, revision: str | None) -> HubModel:
+    """Look a repository up, within 5 seconds, and refuse what is no causal language model that can be read.
+
+    name: `owner/name`, or `owner/name:file.gguf`.
+    """
+    return within(lambda: _ask(name, revision or DEFAULT_REVISION), _no_answer(name))
 
 
-def ask_with_tensors(repo: str, revision: str | None) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
-    """The same, and names and shapes of all tensors from the headers on the Hub; 5 seconds for both."""
+def ask_with_tensors(name: str, revision: str | None) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
+    """The same, and names and shapes of all tensors from the headers on the Hub; 5 seconds for both.
+
+    No tensors of a GGUF: its shapes are known when it is here.
+    """
 
     def both() -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
-        found = _ask(repo, revision or DEFAULT_REVISION)
-        return found, _tensors_of(found)
+        found = _ask(name, revision or DEFAULT_REVISION)
+        return found, {} if found.gguf else _tensors_of(found)
 
-    return within(both, _no_answer(repo))
+    return within(both, _no_answer(name))
 
 
 def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
     from huggingface_hub import HfApi
 
+    _draw_no_bars()
     with translated(found.repo, found.revision):
         metadata = HfApi(token=token()).get_safetensors_metadata(found.repo, revision=found.revision)
     return {
@@ -89,30 +96,70 @@ def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
     }
 
 
-def _ask(repo: str, revision: str) -> HubModel:
-    from huggingface_hub import HfApi, hf_hub_download
+def _draw_no_bars() -> None:
+    """huggingface_hub would draw its own over our line in the terminal."""
+    from huggingface_hub.utils import disable_progress_bars
 
+    with warnings.catch_warnings(action="ignore"):  # when HF_HUB_DISABLE_PROGRESS_BARS says otherwise
+        disable_progress_bars()
+
+
+def _ask(name: str, revision: str) -> HubModel:
+    from huggingface_hub import HfApi
+
+    repo, file = gguf.split(name)
     with translated(repo, revision):
         info = HfApi(token=token()).model_info(
             repo, revision=revision, files_metadata=True, timeout=CONNECT_SECONDS
         )
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        checkpoints.check_file_names(sizes, repo)
-        file = hf_hub_download(
-            repo,
-            "config.json",
-            revision=revision,
-            cache_dir=our_cache(),
-            token=token(),
-            etag_timeout=CONNECT_SECONDS,
-        )
+        packed = _gguf(info, sizes, repo, file)
+        config = {} if packed else _config(repo, revision, sizes)
+    card = info.card_data.to_dict() if info.card_data else {}
+    return HubModel(
+        repo=repo,
+        revision=revision,
+        commit=info.sha or revision,
+        license=license_of(card),
+        members_only=bool(info.gated or info.private),
+        config=config,
+        files={packed.name: sizes[packed.name]} if packed else _wanted(sizes),
+        gguf=packed,
+    )
+
+
+def _config(repo: str, revision: str, names: Collection[str]) -> dict[str, Any]:
+    """config.json, once it is clear that this is a model whose weights can be read."""
+    from huggingface_hub import hf_hub_download
+
+    checkpoints.check_file_names(names, repo)
+    file = hf_hub_download(
+        repo,
+        "config.json",
+        revision=revision,
+        cache_dir=our_cache(),
+        token=token(),
+        etag_timeout=CONNECT_SECONDS,
+    )
     config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
     checkpoints.check_config(config, repo)
-    card = info.card_data.to_dict() if info.card_data else {}
-    return HubModel(repo, revision, _license(card), config, _wanted(sizes))
+    return config
 
 
-def _license(card: dict[str, Any]) -> str | None:
+def _gguf(info: Any, sizes: dict[str, int], repo: str, named: str | None) -> GgufFile | None:
+    """The wanted file where one was named, or where there is nothing else; None for safetensors."""
+    if named is None and not checkpoints.has_only_gguf(sizes):
+        return None
+    told = info.gguf if isinstance(getattr(info, "gguf", None), dict) else {}
+    return GgufFile(
+        name=gguf.choose(sizes, repo, named),
+        parameters=told.get("total"),
+        architecture=told.get("architecture"),
+        context=told.get("context_length"),
+    )
+
+
+def license_of(card: dict[str, Any]) -> str | None:
     """The licence of a model card, which people also write as a list."""
     stated = card.get("license_name") or card.get("license")
     if isinstance(stated, list):
@@ -133,81 +180,17 @@ def _wanted(sizes: dict[str, int]) -> dict[str, int]:
     }
 
 
-def download(repo: str, revision: str | None, report: Report) -> Path:
-    """The repository's safetensors folder in our cache, reported by bytes; goes on where it stopped.
+def download(found: HubModel, report: Report) -> Path:
+    """The folder of its wanted files in our cache, reported file by file; goes on where it stopped.
 
     Raises UnknownModel, GatedModel, NotAModel, NotReachable or DiskFull with one sentence.
     """
-    found = ask(repo, revision)
-    blobs = our_cache() / f"models--{repo.replace('/', '--')}" / "blobs"
-    have = _bytes_in(blobs)
-    with disk.writing(our_cache()):
-        disk.require_space(our_cache(), max(0, found.download_bytes - have), repo)
-        with translated(repo, found.revision):
-            folder = _watched(
-                lambda stop: _fetch(found, stop),
-                lambda: report(
-                    "download", min(_bytes_in(blobs), found.download_bytes), found.download_bytes, repo
-                ),
-            )
-    checkpoints.check(folder)
-    return folder
-
-
-def _fetch(found: HubModel, stop: Event) -> Path:
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(
-        found.repo,
-        revision=found.revision,
-        cache_dir=our_cache(),
-        allow_patterns=list(found.files),
-        token=token(),
-        etag_timeout=CONNECT_SECONDS,
-        max_workers=4,
-        tqdm_class=_stoppable_bar(stop),
-    )
-    return Path(folder)
-
-
-def _watched(job: Callable[[Event], Path], look: Callable[[], None]) -> Path:
-    """Run `job` in a thread and `look` four times a second; when `look` raises, the job is stopped."""
-    stop = Event()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        running: Future[Path] = pool.submit(job, stop)
-        try:
-            while not wait([running], timeout=_SECONDS_BETWEEN_REPORTS).done:
-                look()
-            look()
-        except BaseException:
-            stop.set()
-            raise
-        return running.result()
-
-
-def _stoppable_bar(stop: Event) -> type:
-    """A progress bar that draws nothing and ends the download when it is told to."""
-    from tqdm import tqdm
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any):
-            kwargs.pop("name", None)
-            super().__init__(*args, **kwargs | {"disable": True})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            if stop.is_set():
-                raise InterruptedError("The download was stopped.")
-            return super().update(n)
-
-    return Bar
-
-
-def _bytes_in(folder: Path) -> int:
-    """Bytes downloaded so far, unfinished files included."""
-    try:
-        return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
-    except FileNotFoundError:
-        return 0  # nothing has arrived yet, or a file was being renamed: the next look counts it
+    with disk.writing(our_cache()), translated(found.repo, found.revision):
+        if found.members_only:
+            mark = storage_of(found.repo) / FOR_MEMBERS
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        return hub_files.fetch(Wanted(found.repo, found.revision, found.commit, found.files), report)
 
 
 def _no_answer(repo: str) -> str:
@@ -266,9 +249,15 @@ def _offline() -> bool:
 
 
 def _gated(repo: str) -> str:
-    if is_public_host():
-        return f"{repo} is only for accounts that accepted its terms, so this public page cannot load it."
-    return (
-        f"{repo} is only for accounts that accepted its terms: accept them at {endpoint()}/{repo}, "
-        "set HF_TOKEN to a token of that account and try again."
-    )
+    """What to do, which depends on whose page this is and on whether somebody has signed in."""
+    terms = f"{repo} is only for accounts that accepted its terms"
+    if handed():
+        return f"{terms}, and yours has not: accept them at {endpoint()}/{repo} and try again."
+    if not is_public_host():
+        return (
+            f"{terms}: accept them at {endpoint()}/{repo}, then give a token of that account (in the page under "
+            "Hub account, or as HF_TOKEN) and try again."
+        )
+    if os.environ.get("SPACE_ID"):
+        return f"{terms}: accept them at {endpoint()}/{repo}, sign in with Hugging Face here, and try again."
+    return f"{terms}, so this public page cannot load it."

@@ -12,6 +12,7 @@ from apt_core.paths import cache_dir, is_public_host
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 DEFAULT_REVISION = "main"
+FOR_MEMBERS = ".for-members"  # an empty file in the storage of a gated or private repository
 
 
 def is_hub_id(text: str) -> bool:
@@ -23,31 +24,40 @@ def our_cache() -> Path:
     return cache_dir() / "hub"
 
 
+def storage_of(repo: str, cache: Path | None = None) -> Path:
+    """Where everything of a repository lies; the layout is documented by huggingface_hub."""
+    return (cache or our_cache()) / f"models--{repo.replace('/', '--')}"
+
+
 def snapshot(repo: str, revision: str | None = None) -> Path | None:
     """The whole snapshot of a repository, from our cache or the user's own Hugging Face cache.
 
-    On a public host from ours alone: its owner may have cached what visitors are not allowed to see.
+    On a public host from ours alone: its owner may have cached what visitors are not allowed to see. And not
+    what only some visitors may read: the Hub is asked again for each of them.
     """
+    if is_public_host() and (storage_of(repo) / FOR_MEMBERS).exists():
+        return None
     for cache in (our_cache(),) if is_public_host() else (our_cache(), _users_cache()):
         folder = _snapshot_in(cache, repo, revision or DEFAULT_REVISION)
-        if folder is not None and _is_whole(folder):
+        if folder is not None and is_whole(folder):
             return folder
     return None
 
 
 def _snapshot_in(cache: Path, repo: str, revision: str) -> Path | None:
     """The layout is documented: models--owner--name/refs/<revision> names the folder in snapshots/."""
-    storage = cache / f"models--{repo.replace('/', '--')}"
+    storage = storage_of(repo, cache)
     ref = storage / "refs" / revision
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
     folder = storage / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """False also for a snapshot whose names lead to files that were taken away."""
     try:
         checkpoints.check(folder)
-    except NotAModel:
+    except (NotAModel, OSError):
         return False
     return True
 

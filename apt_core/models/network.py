@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,6 +18,7 @@ def within(call: Callable[[], T], unreachable: str, seconds: float | None = None
     """The result of `call()`, or NotReachable(unreachable) when it has none in time.
 
     seconds: DEADLINE_SECONDS when None. After that the call goes on in a daemon thread, for nobody.
+    The call sees the caller's context: whose token it asks with is kept there.
     """
     outcome: dict[str, object] = {}
 
@@ -26,7 +28,7 @@ def within(call: Callable[[], T], unreachable: str, seconds: float | None = None
         except BaseException as error:  # raised again in the caller's thread
             outcome["error"] = error
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
     thread.start()
     thread.join(DEADLINE_SECONDS if seconds is None else seconds)
     if thread.is_alive():

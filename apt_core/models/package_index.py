@@ -23,7 +23,7 @@ _READ_SECONDS = 30  # a mirror may fetch the whole file itself before it sends t
 def client(settings: PipSettings) -> httpx.Client:
     """An HTTP client with pip's certificate and proxy beside the system's own."""
     return httpx.Client(
-        verify=_certificates(settings.certificate),
+        verify=certificates(settings.certificate),
         proxy=settings.proxy,
         follow_redirects=True,
         timeout=httpx.Timeout(_READ_SECONDS, connect=CONNECT_SECONDS),
@@ -31,7 +31,7 @@ def client(settings: PipSettings) -> httpx.Client:
     )
 
 
-def _certificates(extra: str | None) -> ssl.SSLContext:
+def certificates(extra: str | None = None) -> ssl.SSLContext:
     """The system's authorities (SSL_CERT_FILE, SSL_CERT_DIR), certifi's, and pip's own file or folder."""
     import certifi
 

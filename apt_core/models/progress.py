@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-Report = Callable[[str, float, float, str], None]  # stage, done, total, detail
+from apt_core.events import FileBytes
+
+# stage, done, total, detail, and of a download of several files how much of each has arrived
+Report = Callable[..., None]
 _SECONDS_BETWEEN = 0.2
 
 
-def silent(stage: str, done: float, total: float, detail: str = "") -> None:
+def silent(
+    stage: str, done: float, total: float, detail: str = "", files: tuple[FileBytes, ...] = ()
+) -> None:
     """For callers who do not look."""
 
 

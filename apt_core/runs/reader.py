@@ -142,7 +142,7 @@ def _say(out: TextIO, reply: BaseModel) -> None:
     out.flush()
 
 
-def _log_progress(stage: str, done: float, total: float, detail: str) -> None:
+def _log_progress(stage: str, done: float, total: float, detail: str, files: object = ()) -> None:
     logging.getLogger(__name__).info("%s %s: %.0f of %.0f", _STAGES.get(stage, stage), detail, done, total)
 
 

@@ -18,7 +18,7 @@ from apt_core.errors import BadInput, DiskFull, UnknownRun
 from apt_core.paths import data_dir
 from apt_core.recipe import Recipe
 from apt_core.records import LIVE, RunRecord, fold
-from apt_core.runs import keeping, processes
+from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.ids import check_id, is_run_id, new_id
 from apt_core.runs.index import Index, Row
@@ -40,12 +40,17 @@ class Store:
 
     # --- making and ending -----------------------------------------------------------------------
 
-    def create(self, recipe: Recipe) -> str:
-        """Put a run at the end of the queue. Raises DiskFull, and leaves nothing behind, without room."""
+    def create(self, recipe: Recipe, needs_our_token: bool = False) -> str:
+        """Put a run at the end of the queue. Raises DiskFull, and leaves nothing behind, without room.
+
+        needs_our_token: only this process can start it, because it alone knows a token of the Hub.
+        """
         with self.index.write() as rows:
             run_id = self._new_folder()
             folder = self.folder(run_id)
             try:
+                if needs_our_token:
+                    token_holder.mark(folder)
                 rows.add(self._fill_folder(folder, recipe))
             except BaseException as error:
                 shutil.rmtree(folder, ignore_errors=True)  # the error that we raise is the one to be told
@@ -127,6 +132,11 @@ class Store:
                 _log.warning("%s", error)
         return records
 
+    def live(self) -> list[RunRecord]:
+        """The runs that wait or work."""
+        with self.index.read() as rows:
+            return [self._record(row) for row in (*rows.active(), *rows.queue())]
+
     def events_since(self, run_id: str, seq: int = -1) -> list[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""
         log = EventLog(self.folder(run_id))
@@ -153,6 +163,10 @@ class Store:
         """The pruned weights of a run, None when it has none (any more)."""
         checkpoint = self.folder(run_id) / "checkpoint"
         return checkpoint if any(checkpoint.glob("*.safetensors")) else None
+
+    def came_with_token(self, run_id: str) -> bool:
+        """Whether the run was asked for with a Hub token of a visitor, for a model that is not for everybody."""
+        return token_holder.of(self.folder(run_id)) is not None
 
     def cancel_requested(self, run_id: str) -> bool:
         with self.index.read() as rows:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from apt_core import events as ev
 
+_SECONDS_PER_FILE = 0.1
+
 
 class Throttle:
     """Lets Progress through at most every `seconds`, but never drops the last one of a stage.
 
     Every other event goes through at once. `take(event)` gives the events to write now; a Progress
     that is held back is written when its stage ends. One that says what was said before is only a sign
-    of life and waits for ten times as long.
+    of life and waits for ten times as long; one that names many files is a long line and waits longer too.
     """
 
     def __init__(self, seconds: float = 0.5, clock: Callable[[], float] = time.monotonic):
@@ -32,7 +34,7 @@ class Throttle:
         waited = self._clock() - self._written_at
         if event == self._written:
             return [self._write(event)] if waited >= 10 * self._seconds else []
-        if waited >= self._seconds or event.done >= event.total:
+        if waited >= max(self._seconds, _SECONDS_PER_FILE * len(event.files)) or event.done >= event.total:
             return [self._write(event)]
         self._held = event
         return []

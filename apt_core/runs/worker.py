@@ -161,6 +161,15 @@ def _lower_priority() -> None:
         os.nice(_NICE)
 
 
+def _take_token() -> None:
+    """The Hub token of whoever asked for this run, when the launcher hands one over; never kept on disk."""
+    from apt_core.models import hub_token
+
+    if not sys.stdin.isatty():
+        hub_token.keep(sys.stdin.readline())
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _take_token()
     sys.exit(main(sys.argv[1]))

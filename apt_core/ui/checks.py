@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from apt_core.errors import BadInput, PruneError, one_sentence
+from apt_core.models import hub_token
 from apt_core.models.facts import ModelFacts, model_facts
 from apt_core.preflight import DEFAULT_RATES, Estimate, Rates, estimate, rates_from
 from apt_core.race_estimate import together
@@ -23,7 +24,7 @@ _KEEP = 64
 _TEACHERS = 30  # the newest runs, from which rates are learnt
 _ALIKE = 4  # times larger or smaller: still about this size
 
-_seen: OrderedDict[str, tuple[float, ModelFacts | PruneError]] = OrderedDict()
+_seen: OrderedDict[tuple[str, str], tuple[float, ModelFacts | PruneError]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -34,11 +35,12 @@ def facts_of(model: Any) -> ModelFacts:
         raise BadInput("Choose a model, or type a Hub id such as owner/name.")
     if len(name) > MAX_TEXT_NAME:
         raise BadInput("That is too long for the name of a model.")
-    found = _remembered(name)
+    key = name, hub_token.fingerprint()  # one visitor may see what another may not
+    found = _remembered(key)
     if found is None:
         found = _ask(name)
         with _lock:
-            _seen[name] = (time.monotonic(), found)
+            _seen[key] = (time.monotonic(), found)
             while len(_seen) > _KEEP:
                 _seen.popitem(last=False)
     if isinstance(found, PruneError):
@@ -53,9 +55,9 @@ def forget() -> None:
     missing.forget()
 
 
-def _remembered(name: str) -> ModelFacts | PruneError | None:
+def _remembered(key: tuple[str, str]) -> ModelFacts | PruneError | None:
     with _lock:
-        at, found = _seen.get(name, (0.0, None))
+        at, found = _seen.get(key, (0.0, None))
     return found if found is not None and time.monotonic() - at < _KEEP_SECONDS else None
 
 

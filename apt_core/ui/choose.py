@@ -11,9 +11,10 @@ from gradio.components import Component
 from apt_core.calibration import FALLBACK_TEXT, TEXTS
 from apt_core.errors import BadInput, PruneError
 from apt_core.methods import METHODS
+from apt_core.models import hub_token
 from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.recipe import Recipe
-from apt_core.ui import checks, missing, options, uploads
+from apt_core.ui import account, checks, missing, options, search, uploads
 from apt_core.ui.form import CUSTOM, PATTERNS, Form, form_of, open_terms, recipes_of
 from apt_core.ui.presets import DEFAULT_PRESET, PRESETS, method_of, preset_of
 from apt_core.ui.result import html
@@ -38,6 +39,8 @@ class Chooser(NamedTuple):
     preflight: gr.HTML
     prune: gr.Button
     command: gr.HTML
+    search: search.Search
+    account: account.Account | None  # None where visitors sign in with Hugging Face's button, or cannot
 
     @property
     def inputs(self) -> list[Component]:
@@ -56,6 +59,7 @@ def lay_out() -> Chooser:
             info="Or type a Hub id, such as owner/name",
             elem_id="model",
         )
+        hub_search = search.lay_out()
         facts = html("facts")
         terms = gr.Checkbox(value=False, label=_ACCEPT, visible=False, elem_id="terms", container=False)
         with gr.Column(elem_id="how-much"):
@@ -167,6 +171,7 @@ def lay_out() -> Chooser:
             optional_layers = gr.Checkbox(
                 value=False, label="Optional layers", info=_OPTIONAL, elem_id="optional-layers"
             )
+        hub_account = account.lay_out()
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
             preflight = html("preflight")
             prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
@@ -177,7 +182,10 @@ def lay_out() -> Chooser:
         eval_text, eval_samples, eval_length, seed, device, dtype, weights, optional_layers,
         rivals, terms,
     )  # fmt: skip
-    return Chooser(form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command)
+    return Chooser(
+        form, controls, keys, preset_choice, upload, upload_note, facts, preflight, prune, command,
+        hub_search, hub_account,
+    )  # fmt: skip
 
 
 def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
@@ -186,6 +194,11 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
     texts = [chooser.form.text, chooser.form.eval_text, gr.State((None, None))]
     chooser.form.model.input(texts_for, [chooser.form.model, *texts], texts, **quiet)
+    found = search.wire(chooser.search, chooser.form.model)
+    found.then(texts_for, [chooser.form.model, *texts], texts, **quiet)
+    checked = checked_for_visitor(chooser, studio)
+    for signed_in in account.wire(chooser.account, page) if chooser.account else ():
+        signed_in.then(checked, chooser.inputs, checked_outputs(chooser), **quiet)
     chooser.preset.input(
         _taken, [chooser.preset, chooser.form.method], [*numbers, chooser.form.method], **quiet
     )
@@ -205,7 +218,7 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     )
     gr.on(
         [page.load, *(component.change for component in chooser.inputs)],
-        lambda *values: check(chooser, studio, values),
+        checked,
         chooser.inputs,
         checked_outputs(chooser),
         trigger_mode="always_last",  # a burst of changes is checked twice: first and last
@@ -215,6 +228,16 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
 
 def checked_outputs(chooser: Chooser) -> list[Component]:
     return [chooser.facts, chooser.form.terms, chooser.preflight, chooser.prune, chooser.command]
+
+
+def checked_for_visitor(chooser: Chooser, studio: Studio) -> Any:
+    """`check` as an event handler: the Hub is asked in the visitor's name."""
+
+    def handler(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
+        with hub_token.of_visitor(account.token_of(token)):
+            return check(chooser, studio, values)
+
+    return handler
 
 
 def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:

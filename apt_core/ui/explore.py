@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.errors import PruneError
-from apt_core.models import terms
+from apt_core.models import hub_token, terms
+from apt_core.models.facts import ModelFacts
 from apt_core.records import RunRecord
 from apt_core.ui import checks, choose, read, result
+from apt_core.ui.account import token_of
 from apt_core.ui.choose import Chooser
 from apt_core.ui.parts import Seen, shows
 from apt_core.ui.read import Reading
@@ -71,8 +73,13 @@ def lay_out() -> Explore:
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
     read.wire(explore.reading, explore.seen, studio)
+
+    def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
+        with hub_token.of_visitor(token_of(token)):
+            return start(explore, studio, values)
+
     explore.chooser.prune.click(
-        lambda *values: start(explore, studio, values),
+        pressed,
         explore.chooser.inputs,
         [*explore.outputs, *choose.checked_outputs(explore.chooser)],
         concurrency_limit=4,
@@ -99,7 +106,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
         concurrency_limit=None,
         **_QUIET,
     ).then(  # what it downloaded is on this machine now
-        lambda *values: choose.check(explore.chooser, studio, values),
+        choose.checked_for_visitor(explore.chooser, studio),
         explore.chooser.inputs,
         choose.checked_outputs(explore.chooser),
         concurrency_limit=None,
@@ -164,7 +171,7 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
         if checks.estimate_of(studio, recipes, facts).refusal:
             return checked
         terms.accept(recipes[0].model.id)  # `recipes_from` would have refused without the tick
-        run_id = studio.submit(recipes)
+        run_id = studio.submit(recipes, hub_token.handed() if _needs_token(facts) else None)
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
@@ -175,6 +182,11 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
             explore.chooser.preflight: said,
             explore.chooser.prune: gr.update(interactive=False),
         }
+
+
+def _needs_token(facts: ModelFacts) -> bool:
+    """Whether the worker must ask the Hub in the name of whoever started the run."""
+    return facts.members_only and not facts.cached
 
 
 def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:

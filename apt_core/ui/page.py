@@ -11,6 +11,7 @@ import gradio as gr
 from apt_core.paths import ASSETS, cache_dir, data_dir, is_public_host
 from apt_core.ui import explore as explore_tab
 from apt_core.ui import methods as methods_tab
+from apt_core.ui import models as models_tab
 from apt_core.ui import runs as runs_tab
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
@@ -34,13 +35,25 @@ def build(studio: Studio) -> gr.Blocks:
                 explore = explore_tab.lay_out()
             with gr.Tab("Runs", id="runs") as runs_item:
                 runs = runs_tab.lay_out()
+            models_item = _models_tab(studio)
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
         explore_tab.wire(explore, studio, page)
-        _wire_runs(runs, runs_item, (explore_item, methods_item), tabs, explore, studio)
+        others = tuple(item for item in (explore_item, models_item, methods_item) if item)
+        _wire_runs(runs, runs_item, others, tabs, explore, studio)
         _wire_arrival(page, explore, studio)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
     return page
+
+
+def _models_tab(studio: Studio) -> gr.Tab | None:
+    """None on a public host: what visitors have fetched is their own affair."""
+    if is_public_host():
+        return None
+    with gr.Tab("Models", id="models") as item:
+        models = models_tab.lay_out()
+    models_tab.wire(models, item, studio)
+    return item
 
 
 def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:

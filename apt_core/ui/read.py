@@ -87,7 +87,7 @@ def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     if recorded:
         said, note = answers.compared(recorded.answered), f"Recorded answers to: {recorded.question.prompt}"
     else:
-        said, note = answers.empty(_why_not(record, ready)), ""
+        said, note = answers.empty(_why_not(record, ready, studio.withholds(record.id))), ""
     return {
         reading.columns: str(said),
         reading.state: _line(note),
@@ -207,9 +207,11 @@ def _answer(
             yield None, sentence(reply.message), True
 
 
-def _why_not(record: RunRecord, ready: bool) -> str:
+def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:
     if ready:
         return "Both models are ready to be asked."
+    if withheld:
+        return "This model is only for accounts that accepted its terms, so it is neither asked nor given out here."
     if record.live:
         return "You can ask as soon as this run has finished."
     if record.id.startswith("sample-"):

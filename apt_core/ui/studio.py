@@ -12,6 +12,7 @@ from typing import Any
 from apt_core import samples
 from apt_core.errors import PruneError, UnknownRun
 from apt_core.models.catalogue import title_of
+from apt_core.paths import is_public_host
 from apt_core.questions import Question
 from apt_core.recipe import Recipe
 from apt_core.records import RunRecord
@@ -64,8 +65,16 @@ class Studio:
         return self.store.position(record.id) if record.status == "queued" else None
 
     def checkpoint(self, run_id: str) -> Path | None:
-        """The folder of the pruned weights, None for samples and for runs that have none (any more)."""
-        return None if run_id in self._sample_records else self.store.checkpoint(run_id)
+        """The folder of the pruned weights, None for samples, for runs that have none (any more), and for those
+        that are not for everybody."""
+        if run_id in self._sample_records or self.withholds(run_id):
+            return None
+        return self.store.checkpoint(run_id)
+
+    def withholds(self, run_id: str) -> bool:
+        """Whether the weights of this run stay here: on a public host, when its model came with a visitor's
+        account, which others may not have."""
+        return is_public_host() and run_id not in self._sample_records and self.store.came_with_token(run_id)
 
     def recorded_answer(self, run_id: str) -> samples.SampleAnswer | None:
         sample = self.recorded.get(run_id)
@@ -87,12 +96,15 @@ class Studio:
 
     # --- doing -----------------------------------------------------------------------------------
 
-    def submit(self, recipes: Sequence[Recipe]) -> str:
-        """Queue one run for each recipe, all or none of them; returns the id of the first."""
+    def submit(self, recipes: Sequence[Recipe], token: str | None = None) -> str:
+        """Queue one run for each recipe, all or none of them; returns the id of the first.
+
+        token: of the Hub, for the workers alone; it stays in memory.
+        """
         run_ids: list[str] = []
         try:
             for recipe in recipes:
-                run_ids.append(self.launcher.submit(recipe))
+                run_ids.append(self.launcher.submit(recipe, token))
         except PruneError:
             for run_id in run_ids:
                 self.cancel(run_id)

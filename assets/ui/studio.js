@@ -232,13 +232,13 @@ window.aptStudio = (() => {
     complaint = sentence;
   }
 
-  // ---- lists of runs: the tab, and the race ---------------------------------------------------
+  // ---- lists of runs (the tab, and the race) and of models ---------------------------------------------------
 
   function runs(element, trigger) {
     element.addEventListener("click", (event) => {
       const target = event.target.closest("[data-action]");
       if (!target) return;
-      const row = target.closest("[data-run]");
+      const row = target.closest("[data-run], [data-model]");
       const action = target.dataset.action;
       const confirm = row.querySelector(".confirm");
       const ask = row.querySelector('[data-action="ask-delete"]');
@@ -251,7 +251,7 @@ window.aptStudio = (() => {
       if (action === "open" && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
       event.preventDefault();
       if (confirm) { confirm.hidden = true; ask.hidden = false; } // the row may be another run's next time
-      trigger("click", { action, run: row.dataset.run });
+      trigger("click", { action, ...row.dataset });
     });
     localTimes(element);
     new MutationObserver(() => localTimes(element)).observe(element, { childList: true, subtree: true, characterData: true });
@@ -262,6 +262,81 @@ window.aptStudio = (() => {
       const shown = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
       if (!Number.isNaN(Date.parse(time.dateTime)) && time.textContent !== shown) time.textContent = shown;
     }
+  }
+
+  // ---- searching the Hub ----------------------------------------------------------------------
+
+  // A question goes to the Hub when somebody has stopped typing; the answer is a list box below the input.
+  function search(element, trigger) {
+    const input = element.querySelector("input");
+    const list = () => document.getElementById("hub-results");
+    const options = () => [...list().querySelectorAll("[data-model]")];
+    let typing = 0, asked = "";
+
+    function open(yes) {
+      element.closest(".block").classList.toggle("open", yes);
+      input.setAttribute("aria-expanded", String(yes && options().length > 0));
+      if (!yes) mark(null);
+    }
+
+    function mark(option) {
+      for (const each of options()) each.setAttribute("aria-selected", String(each === option));
+      if (option) input.setAttribute("aria-activedescendant", option.id);
+      else input.removeAttribute("aria-activedescendant");
+      option?.scrollIntoView({ block: "nearest" });
+    }
+
+    function ask() {
+      const query = input.value.trim();
+      if (query === asked) return open(query !== "");
+      asked = query;
+      element.closest(".block").classList.toggle("busy", query !== "");
+      open(query !== "");
+      trigger("input", { query });
+    }
+
+    function choose(option) {
+      clearTimeout(typing);
+      trigger("select", { model: option.dataset.model });
+      open(false);
+    }
+
+    input.addEventListener("input", () => {
+      clearTimeout(typing);
+      if (input.value.trim() === "") return open(false);
+      typing = setTimeout(ask, 400);
+    });
+    input.addEventListener("focus", () => open(asked !== "" && input.value.trim() === asked));
+    input.addEventListener("keydown", (event) => {
+      const all = options();
+      const now = all.findIndex((option) => option.getAttribute("aria-selected") === "true");
+      if (event.key === "Escape") return open(false);
+      if (event.key === "Enter") {
+        event.preventDefault();
+        clearTimeout(typing);
+        return now >= 0 ? choose(all[now]) : ask();
+      }
+      if ((event.key === "ArrowDown" || event.key === "ArrowUp") && all.length) {
+        event.preventDefault();
+        open(true);
+        const step = event.key === "ArrowDown" ? 1 : -1;
+        mark(all[now < 0 ? (step > 0 ? 0 : all.length - 1) : (now + step + all.length) % all.length]);
+      }
+    });
+    document.addEventListener("click", (event) => {
+      const option = event.target.closest("#hub-results [data-model]");
+      if (option) choose(option);
+      else if (!event.target.closest("#hub-search, #hub-results")) open(false);
+    });
+    const answered = new MutationObserver(() => {
+      element.closest(".block").classList.remove("busy");
+      input.setAttribute("aria-expanded", String(options().length > 0));
+    });
+    const watching = setInterval(() => { // the list may be drawn after the input
+      if (!list()) return;
+      clearInterval(watching);
+      answered.observe(list(), { childList: true, subtree: true, characterData: true });
+    }, 50);
   }
 
   // ---- small things ---------------------------------------------------------------------------
@@ -313,5 +388,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, runs };
+  return { chart, part, follow, runs, search };
 })();

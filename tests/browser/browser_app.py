@@ -20,6 +20,7 @@ class App:
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._env = os.environ | {"APT_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | environment
+        self.cache = cache
         self._log = cache / "app.log"
         self._process: subprocess.Popen | None = None
         self.seconds_to_start = 0.0

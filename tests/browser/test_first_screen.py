@@ -147,7 +147,7 @@ def test_everything_that_can_be_used_has_a_name(open_page):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_tab_scrolls_sideways(open_page, width, theme):
     page = open_page(width=width, color_scheme=theme)
-    for tab in ("Explore", "Runs", "Methods"):
+    for tab in ("Explore", "Runs", "Models", "Methods"):
         page.locator("#tabs button[role=tab]", has_text=tab).click()
         page.wait_for_timeout(300)
         assert not scrolls_sideways(page), tab

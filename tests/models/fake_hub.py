@@ -11,7 +11,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "a" * 40
 
@@ -30,11 +30,18 @@ class FakeHub:
         self.models: dict[str, dict[str, bytes]] = {}
         self.datasets: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
+        self.accounts: dict[str, str] = {}  # token -> name; each has accepted the terms of every gated model
+        self.ggufs: dict[str, dict[str, object]] = {}  # what the Hub has read in a repository's GGUF
+        self.downloads_of: dict[str, int] = {}
+        self.tags: dict[str, list[str]] = {}  # beside "safetensors"
+        self.pipeline: dict[str, str] = {}  # "text-generation" where none is given
         self.licenses: dict[str, object] = {}  # of model cards; "mit" where none is given
         self.silent = False  # takes the call and never answers
         self.status: int | None = None  # of every answer
         self.pause = 0.0  # seconds between pieces of 64 KiB
+        self.breaks_after: int | None = None  # bytes of every answer, after which the line is cut
         self.asked: list[str] = []  # "GET /path" of every request
+        self.ranges: list[tuple[str, str]] = []  # (file, Range) of every GET that asked for a part
         self.tokens: set[str | None] = set()
 
     @property
@@ -88,7 +95,11 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self._refuse(hub.status, "", "")
                 return
             parts = path.strip("/").split("/")
-            if parts[0] == "api" and parts[1] in ("models", "datasets"):
+            if parts == ["api", "whoami-v2"]:
+                self._whoami()
+            elif parts == ["api", "models"]:
+                self._json(_listed(hub, parse_qs(urlsplit(self.path).query)))
+            elif parts[0] == "api" and parts[1] in ("models", "datasets"):
                 self._api(getattr(hub, parts[1]), "/".join(parts[2:4]), parts[4:])
             elif "resolve" in parts:
                 self._resolve(parts, body)
@@ -107,8 +118,11 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 case [] | ["revision"]:
                     siblings = [{"rfilename": name, "size": len(raw)} for name, raw in files.items()]
                     card = {"license": hub.licenses.get(repo, "mit")}
+                    gated = "manual" if repo in hub.gated else False
                     self._json(
                         {"id": repo, "sha": COMMIT, "siblings": siblings, "cardData": card, "tags": []}
+                        | {"gated": gated, "private": False}
+                        | ({"gguf": hub.ggufs[repo]} if repo in hub.ggufs else {})
                     )
                 case ["tree"] | ["paths-info"]:
                     self._json([_entry(name, raw) for name, raw in files.items()])
@@ -118,7 +132,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
         def _resolve(self, parts: list[str], body: bool) -> None:
             kind, parts = (hub.datasets, parts[1:]) if parts[0] == "datasets" else (hub.models, parts)
             repo, name = "/".join(parts[:2]), "/".join(parts[4:])
-            if repo in hub.gated:
+            if repo in hub.gated and self._token() not in hub.accounts:
                 self._refuse(401, "GatedRepo", f"Access to model {repo} is restricted.")
             elif repo not in kind:
                 self._refuse(401, "RepoNotFound", "Repository not found")
@@ -126,6 +140,15 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self._refuse(404, "EntryNotFound", "Entry not found")
             else:
                 self._file(kind[repo][name], body)
+
+        def _token(self) -> str:
+            return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+
+        def _whoami(self) -> None:
+            if name := hub.accounts.get(self._token()):
+                self._json({"type": "user", "name": name, "fullname": name})
+            else:
+                self._refuse(401, "", "Invalid username or password.")
 
         def _file(self, raw: bytes, body: bool) -> None:
             wanted = self.headers.get("Range")
@@ -140,11 +163,15 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Range", f"bytes {start}-{last}/{len(raw)}")
             self.send_header("Content-Length", str(len(part)))
             self.end_headers()
+            if body and wanted:
+                hub.ranges.append((unquote(urlsplit(self.path).path).rsplit("/", 1)[-1], wanted))
             if body:
                 self._send(part)
 
         def _send(self, raw: bytes) -> None:
             try:
+                if hub.breaks_after is not None and len(raw) > hub.breaks_after:
+                    raw, self.close_connection = raw[: hub.breaks_after], True
                 for start in range(0, len(raw), 65536):
                     self.wfile.write(raw[start : start + 65536])
                     time.sleep(hub.pause)
@@ -169,6 +196,40 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+def _listed(hub: FakeHub, query: dict[str, list[str]]) -> list[dict[str, object]]:
+    """The answer to a search, as the Hub gives it to `list_models` with `expand`."""
+    (word,), (kind,) = query.get("search", [""]), query.get("pipeline_tag", ["text-generation"])
+    found = [
+        repo
+        for repo, files in hub.models.items()
+        if word.lower() in repo.lower() and hub.pipeline.get(repo, "text-generation") == kind
+        if any(name.endswith(".safetensors") for name in files)
+        or "safetensors" not in query.get("filter", [])
+    ]
+    found.sort(key=lambda repo: -hub.downloads_of.get(repo, 0))
+    return [_line(hub, repo) for repo in found[: int(query.get("limit", ["1000"])[0])]]
+
+
+def _line(hub: FakeHub, repo: str) -> dict[str, object]:
+    license = hub.licenses.get(repo, "mit")
+    return {
+        "id": repo,
+        "downloads": hub.downloads_of.get(repo, 0),
+        "gated": "manual" if repo in hub.gated else False,
+        "safetensors": {
+            "parameters": {"F32": _parameters(hub.models[repo])},
+            "total": _parameters(hub.models[repo]),
+        },
+        "cardData": {"license": license},
+        "tags": ["safetensors", *hub.tags.get(repo, [])],
+    }
+
+
+def _parameters(files: dict[str, bytes]) -> int:
+    """Of a float32 model, near enough."""
+    return sum(len(raw) for name, raw in files.items() if name.endswith(".safetensors")) // 4
+
+
 def _entry(name: str, raw: bytes) -> dict[str, object]:
     return {"type": "file", "path": name, "size": len(raw), "oid": hashlib.sha1(raw).hexdigest()}
 
@@ -185,13 +246,19 @@ from apt_core.models.facts import model_facts
 from apt_core.models.sources import resolve
 from apt_core.recipe import ModelRef
 
-def call(what, id, revision=None, stop_after=None):
+def call(what, id, revision=None, stop_after=None, token=None):
     ref = ModelRef.model_construct(id=id, revision=revision)
     reports = []
     def report(*values):
-        reports.append(values)
+        values, files = values[:4], values[4:]
+        reports.append(values + tuple([file.model_dump() for file in each] for each in files))
         if stop_after is not None and values[1] > stop_after:
             raise KeyboardInterrupt
+    from apt_core.models import hub_token
+    hub_token.keep(token)
+    if what == "search":
+        from apt_core.models.hub_search import search
+        return {"found": [found._asdict() for found in search(id)]}
     if what == "resolve":
         return {"path": str(resolve(ref, report)), "reports": reports}
     if what == "facts":

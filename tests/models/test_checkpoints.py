@@ -138,3 +138,20 @@ def test_the_seal_notices_every_kind_of_damage(tiny):
         assert not manifest.is_whole(tiny), name
         (tiny / name).write_bytes(before)
         assert manifest.is_whole(tiny)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "GPTQ"),
+        ({"quantization_config": {"quant_method": "awq"}}, "AWQ"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "bitsandbytes"),
+        ({"quantization_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
+        ({"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "MLX"),
+        ({"quantization_config": {"bits": 4}}, "in an unknown format"),
+    ],
+)
+def test_a_packed_checkpoint_is_refused_by_its_format(config, named):
+    with pytest.raises(NotAModel, match=f"already quantised .{named}.* choose the original model"):
+        checkpoints.check_config({"architectures": ["LlamaForCausalLM"]} | config, "ann/model")

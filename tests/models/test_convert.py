@@ -43,7 +43,7 @@ def build(wheel, target, report=silent, parameters=ENTRY.parameters):
 def quick(monkeypatch, tiny):
     """The conversion itself replaced by a copy, for tests of what is around it."""
 
-    def copied(pieces, folder, parameters, report):
+    def copied(source, folder, parameters, report):
         shutil.copytree(tiny, folder, dirs_exist_ok=True)
         manifest.seal(folder)
 
@@ -183,7 +183,7 @@ import shutil, sys, time
 from pathlib import Path
 from apt_core.models import convert, manifest
 
-def slow(pieces, folder, parameters, report):
+def slow(source, folder, parameters, report):
     print("built", flush=True)
     time.sleep(1.2)
     shutil.copytree(sys.argv[2], folder, dirs_exist_ok=True)

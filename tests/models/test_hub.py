@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import socket
@@ -38,6 +39,12 @@ def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(as
     assert hub_cache.snapshot(REPO) == Path(first["path"])
 
 
+def test_an_empty_file_is_a_file(ask, hub, tiny):
+    hub.add(REPO, tiny, **{"merges.txt": b""})
+    (answer,) = ask(resolve(REPO))
+    assert (Path(answer["path"]) / "merges.txt").read_bytes() == b""
+
+
 def test_one_form_of_the_weights_is_enough(ask, hub, tiny):
     weights = (tiny / "model.safetensors").read_bytes()
     others = {"consolidated.safetensors": weights, "model-00001-of-00002.safetensors": weights}
@@ -59,8 +66,8 @@ def test_progress_is_in_bytes(ask, hub, tiny):
     hub.add(REPO, tiny)
     (answer,) = ask(resolve(REPO))
     total = sum(file.stat().st_size for file in tiny.iterdir())
-    assert {(stage, whole) for stage, _, whole, _ in answer["reports"]} == {("download", total)}
-    done = [done for _, done, _, _ in answer["reports"]]
+    assert {(stage, whole) for stage, _, whole, *_ in answer["reports"]} == {("download", total)}
+    done = [done for _, done, *_ in answer["reports"]]
     assert done == sorted(done) and done[-1] == total and len(set(done)) > 2
 
 
@@ -69,10 +76,131 @@ def test_a_stopped_download_ends_at_once_and_goes_on_later(ask, hub, tiny):
     hub.add(REPO, tiny)
     (stopped,) = ask(resolve(REPO, stop_after=100_000))
     assert stopped["error"] == "stopped"
+    assert stopped["seconds"] < 3
     assert hub_cache.snapshot(REPO) is None, "half a model is not taken for a model"
     hub.pause = 0.0
     (answer,) = ask(resolve(REPO))
     checkpoints.check(Path(answer["path"]))
+    (start,) = (int(part.removeprefix("bytes=").rstrip("-")) for name, part in hub.ranges if "model" in name)
+    assert start >= 65_536 and hub.downloads().count("model.safetensors") == 2, "only the rest was asked for"
+
+
+def test_every_file_is_told_with_its_bytes(ask, hub, shards):
+    hub.pause = 0.4
+    hub.add(REPO, shards)
+    (answer,) = ask(resolve(REPO))
+    files = answer["reports"][-1][4]
+    assert [file["name"] for file in files][:2] == [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    ]
+    assert sum(file["total"] for file in files) == sum(len(raw) for raw in hub.models[REPO].values())
+    assert all(file["done"] == file["total"] for file in files)
+    seen = {file["done"] for report in answer["reports"] for file in report[4] if "00002-of" in file["name"]}
+    assert len(seen) > 2
+
+
+def test_what_was_left_by_another_download_is_not_taken_for_a_beginning(ask, hub, tiny):
+    hub.add(REPO, tiny)
+    raw = hub.models[REPO]["model.safetensors"]
+    blobs = hub_cache.storage_of(REPO) / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{hashlib.sha256(raw).hexdigest()}.incomplete").write_bytes(b"something else")
+    (answer,) = ask(resolve(REPO))
+    assert (Path(answer["path"]) / "model.safetensors").read_bytes() == raw
+
+
+def test_a_hub_that_breaks_off_is_said_and_what_came_is_kept(ask, hub, tiny):
+    hub.add(REPO, tiny)
+    hub.breaks_after = 100_000
+    (answer,) = ask(resolve(REPO))
+    checkpoints.check(Path(answer["path"]))
+    assert [part for name, part in hub.ranges if name == "model.safetensors"] == [
+        f"bytes={kept}-"
+        for kept in (100_000, 200_000, 300_000, 400_000)
+        if kept < len(hub.models[REPO]["model.safetensors"])
+    ]
+
+
+# ---- tokens
+
+
+def test_a_gated_model_needs_a_token_and_the_token_stays_in_memory(ask, hub, tiny, tmp_path):
+    hub.add(REPO, tiny)
+    hub.gated.add(REPO)
+    hub.accounts["hf_secret123"] = "ann"
+    without, wrong, facts_, folder = ask(
+        facts(REPO),
+        facts(REPO, token="hf_wrong"),
+        facts(REPO, token="hf_secret123"),
+        resolve(REPO, token="hf_secret123"),
+    )
+    assert without["error"] == wrong["error"] == "gated_model"
+    assert f"{hub.url}/{REPO}" in without["message"], "the link to the terms"
+    assert facts_["facts"]["parameters"] == 108_992
+    checkpoints.check(Path(folder["path"]))
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and b"hf_secret123" in path.read_bytes()
+    ]
+
+
+def test_on_a_public_host_a_gated_model_is_each_visitors_own(ask, hub, tiny):
+    hub.add(REPO, tiny)
+    hub.gated.add(REPO)
+    hub.accounts["hf_ann"] = "ann"
+    public = {"APT_PUBLIC": "1", "HF_TOKEN": "hf_ann"}
+    (owner,) = ask(facts(REPO), **public)
+    (mine,) = ask(resolve(REPO, token="hf_ann"), **public)
+    (others,) = ask(resolve(REPO), **public)
+    assert owner["error"] == "gated_model", "the owner's token is not for visitors"
+    assert "path" in mine and others["error"] == "gated_model", "what one visitor may read is not for all"
+    downloads = len(hub.downloads())
+    (again,) = ask(resolve(REPO, token="hf_ann"), **public)
+    assert again["path"] == mine["path"] and "model.safetensors" not in hub.downloads()[downloads:]
+    (at_home,) = ask(resolve(REPO))
+    assert at_home["path"] == mine["path"]
+
+
+# ---- searching
+
+
+def search(words: str, **more) -> dict:
+    return {"what": "search", "id": words, **more}
+
+
+def test_models_are_found_by_name_the_most_downloaded_first(ask, hub, tiny):
+    hub.add("ann/Tiny-llama", tiny)
+    hub.add("bob/tiny-llama-big", tiny)
+    hub.add("eve/tiny-llama-gptq", tiny)
+    hub.add("eve/tiny-llama-pictures", tiny)
+    hub.models["eve/tiny-llama-pickled"] = {"pytorch_model.bin": b"pickle"}
+    hub.downloads_of |= {"bob/tiny-llama-big": 1_000}
+    hub.gated.add("bob/tiny-llama-big")
+    hub.licenses["bob/tiny-llama-big"] = "llama3.2"
+    hub.tags["eve/tiny-llama-gptq"] = ["gptq", "4-bit"]
+    hub.pipeline["eve/tiny-llama-pictures"] = "text-to-image"
+    (answer,) = ask(search("  tiny-LLAMA "))
+    assert answer["found"] == [
+        {"id": "bob/tiny-llama-big", "parameters": answer["found"][0]["parameters"], "license": "llama3.2",
+         "downloads": 1_000, "gated": True},
+        {"id": "ann/Tiny-llama", "parameters": answer["found"][0]["parameters"], "license": "mit",
+         "downloads": 0, "gated": False},
+    ]  # fmt: skip
+    assert answer["found"][0]["parameters"] > 100_000
+
+
+def test_a_search_of_nothing_asks_nobody(ask, hub):
+    empty, none = ask(search("   "), search("no-such-model"))
+    assert empty["found"] == none["found"] == [] and len(hub.asked) == 1
+
+
+def test_a_search_without_an_answer_is_a_sentence_in_time(ask, hub):
+    hub.silent = True
+    (silent,) = ask(search("llama"))
+    hub.silent, hub.status = False, 400
+    (busy,) = ask(search("llama"))
+    assert silent["error"] == busy["error"] == "not_reachable"
+    assert "does not answer" in silent["message"] and silent["seconds"] < 3 and "400" in busy["message"]
 
 
 def test_refusals_are_sentences(ask, hub, tiny, edit_config):
@@ -80,7 +208,7 @@ def test_refusals_are_sentences(ask, hub, tiny, edit_config):
     hub.add("meta-llama/Llama-3.2-1B", tiny)
     hub.gated.add("meta-llama/Llama-3.2-1B")
     hub.models["someone/pickles"] = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-    hub.models["someone/gguf"] = {"model.gguf": b"GGUF"}
+    hub.models["someone/gguf"] = {"big-00001-of-00002.gguf": b"GGUF", "mmproj-big.gguf": b"GGUF"}
     hub.models["someone/data"] = {"README.md": b"# data"}
     hub.models["someone/no-config"] = {"model.safetensors": b"x"}
     hub.add("someone/bert", edit_config(architectures=["BertForMaskedLM"]))
@@ -91,7 +219,7 @@ def test_refusals_are_sentences(ask, hub, tiny, edit_config):
         (resolve("meta-llama/Llama-3.2-1B"), "gated_model", "HF_TOKEN"),
         (resolve(REPO, revision="v9"), "unknown_model", "no revision 'v9'"),
         (resolve("someone/pickles"), "not_a_model", "only pickle weights"),
-        (resolve("someone/gguf"), "not_a_model", "only GGUF weights"),
+        (resolve("someone/gguf"), "not_a_model", "its GGUF in parts"),
         (resolve("someone/data"), "not_a_model", "no model.safetensors"),
         (resolve("someone/no-config"), "not_a_model", "not a whole safetensors model"),
         (resolve("someone/bert"), "not_a_model", "BertForMaskedLM"),

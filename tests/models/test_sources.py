@@ -122,9 +122,11 @@ def test_a_folder_of_the_same_name_does_not_stand_in_for_a_model_of_the_list(tin
     (tiny.parent / "Qwen").mkdir()
     tiny.rename(tiny.parent / "Qwen" / "Qwen2.5-0.5B")
     monkeypatch.chdir(tiny.parent)
-    monkeypatch.setattr(sources.hub, "download", lambda *_: tiny.parent / "from the hub")
+    monkeypatch.setattr(sources, "_from_hub", lambda *_: tiny.parent / "from the hub")
     assert resolve(ref("Qwen/Qwen2.5-0.5B")).name == "from the hub"
-    monkeypatch.setattr(facts.hub, "ask", lambda *_: HubModel("Qwen", "main", None, {}, {"file": 5}))
+    monkeypatch.setattr(
+        facts.hub, "ask", lambda *_: HubModel("Qwen", "main", "c0", None, False, {}, {"file": 5})
+    )
     found = facts.model_facts(ref("Qwen/Qwen2.5-0.5B"))
     assert found.parameters == 494_032_768 and found.download_bytes == 5
 

@@ -27,9 +27,19 @@ _NAMES = {
 
 
 def write_wheel(path: Path, template: str = "{{ messages[0]['content'] }}") -> Path:
-    """A wheel whose member is the tiny model: Q8_0 where the width allows it, float32 elsewhere."""
-    file = path.with_suffix(".gguf")
-    writer = GGUFWriter(file, "llama")
+    """A wheel whose member is the tiny model."""
+    file = write_gguf(path.with_suffix(".gguf"), template)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.write(file, MEMBER)
+    file.unlink()
+    return path
+
+
+def write_gguf(
+    file: Path, template: str = "{{ messages[0]['content'] }}", architecture: str = "llama"
+) -> Path:
+    """The tiny model: Q8_0 where the width allows it, float32 elsewhere."""
+    writer = GGUFWriter(file, architecture)
     _describe(writer, template)
     for name, tensor in load_file(ENTRY.folder / "model.safetensors").items():
         if tensor.ndim == 2 and tensor.shape[1] % 32 == 0:
@@ -43,10 +53,7 @@ def write_wheel(path: Path, template: str = "{{ messages[0]['content'] }}") -> P
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.write(file, MEMBER)
-    file.unlink()
-    return path
+    return file
 
 
 def _describe(writer: GGUFWriter, template: str) -> None:

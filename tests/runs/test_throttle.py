@@ -59,3 +59,16 @@ def test_signs_of_life_are_rare():
         clock.now += 1
         written += throttle.take(progress("convert", 0))
     assert len(written) == 4
+
+
+def test_a_line_that_names_many_files_is_rarer():
+    clock = Clock()
+    throttle = Throttle(0.5, clock)
+    files = tuple(ev.FileBytes(name=f"model-{part:05}", done=0, total=5) for part in range(30))
+    written = []
+    for done in range(240):  # one minute of a model in thirty parts
+        clock.now += 0.25
+        event = progress("download", done, 10_000).model_copy(update={"files": files})
+        written += throttle.take(event)
+    assert len(written) == 20
+    assert sum(len(event.model_dump_json()) for event in written) < 60_000

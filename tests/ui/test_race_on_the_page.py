@@ -95,7 +95,7 @@ def test_a_rival_that_cannot_run_here_refuses_the_race_by_name(explore, studio, 
 def test_a_race_is_queued_whole_or_not_at_all(explore, studio, store, monkeypatch):
     submit = studio.launcher.submit
 
-    def full(recipe):
+    def full(recipe, token=None):
         if recipe.method.name == "wanda":
             raise DiskFull("The disk is full; free some space.")
         return submit(recipe)

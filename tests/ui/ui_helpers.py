@@ -126,6 +126,7 @@ class FakeStore:
         self.statuses: dict[str, str] = {}
         self.weights = checkpoint
         self.cancelled: list[str] = []
+        self.with_token: set[str] = set()
         self.reads = 0
 
     def put(self, run_id: str, events: list[ev.Event], recipe: Recipe | None = None) -> str:
@@ -141,6 +142,12 @@ class FakeStore:
 
     def list(self, limit: int = 200) -> list[RunRecord]:
         return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
+
+    def came_with_token(self, run_id: str) -> bool:
+        return run_id in self.with_token
+
+    def live(self) -> list[RunRecord]:
+        return [record for record in self.list() if record.live]
 
     def position(self, run_id: str) -> int | None:
         return 1 if self.get(run_id).status == "queued" else None
@@ -162,7 +169,8 @@ class FakeLauncher:
     def __init__(self, store: FakeStore):
         self.store = store
 
-    def submit(self, recipe: Recipe) -> str:
+    def submit(self, recipe: Recipe, token: str | None = None) -> str:
+        self.token = token
         return self.store.put(f"20261124-1200{len(self.store.logs):02}-0000", some_events("queued"), recipe)
 
     def pump(self) -> None:

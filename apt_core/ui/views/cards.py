@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from apt_core.models.facts import ModelFacts
+from apt_core.models.hub import endpoint
 from apt_core.preflight import Estimate
-from apt_core.ui.views.html import Markup, facts, join
+from apt_core.ui.views.html import Markup, facts, join, linked
 from apt_core.words import DASH, count, duration, sentence, size
 
 
 def facts_line(model: ModelFacts) -> Markup:
     """Parameters, size, licence, and whether it must still be fetched."""
     parts = [
-        f"{count(model.parameters)} parameters" if model.parameters else "size not known yet",
+        _how_many(model),
         size(model.bytes_on_disk) if model.bytes_on_disk else "",
         model.license or "licence not stated",
     ]
@@ -29,6 +30,14 @@ def _terms_line(model: ModelFacts) -> Markup:
     return Markup(
         '<p class="model-terms">May be used under the <a href="{}" target="_blank" rel="noreferrer">{}</a>.</p>'
     ).format(model.terms.url, model.terms.title)
+
+
+def _how_many(model: ModelFacts) -> str:
+    """'494 million parameters in bfloat16'."""
+    if not model.parameters:
+        return "size not known yet"
+    said = f"{count(model.parameters)} parameters" + (f" in {model.dtype}" if model.dtype else "")
+    return said + (f", dequantised from {model.dequantised_from}" if model.dequantised_from else "")
 
 
 def bundled_text_line() -> Markup:
@@ -69,7 +78,7 @@ def _race_line(estimate: Estimate, runs: int) -> Markup:
 
 def sentence_card(message: str) -> Markup:
     """A refusal or a piece of news, as one sentence."""
-    return Markup('<p class="says-no" role="status">{}</p>').format(sentence(message))
+    return Markup('<p class="says-no" role="status">{}</p>').format(linked(sentence(message), endpoint()))
 
 
 def _rounded(seconds: float) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-__all__ = ["Markup", "facts", "folded", "join", "table", "term"]
+__all__ = ["Markup", "facts", "folded", "join", "linked", "table", "term"]
 
 # Terms that explain themselves on hover and on focus, in one sentence each.
 TERMS = {
@@ -26,6 +27,17 @@ TERMS = {
 
 def join(parts: Iterable[str], between: str = "") -> Markup:
     return Markup(between).join(parts)
+
+
+def linked(text: str, site: str) -> Markup:
+    """The text with addresses of this site, and of no other, as links that open beside the page."""
+    parts = re.split(rf"({re.escape(site)}/[A-Za-z0-9/._-]*[A-Za-z0-9])", text)
+    return join(
+        Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(part, part)
+        if place % 2
+        else Markup("{}").format(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def term(name: str, shown: str | None = None) -> Markup:

@@ -15,13 +15,19 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
     if record.status == "queued":
         return _block(record, place_in_line(position), _waiting_note(record, now))
     if record.status == "stopping":
-        return _block(
-            record, "Stopping after this layer.", "What was done so far is kept.", bar=_fraction(record)
-        )
+        what = "Stopping the download." if _is_download(record) else "Stopping after this layer."
+        return _block(record, what, "What was done so far is kept.", bar=_fraction(record))
     if record.status == "running":
-        return _block(record, where(record, title), _when(record, now), bar=_fraction(record), steps=True)
+        return _block(
+            record,
+            where(record, title),
+            _when(record, now),
+            bar=_fraction(record),
+            steps=True,
+            more=_files(record),
+        )
     if record.status == "cancelled":
-        return _block(record, _stopped(record), "What was done so far is kept and shown below.")
+        return _block(record, _stopped(record), _kept(record))
     if record.status == "failed":
         return _failed(record)
     return Markup("")
@@ -31,7 +37,7 @@ def where(record: RunRecord, title: str) -> str:
     """The running stage in words: 'Pruning block 12 of 30'."""
     progress, model = record.progress, record.model
     stage = progress.stage if progress else None
-    if stage == "download":
+    if _is_download(record):
         return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
@@ -68,17 +74,23 @@ def remaining(record: RunRecord, now: float) -> float | None:
 
 
 def _block(
-    record: RunRecord, sentence_: str, note: str, bar: float | None = None, steps: bool = False
+    record: RunRecord,
+    sentence_: str,
+    note: str,
+    bar: float | None = None,
+    steps: bool = False,
+    more: Markup = Markup(""),  # noqa: B008 - immutable
 ) -> Markup:
     return Markup(
         '<section class="status" data-status="{}" aria-label="Progress">{}'
-        '<p class="where" role="status" aria-live="polite">{}</p>{}<p class="when">{}</p></section>'
+        '<p class="where" role="status" aria-live="polite">{}</p>{}<p class="when">{}</p>{}</section>'
     ).format(
         record.status,
         _steps(record) if steps else "",
         sentence_,
         _bar(bar) if bar is not None else "",
         note,
+        more,
     )
 
 
@@ -88,6 +100,35 @@ def _bar(fraction: float) -> Markup:
         '<div class="bar" role="progressbar" aria-label="This step" aria-valuemin="0" aria-valuemax="100" '
         'aria-valuenow="{}"><span style="width:{}%"></span></div>'
     ).format(whole, f"{100 * fraction:.1f}")
+
+
+def _files(record: RunRecord) -> Markup:
+    """Every file of a download with its bytes."""
+    if not _is_download(record) or not record.progress.files:
+        return Markup("")
+    return Markup('<ul class="files" aria-label="Files">{}</ul>').format(
+        join(
+            Markup('<li data-done="{}"><span>{}</span><span>{}</span>{}</li>').format(
+                "yes" if file.done >= file.total else "no",
+                file.name,
+                size(file.total) if file.done >= file.total else f"{size(file.done)} of {size(file.total)}",
+                Markup('<i style="width:{:.1f}%"></i>').format(100 * file.done / max(file.total, 1)),
+            )
+            for file in record.progress.files
+        )
+    )
+
+
+def _is_download(record: RunRecord) -> bool:
+    """Whether something is still to come; what follows is said only when the model has been loaded."""
+    progress = record.progress
+    return progress is not None and progress.stage == "download" and progress.done < progress.total
+
+
+def _kept(record: RunRecord) -> str:
+    if _is_download(record):
+        return "What has been downloaded is kept; the next run of this model goes on from there."
+    return "What was done so far is kept and shown below."
 
 
 def _steps(record: RunRecord) -> Markup:
@@ -158,6 +199,9 @@ def _waiting_note(record: RunRecord, now: float) -> str:
 
 
 def _stopped(record: RunRecord) -> str:
+    if _is_download(record):
+        progress = record.progress
+        return f"The download was stopped after {size(progress.done)} of {size(progress.total)}."
     if record.model is None or not record.layers:
         return "Stopped before any layer was pruned."
     share = percent(len(record.layers) / record.model.total_layers)

@@ -1,0 +1,46 @@
+"""What a search of the Hub found: a compact list from which one is chosen, or a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apt_core.models.hub_search import Found
+from apt_core.ui.views.html import Markup, join
+from apt_core.words import sentence, short_count
+
+SEARCH_BOX = (
+    '<label for="hub-query">Search the Hub</label>'
+    '<input id="hub-query" type="search" role="combobox" autocomplete="off" spellcheck="false" maxlength="100" '
+    'placeholder="Part of a name, such as qwen2.5" aria-autocomplete="list" aria-expanded="false" '
+    'aria-controls="hub-found">'
+)
+
+
+def search_results(found: Sequence[Found]) -> Markup:
+    """One option each: its name, then what helps to choose."""
+    if not found:
+        return search_says("No safetensors model that writes text has this in its name.")
+    options = join(
+        Markup('<li role="option" id="hub-option-{}" data-model="{}" aria-selected="false">{}</li>').format(
+            place, each.id, _option(each)
+        )
+        for place, each in enumerate(found)
+    )
+    return Markup('<ul id="hub-found" role="listbox" aria-label="Models of the Hub">{}</ul>').format(options)
+
+
+def search_says(text: str) -> Markup:
+    return Markup('<p class="says" role="status">{}</p>').format(sentence(text))
+
+
+def _option(found: Found) -> Markup:
+    owner, _, name = found.id.partition("/")
+    parts = [
+        f"{short_count(found.parameters)} parameters" if found.parameters else "",
+        found.license or "licence not stated",
+        f"{short_count(found.downloads)} downloads" if found.downloads is not None else "",
+    ]
+    gated = Markup(' <span class="gated">gated</span>') if found.gated else ""
+    return Markup('<span class="name"><small>{}/</small>{}{}</span><small>{}</small>').format(
+        owner, name, gated, " · ".join(part for part in parts if part)
+    )
