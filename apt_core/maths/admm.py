@@ -79,21 +79,15 @@ def _ridge_solver(inputs: Spectrum, outputs: OutputMetric, rho: float) -> Callab
     inverse = torch.zeros_like(back)
     add_upper_product_(inverse, inputs.vectors * common, back)
     inverse = mirrored(inverse)
-    diagonal = inverse.diagonal().clone()
-    inverse.diagonal().zero_()  # its share is the largest by far, and comes without rounding
-
-    def alike(right: Tensor) -> Tensor:
-        return (right @ inverse).addcmul_(right, diagonal)
-
     if not len(outputs.values):
-        return alike
+        return lambda right: right @ inverse
     own = 1 / (outputs.values.unsqueeze(1) * inputs.values + rho) - common
     few = torch.bfloat16 if inputs.rough and back.device.type == "cpu" else back.dtype
     there, back, into = inputs.vectors.to(few), back.to(few), outputs.vectors.T.to(few)
 
     def solve(right: Tensor) -> Tensor:
         corrected = (((into @ right.to(few)) @ there) * own).to(few) @ back
-        return alike(right).addmm_(outputs.vectors, corrected.to(right.dtype))
+        return (right @ inverse).addmm_(outputs.vectors, corrected.to(right.dtype))
 
     return solve
 
