@@ -360,7 +360,7 @@ def _prune_blocks(
             )
     if recipe.method.asks_the_loss:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
-        steps = 2 * len(blocks) * len(some)
+        steps = (2 * len(blocks) + 1) * len(some)  # forwards, the loss itself, backwards
         for done, _ in enumerate(hidden.ask_the_loss(model, weights, every_layer, some, scratch)):
             yield Progress(stage="calibrate", done=done, total=steps, detail="gradients of the dense loss")
     patterns = _patterns(recipe, every_layer, hidden)

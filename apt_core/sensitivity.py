@@ -56,7 +56,8 @@ class BorderGradients:
         entering: Tensor,
         borders: Borders | None = None,
     ) -> Generator[None, None, BorderGradients]:
-        """Yields after every window and block, forwards and backwards (2 * blocks * windows times).
+        """Yields after every window and block, forwards and backwards, and after every window's loss between
+        ((2 * blocks + 1) * windows times).
 
         windows: [windows, length] token ids. entering: what enters the first block, [windows, length, hidden].
         borders: where the states and then the gradients between the blocks are kept; in memory when None.
