@@ -30,7 +30,8 @@ _FLOAT = 4
 _BACK_TOKENS, _METRIC_RANK = 2048, 64  # as in `sensitivity` and `maths.output_metric`
 _LOGITS_BYTES = 64_000_000  # as in `bypass`
 _TOKENS_PER_BATCH = 4096  # as in `pipeline` and `perplexity`
-# The heap keeps gaps between tensors of up to 32 MB; runs from disk give them back (`hardware`).
+# The heap keeps gaps between tensors of up to 32 MB, so not between those of a scan; runs from disk give them back
+# (`hardware`).
 _GAPS, _MOST_GAPS = 0.45, 200_000_000
 
 
@@ -59,10 +60,11 @@ _OTHER_SOLVER = _Solver(10.8, 13.0, 1.5)
 
 def peak_bytes(recipe: Recipe, facts: ModelFacts, dtype: str, weights_in: WeightsIn) -> int:
     """dtype: that the forwards run in. The facts must hold the layers of a block."""
-    run = _Run(recipe, facts, 2 if dtype == "bfloat16" else _FLOAT, weights_in == "disk")
-    passing = max(run.reading, run.evaluating, run.gradients, run.pruning)
-    gaps = 0 if run.from_disk else min(_GAPS * passing, _MOST_GAPS)
-    return int(_PROCESS + run.weights + passing + gaps)
+    per_value = 2 if dtype == "bfloat16" else _FLOAT
+    run = _Run(recipe, facts, per_value, weights_in == "disk")
+    small = _Run(recipe, facts.model_copy(update={"scan": 0}), per_value, run.from_disk)
+    gaps = 0 if run.from_disk else min(_GAPS * small.passing, _MOST_GAPS)
+    return int(_PROCESS + run.weights + run.passing + gaps)
 
 
 def working_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
@@ -104,6 +106,11 @@ class _Run:
         if not self.from_disk:
             return self.whole_model
         return self.whole_model - (self._facts.blocks or 0) * self._block + self._block
+
+    @property
+    def passing(self) -> float:
+        """The most that comes and goes."""
+        return max(self.reading, self.evaluating, self.gradients, self.pruning)
 
     @property
     def whole_model(self) -> float:

@@ -132,8 +132,9 @@ def _run(recipe: Recipe) -> RunRecord:
 def _conditions(row: dict, options: argparse.Namespace) -> str:
     return (
         f"{options.pattern}; calibration {options.samples} x {options.length}, evaluation {options.eval_samples} x "
-        f"{options.eval_length} tokens of {options.text}; {row['hardware']}, {datetime.now(UTC).date()}. Each "
-        "triple: foretold, measured, off by; the first run's time by the packaged rates, the second's by the first's."
+        f"{options.eval_length} tokens of {options.text}; {row['hardware']}, {datetime.now(UTC).date()}; on average "
+        f"{os.getloadavg()[2]:.0f} processes wanted a core. Each triple: foretold, measured, off by; the first run's "
+        "time by the packaged rates, the second's by the first's."
     )
 
 
