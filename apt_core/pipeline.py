@@ -169,9 +169,15 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
 def _fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
     from apt_core.background import with_progress
+    from apt_core.models.gguf import unpacked_from
     from apt_core.models.sources import resolve
 
-    return (yield from with_progress(lambda progress: resolve(recipe.model, progress)))
+    folder = yield from with_progress(lambda progress: resolve(recipe.model, progress))
+    if packing := unpacked_from(folder):
+        yield Warned(
+            message=f"The weights are those of a GGUF ({packing}), dequantised; what it had lost did not come back."
+        )
+    return folder
 
 
 def _load(

@@ -235,7 +235,7 @@ def _memory_refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str |
     free = free_memory()
     if needs.memory_bytes is None or needs.memory_bytes <= free:
         return None
-    if facts.dequantised_from:
+    if facts.dequantised_from and not facts.cached:
         return (
             f"Dequantising {facts.title} needs about {size(needs.memory_bytes)} of memory, but {size(free)} are free; "
             "choose the original model in safetensors, or a smaller one."

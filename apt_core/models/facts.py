@@ -49,7 +49,7 @@ class ModelFacts(Frozen):
     terms: Terms | None = None  # conditions of use, accepted or not
     parameters: int | None = None
     dtype: str | None = None  # of most of its weights, e.g. "bfloat16"
-    dequantised_from: str | None = None  # how a GGUF on the Hub packs them, e.g. "Q4_K_M"
+    dequantised_from: str | None = None  # how the GGUF that they come from packs them, e.g. "Q4_K_M"
     prunable: int | None = None  # weights in the linear layers of the decoder blocks
     blocks: int | None = None
     hidden: int | None = None
@@ -91,7 +91,8 @@ def model_facts(ref: ModelRef) -> ModelFacts:
         checkpoints.check(folder)
         return folder_facts(folder, name, source="local folder")
     if folder := gguf.cached(name, ref.revision) or hub_cache.snapshot(name, ref.revision):
-        return folder_facts(folder, name, source="Hub")
+        facts = folder_facts(folder, name, source="Hub")
+        return facts.model_copy(update={"dequantised_from": gguf.unpacked_from(folder)})
     return _of_hub(*hub.ask_with_tensors(name, ref.revision))
 
 

@@ -67,8 +67,15 @@ def packing_of(name: str) -> str | None:
 
 def folder_of(repo: str, file: str, revision: str) -> Path:
     """Where the dequantised form of a file lies, or will lie."""
-    stem = re.sub(r"[^A-Za-z0-9._-]", "-", f"{file[: -len('.gguf')]}-{revision}")
-    return _folders(repo) / f"{stem}-v{_CONVERSION}"
+    return _folders(repo) / f"{file}{_ending(revision)}"
+
+
+def unpacked_from(folder: Path) -> str | None:
+    """'Q4_K_M' for the dequantised form of a file, None for any other folder of a model."""
+    if not folder.parent.name.startswith("gguf--"):
+        return None
+    file, _, _ = folder.name.partition(".gguf-")
+    return packing_of(f"{file}.gguf") or "GGUF"
 
 
 def cached(name: str, revision: str | None) -> Path | None:
@@ -83,7 +90,7 @@ def cached(name: str, revision: str | None) -> Path | None:
     if file is not None:
         places = [folder_of(repo, file, revision)]
     elif hub_cache.is_hub_id(repo):
-        places = sorted(_folders(repo).glob(f"*-{re.sub('[^A-Za-z0-9._-]', '-', revision)}-v{_CONVERSION}"))
+        places = sorted(_folders(repo).glob(f"*{_ending(revision)}"))
     else:
         places = []
     return next((place for place in places if manifest.is_whole(place)), None)
@@ -91,6 +98,10 @@ def cached(name: str, revision: str | None) -> Path | None:
 
 def _folders(repo: str) -> Path:
     return cache_dir() / "models" / f"gguf--{repo.replace('/', '--')}"
+
+
+def _ending(revision: str) -> str:
+    return f"-{re.sub('[^A-Za-z0-9._-]', '-', revision)}-v{_CONVERSION}"
 
 
 def _is_model(name: str) -> bool:

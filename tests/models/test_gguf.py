@@ -49,7 +49,7 @@ def test_the_most_precise_file_is_fetched_and_dequantised_once(hub, raw, asking)
     assert told["download_bytes"] == len(raw) and not told["cached"]
     checkpoints.check(Path(first["path"]))
     assert after["facts"]["cached"] and after["facts"]["parameters"] == ENTRY.parameters
-    assert after["facts"]["dtype"] == "bfloat16"
+    assert after["facts"]["dtype"] == "bfloat16" and after["facts"]["dequantised_from"] == "Q8_0"
     assert again["path"] == first["path"] and again["reports"] == []
     assert hub.downloads() == ["tiny-Q8_0.gguf"]
     assert {stage for stage, *_ in first["reports"]} == {"download", "convert"}
@@ -96,6 +96,12 @@ def test_what_is_no_gguf_after_all_is_a_sentence(hub, raw, asking):
 def test_a_name_is_taken_apart(name, parts):
     assert gguf.split(name) == parts
     assert hub_cache.is_hub_id(parts[0]) == (parts[0] in ("bob/tiny",))
+
+
+def test_a_folder_says_what_it_was_unpacked_from(tmp_path):
+    assert gguf.unpacked_from(gguf.folder_of(REPO, "m-Q4_K_M.gguf", "v1.0-Q8_0")) == "Q4_K_M"
+    assert gguf.unpacked_from(gguf.folder_of(REPO, "m.gguf", "main")) == "GGUF"
+    assert gguf.unpacked_from(tmp_path) is None
 
 
 def test_fewer_bits_are_less_precise():
