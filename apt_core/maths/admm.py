@@ -61,8 +61,8 @@ def admm_mask(
             rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
             solve = _ridge_solver(inputs, outputs, rho)
         # Where the statistics come from bfloat16 inputs, these products round theirs too. Their results stay
-        # float32: B - D is small beside B, and rounding B itself ruins the model (2:4: perplexity 51 in place
-        # of 44, and 126 in place of 75 on text of another kind).
+        # float32, those in between too: B - D is small beside B, and rounding B itself ruins the model (2:4:
+        # perplexity 51 in place of 44, and 126 in place of 75 on text of another kind).
         with bfloat16_products(inputs.rough):
             solved = solve(torch.sub(target, dual).add_(kept, alpha=rho))
         proposal = torch.add(solved, dual, alpha=1 / rho)
@@ -82,12 +82,10 @@ def _ridge_solver(inputs: Spectrum, outputs: OutputMetric, rho: float) -> Callab
     if not len(outputs.values):
         return lambda right: right @ inverse
     own = 1 / (outputs.values.unsqueeze(1) * inputs.values + rho) - common
-    few = torch.bfloat16 if inputs.rough and back.device.type == "cpu" else back.dtype
-    there, back, into = inputs.vectors.to(few), back.to(few), outputs.vectors.T.to(few)
 
     def solve(right: Tensor) -> Tensor:
-        corrected = (((into @ right.to(few)) @ there) * own).to(few) @ back
-        return (right @ inverse).addmm_(outputs.vectors, corrected.to(right.dtype))
+        corrected = (((outputs.vectors.T @ right) @ inputs.vectors) * own) @ back
+        return (right @ inverse).addmm_(outputs.vectors, corrected)
 
     return solve
 
