@@ -188,8 +188,8 @@ def _load(
     from apt_core.models.skeleton import NotByBlock
 
     placed = _placement(recipe, folder, dtype, device)
+    hardware.give_back_freed_memory(thrifty=placed.kind == "disk")
     if placed.kind == "disk":
-        hardware.give_back_freed_memory()
         try:
             model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
         except NotByBlock as why:

@@ -166,10 +166,10 @@ def inverse_factor(hessian: Float[Tensor, "in in"], dampening: float = 0.0) -> F
     Raises NotPositiveDefinite.
     """
     for dtype in (torch.float32, torch.float64):
-        backwards = hessian.to(dtype).flip(0, 1)
-        lower, failed = torch.linalg.cholesky_ex(backwards)
+        lower, failed = torch.linalg.cholesky_ex(hessian.to(dtype).flip(0, 1))
         if not failed and torch.isfinite(lower).all():
             upper = lower.flip(0, 1)
+            del lower  # a run's memory is at its peak about here
             identity = torch.eye(len(upper), dtype=dtype, device=upper.device)
             return torch.linalg.solve_triangular(upper, identity, upper=True).float()
         if hessian.device.type == "mps":  # no float64 there
