@@ -29,7 +29,7 @@ _PROCESS = 410_000_000  # bytes of a worker that has computed something, before 
 _FLOAT = 4
 _BACK_TOKENS, _METRIC_RANK = 2048, 64  # as in `sensitivity` and `maths.output_metric`
 _LOGITS_BYTES = 64_000_000  # as in `bypass`
-_TOKENS_PER_BATCH = 4096  # as in `pipeline` and `perplexity`
+_TOKENS_PER_BATCH = 4096  # as in `pruning` and `perplexity`
 # The heap keeps gaps between tensors of up to 8 MB, so not between those of a scan; runs from disk give them back
 # (`hardware`).
 _GAPS, _MOST_GAPS = 0.25, 200_000_000

@@ -64,8 +64,8 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
         loaded.append(found[0])
         return found
 
-    load_as_always = pipeline._load
-    monkeypatch.setattr(pipeline, "_load", load)
+    load_as_always = pipeline.load_model
+    monkeypatch.setattr(pipeline, "load_model", load)
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)  # a second each; tried below
 
     def run(family: str, method: str, pattern: str, **more):
@@ -275,8 +275,8 @@ def test_an_expert_that_no_token_is_sent_to_is_left_dense(pruned_by, folder, tmp
         gate.register_forward_hook(lambda _, inputs, output: (*output[:2], output[2].clamp(max=2)))
         return model, tokenizer, on_disk
 
-    load_as_before = pipeline._load
-    monkeypatch.setattr(pipeline, "_load", load)
+    load_as_before = pipeline.load_model
+    monkeypatch.setattr(pipeline, "load_model", load)
     events, *_ = pruned_by("mixtral", "apt-joint", "2:4")  # carries a dense stream, whose router may differ
     unreached = [event.layer for event in events if event.kind == "warned" and "left dense" in event.message]
     assert unreached == ["block 0 mlp.experts.3.gate_up_proj", "block 0 mlp.experts.3.down_proj"]

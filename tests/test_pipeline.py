@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import apt_core
-from apt_core import families, pipeline
+from apt_core import families, pipeline, pruning
 from apt_core.errors import BadInput, BadPattern, NotPositiveDefinite
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact
@@ -197,7 +197,7 @@ def test_a_pattern_that_does_not_fit_names_the_layer(tmp_path):
 
 def test_a_layer_that_cannot_be_factorised_is_retried_and_said():
     indefinite = torch.diag(torch.tensor([1.0] * 31 + [-0.05]))
-    steps = pipeline._solve(
+    steps = pruning._solve(
         make_method("apt"), torch.randn(4, 32), LayerStats(indefinite, 10), plan().pattern, "block 0 q_proj"
     )
     warned = next(steps)
@@ -210,7 +210,7 @@ def test_a_layer_that_cannot_be_factorised_is_retried_and_said():
 
 def test_a_hopeless_layer_fails_with_one_sentence():
     hopeless = torch.diag(torch.tensor([1.0] * 31 + [-50.0]))
-    steps = pipeline._solve(
+    steps = pruning._solve(
         make_method("apt"), torch.randn(4, 32), LayerStats(hopeless, 10), plan().pattern, "block 0 q_proj"
     )
     with pytest.raises(NotPositiveDefinite, match="more calibration samples"):

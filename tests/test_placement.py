@@ -10,7 +10,7 @@ import torch
 from accelerate import dispatch_model
 
 import apt_core
-from apt_core import families, hardware, pipeline, placement
+from apt_core import families, hardware, opening, pipeline, placement
 from apt_core.models import loading, skeleton
 from apt_core.models.make_tiny import make
 from apt_core.models.shape import LlamaShape
@@ -116,11 +116,11 @@ def test_a_run_leaves_working_room_by_the_terms_of_the_preflight(eight_blocks, m
 
     working = working_bytes(recipe, model_facts(recipe.model), "float32")
     free = working + 20 * MB
-    assert pipeline._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
+    assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
     free = working + 5 * MB
-    assert pipeline._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
+    assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
     kept = recipe.model_copy(update={"weights": "memory"})
-    assert pipeline._placement(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
+    assert opening._placement(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
 
 
 # ---- a run over a device map, here of nothing but CPUs
@@ -152,7 +152,7 @@ def spread_over_cpus(monkeypatch):
         return placement.Placement("spread", "cpu", device_map)
 
     monkeypatch.setattr(loading, "load_spread", load_spread)
-    monkeypatch.setattr(pipeline, "_placement", everywhere)
+    monkeypatch.setattr(opening, "_placement", everywhere)
 
 
 @pytest.mark.parametrize("method", ["apt", "apt-joint"])
@@ -193,7 +193,8 @@ def test_states_follow_the_blocks(monkeypatch, tmp_path):
     monkeypatch.setattr(streams, "device_of", device_of)
     monkeypatch.setattr(streams, "on_device", on_device)
     list(pipeline.run(plan(ASSETS / "models" / "tiny-random-llama"), tmp_path))
-    assert len(asked) == len(moved) == 2 and moved == [torch.device("cpu")] * 2
+    assert len(set(map(id, asked))) == 2, "both blocks, on every way through the model"
+    assert moved == [torch.device("cpu")] * len(asked) and len(asked) in (4, 6)  # the dense way may be remembered
 
 
 def test_states_on_another_device_are_moved():
