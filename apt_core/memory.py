@@ -48,12 +48,12 @@ _SOLVERS = {
     "magnitude": _Solver(3.8, 3.0),
     "wanda": _Solver(3.8, 3.0),
     "ria": _Solver(3.8, 4.0),
-    "sparsegpt": _Solver(7.1, 1.0),
-    "apt": _Solver(7.4, 1.0),
+    "sparsegpt": _Solver(5.3, 1.0),
+    "apt": _Solver(5.6, 1.0),
     "apt-joint": _Solver(6.0, 13.0, 1.1),
     "alps": _Solver(10.8, 3.0, 1.5),
     "admm": _Solver(4.1, 10.0),
-    "d2prune": _Solver(7.2, 1.0),
+    "d2prune": _Solver(5.4, 1.0),
 }
 _OTHER_SOLVER = _Solver(10.8, 13.0, 1.5)
 
