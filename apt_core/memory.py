@@ -30,7 +30,7 @@ _FLOAT = 4
 _BACK_TOKENS, _METRIC_RANK = 2048, 64  # as in `sensitivity` and `maths.output_metric`
 _LOGITS_BYTES = 64_000_000  # as in `bypass`
 _TOKENS_PER_BATCH = 4096  # as in `pruning` and `perplexity`
-# The heap keeps gaps between tensors of up to 8 MB, so not between those of a scan; runs from disk give them back
+# The heap keeps gaps between tensors of up to 32 MB, so not between those of a scan; runs from disk give them back
 # (`hardware`).
 _GAPS, _MOST_GAPS = 0.25, 200_000_000
 
