@@ -1,6 +1,6 @@
 """How much memory a run's worker takes at its peak, from the measures of the model. No torch.
 
-    peak = process + weights + the largest of
+    peak = process + tokenizer + weights + the largest of
            reading:     the largest piece that is mapped while it is converted
            evaluating:  hidden states of the evaluation set, and a block's activations or some logits
            gradients:   what a few windows hold on their way back through a block
@@ -26,6 +26,7 @@ from apt_core.recipe import Recipe
 WeightsIn = Literal["memory", "disk"]
 
 _PROCESS = 410_000_000  # bytes of a worker that has computed something, before any weight
+_PER_TOKEN = 1_000  # bytes of a tokenizer per token it knows: 950 measured for SmolLM2, 1,240 for Gemma
 _FLOAT = 4
 _BACK_TOKENS, _METRIC_RANK = 2048, 64  # as in `sensitivity` and `maths.output_metric`
 _LOGITS_BYTES = 64_000_000  # as in `bypass`
@@ -64,13 +65,15 @@ def peak_bytes(recipe: Recipe, facts: ModelFacts, dtype: str, weights_in: Weight
     run = _Run(recipe, facts, per_value, weights_in == "disk")
     small = _Run(recipe, facts.model_copy(update={"scan": 0}), per_value, run.from_disk)
     gaps = 0 if run.from_disk else min(_GAPS * small.passing, _MOST_GAPS)
-    return int(_PROCESS + run.weights + run.passing + gaps)
+    tokenizer = _PER_TOKEN * (facts.vocab or 0)
+    return int(_PROCESS + tokenizer + run.weights + run.passing + gaps)
 
 
 def working_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
-    """What a run holds beside the model's weights at its peak, the process itself left out."""
+    """What a run holds beside the model's weights at its peak, the process and its tokenizer left out."""
     run = _Run(recipe, facts, 2 if dtype == "bfloat16" else _FLOAT, False)
-    return int(peak_bytes(recipe, facts, dtype, "memory") - _PROCESS - run.whole_model)
+    beside = _PROCESS + _PER_TOKEN * (facts.vocab or 0) + run.whole_model
+    return int(peak_bytes(recipe, facts, dtype, "memory") - beside)
 
 
 def border_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:

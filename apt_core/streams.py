@@ -86,16 +86,7 @@ class HiddenStates:
     def look_ahead(self, weights: Weights, uses: Mapping[Place, list[Layer]]) -> Iterator[None]:
         """Count what the dense model will hand to shared weights at later blocks when they are pruned."""
         passing = statistics_ahead(weights, uses, self.arguments, self.states, self.embeddings, self.batch)
-        while True:
-            start = perf_counter()
-            try:
-                next(passing)
-            except StopIteration as end:
-                self.ahead = end.value
-                return
-            finally:
-                self.forward_seconds += perf_counter() - start
-            yield None
+        self.ahead = yield from self._timed(passing, "forward_seconds")
 
     def ask_the_loss(
         self,
@@ -109,15 +100,18 @@ class HiddenStates:
         """Measure how the dense model's loss changes with what leaves each layer, on the first windows."""
         entering = self.states[: len(windows)]
         steps = measure(model, weights, layers, self.arguments, windows, entering, condense, places)
+        self.minded = yield from self._timed(steps, "gradient_seconds")
+
+    def _timed(self, steps: Generator[None, None, Any], seconds: str) -> Generator[None, None, Any]:
+        """The same steps and their result, the time they take added to one of our clocks."""
         while True:
             start = perf_counter()
             try:
                 next(steps)
             except StopIteration as end:
-                self.minded = end.value
-                return
+                return end.value
             finally:
-                self.gradient_seconds += perf_counter() - start
+                setattr(self, seconds, getattr(self, seconds) + perf_counter() - start)
             yield None
 
     def _follow(self, block: nn.Module, index: int) -> Arguments:
