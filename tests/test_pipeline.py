@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import apt_core
-from apt_core import families, pipeline, pruning
+from apt_core import bypass, families, pipeline, pruning
 from apt_core.errors import BadInput, BadPattern, NotPositiveDefinite
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact
@@ -223,8 +223,11 @@ def test_uniform_predictions_have_the_vocabularys_perplexity(tiny):
     assert drained(steps).perplexity == pytest.approx(tiny.config.vocab_size, rel=1e-4)
 
 
-def test_perplexity_is_the_definition(tiny):
-    windows = torch.randint(0, 200, (3, 20))
+@pytest.mark.parametrize(("length", "logits_bytes"), [(20, 64_000_000), (34, 1)], ids=["whole", "in parts"])
+def test_perplexity_is_the_definition(tiny, monkeypatch, length, logits_bytes):
+    """In parts: 16 positions at a time, the least there is, and one left over."""
+    monkeypatch.setattr(bypass, "_LOGITS_BYTES", logits_bytes)
+    windows = torch.randint(0, 200, (3, length))
     steps = perplexity_events(tiny, windows, "dense", "x")
     measured = drained(steps)
     with torch.no_grad():
