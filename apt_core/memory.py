@@ -1,16 +1,17 @@
 """How much memory a run's worker takes at its peak, from the measures of the model. No torch.
 
-    peak = process + tokenizer + weights + the largest of
-           reading:     the largest piece that is mapped while it is converted
-           evaluating:  hidden states of the evaluation set, and a block's activations or some logits
-           gradients:   what a few windows hold on their way back through a block
+    peak = process + tokenizer + the largest of
+           reading:     weights + the largest piece that is mapped while it is converted
+           evaluating:  weights + hidden states of the evaluation set, and a block's activations or some logits
+           gradients:   weights + what a few windows hold on their way back through a block
                         + the states between all blocks
-           pruning:     hidden states and what the paused forwards hold in front of a layer
+           pruning:     weights + hidden states and what the paused forwards hold in front of a layer
                         + the matrices that solving this layer takes
                         + what the loss minds, of all blocks
 
-In the pruning mode "memory" the weights are the whole model's, in "disk" those beside the blocks and one block;
-what is kept of all blocks is on disk as well then.
+With all blocks in memory the weights are the whole model's, otherwise those beside the blocks and one block, and while
+blocks are pruned that block alone; what is kept of all blocks is on disk as well then. Where all would fit, they are
+there together while decoding is timed.
 Constants are fitted to measured peaks (`python -m benchmarks.memory`; glibc, CPU).
 """
 
@@ -23,7 +24,8 @@ from apt_core.models.shape import LayerShape
 from apt_core.rates import GRADIENT_TOKENS, distinct_input
 from apt_core.recipe import Recipe
 
-WeightsIn = Literal["memory", "disk"]
+# Of the decoder blocks: all in memory; one at a time, though all would fit; one at a time because they would not.
+WeightsIn = Literal["memory", "by block", "disk"]
 
 _PROCESS = 410_000_000  # bytes of a worker that has computed something, before any weight
 _PER_TOKEN = 1_000  # bytes of a tokenizer per token it knows: 950 measured for SmolLM2, 1,240 for Gemma
@@ -62,11 +64,12 @@ _OTHER_SOLVER = _Solver(10.8, 13.0, 1.5)
 def peak_bytes(recipe: Recipe, facts: ModelFacts, dtype: str, weights_in: WeightsIn) -> int:
     """dtype: that the forwards run in. The facts must hold the layers of a block."""
     per_value = 2 if dtype == "bfloat16" else _FLOAT
-    run = _Run(recipe, facts, per_value, weights_in == "disk")
-    small = _Run(recipe, facts.model_copy(update={"scan": 0}), per_value, run.from_disk)
-    gaps = 0 if run.from_disk else min(_GAPS * small.passing, _MOST_GAPS)
+    run = _Run(recipe, facts, per_value, weights_in != "memory")
+    without_scans = _Run(recipe, facts.model_copy(update={"scan": 0}), per_value, run.from_disk)
+    gaps = 0 if weights_in == "disk" else min(_GAPS * without_scans.passing, _MOST_GAPS)
     tokenizer = _PER_TOKEN * (facts.vocab or 0)
-    return int(_PROCESS + tokenizer + run.weights + run.passing + gaps)
+    timed = run.decoding if weights_in == "by block" else 0
+    return int(_PROCESS + tokenizer + max(timed, run.with_weights + gaps))
 
 
 def working_bytes(recipe: Recipe, facts: ModelFacts, dtype: str) -> int:
@@ -105,10 +108,17 @@ class _Run:
         self._block = sum(layer.weights for layer in facts.layers) * per_value
 
     @property
-    def weights(self) -> float:
+    def with_weights(self) -> float:
+        """The most that is there at any moment."""
         if not self.from_disk:
-            return self.whole_model
-        return self.whole_model - (self._facts.blocks or 0) * self._block + self._block
+            return self.whole_model + self.passing
+        rest = self.whole_model - (self._facts.blocks or 0) * self._block
+        return self._block + max(rest + max(self.reading, self.evaluating, self.gradients), self.pruning)
+
+    @property
+    def decoding(self) -> float:
+        """All weights, and the head once more: products in bfloat16 bring it into another order."""
+        return self.whole_model + self._vocab * self._hidden * self._per_value * (self._per_value < _FLOAT)
 
     @property
     def passing(self) -> float:

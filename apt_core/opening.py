@@ -41,19 +41,23 @@ def load_model(
     from apt_core.models.skeleton import NotByBlock
 
     placed = _placement(recipe, folder, dtype, device)
-    hardware.give_back_freed_memory(thrifty=placed.kind == "disk")
-    if placed.kind == "disk":
+    scarce = placed.kind == "disk"
+    hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
+    if scarce or (recipe.weights == "auto" and placed == Placement("whole", "cpu", {})):
         try:
             model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
         except NotByBlock as why:
-            yield Warned(
-                message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
-                "model is in memory."
-            )
+            if scarce:
+                yield Warned(
+                    message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
+                    "model is in memory."
+                )
         else:
-            yield Warned(
-                message="The weights are read from disk block by block, so decoding speed is not measured."
-            )
+            on_disk.all_fit = not scarce
+            if scarce:
+                yield Warned(
+                    message="The weights are read from disk block by block, so decoding speed is not measured."
+                )
             return model, tokenizer, on_disk
     if placed.kind == "spread":
         model, tokenizer = load_spread(folder, dtype, placed.device_map)

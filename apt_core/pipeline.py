@@ -43,7 +43,7 @@ from apt_core.weights import InMemory
 
 if TYPE_CHECKING:
     from apt_core.models.lazy import BlocksOnDisk
-    from apt_core.shards import ShardedCheckpoint
+    from apt_core.patched import PatchedCheckpoint
 
 __all__ = ["choose_device", "choose_dtype", "run"]
 
@@ -90,7 +90,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
         yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
         yield Measured(
             side="dense",
-            tokens_per_second=None if on_disk else decoding_speed(model),
+            tokens_per_second=_decoding_speed(model, on_disk),
             bytes_on_disk=checkpoint_bytes(dense_folder),
         )
 
@@ -118,7 +118,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
         yield Progress(stage="measure", done=1, total=2, detail="pruned decoding speed")
         yield Measured(
             side="pruned",
-            tokens_per_second=None if on_disk else decoding_speed(model),
+            tokens_per_second=_decoding_speed(model, on_disk),
             bytes_on_disk=checkpoint_bytes(checkpoint),
         )
 
@@ -135,15 +135,28 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
 
 def _checkpoint(
     model: nn.Module, layers: list[Layer], dense_folder: Path, target: Path, on_disk: BlocksOnDisk | None
-) -> AbstractContextManager[ShardedCheckpoint | WholeCheckpoint]:
+) -> AbstractContextManager[PatchedCheckpoint | WholeCheckpoint]:
     """Where pruned blocks go: to disk at once, or all together in the end."""
     if on_disk:
-        from apt_core.shards import ShardedCheckpoint
+        from apt_core.patched import PatchedCheckpoint
 
-        return ShardedCheckpoint(dense_folder, target, on_disk)
+        return PatchedCheckpoint(dense_folder, target, on_disk)
     pruned_weights = {id(layer.parameter) for layer in layers}
     changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
     return WholeCheckpoint(model, dense_folder, target, changed)
+
+
+def _decoding_speed(model: nn.Module, on_disk: BlocksOnDisk | None) -> float | None:
+    """None where the blocks do not all fit into memory."""
+    if on_disk is None:
+        return decoding_speed(model)
+    if not on_disk.all_fit:
+        return None
+    hardware.trim_heap()
+    with on_disk.all_there():
+        speed = decoding_speed(model)
+    hardware.trim_heap()
+    return speed
 
 
 @contextmanager

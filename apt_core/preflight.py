@@ -19,19 +19,19 @@ from apt_core.models.disk import free_bytes
 from apt_core.models.facts import ModelFacts
 from apt_core.paths import cache_dir, data_dir, is_public_host
 from apt_core.rates import (
-    DEFAULT_RATES,
     Rates,
     asked_tokens,
     distinct_input,
     forward_passes,
     gram_matrices,
+    packaged_rates,
     rates_from,
 )
 from apt_core.recipe import Calibration, Evaluation, Recipe
 from apt_core.values import Frozen
 from apt_core.words import duration, size
 
-__all__ = ["DEFAULT_RATES", "Estimate", "Rates", "estimate", "free_memory", "rates_from"]
+__all__ = ["Estimate", "Rates", "estimate", "free_memory", "packaged_rates", "rates_from"]
 
 _CHARACTERS_PER_TOKEN = 4.5  # English prose, for a vocabulary of some ten thousand tokens
 _ROOM_LEFT = 200_000_000  # bytes of disk that a run must not take
@@ -43,6 +43,7 @@ class Estimate(Frozen):
     seconds: float | None = None  # None when the model's size is not known yet
     memory_bytes: int | None = None  # the worker's peak
     weights_in: WeightsIn | None = None  # all in memory, or read from disk block by block
+    dtype: str = "float32"  # that the forwards are likely to run in
     disk_bytes: int | None = None  # that stay: converted model and pruned weights
     download_bytes: int = 0
     parts: dict[str, float] = Field(default_factory=dict)  # stage -> seconds
@@ -51,8 +52,9 @@ class Estimate(Frozen):
     measured_here: bool = False
 
 
-def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) -> Estimate:
-    """The needs of `recipe` on a model with these facts, at these rates."""
+def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates | None = None) -> Estimate:
+    """The needs of `recipe` on a model with these facts, at these rates (None: the packaged ones)."""
+    rates = rates or packaged_rates(recipe.dtype)
     without = recipe.optional_layers and bool(facts.layers) and not facts.optional
     facts = facts.with_optional() if recipe.optional_layers else facts
     known = is_known(facts)
@@ -65,6 +67,7 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates = DEFAULT_RATES) ->
         seconds=sum(parts.values()) if known else None,
         memory_bytes=memory,
         weights_in=place,
+        dtype=dtype,
         disk_bytes=disk,
         download_bytes=facts.download_bytes,
         parts=parts,
@@ -124,9 +127,11 @@ def is_known(facts: ModelFacts) -> bool:
 
 def _weights_in(recipe: Recipe, facts: ModelFacts, dtype: str) -> WeightsIn:
     """Where the weights will be; `placement` decides once the devices are known."""
-    if recipe.weights != "auto":
-        return recipe.weights
-    return "memory" if peak_bytes(recipe, facts, dtype, "memory") <= free_memory() else "disk"
+    if not facts.by_block or recipe.weights == "memory":
+        return "memory"
+    if recipe.weights == "disk":
+        return "disk"
+    return "by block" if peak_bytes(recipe, facts, dtype, "memory") <= free_memory() else "disk"
 
 
 def _dtype(recipe: Recipe, rates: Rates) -> str:
@@ -139,7 +144,7 @@ def _disk(recipe: Recipe, facts: ModelFacts, dtype: str, place: WeightsIn | None
     Gradients wait on disk as well when the weights do.
     """
     n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
-    waiting = border_bytes(recipe, facts, dtype) if place == "disk" else 0
+    waiting = 0 if place == "memory" else border_bytes(recipe, facts, dtype)
     if facts.cached:
         return n_bytes + waiting
     return 2 * n_bytes + waiting + (facts.download_bytes if facts.source == "package index" else 0)
@@ -255,9 +260,9 @@ def _dequantising_bytes(facts: ModelFacts) -> int | None:
 
 
 def _would_fit_from_disk(recipe: Recipe, facts: ModelFacts, needs: Estimate, free: int) -> bool:
-    if needs.weights_in == "disk":
+    if needs.weights_in == "disk" or not facts.by_block:
         return False
-    return peak_bytes(recipe, facts, _dtype(recipe, DEFAULT_RATES), "disk") <= free
+    return peak_bytes(recipe, facts, needs.dtype, "disk") <= free
 
 
 def disk_refusal(needs: Estimate) -> str | None:

@@ -30,7 +30,7 @@ from apt_core.weights import Weights
 
 if TYPE_CHECKING:
     from apt_core.export import WholeCheckpoint
-    from apt_core.shards import ShardedCheckpoint
+    from apt_core.patched import PatchedCheckpoint
 
 _TOKENS_PER_BATCH = 4096
 _MAX_DAMPENING = 1.0
@@ -44,7 +44,7 @@ def prune_blocks(
     windows: Tensor,
     stored: torch.dtype,
     clock: Clock,
-    kept: ShardedCheckpoint | WholeCheckpoint,
+    kept: PatchedCheckpoint | WholeCheckpoint,
     scratch: Places | None,
 ) -> Iterator[Event]:
     """Statistics, pruning, propagation, block after block. `prune` covers all three."""
@@ -68,23 +68,42 @@ def prune_blocks(
         for done, _ in enumerate(asking):
             yield Progress(stage="calibrate", done=done, total=steps, detail="gradients of the dense loss")
     patterns = _patterns(recipe, every_layer, hidden)
-    for index in range(len(blocks)):
-        layers = [layer for layer in every_layer if layer.block == index]
-        seen, met = Seen(layers), set()
-        with weights.block(index) as block:
-            for arrival in hidden.through(block, index, layers):
-                if arrival is None:
-                    yield Progress(stage="prune", done=index, total=len(blocks), detail=f"block {index}")
-                    continue
-                met.add(arrival.layer.name)
-                seen.add(arrival.layer, arrival.stats.tokens)
-                pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
-                yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
-            kept.write_block(index, block, {f"{name}.weight" for name in met})
-        yield from seen.warnings()
+    if hidden.minded is not None:
+        hidden.minded.costs.clear()  # 80 kB a layer that nobody asks for any more
+    with weights.rest_away():
+        for index in range(len(blocks)):
+            yield from _prune_block(
+                recipe, weights, index, every_layer, hidden, patterns, stored, clock, kept
+            )
     clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
     if hidden.minded is not None:
         clock.seconds["gradients"] = hidden.gradient_seconds
+
+
+def _prune_block(
+    recipe: Recipe,
+    weights: Weights,
+    index: int,
+    every_layer: list[Layer],
+    hidden: HiddenStates,
+    patterns: dict[tuple[int, str], Unstructured],
+    stored: torch.dtype,
+    clock: Clock,
+    kept: PatchedCheckpoint | WholeCheckpoint,
+) -> Iterator[Event]:
+    layers = [layer for layer in every_layer if layer.block == index]
+    seen, met = Seen(layers), set()
+    with weights.block(index) as block:
+        for arrival in hidden.through(block, index, layers):
+            if arrival is None:
+                yield Progress(stage="prune", done=index, total=len(weights.blocks), detail=f"block {index}")
+                continue
+            met.add(arrival.layer.name)
+            seen.add(arrival.layer, arrival.stats.tokens)
+            pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
+            yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
+        kept.write_block(index, block, {f"{name}.weight" for name in met})
+    yield from seen.warnings()
 
 
 def _shared(uses: dict[tuple[int, str], list[Layer]]) -> str:

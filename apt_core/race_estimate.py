@@ -43,10 +43,10 @@ def _largest(needs: Sequence[Estimate]) -> int | None:
 
 
 def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
-    """Every run leaves pruned weights; what was fetched and converted is there once."""
-    first = needs[0].disk_bytes
+    """Every run leaves pruned weights; what was fetched and converted is there once, what only waits in turn."""
+    known = [each.disk_bytes for each in needs if each.disk_bytes is not None]
     weights = facts.bytes_on_disk or 2 * (facts.parameters or 0)
-    return None if first is None else first + (len(needs) - 1) * weights
+    return max(known) + (len(needs) - 1) * weights if len(known) == len(needs) else None
 
 
 def _refusal(recipes: Sequence[Recipe], needs: Sequence[Estimate]) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from apt_core import cpu
 from apt_core.events import Finished, ModelLoaded
 from apt_core.recipe import Recipe
 from apt_core.records import RunRecord
@@ -43,9 +44,9 @@ class Rates(Frozen):
         return self.solve.get(key, max(same_kind or self.solve.values()))
 
 
-# SmolLM2-135M, 32 x 512 calibration tokens, 12 x 1024 evaluation tokens, float32 forwards; scans: mixers of Mamba
-# and Mamba-2, 128 to 768 wide.
-DEFAULT_RATES = Rates(
+# Both: SmolLM2-135M, 32 x 512 calibration tokens, 12 x 1024 evaluation tokens; scans: mixers of Mamba and Mamba-2,
+# 128 to 768 wide.
+FLOAT32_RATES = Rates(
     start=3.0,
     open=2.0,
     convert=9.0e-8,
@@ -89,20 +90,72 @@ DEFAULT_RATES = Rates(
     conditions="a 2-core Xeon in float32",
 )
 
-GRADIENT_TOKENS = 4096  # of the calibration set, where a method asks the loss
+BFLOAT16_RATES = Rates(
+    start=1.2,
+    open=1.9,
+    convert=9.0e-8,
+    load=1.5e-9,
+    forward=5.6e-12,
+    scan=3.0e-9,
+    statistics=3.7e-12,
+    gradients=3.6e-11,
+    # apt, apt-joint and alps as they were; the others measured with other work beside them, so scaled by how long
+    # the forwards of the same run took
+    solve={
+        "apt/n:m": 1.4e-7,
+        "apt/unstructured": 1.2e-7,
+        "apt-joint/n:m": 5.0e-7,
+        "apt-joint/unstructured": 4.6e-7,
+        "alps/n:m": 2.8e-6,
+        "alps/unstructured": 1.1e-6,
+        "sparsegpt/n:m": 5.7e-8,
+        "sparsegpt/unstructured": 5.4e-8,
+        "wanda/n:m": 1.3e-8,
+        "wanda/unstructured": 1.6e-8,
+        "thanos/n:m": 9.2e-8,
+        "thanos/unstructured": 1.2e-7,
+        "d2prune/n:m": 6.4e-8,
+        "d2prune/unstructured": 6.2e-8,
+        "ria/n:m": 1.5e-8,
+        "ria/unstructured": 1.7e-8,
+        "admm/n:m": 3.6e-7,
+        "admm/unstructured": 3.6e-7,
+        "sparseswaps/n:m": 1.8e-6,
+        "sparseswaps/unstructured": 5.9e-7,
+        "optima/n:m": 2.2e-6,
+        "optima/unstructured": 2.2e-6,
+        "magnitude/n:m": 1.4e-8,
+        "magnitude/unstructured": 1.5e-8,
+    },
+    eval=6.0e-12,
+    eval_scan=3.0e-9,
+    save=1.0e-9,
+    generation=1.6e-8,
+    dtype="bfloat16",
+    conditions="a 2-core EPYC in bfloat16",
+)
+
+GRADIENT_TOKENS = 6144  # of the calibration set, where a method asks the loss
 
 # The load of a first run holds its download and conversion, which says nothing about the next one.
 _SLOWEST_LOAD = 4
 _EXPERT = re.compile(r"\.\d+\.")  # "mlp.experts.3.down_proj" is one of many
 
 
-def rates_from(record: RunRecord, base: Rates = DEFAULT_RATES) -> Rates:
-    """`base` with what a finished run measured in its place.
+def packaged_rates(dtype: str = "auto") -> Rates:
+    """Those for forwards in `dtype`; for "auto" in what this machine is likely to choose."""
+    chosen = ("bfloat16" if cpu.is_fast_in_bfloat16() else "float32") if dtype == "auto" else dtype
+    return BFLOAT16_RATES if chosen == "bfloat16" else FLOAT32_RATES
+
+
+def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
+    """`base` (None: the packaged rates) with what a finished run measured in its place.
 
     What one figure of a run does not tell apart (the two rates of a stage; methods that the run did not use) is
     scaled by how much faster or slower the machine was than `base` says. A run that did not finish, or recorded
     elsewhere, teaches nothing: `base` comes back.
     """
+    base = base or packaged_rates(record.model.dtype if record.model else "auto")
     if record.finished is None or record.model is None or record.conditions:
         return base
     work = _Work(record, record.model, record.finished)

@@ -60,7 +60,8 @@ class Recipe(Frozen):
     weights: Literal["auto", "memory", "disk"] = Field(
         default="auto",
         title="Weights",
-        description="disk reads one decoder block at a time; auto does so when the whole model does not fit",
+        description="memory keeps the whole model there; disk one decoder block at a time, and little else; "
+        "auto goes by what is free",
     )
     optional_layers: bool = Field(
         default=False,

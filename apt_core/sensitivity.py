@@ -26,6 +26,7 @@ from apt_core.block_arguments import Arguments, on_device, with_embeddings
 from apt_core.budgets import Cost, cost_of
 from apt_core.bypass import Bypass
 from apt_core.families import Layer, differentiable, stand_ins
+from apt_core.maths.hessian import add_upper_product_, mirrored
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.precision import bfloat16_products
 from apt_core.weights import Weights, device_of
@@ -170,7 +171,7 @@ class _Heard:
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.inputs: Tensor | None = None  # [in], sums of squares
-        self.outer: Tensor | None = None  # [out, out], of the gradients at its output
+        self.outer: Tensor | None = None  # [out, out], upper triangle: of the gradients at its output
         self.tokens = 0
         self.cost: Cost | None = None
 
@@ -180,9 +181,10 @@ class _Heard:
 
     def feel_(self, gradient: Tensor) -> None:
         rows = gradient.reshape(-1, gradient.shape[-1]).float()
+        if self.outer is None:
+            self.outer = rows.new_zeros(rows.shape[1], rows.shape[1])
         with bfloat16_products(gradient.dtype == torch.bfloat16):
-            added = rows.T @ rows
-        self.outer = added if self.outer is None else self.outer.add_(added)
+            add_upper_product_(self.outer, rows.T, rows)
         self.tokens += len(rows)
 
     def weigh(self) -> None:
@@ -192,7 +194,7 @@ class _Heard:
 
     @property
     def mean(self) -> Tensor:
-        return self.outer / max(self.tokens, 1)
+        return mirrored(self.outer) / max(self.tokens, 1)
 
 
 @contextmanager

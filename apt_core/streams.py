@@ -166,8 +166,7 @@ class HiddenStates:
     def _walk(self, pruned: PausedPass, dense: PausedPass | None = None) -> Iterator[Arrival | None]:
         previous: dict[int, Tensor] = {}
         stats: LayerStats | None = None
-        walking = [pruned] if dense is None else [pruned, dense]
-        yield from self._advance(walking, None)
+        yield from self._advance([pruned] if dense is None else [pruned, dense], None)
         while (name := pruned.next_layer()) is not None:
             if dense is not None:
                 yield from self._catch_up(dense, name)
@@ -177,9 +176,13 @@ class HiddenStates:
                 layer = pruned.layers[name]
                 if later := self.ahead.pop((layer.block, name), None):
                     stats.include_(later)
+            if (
+                dense is not None
+            ):  # counted, it need not wait, and what it held here is free while the layer is solved
+                yield from self._advance([dense], name)
             yield Arrival(pruned.layers[name], stats)
             previous = here
-            yield from self._advance(walking, name)
+            yield from self._advance([pruned], name)
         if dense is not None:
             yield from self._catch_up(dense, None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
@@ -15,6 +15,9 @@ class Weights(Protocol):
 
     def block(self, index: int) -> AbstractContextManager[nn.Module]:
         """The block, with its weights in memory for as long as the context lasts."""
+
+    def rest_away(self) -> AbstractContextManager[None]:
+        """Inside, only blocks are asked for: the embedding and the head need not be in memory."""
 
 
 def device_of(block: nn.Module) -> torch.device:
@@ -31,3 +34,6 @@ class InMemory:
     @contextmanager
     def block(self, index: int) -> Iterator[nn.Module]:
         yield self.blocks[index]
+
+    def rest_away(self) -> AbstractContextManager[None]:
+        return nullcontext()

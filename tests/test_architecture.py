@@ -14,7 +14,7 @@ CORE = ROOT / "apt_core"
 
 # Lowest floor first: a room imports from its own floor or from below, never from above.
 FLOORS = [
-    {"values", "paths", "words", "clock"},
+    {"values", "paths", "words", "clock", "cpu"},
     {"errors"},
     {"patterns"},
     {"maths"},
@@ -26,7 +26,7 @@ FLOORS = [
     {"sensitivity", "ahead", "models", "calibration", "texts_on_hub"},
     {"streams", "memory"},
     {"export", "perplexity", "duel", "preflight", "seen", "placement"},
-    {"dense_once", "race_estimate", "shards", "opening", "pruning"},
+    {"dense_once", "race_estimate", "patched", "opening", "pruning"},
     {"pipeline"},
     {"runs"},
     {"plots", "samples"},

@@ -8,7 +8,7 @@ import apt_core
 from apt_core import dense_once, pipeline
 from apt_core.events import Evaluated, parse_line
 from apt_core.paths import ASSETS, cache_dir
-from apt_core.rates import DEFAULT_RATES, rates_from
+from apt_core.rates import FLOAT32_RATES, rates_from
 from apt_core.records import RunRecord, fold
 from tests.ui.ui_helpers import evaluated, some_events, stamped
 
@@ -103,6 +103,6 @@ def test_a_reused_perplexity_does_not_teach_how_fast_one_is_measured():
     def rate(reused):
         told = [evaluated("dense", 20.0).model_copy(update={"reused": reused}), *events[5:]]
         record = fold(RunRecord(id="r", recipe=recipe), stamped([*events[:4], *told]))
-        return rates_from(record, DEFAULT_RATES).eval
+        return rates_from(record, FLOAT32_RATES).eval
 
     assert rate(True) == pytest.approx(3e4 * rate(False))

@@ -14,6 +14,7 @@ from apt_core import pipeline
 from apt_core.bypass import Bypass
 from apt_core.families import decoder_blocks
 from apt_core.models import loading, skeleton
+from apt_core.models.facts import folder_facts
 from apt_core.models.loading import load, load_by_block
 from apt_core.paths import ASSETS
 from apt_core.perplexity import perplexity_events
@@ -22,6 +23,7 @@ from apt_core.records import RunRecord, fold, summary
 from apt_core.scratch import ScratchTensors
 from apt_core.weights import InMemory
 from tests.test_pipeline import drained
+from tests.tiny_families import CONFIGS, write
 
 TINY = ASSETS / "models" / "tiny-random-llama"
 INDEX = "model.safetensors.index.json"
@@ -81,8 +83,12 @@ def test_a_model_in_parts_and_in_half_precision_goes_in_and_out(stored_in_parts,
     checkpoint = tmp_path / "disk" / "checkpoint"
     same_weights(tmp_path / "memory" / "checkpoint", checkpoint)
     where = json.loads((checkpoint / INDEX).read_text())["weight_map"]
-    assert where["model.layers.1.mlp.up_proj.weight"] == "model-block-00001.safetensors"
+    assert (
+        where == json.loads((stored_in_parts / INDEX).read_text())["weight_map"]
+    )  # the same files as before
     assert set(where.values()) == {file.name for file in checkpoint.glob("*.safetensors")}
+    for file in checkpoint.glob("*.safetensors"):
+        assert file.read_bytes() == (tmp_path / "memory" / "checkpoint" / file.name).read_bytes()
     for file in checkpoint.glob("*.safetensors"):
         assert {tensor.dtype for tensor in load_file(file).values()} == {torch.bfloat16}
 
@@ -123,7 +129,9 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(kind, method, tmp_path):
         pruned += event.kind == "layer_pruned"
         if pruned > 7 and event.kind == kind:
             break
-    assert (tmp_path / "checkpoint.partial" / "model-block-00000.safetensors").is_file()
+    written = load_file(tmp_path / "checkpoint.partial" / "model.safetensors")
+    assert (written["model.layers.0.mlp.up_proj.weight"] == 0).float().mean() > 0.2
+    assert (written["model.layers.1.mlp.down_proj.weight"] == 0).sum() == 0
     names = {path.name for path in tmp_path.iterdir()}
     assert all(
         "checkpoint" in name for name in names
@@ -134,7 +142,7 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(kind, method, tmp_path):
 
 
 def test_a_failure_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("apt_core.shards.ShardedCheckpoint._rest", lambda _: 1 / 0)
+    monkeypatch.setattr("apt_core.patched.copy_companions", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(pipeline.run(plan(weights="disk"), tmp_path))
     assert not list(tmp_path.iterdir())
@@ -165,6 +173,36 @@ def test_auto_reads_from_disk_what_does_not_fit(free, expected, tmp_path, monkey
     warned = next((event for event in events if event.kind in ("warned", "model_loaded")), None)
     events.close()
     assert (warned.kind == "warned") == expected
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_while_blocks_are_pruned_nothing_else_is_in_memory(tied, tmp_path):
+    whole = AutoModelForCausalLM.from_pretrained(TINY)
+    if not tied:
+        whole.config.tie_word_embeddings = False
+        whole.lm_head.weight = torch.nn.Parameter(torch.randn_like(whole.lm_head.weight))
+    whole.save_pretrained(tmp_path)
+    model, weights = skeleton.build(tmp_path, torch.float32, "cpu")
+    with weights.rest_away():
+        assert all(parameter.is_meta for parameter in model.parameters())
+        with weights.block(0) as block:
+            assert not any(parameter.is_meta for parameter in block.parameters())
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+    beside = {name for name, parameter in model.named_parameters() if not parameter.is_meta}
+    assert beside == {name for name, _ in whole.named_parameters() if "layers" not in name}
+    for name in beside:
+        assert torch.equal(model.get_parameter(name), whole.get_parameter(name)), name
+
+
+def test_decoding_is_measured_where_all_blocks_fit(tmp_path, monkeypatch):
+    """auto keeps blocks on disk in any case; a speed is missing only where memory is."""
+    speeds = []
+    for free in (10**12, 10**6):
+        monkeypatch.setattr("apt_core.preflight.free_memory", lambda free=free: free)
+        events = pipeline.run(plan("wanda"), tmp_path / str(free))
+        speeds.append([event.tokens_per_second for event in events if event.kind == "measured"])
+    assert all(speed > 0 for speed in speeds[0]) and speeds[1] == [None, None]
+    same_weights(*(tmp_path / str(free) / "checkpoint" for free in (10**12, 10**6)))
 
 
 # ---- other families
@@ -206,6 +244,18 @@ def test_other_families_are_computed_block_by_block_as_well(family, tmp_path):
         for one, where in ((whole, None), (model, weights))
     )
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_what_the_registry_says_of_reading_by_block_is_so(family, tmp_path):
+    """The preflight, which has no torch, goes by the registry."""
+    facts = folder_facts(write(family, tmp_path), family, source="local folder")
+    try:
+        skeleton.build(tmp_path, torch.float32, "cpu")
+    except skeleton.NotByBlock:
+        assert not facts.by_block
+    else:
+        assert facts.by_block
 
 
 def test_models_that_cannot_be_read_by_block_say_why(tmp_path):

@@ -36,6 +36,9 @@ class Family(Frozen):
     # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.
     opens_with_bos: bool = False
     transposed: bool = False  # weights are stored [in, out]
+    # Can its blocks be read from disk one at a time? Not where transformers rearranges weights while it loads them, nor
+    # where blocks share weights.
+    by_block: bool = True
     on_disk: tuple[tuple[str, str], ...] = ()  # (beginning in the safetensors, here) where they differ
 
     def name_here(self, on_disk: str) -> str:

@@ -6,5 +6,6 @@ GPT_NEOX = Family(
     title="GPT-NeoX, Pythia",
     model_types=("gpt_neox",),
     blocks="gpt_neox.layers",
+    by_block=False,
     projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
 )

@@ -14,6 +14,7 @@ GRANITE_HYBRID = Family(
     never=("block_sparse_moe.router",),
     fused=mamba2_rows("mamba"),
     float32=IN_FLOAT32,
+    by_block=False,
     on_disk=(
         ("block_sparse_moe.input_linear", "block_sparse_moe.experts.gate_up_proj"),
         ("block_sparse_moe.output_linear", "block_sparse_moe.experts.down_proj"),

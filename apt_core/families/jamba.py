@@ -16,4 +16,5 @@ JAMBA = Family(
     uncalled=("mamba.dt_proj",),
     fused=mamba_rows("mamba"),
     float32=IN_FLOAT32,
+    by_block=False,
 )  # fmt: skip

@@ -8,6 +8,7 @@ MIXTRAL = Family(
     model_types=("mixtral", "olmoe", "qwen3_moe"),
     projections=(*ATTENTION, "mlp.experts", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
     never=("mlp.gate",),
+    by_block=False,
     on_disk=(("block_sparse_moe.", "mlp."),),
 )
 
@@ -19,4 +20,5 @@ QWEN2_MOE = Family(
         "mlp.experts", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
     ),
     never=("mlp.gate", "mlp.shared_expert_gate"),
+    by_block=False,
 )  # fmt: skip

@@ -14,4 +14,5 @@ NEMOTRON_H = Family(
     never=("mixer.gate",),
     fused=mamba2_rows("mixer"),
     float32=IN_FLOAT32,
+    by_block=False,
 )  # fmt: skip

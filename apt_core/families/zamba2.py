@@ -21,4 +21,5 @@ ZAMBA2 = Family(
     never=("*_adapter_list.*",),
     fused=(*mamba2_rows("mamba_decoder.mamba"), *mamba2_rows("mamba")),
     float32=IN_FLOAT32,
+    by_block=False,
 )  # fmt: skip

@@ -7,8 +7,8 @@ step:
     S B A + rho B = Y - V + rho D,   D = project(B + V / rho),   V = V + rho (B - D)
 
 in coordinates where A and S have a unit diagonal (columns scaled by sqrt(G_jj), rows by sqrt(S_ii)), with
-Y = S B_0 A. A small rho lets weights trade places, a large one freezes the mask: rho grows geometrically from
-first to last step.
+Y = S B_0 A. Held in memory are D and V / rho, which is what the last projection took. A small rho lets weights
+trade places, a large one freezes the mask: rho grows geometrically from first to last step.
 
 With A = Q diag(a) Q^T and S = rest I + P diag(s - rest) P^T (`maths.output_metric`) the ridge solve is one
 product with a fixed inverse for all directions of the output, and a correction in the few that P spans:
@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -55,19 +56,19 @@ def admm_mask(
     start = weight * scale
     target = outputs.times(start @ inputs.normal)
     project = Projection(pattern, start)
-    kept, dual = project(start), torch.zeros_like(start)
+    kept, lost, rho = project(start), torch.zeros_like(start), first_rho
     for step in range(steps):
         if step % _STEPS_PER_RHO == 0:
-            rho = first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
+            before, rho = rho, first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
+            lost.mul_(before / rho)  # V itself stays
             solve = _ridge_solver(inputs, outputs, rho)
         # Where the statistics come from bfloat16 inputs, these products round theirs too. Their results stay
         # float32, those in between too: B - D is small beside B, and rounding B itself ruins the model (2:4:
         # perplexity 51 in place of 44, and 126 in place of 75 on text of another kind).
         with bfloat16_products(inputs.rough):
-            solved = solve(torch.sub(target, dual).add_(kept, alpha=rho))
-        proposal = torch.add(solved, dual, alpha=1 / rho)
+            proposal = solve(torch.add(target, kept, alpha=rho).sub_(lost, alpha=rho)).add_(lost)
         kept = project(proposal)
-        dual = torch.sub(proposal, kept).mul_(rho)  # = V + rho (B - D)
+        torch.sub(proposal, kept, out=lost)  # = (V + rho (B - D)) / rho
     pruned = patterns.choose_in_matrix(proposal.abs(), pattern)
     return pruned, (proposal / scale).masked_fill_(pruned, 0)
 
@@ -106,20 +107,19 @@ class Projection:
             self._below = patterns.removed_count(count, pattern.sparsity)
 
     def __call__(self, weight: Tensor) -> Tensor:
-        size = weight.abs()
         if isinstance(self._pattern, SemiStructured):
-            return weight * _largest_of_groups(size, self._pattern.keep, self._pattern.of)
+            return weight * _largest_of_groups(weight.abs(), self._pattern.keep, self._pattern.of)
         if self._sample is None:
-            return weight.masked_fill(patterns.choose_in_matrix(size, self._pattern), 0)
+            return weight.masked_fill(patterns.choose_in_matrix(weight.abs(), self._pattern), 0)
         if self._below == 0:
             return weight.clone()
-        return weight * (size > _kth_smallest(size.view(-1)[self._sample], self._below))
+        return F.hardshrink(weight, _kth_smallest(weight.view(-1)[self._sample].abs(), self._below))
 
 
-def _kth_smallest(values: Tensor, k: int) -> Tensor | float:
+def _kth_smallest(values: Tensor, k: int) -> float:
     """numpy selects in a fraction of the time."""
     if values.device.type != "cpu":
-        return values.kthvalue(k).values
+        return float(values.kthvalue(k).values)
     return float(np.partition(values.numpy(), k - 1)[k - 1])
 
 

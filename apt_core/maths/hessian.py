@@ -19,6 +19,8 @@ from apt_core.maths.precision import bfloat16_products
 
 # A Gram matrix is symmetric: panels of this many rows are computed from the diagonal rightwards only.
 _PANEL = 384
+# So many tokens are in float32 together while they are added up: a run's memory can be at its peak then.
+_TOKENS_AT_ONCE = 1024
 
 
 class Spectrum(NamedTuple):
@@ -63,10 +65,12 @@ class LayerStats:
 
     def add_(self, inputs: Tensor) -> None:
         """Accumulate inputs [..., in] of any float dtype, in float32."""
-        rows = inputs.reshape(-1, inputs.shape[-1]).float()
+        tokens = inputs.reshape(-1, inputs.shape[-1])
         with bfloat16_products(inputs.dtype == torch.bfloat16):  # exact: the inputs are bfloat16 numbers
-            add_upper_product_(self._gram, rows.T, rows)
-        self.tokens += rows.shape[0]
+            for some in tokens.split(_TOKENS_AT_ONCE):
+                rows = some.float()
+                add_upper_product_(self._gram, rows.T, rows)
+        self.tokens += len(tokens)
         self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
         self.rough = self.rough or inputs.dtype == torch.bfloat16
@@ -84,13 +88,18 @@ class LayerStats:
 
     def add_drift_(self, inputs: Tensor, dense_inputs: Tensor) -> None:
         """Accumulate how the dense model's inputs [..., in] to the same layer differ, in float32."""
-        rows = inputs.reshape(-1, inputs.shape[-1]).float()
-        gap = dense_inputs.reshape(rows.shape).float() - rows
-        with bfloat16_products(
-            inputs.dtype == torch.bfloat16
-        ):  # of bfloat16 numbers the gap is as good as one
-            added = gap.T @ rows
-        self.drift = added if self.drift is None else self.drift.add_(added)
+        tokens = inputs.reshape(-1, inputs.shape[-1])
+        if self.drift is None:
+            self.drift = torch.zeros_like(self._gram)
+        # Of bfloat16 numbers the gap is as good as one.
+        with bfloat16_products(inputs.dtype == torch.bfloat16):
+            for some, dense in zip(
+                tokens.split(_TOKENS_AT_ONCE),
+                dense_inputs.reshape(tokens.shape).split(_TOKENS_AT_ONCE),
+                strict=True,
+            ):
+                rows = some.float()
+                self.drift += (dense.float() - rows).T @ rows
 
     @property
     def gram(self) -> Float[Tensor, "in in"]:
@@ -136,7 +145,8 @@ def mirrored(upper: Tensor) -> Tensor:
 def spectrum(hessian: Float[Tensor, "in in"], rough: bool = False) -> Spectrum:
     """Of a dampened Gram matrix; raises NotPositiveDefinite."""
     scale = hessian.diagonal().sqrt()
-    normal = hessian / (scale * scale.unsqueeze(1))
+    normal = hessian / scale / scale.unsqueeze(1)
+    del hessian  # a run's memory is at its peak about here
     values, vectors = torch.linalg.eigh(normal)
     if not values[0] > 0 or not torch.isfinite(vectors).all():
         raise NotPositiveDefinite

@@ -41,7 +41,7 @@ class APTJoint(Composition):
     mask: MaskName = Field(default="admm", **MASK)
     reconstruction: ReconstructionName = Field(default="joint", **RECONSTRUCTION)
     dense_share: float = Field(
-        default=0.3,
+        default=0.4,
         ge=0,
         le=1,
         title="Share of dense inputs",
@@ -68,7 +68,7 @@ class APTJoint(Composition):
         title="Solver steps",
         description="Conjugate gradient steps on the final mask",
     )
-    mask_steps: int = Field(default=30, ge=1, le=300, title="Mask steps", description="Of the mask admm")
+    mask_steps: int = Field(default=25, ge=1, le=300, title="Mask steps", description="Of the mask admm")
 
     @property
     def compares_with_dense(self) -> bool:

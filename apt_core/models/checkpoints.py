@@ -27,6 +27,7 @@ _CAUSAL = ("ForCausalLM", "LMHeadModel")
 class TensorFacts(NamedTuple):
     dtype: str  # e.g. "BF16"
     shape: tuple[int, ...]
+    offset: int = 0  # of its first byte in the file, where the header was read
 
     @property
     def numel(self) -> int:
@@ -160,7 +161,11 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
     header.pop("__metadata__", None)
     try:
         tensors = {
-            name: TensorFacts(str(facts["dtype"]), tuple(map(int, facts["shape"])))
+            name: TensorFacts(
+                str(facts["dtype"]),
+                tuple(map(int, facts["shape"])),
+                8 + length + int(facts["data_offsets"][0]),
+            )
             for name, facts in header.items()
         }
         end = max((int(facts["data_offsets"][1]) for facts in header.values()), default=0)

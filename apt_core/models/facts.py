@@ -59,6 +59,7 @@ class ModelFacts(Frozen):
     layers: tuple[LayerShape, ...] = ()  # of one block, in order
     optional: tuple[LayerShape, ...] = ()  # of one block, what is pruned only when a recipe asks for it
     optional_weights: int = 0  # in those of all blocks
+    by_block: bool = True  # can its decoder blocks be read from disk one at a time?
     scan: int = 0  # float32 numbers that a token holds within the widest state space mixer
     scans: int = 0  # the same of all mixers together
     bytes_on_disk: int | None = None  # of the safetensors, once they are here
@@ -219,6 +220,7 @@ def _facts_from(config: Mapping[str, Any], tensors: Mapping[str, TensorFacts], *
         context=text.get("max_position_embeddings") or text.get("n_positions"),
         tied=tied,
         dtype=_dtype_of_most(tensors),
+        by_block=family is None or family.by_block,
         layers=_of_a_block(in_blocks, family),
         scan=max(scans, default=0),
         scans=sum(scans),

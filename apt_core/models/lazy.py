@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from apt_core import hardware
 from apt_core.models.weight_files import WeightFiles
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class BlocksOnDisk:
@@ -17,17 +22,26 @@ class BlocksOnDisk:
 
     blocks: the model's own modules. prefix: what their names begin with, such as "model.layers.".
     dtype: the float type of each tensor, by its name.
+    rest: names of the tensors beside the blocks (embedding, last norm, head), which are in memory.
+    all_fit: is there room for all of them at the same time? They stay on disk all the same, because a run has better
+    uses for memory; but then `all_there` can be asked for.
     """
+
+    all_fit = False
 
     def __init__(
         self,
+        model: PreTrainedModel,
         blocks: nn.ModuleList,
         prefix: str,
         files: WeightFiles,
         dtype: Callable[[str], torch.dtype],
         device: torch.device | str,
+        rest: Sequence[str],
     ):
         self.blocks = blocks
+        self._model = model
+        self._rest = rest
         self.prefix = prefix
         self._files = files
         self._dtype = dtype
@@ -44,6 +58,46 @@ class BlocksOnDisk:
         finally:
             for module, key, old in empty:
                 put(module, key, old)
+
+    @contextmanager
+    def all_there(self) -> Iterator[None]:
+        """Every block with its weights in memory, so that the model can be called as it is."""
+        with ExitStack() as every:
+            for index in range(len(self.blocks)):
+                every.enter_context(self.block(index))
+            yield
+
+    @contextmanager
+    def rest_away(self) -> Iterator[None]:
+        """Nothing of the model in memory but the block that is asked for: neither embedding nor head.
+
+        They come back from the files when the context ends well; where a run has failed nobody needs them.
+        """
+        parameters = dict(self._model.named_parameters(remove_duplicate=False))
+        for name in parameters.keys() & set(self._rest):
+            put_by_name(self._model, name, parameters[name].to("meta"))
+        del parameters
+        self._model.tie_weights()
+        with self._sparing():
+            yield
+        self.fill_rest()
+
+    @contextmanager
+    def _sparing(self) -> Iterator[None]:
+        """Where blocks are pruned a run's memory is at its peak; where all fits, time counts elsewhere."""
+        hardware.trim_heap()
+        if self.all_fit:
+            hardware.give_back_freed_memory(hardware.SPARING)
+        yield
+        if self.all_fit:
+            hardware.give_back_freed_memory(hardware.ROOMY)
+        hardware.trim_heap()
+
+    def fill_rest(self) -> None:
+        """Read what is beside the blocks, one tensor at a time: see `WeightFiles.read`."""
+        for name in self._rest:
+            put_by_name(self._model, name, self._files.read([name], self._dtype, self._device)[name])
+        self._model.tie_weights()
 
     def fill(self, index: int) -> None:
         """Read the weights of one block for good."""
@@ -70,6 +124,11 @@ def _slots(block: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
             name = f"{path}.{key}" if path else key
             if name in stored:
                 yield module, key, name, tensor
+
+
+def put_by_name(model: nn.Module, name: str, tensor: Tensor) -> None:
+    path, _, key = name.rpartition(".")
+    put(model.get_submodule(path), key, tensor)
 
 
 def put(module: nn.Module, key: str, tensor: Tensor) -> None:

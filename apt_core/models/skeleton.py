@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from apt_core.families import decoder_blocks
-from apt_core.models.lazy import BlocksOnDisk, put
+from apt_core.models.lazy import BlocksOnDisk, put_by_name
 from apt_core.models.precision import dtype_of_each
 from apt_core.models.weight_files import WeightFiles
 
@@ -38,17 +37,14 @@ def build(
     if any(name.startswith(prefix) for name in tied):
         raise NotByBlock("its blocks share weights")
     of_each = dtype_of_each(model, dtype)
-    for name in model.state_dict():
-        if not name.startswith(prefix) and name not in tied:
-            _set(
-                model, name, files.read([name], of_each, device)[name]
-            )  # one at a time: see WeightFiles.read
-    model.tie_weights()
+    rest = [name for name in model.state_dict() if not name.startswith(prefix) and name not in tied]
+    weights = BlocksOnDisk(model, blocks, prefix, files, of_each, device, rest)
+    weights.fill_rest()
     for name, buffer in list(model.named_buffers()):
-        _set(model, name, buffer.to(device))
+        put_by_name(model, name, buffer.to(device))
     model.eval()
     model.requires_grad_(False)
-    return model, BlocksOnDisk(blocks, prefix, files, of_each, device)
+    return model, weights
 
 
 def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -97,8 +93,3 @@ def _converted_while_loading(model: PreTrainedModel) -> bool:
     except ImportError:  # another version keeps it elsewhere; the names are compared all the same
         return False
     return bool(get_model_conversion_mapping(model, add_legacy=False))
-
-
-def _set(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
-    path, _, key = name.rpartition(".")
-    put(model.get_submodule(path), key, tensor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -11,6 +12,16 @@ from torch import Tensor
 
 from apt_core.models import checkpoints
 from apt_core.models.checkpoints import TensorFacts
+
+_FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
+
+
+class Place(NamedTuple):
+    """Where a tensor of floats lies."""
+
+    file: Path
+    offset: int  # of its first byte
+    dtype: torch.dtype
 
 
 class WeightFiles:
@@ -23,6 +34,13 @@ class WeightFiles:
             found = checkpoints.read_header(file)
             self.facts |= found
             self._file |= dict.fromkeys(found, file)
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted(set(self._file.values()))
+
+    def place(self, name: str) -> Place:
+        return Place(self._file[name], self.facts[name].offset, _FLOATS[self.facts[name].dtype])
 
     def read(
         self,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from apt_core.errors import BadInput, PruneError, one_sentence
 from apt_core.models import hub_token
 from apt_core.models.facts import ModelFacts, model_facts
-from apt_core.preflight import DEFAULT_RATES, Estimate, Rates, estimate, rates_from
+from apt_core.preflight import Estimate, Rates, estimate, rates_from
 from apt_core.race_estimate import together
 from apt_core.recipe import MAX_TEXT_NAME, ModelRef, Recipe
 from apt_core.ui import missing
@@ -79,7 +79,7 @@ def estimate_of(studio: Studio, recipes: Sequence[Recipe], facts: ModelFacts) ->
     return together(recipes, [_needs(recipe, facts, rates) for recipe in recipes], facts)
 
 
-def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates) -> Estimate:
+def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates | None) -> Estimate:
     needs = estimate(recipe, facts, rates)
     return needs.model_copy(
         update={
@@ -89,12 +89,12 @@ def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates) -> Estimate:
     )
 
 
-def rates_for(studio: Studio, facts: ModelFacts) -> Rates:
-    """The packaged rates, replaced by what finished runs of about this size measured on this machine.
+def rates_for(studio: Studio, facts: ModelFacts) -> Rates | None:
+    """What finished runs of about this size measured on this machine; None where there were none.
 
     A tiny model says nothing about a large one: its seconds are all overhead.
     """
-    rates = DEFAULT_RATES
+    rates: Rates | None = None
     for record in reversed(studio.store.list(limit=_TEACHERS)):
         if record.finished and record.model and _alike(record.model.prunable, facts.prunable):
             rates = rates_from(record, rates)

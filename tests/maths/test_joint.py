@@ -104,10 +104,14 @@ def test_the_corrected_weight_is_the_least_squares_answer_for_the_mixed_target()
     weight, stats, inputs = problem(tokens=400)
     dense_inputs = inputs + 0.3 * torch.randn_like(inputs)
     stats.add_drift_(inputs, dense_inputs)
-    share = 0.4
-    target = (share * dense_inputs + (1 - share) * inputs).double() @ weight.T.double()
-    expected = torch.linalg.lstsq(inputs.double(), target).solution.T
-    assert torch.allclose(corrected(weight, stats, share, 1e-7).double(), expected, atol=2e-2)
+    share, ridge = 0.4, 0.1
+    wanted = (share * (dense_inputs - inputs)).double() @ weight.T.double()
+    held = (ridge**0.5) * stats.gram.diagonal().sqrt().diag().double()  # a tenth of every input's energy
+    rows = torch.cat([inputs.double(), held])
+    change = torch.linalg.lstsq(rows, torch.cat([wanted, held.new_zeros(len(held), len(weight))])).solution.T
+    found = corrected(weight, stats, share, 1e-7).double()
+    assert torch.allclose(found, weight.double() + change, atol=2e-3)
+    assert (found - weight).norm() > 0.1
 
 
 def test_without_a_dense_stream_nothing_is_corrected():

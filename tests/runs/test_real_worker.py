@@ -106,5 +106,5 @@ def test_a_disk_too_full_for_the_checkpoint(store):
     launcher = Launcher(store, ("/bin/sh", "-c", limited, sys.executable))
     record = launcher.wait(launcher.submit(tiny()))
     assert record.failure.reason == "disk_full", record.failure
-    assert len(record.layers) == 14
+    assert len(record.layers) == 7  # seen when the first block is written, not at the end
     assert not list(store.folder(record.id).glob("*checkpoint*"))

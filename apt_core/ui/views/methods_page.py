@@ -6,7 +6,7 @@ from typing import Any
 
 from apt_core.methods import METHODS, Method
 from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
-from apt_core.rates import DEFAULT_RATES
+from apt_core.rates import packaged_rates
 from apt_core.ui.views.html import Markup, join, table
 from apt_core.words import duration
 
@@ -48,14 +48,13 @@ def allowed(schema: dict[str, Any]) -> str:
 
 def cost(method: type[Method]) -> str:
     """How long the method itself takes, by the packaged rates; statistics and perplexity cost the same for all."""
-    entry = CATALOGUE[DEFAULT_MODEL]
+    entry, rates = CATALOGUE[DEFAULT_MODEL], packaged_rates()
     seconds = [
-        entry.shape.prunable * DEFAULT_RATES.solving(f"{method.name}/{kind}")
-        for kind in ("unstructured", "n:m")
+        entry.shape.prunable * rates.solving(f"{method.name}/{kind}") for kind in ("unstructured", "n:m")
     ]
     return (
         f"Cost: solves all layers of {entry.title} in about {duration(round(seconds[0]))} (unstructured) or "
-        f"{duration(round(seconds[1]))} (N:M) on {DEFAULT_RATES.conditions}."
+        f"{duration(round(seconds[1]))} (N:M) on {rates.conditions}."
     )
 
 

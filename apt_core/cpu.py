@@ -1,0 +1,29 @@
+"""What the processor says it can do. No torch: the page asks before anything is loaded."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
+    """Are there instructions for products of bfloat16 numbers? They can be slower than float32 all the same."""
+    told = _told(cpuinfo)
+    return "avx512_bf16" in told or "amx_bf16" in told
+
+
+def is_fast_in_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
+    """A guess without a measurement: Intel's CPUs are with AMX only, AMD's with AVX512-BF16 already."""
+    told = _told(cpuinfo)
+    return "amx_bf16" in told or ("avx512_bf16" in told and "AuthenticAMD" in told)
+
+
+@lru_cache(maxsize=8)
+def _told(cpuinfo: Path) -> str:
+    """The first processor's entry; empty where there is no such file (Windows, macOS)."""
+    try:
+        return cpuinfo.read_text(errors="replace").split("\n\n", 1)[0]
+    except OSError:
+        return ""
