@@ -92,7 +92,7 @@ def _add_prune(commands) -> None:
         "--weights",
         choices=("auto", "memory", "disk"),
         default="auto",
-        help="disk reads one decoder block at a time; auto does so when the whole model does not fit",
+        help="memory: the whole model; disk: one decoder block at a time and little else; auto goes by what is free",
     )
     parser.add_argument(
         "--optional-layers",
