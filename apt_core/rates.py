@@ -91,10 +91,10 @@ FLOAT32_RATES = Rates(
 )
 
 BFLOAT16_RATES = Rates(
-    start=1.2,
+    start=1.5,
     open=1.9,
     convert=9.0e-8,
-    load=1.5e-9,
+    load=1.0e-9,
     forward=5.6e-12,
     scan=3.0e-9,
     statistics=3.7e-12,
@@ -104,9 +104,9 @@ BFLOAT16_RATES = Rates(
     solve={
         "apt/n:m": 1.4e-7,
         "apt/unstructured": 1.2e-7,
-        "apt-joint/n:m": 5.0e-7,
-        "apt-joint/unstructured": 4.6e-7,
-        "alps/n:m": 2.8e-6,
+        "apt-joint/n:m": 4.2e-7,
+        "apt-joint/unstructured": 4.0e-7,
+        "alps/n:m": 7.6e-7,
         "alps/unstructured": 1.1e-6,
         "sparsegpt/n:m": 5.7e-8,
         "sparsegpt/unstructured": 5.4e-8,
