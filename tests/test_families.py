@@ -56,12 +56,12 @@ def texts(tmp_path_factory):
 
 @pytest.fixture
 def pruned_by(folder, texts, tmp_path, monkeypatch):
-    """Run the pipeline; give back its events and the model as it is in memory at the end."""
+    """Run the pipeline; give back its events and the model as it is at the end."""
     loaded = []
 
     def load(*args):
         found = yield from load_as_always(*args)
-        loaded.append(found[0])
+        loaded.append(found)
         return found
 
     load_as_always = pipeline.load_model
@@ -71,7 +71,12 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
     def run(family: str, method: str, pattern: str, **more):
         wanted = {"dtype": "float32"} | texts | more
         recipe = apt_core.plan(str(folder(family)), method, pattern, **wanted)
-        return list(pipeline.run(recipe, tmp_path)), loaded[-1], recipe
+        events = list(pipeline.run(recipe, tmp_path))
+        model, _, on_disk = loaded[-1]
+        assert (on_disk is not None) == model_facts(recipe.model).by_block
+        for index in range(len(on_disk.blocks) if on_disk else 0):
+            on_disk.fill(index)  # as the run itself reads what it measures
+        return events, model, recipe
 
     return run
 
