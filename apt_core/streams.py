@@ -176,9 +176,8 @@ class HiddenStates:
                 layer = pruned.layers[name]
                 if later := self.ahead.pop((layer.block, name), None):
                     stats.include_(later)
-            if (
-                dense is not None
-            ):  # counted, it need not wait, and what it held here is free while the layer is solved
+            if dense is not None:
+                # Counted, it need not wait: what it held here is free while the layer is solved.
                 yield from self._advance([dense], name)
             yield Arrival(pruned.layers[name], stats)
             previous = here

@@ -78,11 +78,13 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
     from apt_core.preflight import estimate, rates_from
 
     if not options.once:
-        _run(_recipe(model, "magnitude", dtype, options, shorter=16))  # fetches and converts the model
+        _run(
+            _recipe(model, "magnitude", dtype, options, shorter=16), options
+        )  # fetches and converts the model
     recipe, again = (_recipe(model, method, dtype, options, shorter) for shorter in (8, 0))
     facts = model_facts(recipe.model)
     before = estimate(recipe, facts)
-    first = _run(recipe)
+    first = _run(recipe, options)
     row = {
         "model": model,
         "method": method,
@@ -100,7 +102,7 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
     if options.once:
         return row
     learnt = estimate(again, facts, rates_from(first))
-    second = _run(again)
+    second = _run(again, options)
     return row | {"second_said": learnt.seconds, "second": second.ended_at - second.started_at}
 
 
@@ -119,12 +121,12 @@ def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, sh
     )
 
 
-def _run(recipe: Recipe) -> RunRecord:
+def _run(recipe: Recipe, options: argparse.Namespace) -> RunRecord:
     """The record of a run that has finished."""
     from apt_core.runs.store import Store
     from apt_core.ui.views.command import command
 
-    asked = shlex.split(command(recipe))[1:]
+    asked = shlex.split(command(recipe))[1:] + ["--accept-terms"] * options.accept_terms
     done = subprocess.run([sys.executable, *asked, "--json"], stdout=subprocess.PIPE, text=True, check=True)
     return Store().get(json.loads(done.stdout)["run"])
 
@@ -146,6 +148,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--methods", default="apt")
     parser.add_argument("--dtypes", default="float32")
     parser.add_argument("--once", action="store_true", help="no second run: memory is what matters")
+    parser.add_argument("--accept-terms", action="store_true", help="as of the command line: Gemma has some")
     parser.add_argument("--pattern", default="2:4")
     parser.add_argument("--text", default="wiki-sample")
     parser.add_argument("--samples", type=int, default=32)

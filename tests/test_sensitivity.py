@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from apt_core import bypass, families, sensitivity
 from apt_core.calibration import load_text, token_windows
+from apt_core.maths import hessian
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.models.loading import load
 from apt_core.scratch import ScratchTensors
@@ -70,6 +71,7 @@ def test_block_by_block_gives_what_one_backward_pass_gives(tiny, tmp_path, monke
     model, blocks, windows = tiny
     monkeypatch.setattr(sensitivity, "_TOKENS_PER_BATCH", 48 * at_once)
     monkeypatch.setattr(bypass, "_LOGITS_BYTES", 1)  # 16 positions of the head at a time
+    monkeypatch.setattr(hessian, "_PANEL", 16)  # S is added up in several panels, as in a wide layer
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
     layers = families.all_layers(blocks)
     places = Places(*(ScratchTensors(tmp_path / name, "cpu") for name in "ab")) if on_disk else None

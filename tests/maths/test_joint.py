@@ -43,6 +43,38 @@ def test_joint_masks_lose_less_than_wandas_with_the_same_compensation(pattern):
     assert loss(alps_mask(weight, hessian, wanted)[0]) < 0.9 * by_wanda
 
 
+@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
+def test_the_search_is_the_textbooks(pattern):
+    """B, D and V as the module's text has them, in float64 and with nothing saved."""
+    weight, stats, _ = problem()
+    wanted, inputs = parse_pattern(pattern), spectrum(dampened(stats.gram, 0.01))
+    start = (weight * inputs.scale).double()
+    project, normal = Projection(wanted, weight), inputs.normal.double()
+    kept, dual = project(start), torch.zeros_like(start)
+    for step in range(12):
+        if step % 5 == 0:
+            rho = 0.1 * 10 ** (step / 11)
+            ridge = normal + rho * torch.eye(len(normal), dtype=torch.float64)
+        solved = torch.linalg.solve(ridge, start @ normal - dual + rho * kept, left=False)
+        kept = project(solved + dual / rho)
+        dual = dual + rho * (solved - kept)
+    pruned, found = admm_mask(weight, inputs, wanted, 12, 0.1, 1.0)
+    expected = (kept + dual / rho) / inputs.scale  # what the last projection was given
+    assert torch.allclose(found.double(), expected.masked_fill(pruned, 0), atol=1e-3)
+
+
+@pytest.mark.parametrize("at_once", [7, 100, 1000])
+def test_statistics_are_those_of_all_tokens_however_many_are_added_up_together(at_once, monkeypatch):
+    monkeypatch.setattr("apt_core.maths.hessian._TOKENS_AT_ONCE", at_once)
+    _, stats, inputs = problem(tokens=300)
+    dense = inputs + torch.randn_like(inputs)
+    stats.add_drift_(inputs, dense)
+    stats.add_drift_(inputs, dense)
+    assert stats.tokens == 300
+    assert torch.allclose(stats.gram, inputs.T @ inputs, rtol=1e-4, atol=1e-2)
+    assert torch.allclose(stats.drift, 2 * (dense - inputs).T @ inputs, rtol=1e-4, atol=1e-2)
+
+
 def test_on_a_row_small_enough_to_try_them_all_admm_is_near_the_best_mask():
     excess = []
     for seed in range(10):
