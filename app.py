@@ -8,7 +8,7 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: no telemetry
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from apt_core.paths import cache_dir
+from apt_core.base.paths import cache_dir
 
 os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 

@@ -22,9 +22,9 @@ __all__ = ["evaluate", "generate", "load_model", "plan", "prune", "run"]
 
 if TYPE_CHECKING:
     from apt_core.events import Evaluated, Event
-    from apt_core.questions import Answered
-    from apt_core.recipe import Recipe
-    from apt_core.records import RunRecord
+    from apt_core.events.records import RunRecord
+    from apt_core.jobs.recipe import Recipe
+    from apt_core.measure.questions import Answered
 
 
 def plan(
@@ -34,12 +34,12 @@ def plan(
     options: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Recipe:
-    """A checked Recipe. `pattern` is '2:4', '50%' or 0.5; other fields as in `apt_core.recipe.Recipe`.
+    """A checked Recipe. `pattern` is '2:4', '50%' or 0.5; other fields as in `apt_core.jobs.recipe.Recipe`.
 
     Raises BadInput with one sentence.
     """
-    from apt_core.patterns import parse_pattern
-    from apt_core.recipe import make_recipe
+    from apt_core.base.patterns import parse_pattern
+    from apt_core.jobs.recipe import make_recipe
 
     return make_recipe(
         model={"id": model},
@@ -51,7 +51,7 @@ def plan(
 
 def run(recipe: Recipe, folder: str | Path | None = None) -> Iterator[Event]:
     """Run in this process, yielding every event (`apt_core.events`); the checkpoint goes to folder/checkpoint."""
-    from apt_core.pipeline import run as pipeline_run
+    from apt_core.execute.prune import run as pipeline_run
 
     return pipeline_run(recipe, Path(folder) if folder is not None else None)
 
@@ -68,7 +68,7 @@ def prune(
     from time import time
 
     from apt_core.events import Stamped
-    from apt_core.records import RunRecord, fold
+    from apt_core.events.records import RunRecord, fold
 
     wanted = plan(model, method, pattern, **fields)
     record = RunRecord(id="in-process", recipe=wanted, created_at=time(), started_at=time(), status="running")
@@ -83,17 +83,17 @@ def evaluate(
     model: str, text: str = "wikipedia", samples: int = 12, length: int = 1024, **more: Any
 ) -> Evaluated:
     """Perplexity of a catalogue model, folder or Hub id."""
-    from apt_core.perplexity import evaluate as measure
+    from apt_core.measure.perplexity import evaluate as measure
 
     return measure(model, text, samples, length, **more)
 
 
 def load_model(model: str, device: str = "auto", dtype: str = "auto") -> tuple[Any, Any]:
     """(model, tokenizer) of a catalogue name, a local folder or a Hub id, ready to compute."""
-    from apt_core.hardware import choose_device, choose_dtype
-    from apt_core.models.loading import load
-    from apt_core.models.sources import resolve
-    from apt_core.recipe import ModelRef, make_value
+    from apt_core.base.hardware import choose_device, choose_dtype
+    from apt_core.jobs.recipe import ModelRef, make_value
+    from apt_core.models.fetch.sources import resolve
+    from apt_core.models.load.loading import load
 
     used = choose_device(device)
     folder = resolve(make_value(ModelRef, id=model), lambda *_: None)
@@ -102,9 +102,9 @@ def load_model(model: str, device: str = "auto", dtype: str = "auto") -> tuple[A
 
 def generate(dense: str, pruned: str, prompt: str, **question: Any) -> Answered:
     """What two models (names, folders or Hub ids) write to one prompt with common random numbers."""
-    from apt_core.duel import duel
-    from apt_core.questions import Question
-    from apt_core.recipe import make_value
+    from apt_core.jobs.recipe import make_value
+    from apt_core.measure.generate import duel
+    from apt_core.measure.questions import Question
 
     asked = make_value(Question, prompt=prompt, **question)
     (left, tokenizer), (right, _) = load_model(dense), load_model(pruned)

@@ -23,10 +23,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apt_core.models.catalogue import CATALOGUE
-from apt_core.models.make_tiny import make
-from apt_core.models.shape import LlamaShape
-from apt_core.patterns import SemiStructured
+from apt_core.base.patterns import SemiStructured
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.catalogue.shape import LlamaShape
+from assets.make.make_tiny import make
 from benchmarks.peers import peer
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
@@ -103,7 +103,7 @@ def _measure(folder: Path, depth: int, method: str, weights: str, options: argpa
 
 
 def _of_peer(folder: Path, method: str, options: argparse.Namespace) -> dict:
-    from apt_core.hardware import hardware_name
+    from apt_core.base.hardware import hardware_name
 
     alike = argparse.Namespace(**vars(options), calibration="wiki-sample", seed=0)
     with tempfile.TemporaryDirectory(prefix="apt-peer-") as temporary:
@@ -113,8 +113,8 @@ def _of_peer(folder: Path, method: str, options: argparse.Namespace) -> dict:
 
 def _estimated(folder: Path, method: str, weights: str, options: argparse.Namespace) -> int:
     from apt_core import plan
-    from apt_core.models.facts import model_facts
-    from apt_core.preflight import estimate
+    from apt_core.estimate.preflight import estimate
+    from apt_core.models.catalogue.facts import model_facts
 
     recipe = plan(
         str(folder),

@@ -46,7 +46,7 @@ def _measure(browser, tabs: int) -> dict[str, str]:
     from browser_app import App
     from browser_steps import points, prune, wait_for_end
 
-    from apt_core.paths import cache_dir
+    from apt_core.base.paths import cache_dir
 
     app = App(cache_dir())
     app._env.pop("OMP_NUM_THREADS", None)  # as a visitor starts it, not as the tests do
@@ -112,9 +112,9 @@ def _peak(run_id: str) -> int:
 
 
 def _warm_the_cache() -> None:
-    from apt_core.calibration import load_text
-    from apt_core.models.sources import resolve
-    from apt_core.recipe import ModelRef
+    from apt_core.jobs.recipe import ModelRef
+    from apt_core.models.fetch.sources import resolve
+    from apt_core.texts.sources import load_text
 
     resolve(ModelRef(id="smollm2-135m"), lambda *_: None)
     load_text("wikipedia", "calibration", lambda *_: None)
@@ -123,7 +123,7 @@ def _warm_the_cache() -> None:
 def _conditions() -> dict[str, str]:
     import torch
 
-    from apt_core.hardware import hardware_name
+    from apt_core.base.hardware import hardware_name
 
     return {"hardware": hardware_name("cpu"), "torch": torch.__version__.split("+")[0]}
 

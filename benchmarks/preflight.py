@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from apt_core.recipe import Recipe
-    from apt_core.records import RunRecord
+    from apt_core.events.records import RunRecord
+    from apt_core.jobs.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "preflight.jsonl"
 _MEGABYTE = 1e6
@@ -74,8 +74,8 @@ def _short(value: float) -> str:
 
 
 def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -> dict:
-    from apt_core.models.facts import model_facts
-    from apt_core.preflight import estimate, rates_from
+    from apt_core.estimate.preflight import estimate, rates_from
+    from apt_core.models.catalogue.facts import model_facts
 
     if not options.once:
         _run(

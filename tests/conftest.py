@@ -16,7 +16,10 @@ for name in ("APT_DATA", "APT_PUBLIC", "HF_TOKEN"):
 os.environ["APT_CACHE"] = str(Path(_HOME) / "cache")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+_TESTS = Path(__file__).resolve().parent
+sys.path.insert(0, str(_TESTS.parent))
+# Helpers that tests of several rooms share.
+sys.path.extend(str(_TESTS / room) for room in ("families", "models", "runs", "ui"))
 
 # Shapes in the signatures of the maths are checked on every call a test makes.
 from jaxtyping import install_import_hook  # noqa: E402 - must come before the import of apt_core.maths

@@ -14,29 +14,28 @@ CORE = ROOT / "apt_core"
 
 # Lowest floor first: a room imports from its own floor or from below, never from above.
 FLOORS = [
-    {"values", "paths", "words", "clock", "cpu"},
-    {"errors"},
-    {"patterns"},
+    {"base"},
     {"maths"},
-    {"methods"},
-    {"recipe", "questions", "events"},
-    {"records", "projections"},
-    {"families", "hardware", "background", "caches", "rates", "race", "weights", "scratch"},
-    {"block_arguments", "budgets", "bypass"},
-    {"sensitivity", "ahead", "models", "calibration", "texts_on_hub"},
-    {"streams", "memory"},
-    {"export", "perplexity", "duel", "preflight", "seen", "placement"},
-    {"dense_once", "race_estimate", "patched", "opening", "pruning"},
-    {"pipeline"},
+    {"families", "methods"},
+    {"jobs"},
+    {"events"},
+    {"models"},
+    {"texts"},
+    {"passes"},
+    {"measure"},
+    {"estimate"},
+    {"execute"},
     {"runs"},
-    {"plots", "samples"},
+    {"studies"},
+    {"plots", "reports"},
     {"ui", "cli", "__init__", "__main__"},
 ]
+LOOSE = {"__init__.py", "__main__.py", "py.typed"}
 LIGHT = [
     "apt_core.ui.page",
     "apt_core.runs.launcher",
-    "apt_core.preflight",
-    "apt_core.samples",
+    "apt_core.estimate.preflight",
+    "apt_core.reports.samples",
     "apt_core.cli.parser",
 ]
 
@@ -80,6 +79,16 @@ def test_imports_run_downwards_only(file):
     assert not above, f"{file.relative_to(ROOT)} imports from above: {sorted(above)}"
 
 
+def test_nothing_lies_loose():
+    assert {path.name for path in CORE.iterdir() if path.is_file()} <= LOOSE
+
+
+def test_every_room_says_what_it_holds():
+    for room in (path for path in CORE.rglob("*") if path.is_dir() and any(path.glob("*.py"))):
+        words = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+        assert len(words) > 20, f"{room.name} does not say what it holds"
+
+
 def test_every_room_has_its_floor():
     for file in CORE.rglob("*.py"):
         floor_of(room_of(file))
@@ -100,7 +109,7 @@ def test_one_file_imports_datasets():
         for file in CORE.rglob("*.py")
         if "datasets import" in file.read_text() or "import datasets" in file.read_text()
     ]
-    assert importers == ["texts_on_hub.py"]
+    assert importers == ["hub.py"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

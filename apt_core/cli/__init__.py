@@ -11,8 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from apt_core.base.errors import PruneError
 from apt_core.cli.parser import build_parser
-from apt_core.errors import PruneError
 
 INTERRUPTED = 130
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from apt_core import words
+from apt_core.base import words
 from apt_core.cli.output import print_json, table
-from apt_core.models.cache_list import CachedModel, list_cached
+from apt_core.models.fetch.cache_list import CachedModel, list_cached
 from apt_core.runs import models_in_use
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from apt_core.base.errors import BadInput
 from apt_core.cli.output import print_json
 from apt_core.cli.progress import ProgressLine, stage_words
 from apt_core.cli.recipes import check_terms, evaluation_from, model_from
-from apt_core.errors import BadInput
 from apt_core.events import Evaluated
-from apt_core.models.facts import model_facts
-from apt_core.recipe import ModelRef
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue.facts import model_facts
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.store import Store

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from apt_core import events as ev
+from apt_core.base.errors import exit_status_of
 from apt_core.cli.output import say
 from apt_core.cli.progress import ProgressLine
-from apt_core.errors import exit_status_of
-from apt_core.records import RunRecord, summary
+from apt_core.events.records import RunRecord, summary
 from apt_core.runs.launcher import Launcher
 
 INTERRUPTED = 130

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from apt_core.base.errors import BadInput, exit_status_of, one_sentence
 from apt_core.cli.output import print_json, say
 from apt_core.cli.prune import RECIPE_FILE
 from apt_core.cli.recipes import model_from
-from apt_core.errors import BadInput, exit_status_of, one_sentence
 from apt_core.events import Failed
-from apt_core.models.checkpoints import check
-from apt_core.questions import Answered, Question, Step
-from apt_core.recipe import ModelRef, Recipe
+from apt_core.jobs.recipe import ModelRef, Recipe
+from apt_core.measure.questions import Answered, Question, Step
+from apt_core.models.checkpoint.headers import check
 from apt_core.runs.ids import check_id
 from apt_core.runs.reading import Asking, Pair, Reader
 from apt_core.runs.store import Store

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from apt_core import words
+from apt_core.base import words
 from apt_core.cli.output import print_json, table
 
 
 def models(options: argparse.Namespace) -> int:
-    from apt_core.models.catalogue import list_models
+    from apt_core.models.catalogue.entries import list_models
 
     found = list_models()
     if options.json:

@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 from typing import NoReturn
 
-from apt_core.errors import BadInput
+from apt_core.base.errors import BadInput
 
 _EXAMPLES = """\
 examples:

@@ -7,10 +7,10 @@ import sys
 import time
 from typing import TextIO
 
-from apt_core import words
+from apt_core.base import words
 from apt_core.events import Progress
-from apt_core.models.catalogue import title_of
-from apt_core.records import RunRecord
+from apt_core.events.records import RunRecord
+from apt_core.models.catalogue.entries import title_of
 
 _PLAIN_EVERY_SECONDS = 5.0
 _STAGES = {

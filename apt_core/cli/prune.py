@@ -6,18 +6,18 @@ import argparse
 import shutil
 from pathlib import Path
 
+from apt_core.base.errors import BadInput, DiskFull, PruneError
 from apt_core.cli.following import ended, error_of, follow, told
 from apt_core.cli.output import print_json
 from apt_core.cli.race import run_race
 from apt_core.cli.recipes import recipe_from
 from apt_core.cli.report import report
-from apt_core.errors import BadInput, DiskFull, PruneError
-from apt_core.race import line_up
-from apt_core.recipe import Recipe
-from apt_core.records import RunRecord
+from apt_core.events.records import RunRecord
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import is_disk_full
+from apt_core.studies.race import line_up
 
 RECIPE_FILE = "apt_recipe.json"  # beside a copied checkpoint: says which model is its dense one
 

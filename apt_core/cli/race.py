@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from apt_core import words
+from apt_core.base import words
 from apt_core.cli.following import ended, error_of, follow, told
 from apt_core.cli.output import print_json, table
-from apt_core.race import pruned_whole
-from apt_core.recipe import Recipe
-from apt_core.records import RunRecord
+from apt_core.events.records import RunRecord
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs.launcher import Launcher
+from apt_core.studies.race import pruned_whole
 
 _HEADS = ("method", "status", "perplexity", "ratio", "mean error", "prune, s", "run")
 

@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from apt_core import texts_on_hub
-from apt_core.calibration import TEXTS, read_file
-from apt_core.errors import BadInput, BadOption, one_sentence
+from apt_core.base.errors import BadInput, BadOption, one_sentence
+from apt_core.base.patterns import parse_pattern
+from apt_core.jobs.recipe import Evaluation, ModelRef, Recipe, make_recipe
 from apt_core.methods import METHODS, Method, make_method
-from apt_core.models import terms
-from apt_core.models.catalogue import CATALOGUE
-from apt_core.models.facts import model_facts
-from apt_core.models.sources import local_path
-from apt_core.patterns import parse_pattern
-from apt_core.recipe import Evaluation, ModelRef, Recipe, make_recipe
+from apt_core.models.catalogue import terms
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.catalogue.facts import model_facts
+from apt_core.models.fetch.sources import local_path
+from apt_core.texts import hub as texts_on_hub
+from apt_core.texts.sources import TEXTS, read_file
 
 
 def recipe_from(options: argparse.Namespace) -> Recipe:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apt_core import words
+from apt_core.base import words
 from apt_core.cli.output import table
 from apt_core.cli.progress import describe, what
 from apt_core.events import LayerPruned
-from apt_core.models.catalogue import title_of
-from apt_core.projections import kind_of, parts_of
-from apt_core.records import RunRecord
+from apt_core.events.projections import kind_of, parts_of
+from apt_core.events.records import RunRecord
+from apt_core.models.catalogue.entries import title_of
 
 
 def report(record: RunRecord, checkpoint: str | None) -> str:

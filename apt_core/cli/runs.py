@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 
-from apt_core import words
+from apt_core.base import words
+from apt_core.base.errors import RunFailed
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
-from apt_core.errors import RunFailed
-from apt_core.records import RunRecord, summary
+from apt_core.events.records import RunRecord, summary
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from apt_core.values import Frozen
+from apt_core.base.values import Frozen
 
 
 class Fused(Frozen):

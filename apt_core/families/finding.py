@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from math import prod
 from typing import TYPE_CHECKING
 
-from apt_core.errors import NotAModel
+from apt_core.base.errors import NotAModel
 from apt_core.families.family import Family
 from apt_core.families.known import FAMILIES, may_be_pruned
 from apt_core.families.layer import Layer, is_linear

@@ -1,8 +1,8 @@
 """Zamba2: Mamba-2, and now and then a transformer whose weights many blocks share.
 
 A shared projection is pruned once, in the first block that uses it, with the inputs of all its uses
-(`apt_core.ahead`); what the loss minds is asked at the first use alone. The adapters, which tell one use from
-another, are small and stay dense.
+(`apt_core.passes.shared_weights`); what the loss minds is asked at the first use alone. The adapters, which
+tell one use from another, are small and stay dense.
 """
 
 from apt_core.families.family import Family

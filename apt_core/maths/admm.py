@@ -26,11 +26,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.hessian import Spectrum, add_upper_product_, mirrored
 from apt_core.maths.output_metric import OutputMetric, layer_wise
 from apt_core.maths.precision import bfloat16_products
-from apt_core.patterns import SemiStructured, Unstructured
 
 # The threshold of a whole-matrix projection inside the loop is read off this many weights; the final
 # mask is exact.

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from apt_core.errors import NotPositiveDefinite
+from apt_core.base.errors import NotPositiveDefinite
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.admm import Projection
-from apt_core.patterns import SemiStructured, Unstructured
 
 _FIRST_RHO, _LARGEST_RHO = 0.1, 1e6
 _STEPS, _CHECK_EVERY, _SETTLED_AFTER = 300, 3, 30

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths import saliency
 from apt_core.maths.compensate import block_multipliers
 from apt_core.maths.removal_sets import cheapest_set, enumerable, greedy_set, removal_sets
-from apt_core.patterns import SemiStructured, Unstructured
 
 # Unstructured M: so many rounds, each seeing the optimal compensation for what has already gone.
 ROUNDS = 4

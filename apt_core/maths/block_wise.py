@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.compensate import block_multipliers
-from apt_core.patterns import SemiStructured, Unstructured
 
 # (all columns from the block rightwards, as updated so far; the block's start and stop) -> True where a
 # weight of the block goes, [out, stop - start].

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from apt_core.errors import NotPositiveDefinite
+from apt_core.base.errors import NotPositiveDefinite
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
-from apt_core.patterns import SemiStructured, Unstructured
 
 # The paper's: so many steps in all, the mask chosen anew in the first ones, penalty 1.
 _STEPS, _CHOOSING, _RHO = 20, 15, 1.0

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from apt_core.errors import NotPositiveDefinite
+from apt_core.base.errors import NotPositiveDefinite
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.precision import bfloat16_products
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from apt_core.patterns import SemiStructured, Unstructured
+from apt_core.base.patterns import SemiStructured, Unstructured
 
 
 def removed_count(weights: int, sparsity: float) -> int:

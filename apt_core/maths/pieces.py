@@ -15,6 +15,7 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths import saliency
 from apt_core.maths.admm import admm_mask
@@ -28,7 +29,6 @@ from apt_core.maths.joint import joint_solution, tied_solution
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.sequential import prune_sequentially
 from apt_core.maths.swaps import swapped
-from apt_core.patterns import SemiStructured, Unstructured
 
 _BLOCK = 256  # columns of APT's and Thanos' blocks
 _SPARSEGPT_BLOCK = 128

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
-from apt_core.patterns import SemiStructured, Unstructured
 
 # (columns start..stop of the weight as updated so far, start, stop) -> their scores; the lowest go.
 Score = Callable[[Tensor, int, int], Tensor]

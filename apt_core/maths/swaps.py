@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths.pattern import check_fits
-from apt_core.patterns import SemiStructured, Unstructured
 
 # Of the kept and of the removed weights of a row, so many enter the search for the best pair of an
 # unstructured swap, by their own terms. Within a group every pair is tried.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from apt_core.errors import BadOption, one_sentence
+from apt_core.base.errors import BadOption, one_sentence
 from apt_core.methods.base import Method, Pruned
 
 __all__ = ["METHODS", "Method", "Pruned", "make_method"]

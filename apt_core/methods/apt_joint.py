@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.methods.composition import MASK, RECONSTRUCTION, Composition, MaskName, ReconstructionName
-from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from apt_core.patterns import SemiStructured, Unstructured
-from apt_core.values import Frozen
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.values import Frozen
 
 if TYPE_CHECKING:  # the page reads the options without loading torch
     from torch import Tensor

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.methods.base import Dampening, Method, Pruned
-from apt_core.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
     from torch import Tensor

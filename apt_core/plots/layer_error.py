@@ -10,12 +10,12 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
+from apt_core.base.words import fold, number
 from apt_core.events import LayerPruned
+from apt_core.events.projections import kind_of, names, split
+from apt_core.events.records import RunRecord
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.palette import colour
-from apt_core.projections import kind_of, names, split
-from apt_core.records import RunRecord
-from apt_core.words import fold, number
 
 # Shape and colour token of each kind of projection; others take the free ones in order.
 _KNOWN = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from apt_core.paths import ASSETS
+from apt_core.base.paths import ASSETS
 
 TOKENS_FILE = ASSETS / "ui" / "tokens.css"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", sans-serif'

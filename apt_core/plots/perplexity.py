@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
+from apt_core.base.words import DASH, number, times
+from apt_core.events.records import RunRecord
 from apt_core.plots.palette import FONT, colour
-from apt_core.records import RunRecord
-from apt_core.words import DASH, number, times
 
 _SIDES = ("dense", "pruned")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from apt_core.base.words import STATUS_WORDS, number, tally
+from apt_core.events.records import RunRecord
 from apt_core.methods import METHODS
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.palette import colour
-from apt_core.race import Race, pruned_whole, whole_blocks
-from apt_core.records import RunRecord
-from apt_core.words import STATUS_WORDS, number, tally
+from apt_core.studies.race import Race, pruned_whole, whole_blocks
 
 _SHAPES = (
     *("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "x", "star"),

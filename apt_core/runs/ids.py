@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 
-from apt_core.errors import UnknownRun
+from apt_core.base.errors import UnknownRun
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 

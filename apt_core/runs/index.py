@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from apt_core.errors import DiskFull, PruneError, StoreUnusable
+from apt_core.base.errors import DiskFull, PruneError, StoreUnusable
 
 _VERSION = 1
 _TABLE = """

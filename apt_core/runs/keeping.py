@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from apt_core.errors import BadInput
+from apt_core.base.errors import BadInput
 
 DEFAULT_KEEP_GB = 20.0
 

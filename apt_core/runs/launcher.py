@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apt_core import events as ev
-from apt_core.errors import BadInput, PruneError
-from apt_core.recipe import Recipe
-from apt_core.records import RunRecord
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.events.records import RunRecord
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.index import Row, Rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apt_core.errors import BadInput
-from apt_core.models import cache_list, gguf
+from apt_core.base.errors import BadInput
+from apt_core.models.fetch import cache_list, gguf
 from apt_core.runs.store import Store
 
 

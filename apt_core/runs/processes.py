@@ -8,7 +8,7 @@ import signal
 
 import psutil
 
-from apt_core.paths import absolute_environment
+from apt_core.base.paths import absolute_environment
 
 _SAME_BIRTH_SECONDS = 0.5  # psutil rounds to clock ticks
 

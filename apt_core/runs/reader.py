@@ -23,8 +23,8 @@ from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
-from apt_core.errors import BadInput, one_sentence
-from apt_core.questions import Answered, Question, ReaderReady, Step
+from apt_core.base.errors import BadInput, one_sentence
+from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.worker_errors import failure_of
 
@@ -59,11 +59,11 @@ def main(
 
 def load_both(options: argparse.Namespace) -> Answer:
     """Both models in memory, as a function from a question to the steps of its answers."""
-    from apt_core.duel import duel
-    from apt_core.hardware import choose_device, choose_dtype
-    from apt_core.models.loading import load
-    from apt_core.models.sources import resolve
-    from apt_core.recipe import ModelRef
+    from apt_core.base.hardware import choose_device, choose_dtype
+    from apt_core.jobs.recipe import ModelRef
+    from apt_core.measure.generate import duel
+    from apt_core.models.fetch.sources import resolve
+    from apt_core.models.load.loading import load
 
     device = choose_device("auto")
     dtype = choose_dtype(device)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from apt_core.errors import BadInput, PruneError
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
-from apt_core.paths import cache_dir
-from apt_core.questions import Answered, Question, ReaderReady, Reply, reply_adapter
-from apt_core.recipe import ModelRef
+from apt_core.jobs.recipe import ModelRef
+from apt_core.measure.questions import Answered, Question, ReaderReady, Reply, reply_adapter
 from apt_core.runs import processes
 from apt_core.runs.store import Store
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apt_core import events as ev
-from apt_core.errors import DISK_FULL_ERRNOS as NO_ROOM
-from apt_core.errors import BadInput, DiskFull, UnknownRun
-from apt_core.paths import data_dir
-from apt_core.recipe import Recipe
-from apt_core.records import LIVE, RunRecord, fold
+from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
+from apt_core.base.errors import BadInput, DiskFull, UnknownRun
+from apt_core.base.paths import data_dir
+from apt_core.events.records import LIVE, RunRecord, fold
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.ids import check_id, is_run_id, new_id

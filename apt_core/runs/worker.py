@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from apt_core import events as ev
-from apt_core.errors import PruneError
-from apt_core.recipe import Recipe
+from apt_core.base.errors import PruneError
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs import keeping, processes
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
@@ -83,7 +83,7 @@ class Stop:
 
 
 def main(run_id: str, run: Pipeline | None = None) -> int:
-    """Do the run; returns the exit status. `run` is the pipeline, by default `apt_core.pipeline.run`."""
+    """Do the run; returns the exit status. `run` is the pipeline, by default `apt_core.execute.prune.run`."""
     store = Store()
     if not claim(store, run_id):
         print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
@@ -151,7 +151,7 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]
 
 
 def _pipeline() -> Pipeline:
-    from apt_core import pipeline
+    from apt_core.execute import prune as pipeline
 
     return pipeline.run
 
@@ -163,7 +163,7 @@ def _lower_priority() -> None:
 
 def _take_token() -> None:
     """The Hub token of whoever asked for this run, when the launcher hands one over; never kept on disk."""
-    from apt_core.models import hub_token
+    from apt_core.models.fetch import hub_token
 
     if not sys.stdin.isatty():
         hub_token.keep(sys.stdin.readline())

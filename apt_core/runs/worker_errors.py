@@ -7,7 +7,7 @@ import traceback
 
 from pydantic import ValidationError
 
-from apt_core.errors import DISK_FULL_ERRNOS, PruneError, one_sentence
+from apt_core.base.errors import DISK_FULL_ERRNOS, PruneError, one_sentence
 from apt_core.events import Failed
 
 _MAX_DETAIL = 8_000  # characters of a traceback; the last ones say most

@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from apt_core.paths import ASSETS, cache_dir, data_dir, is_public_host
-from apt_core.ui import explore as explore_tab
-from apt_core.ui import methods as methods_tab
-from apt_core.ui import models as models_tab
-from apt_core.ui import runs as runs_tab
+from apt_core.base.paths import ASSETS, cache_dir, data_dir, is_public_host
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import explore as explore_tab
+from apt_core.ui.tabs import methods as methods_tab
+from apt_core.ui.tabs import models as models_tab
+from apt_core.ui.tabs import runs as runs_tab
 from apt_core.ui.theme import theme
 
 _HEADER = (

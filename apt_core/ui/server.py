@@ -18,14 +18,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from apt_core.errors import BadInput, PruneError, UnknownRun
-from apt_core.paths import ASSETS
-from apt_core.projections import parts_of
-from apt_core.race import Race, race_of, whole_blocks
-from apt_core.records import RunRecord, summary
-from apt_core.ui import options
-from apt_core.ui.parts import Seen, live
+from apt_core.base.errors import BadInput, PruneError, UnknownRun
+from apt_core.base.paths import ASSETS
+from apt_core.events.projections import parts_of
+from apt_core.events.records import RunRecord, summary
+from apt_core.studies.race import Race, race_of, whole_blocks
+from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
+from apt_core.ui.views.parts import Seen, live
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from apt_core import samples
-from apt_core.errors import PruneError, UnknownRun
-from apt_core.models.catalogue import title_of
-from apt_core.paths import is_public_host
-from apt_core.questions import Question
-from apt_core.recipe import Recipe
-from apt_core.records import RunRecord
+from apt_core.base.errors import PruneError, UnknownRun
+from apt_core.base.paths import is_public_host
+from apt_core.events.records import RunRecord
+from apt_core.jobs.recipe import Recipe
+from apt_core.measure.questions import Question
+from apt_core.models.catalogue.entries import title_of
+from apt_core.reports import samples
 
 LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import venv
 from functools import lru_cache
 from pathlib import Path
 
-from apt_core.patterns import Pattern, SemiStructured, parse_pattern
+from apt_core.base.patterns import Pattern, SemiStructured, parse_pattern
 from benchmarks.judge import perplexity
 
 _FOLDER = Path(__file__).parent
@@ -26,8 +26,8 @@ def is_peer(method: str) -> bool:
 
 def prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
     """One run of `llm-compressor/SparseGPT` or `llm-compressor/Wanda`, in the shape of the product's own runs."""
-    from apt_core.models.sources import resolve
-    from apt_core.recipe import ModelRef
+    from apt_core.jobs.recipe import ModelRef
+    from apt_core.models.fetch.sources import resolve
 
     wanted = parse_pattern(pattern)
     dense = resolve(ModelRef(id=options.model))
@@ -101,8 +101,8 @@ def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
     from safetensors.torch import save_file
     from transformers import AutoConfig, AutoTokenizer
 
-    from apt_core.calibration import load_text, token_windows
     from apt_core.families import opening_token
+    from apt_core.texts.sources import load_text, token_windows
 
     if options.seed:
         raise SystemExit("A peer can only be given the first windows: leave --seed at 0.")
@@ -118,6 +118,6 @@ def _dense_perplexity(model: str, text: str, samples: int, length: int) -> float
 
 
 def _hardware() -> str:
-    from apt_core.hardware import hardware_name
+    from apt_core.base.hardware import hardware_name
 
     return hardware_name("cpu")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from browser_steps import choose, choose_tiny, points, says, scrolls_sideways, text
 
-from apt_core import samples
+from apt_core.reports import samples
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import pytest
 from browser_app import App, patient
 from browser_steps import prune, says, scrolls_sideways, text, wait_for_end
 
-from apt_core.models.catalogue import CATALOGUE
+from apt_core.models.catalogue.entries import CATALOGUE
 from tests.models.fake_hub import FakeHub
 
 pytestmark = pytest.mark.browser

@@ -14,7 +14,7 @@ from browser_app import App
 from browser_steps import says, text, wait_for_end
 from test_hub_in_the_browser import read_the_bundled_sample
 
-from apt_core.models.catalogue import CATALOGUE
+from apt_core.models.catalogue.entries import CATALOGUE
 from tests.models.fake_hub import FakeHub
 
 pytestmark = pytest.mark.browser

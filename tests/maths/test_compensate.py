@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apt_core.errors import NotPositiveDefinite
+from apt_core.base.errors import NotPositiveDefinite
 from apt_core.maths.compensate import (
     block_multipliers,
     conjugate_gradients,

@@ -7,7 +7,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from apt_core.errors import NotPositiveDefinite
+from apt_core.base.errors import NotPositiveDefinite
+from apt_core.base.patterns import parse_pattern
 from apt_core.maths.admm import Projection, admm_mask
 from apt_core.maths.alps import alps_mask
 from apt_core.maths.compensate import full_compensation
@@ -17,7 +18,6 @@ from apt_core.maths.hessian import LayerStats, dampened, spectrum
 from apt_core.maths.joint import joint_solution
 from apt_core.maths.pattern import choose_in_matrix
 from apt_core.maths.saliency import wanda
-from apt_core.patterns import parse_pattern
 
 
 def problem(out=32, width=64, tokens=500, seed=0):

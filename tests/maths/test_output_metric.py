@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from apt_core.base.patterns import parse_pattern
 from apt_core.maths.admm import _ridge_solver, admm_mask
 from apt_core.maths.hessian import LayerStats, dampened, spectrum
 from apt_core.maths.joint import tied_solution
 from apt_core.maths.output_metric import by_loss, layer_wise
 from apt_core.maths.pattern import is_exact
-from apt_core.patterns import parse_pattern
 
 
 def inputs_of(width=12, tokens=300, seed=0):

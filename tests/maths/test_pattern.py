@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apt_core.errors import BadPattern
+from apt_core.base.errors import BadPattern
+from apt_core.base.patterns import SemiStructured, Unstructured, parse_pattern
 from apt_core.maths import pattern as patterns
-from apt_core.patterns import SemiStructured, Unstructured, parse_pattern
 
 
 @given(rows=st.integers(1, 9), columns=st.integers(1, 30), k=st.integers(0, 300), seed=st.integers(0, 99))

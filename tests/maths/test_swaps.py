@@ -7,11 +7,11 @@ from itertools import combinations
 import pytest
 import torch
 
+from apt_core.base.patterns import parse_pattern
 from apt_core.maths.error import quadratic_trace
 from apt_core.maths.pattern import choose_by_row, is_exact
 from apt_core.maths.saliency import wanda
 from apt_core.maths.swaps import swapped
-from apt_core.patterns import parse_pattern
 
 
 def problem(out=12, width=32, seed=0):

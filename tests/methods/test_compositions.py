@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
+from apt_core.base.patterns import parse_pattern
 from apt_core.maths.compensate import full_compensation
 from apt_core.maths.dual import sizes
 from apt_core.maths.error import relative_error
@@ -15,7 +16,6 @@ from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.maths.pieces import MASKS, RECONSTRUCTIONS, Problem, thanos
 from apt_core.methods import METHODS, make_method
 from apt_core.methods.composition import Composition, MaskName, ReconstructionName, RefinementName
-from apt_core.patterns import parse_pattern
 from tests.methods.test_methods import problem
 
 

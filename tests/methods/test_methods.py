@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from apt_core.errors import BadOption, BadPattern
+from apt_core.base.errors import BadOption, BadPattern
+from apt_core.base.patterns import parse_pattern
 from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import METHODS, make_method
-from apt_core.patterns import parse_pattern
 
 PATTERNS = ["0", "0.3", "0.5", "0.9", "1:2", "1:3", "2:4", "1:4", "3:4", "5:6", "4:8", "7:16"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from apt_core.models.catalogue import CATALOGUE
+from apt_core.models.catalogue.entries import CATALOGUE
 from tests.models.fake_hub import Client, FakeHub
 from tests.models.fake_index import FakeIndex
 

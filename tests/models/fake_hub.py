@@ -239,12 +239,12 @@ CLIENT = """
 import json, os, sys, time
 from huggingface_hub import constants
 constants.DOWNLOAD_CHUNK_SIZE = 65536  # so that a small file takes many pieces, as a large one does
-from apt_core.errors import PruneError
-from apt_core.models import network
+from apt_core.base.errors import PruneError
+from apt_core.models.fetch import network
 network.DEADLINE_SECONDS = 2.0  # test_network holds the real one to 5 s
-from apt_core.models.facts import model_facts
-from apt_core.models.sources import resolve
-from apt_core.recipe import ModelRef
+from apt_core.models.catalogue.facts import model_facts
+from apt_core.models.fetch.sources import resolve
+from apt_core.jobs.recipe import ModelRef
 
 def call(what, id, revision=None, stop_after=None, token=None):
     ref = ModelRef.model_construct(id=id, revision=revision)
@@ -254,16 +254,16 @@ def call(what, id, revision=None, stop_after=None, token=None):
         reports.append(values + tuple([file.model_dump() for file in each] for each in files))
         if stop_after is not None and values[1] > stop_after:
             raise KeyboardInterrupt
-    from apt_core.models import hub_token
+    from apt_core.models.fetch import hub_token
     hub_token.keep(token)
     if what == "search":
-        from apt_core.models.hub_search import search
+        from apt_core.models.fetch.hub_search import search
         return {"found": [found._asdict() for found in search(id)]}
     if what == "resolve":
         return {"path": str(resolve(ref, report)), "reports": reports}
     if what == "facts":
         return {"facts": model_facts(ref).model_dump(), "torch": "torch" in sys.modules}
-    from apt_core.calibration import load_text
+    from apt_core.texts.sources import load_text
     return {"text": load_text(id, what)}
 
 outside = dict(os.environ)

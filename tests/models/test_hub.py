@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from apt_core.models import checkpoints, hub_cache
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import hub_cache
 from tests.models.fake_hub import COMMIT, Client
 
 REPO = "someone/tiny-llama"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from apt_core.errors import NotAModel
-from apt_core.models.loading import load
+from apt_core.base.errors import NotAModel
+from apt_core.models.load.loading import load
 
 torch.set_num_threads(1)
 

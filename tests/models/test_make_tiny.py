@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apt_core.models.catalogue import CATALOGUE
-from apt_core.models.make_tiny import make
+from apt_core.models.catalogue.entries import CATALOGUE
+from assets.make.make_tiny import make
 
 
 def test_the_bundled_folder_comes_out_byte_by_byte(tmp_path):

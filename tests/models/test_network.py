@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from apt_core.errors import NotReachable
-from apt_core.models import network
+from apt_core.base.errors import NotReachable
+from apt_core.models.fetch import network
 
 
 def test_the_promise_of_five_seconds_leaves_time_for_the_rest():

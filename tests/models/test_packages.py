@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from apt_core.errors import BadDownload, BadInput, DiskFull, NotReachable
-from apt_core.models import disk, network, packages
+from apt_core.base.errors import BadDownload, BadInput, DiskFull, NotReachable
+from apt_core.models.fetch import disk, network, packages
 from tests.models.fake_index import CONTENT, PIN
 
 
@@ -226,7 +226,7 @@ def test_a_report_that_raises_ends_the_download_and_keeps_what_came(index):
 
 CHILD = """
 import sys
-from apt_core.models import packages
+from apt_core.models.fetch import packages
 from tests.models.fake_index import PIN
 reports = []
 wheel = packages.fetch(PIN, lambda *report: reports.append(report[3]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apt_core.models import pip_settings
+from apt_core.models.fetch import pip_settings
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ import sys
 
 import pytest
 
-from apt_core.errors import NotAModel, NotReachable, PruneError, UnknownModel
-from apt_core.models import catalogue, checkpoints, facts, manifest, packages, sources
-from apt_core.models.catalogue import CATALOGUE, list_models, title_of
-from apt_core.models.hub import HubModel
-from apt_core.models.sources import checked_id, resolve
-from apt_core.recipe import ModelRef
+from apt_core.base.errors import NotAModel, NotReachable, PruneError, UnknownModel
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue import entries as catalogue
+from apt_core.models.catalogue import facts
+from apt_core.models.catalogue.entries import CATALOGUE, list_models, title_of
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import manifest, packages, sources
+from apt_core.models.fetch.hub import HubModel
+from apt_core.models.fetch.sources import checked_id, resolve
 
 DEAD = "http://127.0.0.1:9/simple"
 
@@ -177,11 +180,11 @@ def test_listing_and_facts_load_no_torch_and_ask_nobody():
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('the network was asked')\n"
         "socket.socket.connect = refuse\n"
-        "from apt_core.models.catalogue import list_models, CATALOGUE\n"
-        "from apt_core.models.facts import known_facts\n"
-        "from apt_core.preflight import estimate\n"
-        "from apt_core.recipe import make_recipe\n"
-        "import apt_core.calibration\n"
+        "from apt_core.models.catalogue.entries import list_models, CATALOGUE\n"
+        "from apt_core.models.catalogue.facts import known_facts\n"
+        "from apt_core.estimate.preflight import estimate\n"
+        "from apt_core.jobs.recipe import make_recipe\n"
+        "import apt_core.texts.sources\n"
         "list_models()\n"
         "for name in CATALOGUE:\n"
         "    recipe = make_recipe(model={'id': name}, method='apt')\n"

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from apt_core.errors import TermsNotAccepted
-from apt_core.models import sources, terms
-from apt_core.models.catalogue import CATALOGUE
-from apt_core.paths import data_dir
-from apt_core.recipe import ModelRef
+from apt_core.base.errors import TermsNotAccepted
+from apt_core.base.paths import data_dir
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue import terms
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.fetch import sources
 
 NAME = "gemma-3-270m"
 FILE = "terms/gemma-3-270m.json"

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import apt_core
-from apt_core.models import train_tiny
-from apt_core.models.catalogue import CATALOGUE
-from apt_core.models.loading import load
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.load.loading import load
+from assets.make import train_tiny
 
 TRAINED = list(train_tiny.PLANS)
 

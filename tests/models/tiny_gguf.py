@@ -9,7 +9,7 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, quants
 from safetensors.numpy import load_file
 
-from apt_core.models.catalogue import CATALOGUE
+from apt_core.models.catalogue.entries import CATALOGUE
 
 MEMBER = "tiny/tiny.gguf"
 ENTRY = CATALOGUE["tiny-random-llama"]

@@ -11,7 +11,7 @@ from ui_helpers import a_recipe, a_record
 
 from apt_core.methods import METHODS
 from apt_core.plots import race as race_plot
-from apt_core.race import race_of
+from apt_core.studies.race import race_of
 
 
 def run(method, upto="finished", **changes):

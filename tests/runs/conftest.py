@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from apt_core.recipe import make_recipe
+from apt_core.jobs.recipe import make_recipe
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from tests.runs.helpers import fake_command

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from apt_core.errors import BadInput, NotReachable
-from apt_core.questions import Answered, Question, Step
+from apt_core.base.errors import BadInput, NotReachable
+from apt_core.measure.questions import Answered, Question, Step
 from apt_core.runs import reader
 
 BEHAVIOUR = sys.argv[1]

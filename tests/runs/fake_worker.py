@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apt_core import events as ev
-from apt_core.errors import BadText
-from apt_core.recipe import Recipe
+from apt_core.base.errors import BadText
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs.worker import main
 
 

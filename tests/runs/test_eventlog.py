@@ -7,7 +7,7 @@ import multiprocessing
 import pytest
 
 from apt_core import events as ev
-from apt_core.records import RunRecord, fold
+from apt_core.events.records import RunRecord, fold
 from apt_core.runs.eventlog import EventLog
 from tests.runs.fake_worker import finished, layer
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from apt_core import events as ev
-from apt_core.errors import BadInput
+from apt_core.base.errors import BadInput
 from apt_core.runs import processes
 from apt_core.runs.launcher import REPOSITORY, Launcher
 from apt_core.runs.store import Store
@@ -158,7 +158,7 @@ def test_a_run_that_is_live_cannot_be_deleted(store, recipe, launch):
 APP = """
 import sys, time
 from pathlib import Path
-from apt_core.recipe import make_recipe
+from apt_core.jobs.recipe import make_recipe
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 launcher = Launcher(Store(Path(sys.argv[1])), (sys.executable, "-m", "tests.runs.fake_worker", sys.argv[2]))

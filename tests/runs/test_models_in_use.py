@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from apt_core.errors import BadInput
-from apt_core.models import gguf, hub_cache
-from apt_core.recipe import make_recipe
+from apt_core.base.errors import BadInput
+from apt_core.jobs.recipe import make_recipe
+from apt_core.models.fetch import gguf, hub_cache
 from apt_core.runs import models_in_use
 
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from apt_core import events as ev
-from apt_core.questions import Answered, Question, ReaderReady, Step
-from apt_core.recipe import ModelRef
+from apt_core.jobs.recipe import ModelRef
+from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.reading import Pair, Reader
 from tests.runs.fake_worker import finished, save

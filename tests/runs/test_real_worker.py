@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from apt_core.cli import main
-from apt_core.questions import Answered, Question, ReaderReady, Step
-from apt_core.recipe import make_recipe
+from apt_core.jobs.recipe import make_recipe
+from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from apt_core import events as ev
-from apt_core.errors import BadInput, DiskFull, StoreUnusable, UnknownRun
+from apt_core.base.errors import BadInput, DiskFull, StoreUnusable, UnknownRun
 from apt_core.runs import keeping
 from apt_core.runs.ids import is_run_id, new_id
 from apt_core.runs.store import Store
@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_folder(tmp_path):
     """In a process of its own, whose files may not grow beyond 40 KB: the reserve does not fit."""
     script = f"""
 import resource
-from apt_core.recipe import make_recipe
+from apt_core.jobs.recipe import make_recipe
 from apt_core.runs.store import Store
 store = Store({str(tmp_path)!r})
 recipe = make_recipe(model={{"id": "tiny-random-llama"}}, method="magnitude")

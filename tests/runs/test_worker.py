@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from apt_core.errors import BadText
-from apt_core.recipe import Recipe
+from apt_core.base.errors import BadText
+from apt_core.jobs.recipe import Recipe
 from apt_core.runs import processes
 from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.worker_errors import failure_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apt_core.ui import missing
+from apt_core.ui.forms import missing
 
 
 @pytest.fixture(autouse=True)

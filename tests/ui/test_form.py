@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from ui_helpers import a_recipe
 
-from apt_core.errors import BadInput
+from apt_core.base.errors import BadInput
 from apt_core.methods import METHODS
-from apt_core.ui import uploads
-from apt_core.ui.form import CUSTOM, Form, form_of, recipe_of, recipes_of
-from apt_core.ui.presets import PRESETS, method_of, preset_of
+from apt_core.ui.forms import uploads
+from apt_core.ui.forms.form import CUSTOM, Form, form_of, recipe_of, recipes_of
+from apt_core.ui.forms.presets import PRESETS, method_of, preset_of
 
 GOOD = Form(
     model="tiny-random-llama",

@@ -9,14 +9,16 @@ import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
-from apt_core.errors import BadInput, NotReachable
-from apt_core.models import hub_token
-from apt_core.models.cache_list import CachedModel
-from apt_core.models.facts import ModelFacts
-from apt_core.models.hub_search import Found
-from apt_core.records import RunRecord, fold
-from apt_core.ui import account, checks, explore, models, page, search
+from apt_core.base.errors import BadInput, NotReachable
+from apt_core.events.records import RunRecord, fold
+from apt_core.models.catalogue.facts import ModelFacts
+from apt_core.models.fetch import hub_token
+from apt_core.models.fetch.cache_list import CachedModel
+from apt_core.models.fetch.hub_search import Found
+from apt_core.ui import page
+from apt_core.ui.forms import account, checks, search
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import explore, models
 from apt_core.ui.views.cards import facts_line, sentence_card
 from apt_core.ui.views.models_table import models_table
 from apt_core.ui.views.progress import status_block

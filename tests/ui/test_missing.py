@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ui_helpers import a_recipe
 
-from apt_core.models.facts import model_facts
-from apt_core.recipe import ModelRef
-from apt_core.ui import choose, missing
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue.facts import model_facts
+from apt_core.ui.forms import choose, missing
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = {"calibration": {"text": "wiki-sample"}, "evaluation": {"text": "wiki-sample"}}
@@ -56,8 +56,8 @@ def test_the_bundled_model_brings_its_text_and_gives_the_other_back(fresh_cache)
 
 def test_a_dead_index_is_noticed_within_five_seconds(fresh_cache):
     code = (
-        "from apt_core.models.pins import SMOLLM2\n"
-        "from apt_core.ui import missing\n"
+        "from apt_core.models.catalogue.pins import SMOLLM2\n"
+        "from apt_core.ui.forms import missing\n"
         "import time; begun = time.monotonic()\n"
         "print(missing._on_index(SMOLLM2), time.monotonic() - begun < 5)\n"
     )

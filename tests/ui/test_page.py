@@ -12,14 +12,17 @@ import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
-from apt_core import samples
-from apt_core.models import terms
+from apt_core.measure.questions import Answered, ReaderReady, Step
+from apt_core.models.catalogue import terms
 from apt_core.plots.layer_error import figure as layer_error_figure
-from apt_core.questions import Answered, ReaderReady, Step
-from apt_core.ui import checks, choose, options, page, parts, read, runs
-from apt_core.ui import explore as explore_tab
-from apt_core.ui.parts import Seen, live
+from apt_core.reports import samples
+from apt_core.ui import page
+from apt_core.ui.forms import checks, choose, options
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import explore as explore_tab
+from apt_core.ui.tabs import read, runs
+from apt_core.ui.views import parts
+from apt_core.ui.views.parts import Seen, live
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "20261124-100000-abcd"

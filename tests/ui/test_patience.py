@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from apt_core.ui.patience import with_heartbeat
+from apt_core.ui.views.patience import with_heartbeat
 
 
 def test_silence_is_told_and_items_come_through_in_order():

@@ -8,13 +8,14 @@ import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events
 
 from apt_core import events as ev
-from apt_core.errors import DiskFull
-from apt_core.race import race_of
-from apt_core.ui import checks, choose, server
-from apt_core.ui import explore as explore_tab
+from apt_core.base.errors import DiskFull
+from apt_core.studies.race import race_of
+from apt_core.ui import server
 from apt_core.ui import studio as studio_module
-from apt_core.ui.parts import Seen, live, parts, shows
+from apt_core.ui.forms import checks, choose
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import explore as explore_tab
+from apt_core.ui.views.parts import Seen, live, parts, shows
 from apt_core.ui.views.race import race_note, race_table
 
 RUN, RIVAL, LAST = "20261124-100000-abcd", "20261124-100001-abcd", "20261124-100002-abcd"

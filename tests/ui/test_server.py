@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_events, stamped
 
-from apt_core import samples
+from apt_core.reports import samples
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
 

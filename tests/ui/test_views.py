@@ -7,9 +7,9 @@ import pytest
 from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
+from apt_core.events.records import RunRecord, fold
+from apt_core.measure.questions import Answered, Question
 from apt_core.methods.apt import APT
-from apt_core.questions import Answered, Question
-from apt_core.records import RunRecord, fold
 from apt_core.ui.views import answers, cards, methods_page, progress, runs_table, tables
 from apt_core.ui.views.command import command
 from apt_core.ui.views.downloads import downloads_block
@@ -264,7 +264,7 @@ def test_methods_page_lists_every_option_with_its_bounds():
 
 
 def test_refusals_and_estimates():
-    from apt_core.preflight import Estimate
+    from apt_core.estimate.preflight import Estimate
 
     assert "≈ 1 min 35 s" in cards.preflight_card(Estimate(seconds=93.2, memory_bytes=920_000_000))
     refused = str(cards.preflight_card(Estimate(refusal="needs 4 GB, but 1 GB is free")))

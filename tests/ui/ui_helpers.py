@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from apt_core import events as ev
-from apt_core.errors import BadInput, UnknownRun
-from apt_core.recipe import Recipe, make_recipe
-from apt_core.records import RunRecord, fold
+from apt_core.base.errors import BadInput, UnknownRun
+from apt_core.events.records import RunRecord, fold
+from apt_core.jobs.recipe import Recipe, make_recipe
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
 SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_proj": (64, 176)}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apt_core.questions import Answered, Question
+from apt_core.base.words import duration
+from apt_core.measure.questions import Answered, Question
 from apt_core.ui.views.diff import Piece, common_beginning, marked, pieces
 from apt_core.ui.views.html import Markup
-from apt_core.words import duration
 
 
 class Duel:

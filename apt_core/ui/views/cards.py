@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apt_core.models.facts import ModelFacts
-from apt_core.models.hub import endpoint
-from apt_core.preflight import Estimate
+from apt_core.base.words import DASH, count, duration, sentence, size
+from apt_core.estimate.preflight import Estimate
+from apt_core.models.catalogue.facts import ModelFacts
+from apt_core.models.fetch.hub import endpoint
 from apt_core.ui.views.html import Markup, facts, join, linked
-from apt_core.words import DASH, count, duration, sentence, size
 
 
 def facts_line(model: ModelFacts) -> Markup:

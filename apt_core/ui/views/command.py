@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from apt_core.base.patterns import SemiStructured
+from apt_core.events.records import told
+from apt_core.jobs.recipe import Calibration, Evaluation, Recipe
 from apt_core.methods import METHODS
-from apt_core.patterns import SemiStructured
-from apt_core.recipe import Calibration, Evaluation, Recipe
-from apt_core.records import told
 from apt_core.ui.views.html import Markup
 
 _DEFAULT_CALIBRATION, _DEFAULT_EVALUATION = Calibration(), Evaluation()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apt_core.records import RunRecord
+from apt_core.base.words import size
+from apt_core.events.records import RunRecord
 from apt_core.ui.views.html import Markup, join
-from apt_core.words import size
 
 
 def downloads_block(record: RunRecord, has_weights: bool) -> Markup:

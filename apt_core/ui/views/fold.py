@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apt_core.records import RunRecord
-from apt_core.ui.presets import PRESETS, preset_of
+from apt_core.events.records import RunRecord
+from apt_core.ui.forms.presets import PRESETS, preset_of
 from apt_core.ui.views.html import Markup
 
 

@@ -6,10 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from apt_core.calibration import TEXTS
-from apt_core.records import RunRecord
-from apt_core.ui.views.html import Markup, join, term
-from apt_core.words import (
+from apt_core.base.words import (
     DASH,
     count,
     duration,
@@ -21,6 +18,9 @@ from apt_core.words import (
     verdict,
     verdict_sentence,
 )
+from apt_core.events.records import RunRecord
+from apt_core.texts.sources import TEXTS
+from apt_core.ui.views.html import Markup, join, term
 
 
 def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] = ()) -> Markup:

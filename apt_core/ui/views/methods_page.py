@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from apt_core.base.words import duration
+from apt_core.estimate.rates import packaged_rates
 from apt_core.methods import METHODS, Method
-from apt_core.models.catalogue import CATALOGUE, DEFAULT_MODEL
-from apt_core.rates import packaged_rates
+from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join, table
-from apt_core.words import duration
 
 
 def methods_page() -> Markup:

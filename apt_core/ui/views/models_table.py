@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from apt_core.models.cache_list import CachedModel
+from apt_core.base.words import DASH, size
+from apt_core.models.fetch.cache_list import CachedModel
 from apt_core.ui.views.html import Markup, join
-from apt_core.words import DASH, size
 
 _HEADS = ("Model", "From", "Size", "Last used", "What to do")
 

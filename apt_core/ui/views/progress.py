@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apt_core.records import RunRecord
+from apt_core.base.words import duration, left, percent, place_in_line, sentence, size
+from apt_core.events.records import RunRecord
 from apt_core.ui.views.html import Markup, folded, join
-from apt_core.words import duration, left, percent, place_in_line, sentence, size
 
 _STEPS = ("Model", "Dense perplexity", "Prune", "Pruned perplexity")
 _STEP_OF_STAGE = {"download": 0, "convert": 0, "load": 0, "dense_eval": 1, "calibrate": 2, "prune": 2}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apt_core.race import Race, pruned_whole
-from apt_core.records import RunRecord
+from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
+from apt_core.events.records import RunRecord
 from apt_core.runs.ids import is_run_id
+from apt_core.studies.race import Race, pruned_whole
 from apt_core.ui.views.html import Markup, join, table
-from apt_core.words import DASH, STATUS_WORDS, duration, number, times
 
 _FAIR = (
     "Every method is given the same windows of the same text. Each sees what its own pruned layers hand on, so "

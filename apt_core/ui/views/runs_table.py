@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from apt_core.records import RunRecord
+from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
+from apt_core.events.records import RunRecord
 from apt_core.ui.views.html import Markup, join
-from apt_core.words import DASH, STATUS_WORDS, duration, number, times
 
 _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apt_core.models.hub_search import Found
+from apt_core.base.words import sentence, short_count
+from apt_core.models.fetch.hub_search import Found
 from apt_core.ui.views.html import Markup, join
-from apt_core.words import sentence, short_count
 
 SEARCH_BOX = (
     '<label for="hub-query">Search the Hub</label>'

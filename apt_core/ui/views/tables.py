@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from apt_core.base.patterns import SemiStructured
+from apt_core.base.words import DASH, duration, number, percent, sentence, size, times
 from apt_core.events import Evaluated, LayerPruned
-from apt_core.patterns import SemiStructured
-from apt_core.projections import parts_of
-from apt_core.records import RunRecord
+from apt_core.events.projections import parts_of
+from apt_core.events.records import RunRecord
 from apt_core.ui.views.headline import text_title
 from apt_core.ui.views.html import Markup, Row, facts, join, table
-from apt_core.words import DASH, duration, number, percent, sentence, size, times
 
 
 def layer_table(record: RunRecord) -> Markup:

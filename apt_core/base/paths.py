@@ -1,0 +1,43 @@
+"""Where things lie on disk. `APT_CACHE` moves everything, `APT_DATA` moves the runs alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from apt_core.base.policy import HostPolicy
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def cache_dir() -> Path:
+    """Downloaded and converted models and texts: safe to delete, they come again."""
+    if set_by_user := os.environ.get("APT_CACHE"):
+        return Path(set_by_user).expanduser().resolve()
+    return _base("XDG_CACHE_HOME", ".cache") / "apt-studio"
+
+
+def data_dir() -> Path:
+    """Runs: recipes, logs, pruned weights. Not a cache."""
+    if set_by_user := os.environ.get("APT_DATA"):
+        return Path(set_by_user).expanduser().resolve()
+    if os.environ.get("APT_CACHE"):
+        return cache_dir() / "data"
+    return _base("XDG_DATA_HOME", ".local/share") / "apt-studio"
+
+
+def absolute_environment() -> dict[str, str]:
+    """APT_CACHE and APT_DATA, where they are set, for a process that works in another folder."""
+    meant = {"APT_CACHE": cache_dir, "APT_DATA": data_dir}
+    return {name: str(folder()) for name, folder in meant.items() if os.environ.get(name)}
+
+
+def is_public_host() -> bool:
+    """True where other people use the page: no local folders, no user paths (`policy.HostPolicy`)."""
+    return HostPolicy.from_environment().public
+
+
+def _base(variable: str, below_home: str) -> Path:
+    """The folder of an XDG variable; a relative one is to be ignored (XDG Base Directory Specification)."""
+    told = Path(os.environ.get(variable, ""))
+    return (told if told.is_absolute() else Path.home() / below_home).resolve()

@@ -1,0 +1,46 @@
+"""Whose page this is: a person's own machine, or a host that other people use.
+
+One value, read from the environment at the front door of each process and handed in: nobody below asks the
+environment again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+
+from apt_core.base.values import Frozen
+
+
+class HostPolicy(Frozen):
+    """What visitors of this process may do.
+
+    public: other people use the page, so no local folders, no user paths, no deleting, and no token but a visitor's
+    own. signs_in: visitors sign in with Hugging Face's button (on Spaces).
+    """
+
+    public: bool = False
+    signs_in: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> HostPolicy:
+        """Public on Hugging Face Spaces, when APT_PUBLIC=1, and when GRADIO_SERVER_NAME lets other machines in
+        (unless APT_PUBLIC=0)."""
+        stated = environment.get("APT_PUBLIC")
+        on_space = environment.get("SYSTEM") == "spaces"
+        open_address = not _is_loopback(environment.get("GRADIO_SERVER_NAME") or "localhost")
+        return cls(
+            public=stated == "1" or on_space or (stated != "0" and open_address),
+            signs_in=bool(environment.get("SPACE_ID") and environment.get("OAUTH_CLIENT_ID")),
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether a server bound to this address hears this machine only; a name is taken to be known outside."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False

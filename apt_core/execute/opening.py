@@ -1,0 +1,132 @@
+"""What a run begins with: the model where it has room, and the token windows of both texts."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from apt_core import families
+from apt_core.base import hardware
+from apt_core.events import Event, Warned
+from apt_core.jobs.recipe import Calibration, Recipe
+from apt_core.models.load.placement import Placement, Room, Sizes, placement, spread_sentence
+
+if TYPE_CHECKING:
+    from apt_core.models.load.blocks_on_disk import BlocksOnDisk
+
+_DRAW_FROM = 8
+
+
+def fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
+    from apt_core.models.fetch.background import with_progress
+    from apt_core.models.fetch.gguf import unpacked_from
+    from apt_core.models.fetch.sources import resolve
+
+    folder = yield from with_progress(lambda progress: resolve(recipe.model, progress))
+    if packing := unpacked_from(folder):
+        yield Warned(
+            message=f"The weights are those of a GGUF ({packing}), dequantised; what it had lost did not come back."
+        )
+    return folder
+
+
+def load_model(
+    recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
+) -> Generator[Event, None, tuple[nn.Module, object, BlocksOnDisk | None]]:
+    """(model, tokenizer, where its blocks' weights are when they are not in the model)."""
+    from apt_core.models.load.loading import load, load_by_block, load_spread
+    from apt_core.models.load.skeleton import NotByBlock
+
+    placed = _placement(recipe, folder, dtype, device)
+    scarce = placed.kind == "disk"
+    hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
+    if scarce or (recipe.weights == "auto" and placed == Placement("whole", "cpu", {})):
+        try:
+            model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
+        except NotByBlock as why:
+            if scarce:
+                yield Warned(
+                    message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
+                    "model is in memory."
+                )
+        else:
+            on_disk.all_fit = not scarce
+            if scarce:
+                yield Warned(
+                    message="The weights are read from disk block by block, so decoding speed is not measured."
+                )
+            return model, tokenizer, on_disk
+    if placed.kind == "spread":
+        model, tokenizer = load_spread(folder, dtype, placed.device_map)
+        if said := spread_sentence(model):
+            yield Warned(message=said)
+        return model, tokenizer, None
+    return *load(folder, dtype, placed.device), None
+
+
+def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:
+    """What the recipe says of where the weights are; where it leaves that open, what has room."""
+    from apt_core.estimate.memory import peak_bytes, working_bytes
+    from apt_core.estimate.preflight import free_memory, is_known
+    from apt_core.models.catalogue.facts import folder_facts
+    from apt_core.models.load.skeleton import without_weights
+
+    if recipe.weights == "disk":
+        return Placement("disk", device, {})
+    facts = folder_facts(folder, recipe.model.id, source="local folder")
+    facts = facts.with_optional() if recipe.optional_layers else facts
+    if not is_known(facts):
+        return Placement("whole", device, {})
+    name = str(dtype).removeprefix("torch.")
+    sizes = Sizes(peak_bytes(recipe, facts, name, "memory"), working_bytes(recipe, facts, name))
+    host_free = free_memory()
+    rooms = [Room(*gpu) for gpu in hardware.gpus()] if device == "cuda" else [Room(device, host_free)]
+    found = placement(sizes, rooms, host_free, lambda: without_weights(folder, dtype))
+    if found.kind == "disk" and recipe.weights == "memory":
+        return Placement("whole", device, {})
+    return found
+
+
+def windows_of(
+    recipe: Recipe, model: nn.Module, tokenizer: object
+) -> Generator[Event, None, tuple[Tensor, Tensor]]:
+    """Calibration and evaluation windows, [n, length] token ids each."""
+    from apt_core.models.fetch.background import with_progress
+    from apt_core.texts.sources import TEXTS, load_text, token_windows
+
+    if recipe.calibration.text == recipe.evaluation.text and recipe.calibration.text not in TEXTS:
+        yield Warned(
+            message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
+            "choose another evaluation text."
+        )
+    opening, found = families.opening_token(model.config, tokenizer), []
+    for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
+        text = yield from with_progress(
+            lambda progress, wanted=wanted, split=split: load_text(wanted.text, split, progress)
+        )
+        if split == "calibration":
+            windows = _drawn(tokenizer, text, wanted, opening, recipe.seed)
+        else:
+            windows = token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
+        if len(windows) < wanted.samples:
+            yield Warned(
+                message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
+                f"not {wanted.samples}; all of them are used."
+            )
+        found.append(windows)
+    return found[0], found[1]
+
+
+def _drawn(tokenizer: object, text: str, wanted: Calibration, opening: int | None, seed: int) -> Tensor:
+    """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
+    from apt_core.texts.sources import token_windows
+
+    if seed == 0:
+        return token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
+    pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    return pool[order[: wanted.samples].sort().values]

@@ -1,0 +1,1 @@
+"""What can be asked for: frozen, versioned requests. Imports base and methods."""

@@ -1,0 +1,91 @@
+"""The dense model's perplexity, measured once: rivals read the same windows with the same dense weights.
+
+What was measured is kept as a small JSON file of the cache folder, under a name made of everything that decides
+it: the files of the model, the windows themselves (so the text, its tokenizer, their number and length), dtype,
+device, library versions and protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from apt_core.base import hardware
+from apt_core.base.paths import cache_dir
+from apt_core.events import Evaluated, Progress
+from apt_core.measure.perplexity import perplexity_events, protocol_of
+from apt_core.models.load.weights import Weights
+
+_log = logging.getLogger(__name__)
+_FILES = ("*.safetensors", "config.json")
+
+
+def dense_perplexity_events(
+    model: nn.Module, windows: Tensor, text: str, folder: Path, on_disk: Weights | None = None
+) -> Generator[Progress, None, Evaluated]:
+    """`perplexity_events` of the dense model, or at once what they returned before, marked as reused.
+
+    folder: where the model was loaded from. `seconds` stay those of the measurement.
+    """
+    file = _file(model, windows, folder)
+    if known := _recall(file):
+        return known.model_copy(update={"reused": True, "text": text})
+    measured = yield from perplexity_events(model, windows, "dense", text, on_disk)
+    _keep(file, measured)
+    return measured
+
+
+def _file(model: nn.Module, windows: Tensor, folder: Path) -> Path:
+    parameter = next(model.parameters())
+    decisive = {
+        "model": [str(Path(folder).resolve()), _stamps(Path(folder))],
+        "windows": [list(windows.shape), hashlib.sha256(_bytes(windows)).hexdigest()],
+        "dtype": str(parameter.dtype),
+        "device": hardware.hardware_name(parameter.device.type),
+        "versions": hardware.versions(),
+        "protocol": protocol_of(model),
+    }
+    name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_dir() / "dense" / f"{name}.json"
+
+
+def _stamps(folder: Path) -> list[tuple[str, int, int]]:
+    """(name, size, time of the last change) of the files that decide what the model says."""
+    files = sorted(path for pattern in _FILES for path in folder.glob(pattern))
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _bytes(windows: Tensor) -> bytes:
+    return windows.to("cpu", torch.int64).contiguous().numpy().tobytes()
+
+
+def _recall(file: Path) -> Evaluated | None:
+    """None when it was never measured, and when the file cannot be read: then it is measured again."""
+    try:
+        return Evaluated.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        _log.warning("%s cannot be read and is measured again: %s", file.name, error)
+        return None
+
+
+def _keep(file: Path, measured: Evaluated) -> None:
+    """Whole or not at all. A full disk costs the next run a measurement, not this one its result."""
+    partial = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(measured.model_dump_json(), encoding="utf-8")
+        os.replace(partial, file)
+    except OSError as error:
+        _log.warning("The dense perplexity could not be kept: %s", error)
+        with contextlib.suppress(OSError):
+            partial.unlink()

@@ -1,0 +1,109 @@
+"""The measures of a Llama-shaped decoder, and of a Mamba: enough to know its size before anything is downloaded."""
+
+from __future__ import annotations
+
+from apt_core.base.values import Frozen
+from apt_core.models.catalogue.scan import first_mamba_floats
+
+
+class LayerShape(Frozen):
+    """One linear layer of a decoder block."""
+
+    name: str  # inside the block, e.g. "self_attn.q_proj"
+    out_features: int
+    in_features: int
+
+    @property
+    def weights(self) -> int:
+        return self.out_features * self.in_features
+
+
+class LlamaShape(Frozen):
+    """A decoder with grouped-query attention, a gated MLP and RMS norms (Llama, Qwen2, SmolLM2, ...)."""
+
+    hidden: int
+    mlp: int
+    blocks: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context: int
+    tied: bool
+    qkv_bias: bool = False
+    norms: int = 2  # of a block, as wide as the hidden states
+    head_norms: bool = False  # queries and keys are normed per head
+    optional: tuple[LayerShape, ...] = ()  # every projection is pruned
+    scan: int = 0
+
+    @property
+    def layers(self) -> tuple[LayerShape, ...]:
+        """The seven projections of one block, in the order in which the model holds them."""
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return (
+            LayerShape(name="self_attn.q_proj", out_features=query, in_features=self.hidden),
+            LayerShape(name="self_attn.k_proj", out_features=key, in_features=self.hidden),
+            LayerShape(name="self_attn.v_proj", out_features=key, in_features=self.hidden),
+            LayerShape(name="self_attn.o_proj", out_features=self.hidden, in_features=query),
+            LayerShape(name="mlp.gate_proj", out_features=self.mlp, in_features=self.hidden),
+            LayerShape(name="mlp.up_proj", out_features=self.mlp, in_features=self.hidden),
+            LayerShape(name="mlp.down_proj", out_features=self.hidden, in_features=self.mlp),
+        )
+
+    @property
+    def prunable(self) -> int:
+        return self.blocks * sum(layer.weights for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        biases = (self.heads + 2 * self.kv_heads) * self.head_dim if self.qkv_bias else 0
+        norms = (self.norms * self.blocks + 1) * self.hidden
+        head_norms = self.blocks * 2 * self.head_dim if self.head_norms else 0
+        embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.prunable + self.blocks * biases + norms + head_norms
+
+
+class MambaShape(Frozen):
+    """A Mamba of the first kind: every block is one mixer, and no attention limits how far it looks back."""
+
+    hidden: int
+    inner: int
+    state: int
+    time_step_rank: int
+    blocks: int
+    vocab: int
+    tied: bool
+    convolution: int = 4
+    context: None = None
+
+    @property
+    def layers(self) -> tuple[LayerShape, ...]:
+        """The three projections of one block that are pruned by default."""
+        selected = self.time_step_rank + 2 * self.state
+        return (
+            LayerShape(name="mixer.in_proj", out_features=2 * self.inner, in_features=self.hidden),
+            LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
+            LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
+        )
+
+    @property
+    def scan(self) -> int:
+        """float32 numbers that a token holds within a block."""
+        return first_mamba_floats(self.inner, self.state)
+
+    @property
+    def optional(self) -> tuple[LayerShape, ...]:
+        """Pruned when a recipe asks for it."""
+        return (LayerShape(name="mixer.dt_proj", out_features=self.inner, in_features=self.time_step_rank),)
+
+    @property
+    def prunable(self) -> int:
+        return self.blocks * sum(layer.weights for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        # Beside the projections: convolution and its bias, dt_proj and its bias, A_log, D.
+        of_inner = self.convolution + 1 + self.time_step_rank + 1 + self.state + 1
+        norms = (self.blocks + 1) * self.hidden
+        embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.prunable + self.blocks * self.inner * of_inner + norms

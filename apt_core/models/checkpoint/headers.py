@@ -1,0 +1,191 @@
+"""What a folder of safetensors says about itself, read from its configuration and headers. No torch.
+
+Every door (catalogue, Hub, local folder, a run's own checkpoint) is checked here, before any weight is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Collection
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from apt_core.base.errors import NotAModel
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json"}
+_LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+_QUANTISED = ("quantization_config", "compression_config", "quantization")
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
+
+
+class TensorFacts(NamedTuple):
+    dtype: str  # e.g. "BF16"
+    shape: tuple[int, ...]
+    offset: int = 0  # of its first byte in the file, where the header was read
+
+    @property
+    def numel(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        bits = re.search(r"\d+", self.dtype)  # "BF16", "F8_E4M3", "BOOL"
+        return self.numel * (int(bits[0]) // 8 if bits else 1)
+
+
+def check(folder: Path) -> None:
+    """Raise NotAModel with one sentence unless this is a whole safetensors causal language model."""
+    if not folder.is_dir():
+        raise NotAModel(f"{folder} is a file; choose the folder that holds config.json and the safetensors.")
+    names = {entry.name for entry in folder.iterdir()}
+    check_config(read_config(folder), str(folder))
+    for file in weight_files(folder):
+        read_header(file)
+    if not names & _TOKENIZERS:
+        raise NotAModel(
+            f"{folder} has no tokenizer (tokenizer.json or tokenizer.model); copy it beside the weights."
+        )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of the folder; raises NotAModel when it is missing or no JSON object."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise NotAModel(
+            f"{folder} has no config.json, so it is not a model folder of the transformers library."
+        )
+    return parse_json(file.read_bytes(), f"config.json of {folder}")
+
+
+def parse_json(raw: bytes, what: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(raw)
+    except ValueError as error:
+        raise NotAModel(f"{what} is not readable JSON; download the model again.") from error
+    if not isinstance(parsed, dict):
+        raise NotAModel(f"{what} is not a JSON object; download the model again.")
+    return parsed
+
+
+def check_config(config: dict[str, Any], where: str) -> None:
+    """Raise NotAModel for a quantised model or one that is no causal language model."""
+    if packed := _packing(config):
+        raise NotAModel(
+            f"{where} is already quantised ({packed}), and its packed weights cannot be pruned; choose the original "
+            "model in float16, bfloat16 or float32."
+        )
+    architectures = config.get("architectures") or []
+    if not isinstance(architectures, list):
+        raise NotAModel(f"config.json of {where} does not list its architectures; choose another model.")
+    if config.get("is_encoder_decoder") or (architectures and not any(map(_is_causal, architectures))):
+        named = architectures[0] if architectures else "an encoder-decoder"
+        raise NotAModel(
+            f"{where} is not a causal language model ({named}); choose one such as LlamaForCausalLM."
+        )
+
+
+def _packing(config: dict[str, Any]) -> str | None:
+    """How the weights are packed: 'GPTQ', 'compressed-tensors'; None when they are not."""
+    packed = next((config[key] for key in _QUANTISED if config.get(key)), None)
+    if packed is None:
+        return None
+    told = packed.get("quant_method") if isinstance(packed, dict) else None
+    if told is None and "quantization" in config:
+        return "MLX"
+    name = str(getattr(told, "value", told) or "in an unknown format")[:40]
+    return name.upper() if name in ("gptq", "awq", "fp8", "hqq", "aqlm") else name
+
+
+def _is_causal(architecture: object) -> bool:
+    return str(architecture).endswith(_CAUSAL)
+
+
+def check_file_names(names: Collection[str], where: str) -> None:
+    """Raise NotAModel when there are no safetensors among these file names, and say what is there instead."""
+    if SINGLE in names or INDEX in names:
+        return
+    if any(name.endswith(_PICKLES) for name in names):
+        raise NotAModel(
+            f"{where} has only pickle weights, which can run code when they are opened; "
+            "choose a model with safetensors weights."
+        )
+    if has_only_gguf(names):
+        raise NotAModel(f"{where} has only GGUF weights; choose the original model with safetensors weights.")
+    raise NotAModel(f"{where} has no {SINGLE}; choose a model with safetensors weights.")
+
+
+def has_only_gguf(names: Collection[str]) -> bool:
+    return not {SINGLE, INDEX} & set(names) and any(name.endswith(".gguf") for name in names)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of the folder; raises NotAModel when there are none or a part is missing."""
+    names = {entry.name for entry in folder.iterdir()}
+    check_file_names(names, str(folder))
+    if SINGLE in names:
+        return [folder / SINGLE]
+    parts = _parts_of(folder)
+    if missing := sorted(parts - names):
+        raise NotAModel(f"{folder} is not whole: {missing[0]} is missing; download the model again.")
+    return [folder / name for name in sorted(parts)]
+
+
+def _parts_of(folder: Path) -> set[str]:
+    weight_map = parse_json((folder / INDEX).read_bytes(), f"{INDEX} of {folder}").get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise NotAModel(f"{INDEX} of {folder} names no weights; download the model again.")
+    parts = {str(name) for name in weight_map.values()}
+    if any("/" in name or "\\" in name for name in parts):
+        raise NotAModel(f"{INDEX} of {folder} names files outside the folder, so it is not trusted.")
+    return parts
+
+
+def read_header(file: Path) -> dict[str, TensorFacts]:
+    """Names, dtypes and shapes of one safetensors file.
+
+    Raises NotAModel when the header is broken or the file's length is not what the header says.
+    """
+    with file.open("rb") as stream:
+        prefix = stream.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        raw = stream.read(length) if 0 < length <= _LONGEST_HEADER else b""
+    if not raw or len(raw) < length:
+        raise NotAModel(f"{file} is cut short or no safetensors file; download the model again.")
+    header = parse_json(raw, f"The header of {file}")
+    header.pop("__metadata__", None)
+    try:
+        tensors = {
+            name: TensorFacts(
+                str(facts["dtype"]),
+                tuple(map(int, facts["shape"])),
+                8 + length + int(facts["data_offsets"][0]),
+            )
+            for name, facts in header.items()
+        }
+        end = max((int(facts["data_offsets"][1]) for facts in header.values()), default=0)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise NotAModel(f"The header of {file} is broken; download the model again.") from error
+    if file.stat().st_size != 8 + length + end:
+        raise NotAModel(
+            f"{file} is cut short: its header promises {8 + length + end:,} bytes; download it again."
+        )
+    return tensors
+
+
+def read_tensors(folder: Path) -> dict[str, TensorFacts]:
+    """All tensors of a model folder, over all its parts."""
+    tensors: dict[str, TensorFacts] = {}
+    for file in weight_files(folder):
+        tensors |= read_header(file)
+    return tensors
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Size of the weights."""
+    return sum(file.stat().st_size for file in weight_files(folder))

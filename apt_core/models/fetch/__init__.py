@@ -1,0 +1,1 @@
+"""From a name to a folder of safetensors: package index, Hub, local folders, caches."""

@@ -1,0 +1,38 @@
+"""Whose token it is."""
+
+from __future__ import annotations
+
+from apt_core.base.errors import BadInput, NotReachable
+from apt_core.models.fetch import hub
+from apt_core.models.fetch.network import within
+
+
+def name() -> str:
+    """The account of the token in use. Raises BadInput when the Hub does not know it, NotReachable within 5 s."""
+    no_answer = (
+        f"The Hub ({hub.endpoint()}) does not answer, so the token cannot be checked; try again later."
+    )
+    return within(lambda: _name(no_answer), no_answer)
+
+
+def machine_is_logged_in() -> bool:
+    """By HF_TOKEN or by huggingface_hub's own login."""
+    from huggingface_hub import get_token
+
+    return bool(get_token())
+
+
+def _name(no_answer: str) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub import errors as hf
+
+    try:
+        return str(HfApi().whoami(token=hub.token())["name"])
+    except hf.HfHubHTTPError as error:
+        if error.response.status_code in (401, 403):
+            raise BadInput(
+                f"The Hub does not know this token; make a new one at {hub.endpoint()}/settings/tokens."
+            ) from error
+        raise NotReachable(no_answer) from error
+    except (hf.HTTPError, hf.OfflineModeIsEnabled, ConnectionError, TimeoutError, ValueError) as error:
+        raise NotReachable(no_answer) from error

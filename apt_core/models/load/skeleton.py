@@ -1,0 +1,95 @@
+"""A model as its configuration describes it, with every weight in memory but those of its decoder blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from apt_core.families import decoder_blocks
+from apt_core.models.load.blocks_on_disk import BlocksOnDisk, put_by_name
+from apt_core.models.load.precision import dtype_of_each
+from apt_core.models.load.weight_files import WeightFiles
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class NotByBlock(Exception):
+    """The files do not hold this model's weights under the model's own names; the message says what differs."""
+
+
+def build(
+    folder: Path, dtype: torch.dtype, device: torch.device | str
+) -> tuple[PreTrainedModel, BlocksOnDisk]:
+    """The model in evaluation mode, without gradients; its blocks have shapes but no weights.
+
+    transformers renames, splits or merges the weights of some families while it loads them. That is not
+    repeated here: such a model raises NotByBlock, and whoever asked loads it whole.
+    """
+    files = WeightFiles(folder)
+    model = without_weights(folder, dtype)
+    tied = _tied(model, files)
+    _check_names(model, files, tied)
+    blocks = decoder_blocks(model)
+    prefix = next(name for name, module in model.named_modules() if module is blocks) + "."
+    if any(name.startswith(prefix) for name in tied):
+        raise NotByBlock("its blocks share weights")
+    of_each = dtype_of_each(model, dtype)
+    rest = [name for name in model.state_dict() if not name.startswith(prefix) and name not in tied]
+    weights = BlocksOnDisk(model, blocks, prefix, files, of_each, device, rest)
+    weights.fill_rest()
+    for name, buffer in list(model.named_buffers()):
+        put_by_name(model, name, buffer.to(device))
+    model.eval()
+    model.requires_grad_(False)
+    return model, weights
+
+
+def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Parameters on the meta device; buffers that are computed (rotary tables) are real."""
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
+
+
+def _tied(model: PreTrainedModel, files: WeightFiles) -> set[str]:
+    """Names of weights that are another one's (the head of a model with tied embeddings)."""
+    pairs = getattr(model, "all_tied_weights_keys", None) or {}
+    for name, source in pairs.items():
+        if name in files.facts and source in files.facts and not _same(files, name, source):
+            raise NotByBlock(f"{name} is stored beside {source} and differs")
+    return {name for name, source in pairs.items() if source in files.facts}
+
+
+def _same(files: WeightFiles, name: str, source: str) -> bool:
+    both = files.read([name, source])
+    return torch.equal(both[name], both[source])
+
+
+def _check_names(model: PreTrainedModel, files: WeightFiles, tied: set[str]) -> None:
+    if _converted_while_loading(model):
+        raise NotByBlock("its weights are rearranged while they are loaded")
+    for name, tensor in model.state_dict().items():
+        if name in tied:
+            continue
+        if name not in files.facts:
+            raise NotByBlock(f"its files hold no {name}")
+        if files.facts[name].shape != tuple(tensor.shape):
+            raise NotByBlock(f"{name} has another shape")
+
+
+def _converted_while_loading(model: PreTrainedModel) -> bool:
+    """Does transformers do more with these weights than read them?"""
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+    except ImportError:  # another version keeps it elsewhere; the names are compared all the same
+        return False
+    return bool(get_model_conversion_mapping(model, add_legacy=False))

@@ -1,0 +1,63 @@
+"""Single tensors out of the safetensors files of a folder: what is not asked for is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.checkpoint.headers import TensorFacts
+
+_FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
+
+
+class Place(NamedTuple):
+    """Where a tensor of floats lies."""
+
+    file: Path
+    offset: int  # of its first byte
+    dtype: torch.dtype
+
+
+class WeightFiles:
+    """Which file holds which tensor, from the headers alone."""
+
+    def __init__(self, folder: Path):
+        self.facts: dict[str, TensorFacts] = {}
+        self._file: dict[str, Path] = {}
+        for file in checkpoints.weight_files(folder):
+            found = checkpoints.read_header(file)
+            self.facts |= found
+            self._file |= dict.fromkeys(found, file)
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted(set(self._file.values()))
+
+    def place(self, name: str) -> Place:
+        return Place(self._file[name], self.facts[name].offset, _FLOATS[self.facts[name].dtype])
+
+    def read(
+        self,
+        names: Collection[str],
+        dtype: Callable[[str], torch.dtype] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> dict[str, Tensor]:
+        """These tensors; floats as `dtype` says of each name (as they are stored when None).
+
+        The files are closed again: a mapped file counts as memory of the process for as long as it is open.
+        """
+        tensors: dict[str, Tensor] = {}
+        for file in sorted({self._file[name] for name in names}):
+            with safe_open(file, framework="pt") as opened:
+                for name in names:
+                    if self._file[name] == file:
+                        tensor = opened.get_tensor(name)
+                        wanted = dtype(name) if dtype and tensor.is_floating_point() else None
+                        tensors[name] = tensor.to(device=device, dtype=wanted)
+        return tensors

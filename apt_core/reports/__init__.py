@@ -1,0 +1,1 @@
+"""Runs told to somebody outside: recorded samples. Imports runs and below."""

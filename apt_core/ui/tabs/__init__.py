@@ -1,0 +1,1 @@
+"""One file = one tab of the page, or one of its columns."""

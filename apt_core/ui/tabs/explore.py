@@ -1,0 +1,215 @@
+"""The Explore tab: choose on the left, watch and read on the right, and the events between them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from apt_core.base.errors import PruneError
+from apt_core.events.records import RunRecord
+from apt_core.models.catalogue import terms
+from apt_core.models.catalogue.facts import ModelFacts
+from apt_core.models.fetch import hub_token
+from apt_core.ui.forms import checks, choose
+from apt_core.ui.forms.account import token_of
+from apt_core.ui.forms.choose import Chooser
+from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import read, result
+from apt_core.ui.tabs.read import Reading
+from apt_core.ui.tabs.result import Result
+from apt_core.ui.views.cards import sentence_card
+from apt_core.ui.views.fold import chosen_line
+from apt_core.ui.views.parts import Seen, shows
+
+_log = logging.getLogger(__name__)
+_QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class Explore(NamedTuple):
+    chooser: Chooser
+    result: Result
+    reading: Reading
+    seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
+    folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
+    last_run: gr.BrowserState
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Everything that opening or watching a run can change."""
+        reading = self.reading
+        return [
+            *self.result.outputs,
+            reading.columns,
+            reading.state,
+            reading.ask,
+            reading.stop,
+            self.seen,
+            self.folded,
+            self.last_run,
+        ]
+
+
+def lay_out() -> Explore:
+    seen = gr.HTML(
+        {},
+        html_template="",
+        js_on_load="window.aptStudio.follow(props, watch, trigger);",
+        elem_id="seen",
+        apply_default_css=False,
+    )
+    # Fixed key and secret: random ones would forget the run at every restart. Only run ids are kept.
+    last_run = gr.BrowserState("", storage_key="apt-studio-run", secret="only-run-ids-here")
+    with gr.Row(elem_id="explore", equal_height=False):
+        with gr.Column(elem_id="rail", min_width=280, scale=0):
+            folded = result.html("folded")
+            chooser = choose.lay_out()
+        with gr.Column(elem_id="result", min_width=280, scale=1):
+            shown = result.lay_out()
+            with gr.Column(elem_id="read"):
+                reading = read.lay_out()
+    return Explore(chooser, shown, reading, seen, folded, last_run)
+
+
+def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
+    choose.wire(explore.chooser, studio, page)
+    read.wire(explore.reading, explore.seen, studio)
+
+    def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
+        with hub_token.of_visitor(token_of(token)):
+            return start(explore, studio, values)
+
+    explore.chooser.prune.click(
+        pressed,
+        explore.chooser.inputs,
+        [*explore.outputs, *choose.checked_outputs(explore.chooser)],
+        concurrency_limit=4,
+        **_QUIET,
+    )
+    explore.result.stop.click(
+        lambda view: stop(explore, studio, Seen.told(view)),
+        explore.seen,
+        explore.outputs,
+        concurrency_limit=None,
+        **_QUIET,
+    )
+    explore.result.again.click(
+        lambda view: choose_the_same(explore, studio, Seen.told(view)),
+        explore.seen,
+        [*explore.chooser.inputs, explore.chooser.preset, explore.result.note],
+        concurrency_limit=None,
+        **_QUIET,
+    )
+    explore.seen.click(  # pressed by the script of the page when the run has turned: finished, stopped, gone
+        lambda view: reopen(explore, studio, Seen.told(view)),
+        explore.seen,
+        explore.outputs,
+        concurrency_limit=None,
+        **_QUIET,
+    ).then(  # what it downloaded is on this machine now
+        choose.checked_for_visitor(explore.chooser, studio),
+        explore.chooser.inputs,
+        choose.checked_outputs(explore.chooser),
+        concurrency_limit=None,
+        **_QUIET,
+    )
+
+
+def arrive(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> dict[Any, Any]:
+    """A page has been opened: the run of its link, else the visitor's run that still goes on, else a sample."""
+    if wanted:
+        try:
+            return open_run(explore, studio, studio.record(wanted), link=True)
+        except PruneError as error:
+            note = f"{error} Below is a recorded sample instead." if studio.first_sample else str(error)
+            return empty(explore, studio, note)
+    if isinstance(last, str) and last and (record := _still_live(studio, last)):
+        return open_run(explore, studio, record, link=True)
+    return empty(explore, studio)
+
+
+def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
+    """Nothing has been run here: the first recorded sample fills the charts."""
+    said: dict[Any, Any] = {explore.result.note: str(sentence_card(note)) if note else ""}
+    if studio.first_sample is None:
+        return said
+    return open_run(explore, studio, studio.first_sample, link=False) | said
+
+
+def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) -> dict[Any, Any]:
+    """Everything that a tab shows of a run. `link`: whether the address should name it."""
+    own = not record.id.startswith("sample-")
+    view = shows(studio, record) | {"link": link}  # before the parts: what moves in between is news
+    return (
+        result.show(explore.result, studio, record)
+        | read.show(explore.reading, studio, record)
+        | {
+            explore.result.note: "",
+            explore.seen: view,
+            explore.folded: str(chosen_line(record, studio.title(record))) if own else "",
+            explore.last_run: record.id if own else gr.skip(),
+        }
+    )
+
+
+def reopen(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    """The run that this tab shows has turned: show all of it again, buttons included."""
+    try:
+        record = studio.record(seen.run)
+    except PruneError as error:
+        gone = {explore.seen: {}, explore.result.stop: gr.update(visible=False)}
+        return gone | {explore.result.note: str(sentence_card(str(error)))}
+    checks.forget()  # the model may be on this machine now
+    return open_run(explore, studio, record, link=True)
+
+
+def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
+    """Prune was pressed: check once more, queue the run and its rivals, show the first."""
+    checked = choose.check(explore.chooser, studio, values)
+    try:
+        recipes = choose.recipes_from(explore.chooser, values)
+        facts = checks.facts_of(recipes[0].model.id)
+        if checks.estimate_of(studio, recipes, facts).refusal:
+            return checked
+        terms.accept(recipes[0].model.id)  # `recipes_from` would have refused without the tick
+        run_id = studio.submit(recipes, hub_token.handed() if _needs_token(facts) else None)
+        return checked | open_run(explore, studio, studio.record(run_id), link=True)
+    except PruneError as error:
+        return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
+    except Exception:
+        _log.exception("The run could not be started")
+        said = str(sentence_card("The run could not be started; the log of the app says why."))
+        return checked | {
+            explore.chooser.preflight: said,
+            explore.chooser.prune: gr.update(interactive=False),
+        }
+
+
+def _needs_token(facts: ModelFacts) -> bool:
+    """Whether the worker must ask the Hub in the name of whoever started the run."""
+    return facts.members_only and not facts.cached
+
+
+def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    try:
+        studio.cancel(seen.run)
+    except PruneError as error:
+        return {explore.result.note: str(sentence_card(str(error)))}
+    return reopen(explore, studio, seen)
+
+
+def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+    """Put what this run was asked for into the chooser, to change one thing and prune again."""
+    try:
+        return choose.fill(explore.chooser, studio.record(seen.run).recipe)
+    except PruneError as error:
+        return {explore.result.note: str(sentence_card(str(error)))}
+
+
+def _still_live(studio: Studio, run_id: str) -> RunRecord | None:
+    try:
+        record = studio.record(run_id)
+    except PruneError:
+        return None  # deleted since, or from another machine: nothing to go back to
+    return record if shows(studio, record)["live"] else None

@@ -1,0 +1,89 @@
+"""The right column: the components in which the parts of a run are shown."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from apt_core.events.records import RunRecord
+from apt_core.ui.studio import Studio
+from apt_core.ui.tabs.chart import chart
+from apt_core.ui.views.parts import parts
+
+# The script of the page finds a part by its name, and brings it up to date while a run goes on.
+_KNOWN_TO_SCRIPT = "window.aptStudio.part(element, props);"
+_OPENS_RUNS = "window.aptStudio.runs(element, trigger);"
+
+
+class Result(NamedTuple):
+    """The components, by the names of the parts, and the buttons beside them."""
+
+    parts: dict[str, gr.HTML]
+    note: gr.HTML  # one sentence about the link or the last action, usually empty
+    stop: gr.Button
+    again: gr.Button  # puts the choices of this run into the chooser
+
+    @property
+    def openers(self) -> list[gr.HTML]:
+        """The parts whose links open another run in this tab."""
+        return [self.parts["race-note"], self.parts["race-table"]]
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [*self.parts.values(), self.note, self.stop]
+
+
+def lay_out() -> Result:
+    """Draw the column inside the current Blocks context."""
+    shown: dict[str, gr.HTML] = {}
+
+    def part(name: str) -> None:
+        shown[name] = html(name, known=True)
+
+    note = html("note", known=True)
+    with gr.Row(elem_id="now", equal_height=False):
+        part("status")
+        stop = gr.Button(
+            "Stop", variant="stop", size="sm", elem_id="stop", visible=False, scale=0, min_width=72
+        )
+    part("headline")
+    again = gr.Button("Use these choices", size="sm", elem_id="again")
+    part("figures")
+    shown["layer-chart"] = chart("layer-chart")
+    with _folded("The same numbers as a table"):
+        part("layer-table")
+    with gr.Column(elem_id="race"):  # hidden while nobody else was asked for the same
+        shown["race-chart"] = chart("race-chart")
+        shown["race-note"] = html("race-note", opens=True)
+        with _folded("The same numbers as a table"):
+            shown["race-table"] = html("race-table", opens=True)
+    with gr.Row(elem_id="panels", equal_height=False):
+        with gr.Column(min_width=280):
+            shown["perplexity-chart"] = chart("perplexity-chart")
+            with _folded("The same numbers as a table"):
+                part("perplexity-table")
+        with gr.Column(min_width=280):
+            gr.HTML("<h3>Size and speed</h3>", apply_default_css=False, js_on_load=None)
+            part("sizes")
+    part("warnings")
+    part("downloads")
+    with _folded("How this was made"):
+        part("provenance")
+    return Result(shown, note, stop, again)
+
+
+def show(result: Result, studio: Studio, record: RunRecord) -> dict[Any, Any]:
+    """The updates that show all of this run."""
+    updates: dict[Any, Any] = {result.parts[name]: value for name, value in parts(studio, record).items()}
+    return updates | {result.stop: gr.update(visible=record.status in ("queued", "running"))}
+
+
+def html(name: str, known: bool = False, opens: bool = False) -> gr.HTML:
+    """An empty place for HTML. `known`: to the script of the page too. `opens`: and its links open runs."""
+    script = _KNOWN_TO_SCRIPT + _OPENS_RUNS if opens else _KNOWN_TO_SCRIPT if known else None
+    return gr.HTML("", elem_id=name, apply_default_css=False, js_on_load=script)
+
+
+def _folded(label: str) -> gr.Accordion:
+    return gr.Accordion(label, open=False, elem_classes="fold")

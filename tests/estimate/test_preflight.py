@@ -1,0 +1,489 @@
+"""Estimates follow the work, learn from finished runs, and refuse in words what cannot work."""
+
+from __future__ import annotations
+
+import pytest
+
+from apt_core import events as ev
+from apt_core.base import cpu
+from apt_core.estimate import preflight, rates
+from apt_core.estimate.preflight import estimate, rates_from
+from apt_core.estimate.rates import BFLOAT16_RATES, FLOAT32_RATES, packaged_rates
+from apt_core.events.records import RunRecord
+from apt_core.jobs.recipe import ModelRef, Recipe, make_recipe
+from apt_core.methods import METHODS
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.catalogue.facts import ModelFacts, known_facts, model_facts
+from apt_core.models.catalogue.shape import LlamaShape
+
+GB = 1_000_000_000
+SMOL = "smollm2-135m"
+
+
+@pytest.fixture(autouse=True)
+def roomy(tmp_path, monkeypatch):
+    """A machine with 20 GB of free memory, 100 GB of free disk and an older CPU."""
+    monkeypatch.setattr(cpu, "is_fast_in_bfloat16", lambda: False)
+    monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("APT_PUBLIC", raising=False)
+    monkeypatch.delenv("SYSTEM", raising=False)
+    monkeypatch.setattr(preflight, "free_memory", lambda: 20 * GB)
+    monkeypatch.setattr(preflight, "free_bytes", lambda _: 100 * GB)
+
+
+def recipe_for(model: str = SMOL, method: object = "apt", **more: object) -> Recipe:
+    return make_recipe(model={"id": model}, method=method, **more)
+
+
+def needs(model: str = SMOL, method: object = "apt", **more: object):
+    recipe = recipe_for(model, method, **more)
+    return estimate(recipe, known_facts(CATALOGUE[model]))
+
+
+def test_the_default_run_is_estimated_with_its_reasons():
+    found = needs()
+    assert found.refusal is None and not found.measured_here
+    assert found.seconds == pytest.approx(sum(found.parts.values()))
+    assert 20 < found.seconds < 400
+    assert 0.7 * GB < found.memory_bytes < 3 * GB
+    assert found.download_bytes == 92_871_040
+    assert found.disk_bytes > 2 * 269_000_000
+    assert all(sentence.endswith(".") for sentence in found.sentences)
+    assert FLOAT32_RATES.conditions in found.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "factor"),
+    [
+        ("forward", {"calibration": {"samples": 64}}, 2),
+        ("statistics", {"calibration": {"length": 1024}}, 2),
+        ("dense_eval", {"evaluation": {"samples": 24}}, 2),
+        ("pruned_eval", {"evaluation": {"length": 512}}, 0.5),
+    ],
+)
+def test_work_that_doubles_takes_twice_as_long(stage, changes, factor):
+    assert needs(**changes).parts[stage] == pytest.approx(factor * needs().parts[stage])
+
+
+def test_methods_and_patterns_have_rates_of_their_own():
+    half = {"kind": "unstructured", "sparsity": 0.5}
+    two_of_four = {"kind": "n:m", "keep": 2, "of": 4}
+    for pattern in (half, two_of_four):
+        solving = [
+            needs(method=name, pattern=pattern).parts["solve"] for name in ("magnitude", "sparsegpt", "apt")
+        ]
+        assert solving == sorted(solving) and solving[0] < solving[2]
+    assert needs(pattern=half).parts["solve"] != needs(pattern=two_of_four).parts["solve"]
+
+
+@pytest.mark.parametrize("kind", ["n:m", "unstructured"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_rate(method, kind):
+    for packaged in (FLOAT32_RATES, BFLOAT16_RATES):
+        assert f"{method}/{kind}" in packaged.solve
+
+
+_AMD = "vendor_id : AuthenticAMD\nflags : fpu avx512_bf16 avx512f\n"
+_INTEL = "vendor_id : GenuineIntel\nflags : fpu avx512_bf16 avx512f{more}\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "has", "fast"),
+    [
+        (_AMD, True, True),
+        (_INTEL.format(more=" amx_bf16"), True, True),
+        (_INTEL.format(more=""), True, False),
+        (_AMD.replace("avx512_bf16", ""), False, False),
+        (None, False, False),
+    ],
+)
+def test_what_a_processor_is_likely_to_choose(told, has, fast, tmp_path, monkeypatch):
+    file = tmp_path / "cpuinfo"
+    if told is not None:
+        file.write_text(f"processor : 0\n{told}\nprocessor : 1\n{told}\n")
+    monkeypatch.undo()
+    assert (cpu.has_bfloat16(file), cpu.is_fast_in_bfloat16(file)) == (has, fast)
+
+
+def test_the_packaged_rates_are_those_of_the_likely_float_type(monkeypatch):
+    monkeypatch.setattr(cpu, "is_fast_in_bfloat16", lambda: True)
+    assert packaged_rates() == BFLOAT16_RATES and packaged_rates("float32") == FLOAT32_RATES
+    guessed, given = needs(), needs(dtype="bfloat16")
+    assert BFLOAT16_RATES.conditions in guessed.sentences[0]
+    assert (guessed.seconds, guessed.memory_bytes) == (given.seconds, given.memory_bytes)
+    assert needs(dtype="float32").memory_bytes > guessed.memory_bytes
+
+
+def test_a_method_without_a_record_counts_as_the_slowest_of_its_kind():
+    assert FLOAT32_RATES.solving("brandnew/n:m") == max(
+        rate for key, rate in FLOAT32_RATES.solve.items() if key.endswith("/n:m")
+    )
+
+
+def test_memory_grows_with_the_calibration_set_and_with_the_float_type():
+    large = needs(calibration={"samples": 1024, "length": 2048})
+    states = 1024 * 2048 * 576 * 2
+    assert large.memory_bytes - needs().memory_bytes > 0.8 * states
+    assert needs(dtype="float32").memory_bytes > needs(dtype="bfloat16").memory_bytes + 134_515_008
+
+
+@pytest.mark.parametrize(
+    ("method", "dtype", "calibration", "evaluation", "measured"),
+    [
+        ("apt", "float32", (32, 512), (12, 1024), 0.978),
+        ("apt", "float32", (16, 256), (8, 512), 0.975),
+        ("apt", "bfloat16", (32, 512), (12, 1024), 0.778),
+        ("apt-joint", "bfloat16", (32, 512), (12, 1024), 0.874),
+    ],
+)
+def test_memory_is_what_runs_were_measured_to_take(method, dtype, calibration, evaluation, measured):
+    """SmolLM2 on a 2-core EPYC: peak resident memory in GB."""
+    sizes = [{"samples": samples, "length": length} for samples, length in (calibration, evaluation)]
+    found = needs(method=method, calibration=sizes[0], evaluation=sizes[1], dtype=dtype)
+    assert found.memory_bytes == pytest.approx(measured * GB, rel=0.1)
+
+
+def test_a_large_vocabulary_takes_memory_for_its_tokenizer_and_its_head():
+    """Gemma 3 270M, Quick, APT 2:4, bfloat16: 1.56 GB were measured, 0.3 GB of them the tokenizer."""
+    sizes = {"calibration": {"samples": 16, "length": 256}, "evaluation": {"samples": 8, "length": 512}}
+    assert needs("gemma-3-270m", dtype="bfloat16", **sizes).memory_bytes == pytest.approx(1.56 * GB, rel=0.1)
+
+
+LARGE = {"samples": 128, "length": 2048}
+
+
+def test_memory_counts_what_paused_forwards_hold():
+    """Two hidden states of 576 values, what q, k and v gave (576 + 2 * 192) and the 576 in front of o_proj, or
+    three and the 1536 in front of down_proj; the second is more."""
+    once = 128 * 2048 * (3 * 576 + 1536) * 4
+    grown = needs(calibration=LARGE | {"samples": 256}).memory_bytes - needs(calibration=LARGE).memory_bytes
+    assert grown == once
+
+
+def test_a_method_that_compares_with_the_dense_model_carries_everything_twice():
+    apart = {"name": "apt-joint", "dense_share": 0, "loss_share": 0}
+    alone, both = (needs(method=method, calibration=LARGE) for method in (apart, "apt-joint"))
+    once = 128 * 2048 * (3 * 576 + 1536) * 4
+    assert once < both.memory_bytes - alone.memory_bytes < 1.2 * once
+    assert both.parts["forward"] == pytest.approx(2 * alone.parts["forward"])
+    assert both.parts["statistics"] == pytest.approx(3 * alone.parts["statistics"])
+    assert both.parts["solve"] == alone.parts["solve"]
+
+
+# ---- where the weights are
+
+
+def seven_billion(blocks: int = 32) -> ModelFacts:
+    """The measures of Llama 2 7B, stored in half precision."""
+    shape = LlamaShape(
+        hidden=4096, mlp=11008, blocks=blocks, heads=32, kv_heads=32, head_dim=128,
+        vocab=32000, context=4096, tied=False,
+    )  # fmt: skip
+    return ModelFacts(
+        id="big", title="Big", source="Hub", parameters=shape.parameters, prunable=shape.prunable,
+        blocks=blocks, hidden=4096, vocab=32000, context=4096, layers=shape.layers,
+        bytes_on_disk=2 * shape.parameters, cached=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", ["apt", "apt-joint"])
+def test_a_7b_model_can_be_pruned_on_a_machine_with_16_gb(method, dtype, monkeypatch):
+    monkeypatch.setattr(preflight, "free_memory", lambda: 15 * GB)
+    found = estimate(recipe_for("x/y", method, dtype=dtype), seven_billion())
+    assert found.refusal is None and found.weights_in == "disk"
+    assert found.parts["measure"] == 0
+    assert any("read from disk block by block" in sentence for sentence in found.sentences)
+
+
+def test_from_disk_the_depth_of_a_model_costs_disk_and_no_memory():
+    recipe = recipe_for("x/y", "apt-joint", weights="disk")
+    shallow, deep = (estimate(recipe, seven_billion(blocks)) for blocks in (8, 80))
+    norms = 72 * 2 * 4096 * 4
+    assert 0 <= deep.memory_bytes - shallow.memory_bytes <= norms
+    more_weights = 2 * (seven_billion(80).parameters - seven_billion(8).parameters)
+    assert deep.disk_bytes - shallow.disk_bytes == more_weights + 72 * 12 * 512 * 4096 * 4  # the gradients
+
+
+def test_blocks_are_read_one_at_a_time_even_where_all_fit(monkeypatch):
+    recipe = recipe_for("x/y", dtype="bfloat16")
+    kept = recipe.model_copy(update={"weights": "memory"})
+    monkeypatch.setattr(preflight, "free_memory", lambda: 60 * GB)
+    by_block = estimate(recipe, seven_billion())
+    assert by_block.weights_in == "by block" and by_block.parts["measure"] > 0
+    whole = estimate(kept, seven_billion())
+    assert whole.weights_in == "memory" and whole.memory_bytes > by_block.memory_bytes
+    rearranged = seven_billion().model_copy(update={"by_block": False})
+    assert estimate(recipe, rearranged).weights_in == "memory"
+    monkeypatch.setattr(preflight, "free_memory", lambda: 12 * GB)
+    assert "read the weights from disk" in estimate(kept, seven_billion()).refusal
+
+
+def test_old_recipes_leave_it_open_where_the_weights_are():
+    old = recipe_for().model_dump(mode="json")
+    del old["weights"]
+    assert Recipe.model_validate(old).weights == "auto"
+
+
+def test_a_model_whose_size_is_not_known_has_no_numbers():
+    facts = ModelFacts(id="owner/name", title="name", source="Hub", download_bytes=5)
+    found = estimate(recipe_for("owner/name"), facts)
+    assert found.seconds is None and found.memory_bytes is None and found.disk_bytes is None
+    assert found.parts == {} and found.refusal is None
+    assert "known only once it is downloaded" in found.sentences[0]
+
+
+# ---- refusals
+
+
+def refusal(model: str = SMOL, method: object = "apt", **more: object) -> str:
+    reason = needs(model, method, **more).refusal
+    assert reason is not None and reason.endswith(".") and "\n" not in reason
+    return reason
+
+
+def test_a_group_that_does_not_divide_a_width_names_the_layer():
+    reason = refusal(pattern={"kind": "n:m", "keep": 2, "of": 5})
+    assert "self_attn.q_proj has 576 inputs" in reason
+    reason = refusal("tiny-random-llama", method="magnitude", pattern={"kind": "n:m", "keep": 1, "of": 11})
+    assert "inputs" in reason
+
+
+def test_windows_longer_than_the_model_was_made_for_are_refused():
+    assert "8,192" in refusal(evaluation={"length": 16384})
+    assert "Calibration windows" in refusal(
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", calibration={"length": 4096}
+    )
+
+
+def test_a_text_with_fewer_bytes_than_one_window_is_refused(tmp_path):
+    file = tmp_path / "short.txt"
+    file.write_text("x" * 400)
+    assert "400 bytes" in refusal(calibration={"text": str(file)})
+
+
+def test_a_text_with_fewer_windows_than_asked_for_is_said():
+    found = needs(evaluation={"text": "wiki-sample", "samples": 100})
+    assert found.refusal is None
+    assert any("about 13 of the 100 windows" in sentence for sentence in found.sentences)
+
+
+def test_a_public_host_does_not_measure_its_own_files(tmp_path, monkeypatch):
+    file = tmp_path / "short.txt"
+    file.write_text("x")
+    monkeypatch.setenv("APT_PUBLIC", "1")
+    assert needs(calibration={"text": str(file)}).refusal is None
+
+
+def test_too_little_memory_is_refused_with_the_right_remedy(monkeypatch):
+    monkeypatch.setattr(preflight, "free_memory", lambda: GB // 2)
+    assert "a smaller model" in refusal()
+    monkeypatch.setattr(preflight, "free_memory", lambda: 2 * GB)
+    assert "fewer calibration samples" in refusal(calibration={"samples": 1024, "length": 2048})
+
+
+def test_too_little_disk_is_refused(monkeypatch):
+    monkeypatch.setattr(preflight, "free_bytes", lambda _: 300_000_000)
+    assert "free some space" in refusal()
+
+
+def test_a_model_without_linear_layers_is_refused():
+    facts = ModelFacts(id="x", title="GPT-2", source="Hub", parameters=1000, prunable=0, cached=True)
+    assert "no linear layers" in estimate(recipe_for("x/y"), facts).refusal
+
+
+def test_a_sparsity_that_slipped_past_the_recipe_is_refused():
+    recipe = recipe_for()
+    bad = recipe.model_copy(update={"pattern": recipe.pattern.model_construct(keep=0, of=4)})
+    assert "out of range" in estimate(bad, model_facts(ModelRef(id=SMOL))).refusal
+
+
+def test_a_sparsity_of_zero_is_said():
+    found = needs(pattern={"kind": "unstructured", "sparsity": 0})
+    assert any("nothing is removed" in sentence for sentence in found.sentences)
+
+
+def test_free_memory_respects_a_container(tmp_path):
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 200\n")
+    assert min(preflight._container_rooms(tmp_path)) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert min(preflight._container_rooms(tmp_path)) > 1000 * GB
+
+
+# ---- rates
+
+
+def finished_run(method: str = "apt", faster: float = 1.0, of: str = SMOL, **changes: object) -> RunRecord:
+    """A record whose seconds are the default rates' divided by `faster`."""
+    recipe = recipe_for(of, method)
+    facts = model_facts(recipe.model)
+    parts = estimate(recipe, facts).parts
+    seconds = {stage: spent / faster for stage, spent in parts.items() if stage not in {"start", "convert"}}
+    layers = tuple(
+        ev.LayerPruned(
+            block=block,
+            layer=layer.name,
+            shape=(layer.out_features, layer.in_features),
+            removed=0,
+            sparsity=0.5,
+            relative_error=0.01,
+            pattern_valid=True,
+            dampening=0.01,
+            seconds=0.1,
+        )
+        for block in range(facts.blocks)
+        for layer in facts.layers
+    )
+    total = sum(seconds.values())
+    fields = {
+        "model": ev.ModelLoaded(
+            title="SmolLM2",
+            architecture="LlamaForCausalLM",
+            parameters=facts.parameters,
+            prunable=facts.prunable,
+            blocks=facts.blocks,
+            layers=(),
+            total_layers=210,
+            scans=facts.scans,
+            device="cpu",
+            dtype="float32",
+            hardware="some machine, 4 cores",
+            versions={},
+        ),
+        "layers": layers,
+        "dense": ev.Evaluated(
+            side="dense",
+            perplexity=20,
+            windows=12,
+            length=1024,
+            tokens=12 * 1023,
+            text="wikipedia",
+            protocol="joined-v1",
+            seconds=1,
+        ),
+        "dense_speed": ev.Measured(side="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk),
+        "finished": ev.Finished(
+            sparsity=0.5, parameters=1, removed=1, seconds=seconds | {"total": total}, peak_rss_bytes=1
+        ),
+        "status": "finished",
+        "started_at": 100.0,
+        "ended_at": 100.0 + total + 3,
+    }
+    return RunRecord(id="run", recipe=recipe, **fields | changes)
+
+
+@pytest.mark.parametrize("method", ["apt", "apt-joint"])
+def test_a_finished_run_is_foretold_by_its_own_rates(method):
+    record = finished_run(method, faster=2.5)
+    learnt = rates_from(record)
+    again = estimate(record.recipe, model_facts(record.recipe.model), learnt)
+    assert again.measured_here and "earlier runs on this machine" in again.sentences[0]
+    for stage, spent in record.finished.seconds.items():
+        if stage != "total":
+            assert again.parts[stage] == pytest.approx(spent, rel=1e-6), stage
+    assert again.parts["start"] == pytest.approx(3)
+    assert learnt.conditions == "some machine, 4 cores" and learnt.dtype == "float32"
+
+
+def test_a_faster_machine_is_faster_with_every_method():
+    learnt = rates_from(finished_run(faster=4))
+    assert learnt.solving("sparsegpt/unstructured") == pytest.approx(
+        FLOAT32_RATES.solving("sparsegpt/unstructured") / 4
+    )
+
+
+def test_a_run_that_left_the_weights_on_disk_teaches_nothing_about_loading_and_speed():
+    record = finished_run(faster=3)
+    learnt = rates_from(
+        record.model_copy(
+            update={"dense_speed": record.dense_speed.model_copy(update={"tokens_per_second": None})}
+        )
+    )
+    assert (learnt.load, learnt.generation) == (FLOAT32_RATES.load, FLOAT32_RATES.generation)
+    assert learnt.eval == pytest.approx(FLOAT32_RATES.eval / 3)
+
+
+def test_rates_of_several_runs_add_up():
+    learnt = rates_from(finished_run(method="wanda", faster=3), base=rates_from(finished_run(faster=2)))
+    assert learnt.solving("apt/n:m") == pytest.approx(FLOAT32_RATES.solving("apt/n:m") / 3)
+    assert learnt.solving("wanda/n:m") == pytest.approx(FLOAT32_RATES.solving("wanda/n:m") / 3)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"finished": None}, {"model": None}, {"conditions": "recorded on another machine"}]
+)
+def test_runs_that_teach_nothing_change_nothing(changes):
+    assert rates_from(finished_run(**changes)) == FLOAT32_RATES
+
+
+def test_the_download_of_a_first_run_does_not_count_as_slow_loading():
+    record = finished_run()
+    seconds = record.finished.seconds | {"load": 500.0}
+    slow = record.model_copy(update={"finished": record.finished.model_copy(update={"seconds": seconds})})
+    assert rates_from(slow).load <= 4 * FLOAT32_RATES.load
+
+
+def test_layers_that_share_an_input_are_known():
+    names = ["self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj"]
+    assert len({rates.distinct_input(name) for name in names}) == 3
+
+
+# ---- state space models
+
+
+def test_a_scan_takes_memory_and_time_of_its_own():
+    """What tiny-mamba was measured to take: APT 2:4, 32 x 512 and 8 x 512 tokens, float32."""
+    sizes = {"calibration": {"samples": 32, "length": 512}, "evaluation": {"samples": 8, "length": 512}}
+    found = needs("tiny-mamba", dtype="float32", **sizes)
+    assert found.memory_bytes == pytest.approx(0.670 * GB, rel=0.1)
+    without = known_facts(CATALOGUE["tiny-mamba"]).model_copy(update={"scan": 0, "scans": 0})
+    blind = estimate(recipe_for("tiny-mamba", dtype="float32", **sizes), without)
+    assert found.memory_bytes - blind.memory_bytes == pytest.approx(4096 * 8704 * 4, rel=0.1)  # of one batch
+    assert found.parts["forward"] > 10 * blind.parts["forward"]
+
+
+def test_the_catalogue_knows_the_scan_that_the_files_tell():
+    from apt_core.models.catalogue.facts import folder_facts
+
+    entry = CATALOGUE["tiny-mamba"]
+    files = folder_facts(entry.folder, entry.name, source="bundled")
+    known = known_facts(entry)
+    assert (files.scan, files.scans) == (known.scan, known.scans) != (0, 0)
+    assert (files.optional_weights, files.optional) == (known.optional_weights, known.optional)
+
+
+def test_a_state_space_run_is_foretold_by_its_own_rates():
+    recipe = recipe_for("tiny-mamba")
+    facts = model_facts(recipe.model)
+    record = finished_run(of="tiny-mamba", faster=2.5)
+    again = estimate(recipe, facts, rates_from(record))
+    for stage in ("forward", "dense_eval", "pruned_eval", "load", "solve"):
+        assert again.parts[stage] == pytest.approx(record.finished.seconds[stage], rel=1e-6), stage
+
+
+def test_optional_layers_are_estimated_and_checked_when_asked_for():
+    plain, every = needs("tiny-mamba"), needs("tiny-mamba", optional_layers=True)
+    dt_proj = 4 * 256 * 8  # blocks, inner, time step rank
+    share = dt_proj / known_facts(CATALOGUE["tiny-mamba"]).prunable
+    assert every.parts["solve"] == pytest.approx((1 + share) * plain.parts["solve"])
+    odd = {"pattern": {"kind": "n:m", "keep": 8, "of": 16}}
+    assert needs("tiny-mamba", **odd).refusal is None
+    assert "mixer.dt_proj has 8 inputs" in refusal("tiny-mamba", optional_layers=True, **odd)
+    assert "This model has no optional layers." in needs(optional_layers=True).sentences
+    assert "This model has no optional layers." not in every.sentences
+
+
+def test_a_gguf_that_cannot_be_unpacked_here_is_refused_before_the_download(monkeypatch):
+    packed = ModelFacts(
+        id="bob/big:m-Q4_0.gguf",
+        title="bob/big",
+        source="Hub",
+        parameters=70_000_000_000,
+        dequantised_from="Q4_0",
+    )
+    monkeypatch.setattr(preflight, "free_memory", lambda: 64_000_000_000)
+    refusal = estimate(recipe_for(), packed).refusal
+    assert "Dequantising bob/big needs about 420 GB of memory, but 64.0 GB are free" in refusal
+    assert estimate(recipe_for(), packed.model_copy(update={"parameters": 1_000_000_000})).refusal is None

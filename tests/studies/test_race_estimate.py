@@ -1,0 +1,55 @@
+"""What several runs will take together."""
+
+import pytest
+
+from apt_core.estimate.preflight import Estimate, estimate
+from apt_core.jobs.recipe import ModelRef
+from apt_core.models.catalogue.facts import model_facts
+from apt_core.studies.race import line_up
+from apt_core.studies.race_estimate import together
+from tests.ui.ui_helpers import a_recipe
+
+FACTS = model_facts(ModelRef(id="tiny-random-llama"))
+RECIPES = line_up(a_recipe(), ["sparsegpt", "apt-joint"])
+
+
+def needs(**changes):
+    return [estimate(recipe, FACTS).model_copy(update=changes) for recipe in RECIPES]
+
+
+def test_a_single_run_keeps_its_estimate():
+    one = needs()[:1]
+    assert together(RECIPES[:1], one, FACTS) is one[0]
+
+
+def test_times_add_up_but_the_dense_model_is_measured_once():
+    each = needs()
+    total = together(RECIPES, each, FACTS)
+    dense = sum(one.parts["dense_eval"] for one in each[1:])
+    assert total.seconds == pytest.approx(sum(one.seconds for one in each) - dense)
+    assert total.memory_bytes == max(one.memory_bytes for one in each)
+    waiting = (
+        max(one.disk_bytes for one in each) - each[0].disk_bytes
+    )  # the gradients of APT joint, while it runs
+    assert total.disk_bytes == 3 * each[0].disk_bytes + waiting and waiting > 0 and total.refusal is None
+    assert "APT joint about" in total.sentences[0] and "3 pruned models" in total.sentences[-1]
+
+
+def test_one_refusal_refuses_the_race_and_names_the_method():
+    each = needs()
+    each[1] = each[1].model_copy(update={"refusal": "This needs about 9 GB of memory, but 1 GB are free."})
+    label = RECIPES[1].method.label
+    assert together(RECIPES, each, FACTS).refusal == f"{label} cannot take part: {each[1].refusal}"
+
+
+def test_what_none_of_them_can_do_names_nobody():
+    assert together(RECIPES, needs(refusal="No window fits."), FACTS).refusal == "No window fits."
+
+
+def test_together_they_may_need_more_disk_than_there_is():
+    facts = FACTS.model_copy(update={"bytes_on_disk": 10**15})
+    assert "of disk, but" in together(RECIPES, needs(), facts).refusal
+
+
+def test_a_model_of_unknown_size_has_no_time():
+    assert together(RECIPES, [Estimate(sentences=("Not known.",))] * 3, FACTS).seconds is None
