@@ -6,26 +6,37 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import accuracy, families, speed
+from benchmarks import accuracy, accuracy_tables, families, speed
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = accuracy.RESULTS
+_MAIN = "smollm2-135m"
 _TABLES = {
-    "accuracy": (accuracy.RESULTS, accuracy.table),
-    "speed": (speed.RESULTS, speed.table),
-    "families": (families.RESULTS, families.table),
+    "accuracy": lambda: accuracy_tables.tables(_runs_of(_MAIN)),
+    "other models": lambda: accuracy_tables.tables(_runs_of()),
+    "speed": lambda: speed.table(_newest(speed.RESULTS)),
+    "families": lambda: families.table(_newest(families.RESULTS)),
 }
 
 
 def with_table(readme: str) -> str:
     """The README with the newest table of each kind between its markers."""
-    for name, (results, table) in _TABLES.items():
+    for name, table in _TABLES.items():
         begin, end = f"<!-- {name} table: begin -->", f"<!-- {name} table: end -->"
         before, rest = readme.split(begin)
         _, after = rest.split(end)
-        newest = table(json.loads(results.read_text().splitlines()[-1]))
-        readme = f"{before}{begin}\n{newest}\n{end}{after}"
+        readme = f"{before}{begin}\n{table()}\n{end}{after}"
     return readme
+
+
+def _newest(results: Path) -> dict:
+    return json.loads(results.read_text().splitlines()[-1])
+
+
+def _runs_of(model: str | None = None) -> list[dict]:
+    """Recorded runs of this model; of all the others when None."""
+    lines = accuracy_tables.read(RESULTS)
+    return [line for line in lines if (line["model"] == model if model else line["model"] != _MAIN)]
 
 
 def main() -> None:

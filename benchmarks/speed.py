@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from benchmarks.accuracy import prune_with
+from benchmarks import runs as product
 from benchmarks.peers import peer
 
 RESULTS = Path(__file__).parent / "results" / "speed.jsonl"
@@ -34,7 +34,7 @@ def main() -> None:
     for repeat in range(options.repeats):
         for pattern in options.patterns.split(","):
             for method in methods:
-                run = (peer.prune if peer.is_peer(method) else prune_with)(method, pattern, options)
+                run = _measure(method, pattern, options)
                 runs.append(run | {"repeat": repeat})
                 print(method, pattern, run["seconds"], file=sys.stderr, flush=True)
     record = {
@@ -48,6 +48,13 @@ def main() -> None:
     with RESULTS.open("a") as results:
         results.write(json.dumps(record) + "\n")
     print(table(record))
+
+
+def _measure(method: str, pattern: str, options: argparse.Namespace) -> dict:
+    if peer.is_peer(method):
+        return peer.prune(method, pattern, options)
+    result, _ = product.prune(method, pattern, options, lambda done: None)
+    return product.figures(method, result)
 
 
 def table(record: dict) -> str:
@@ -134,7 +141,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=1)
     # the least that is still a run: what is measured here is pruning
-    parser.set_defaults(eval="wiki-sample", eval_samples=1, eval_length=64, also="", seed=0, dtype="auto")
+    parser.set_defaults(eval="wiki-sample", eval_samples=1, eval_length=64, seed=0, dtype="auto")
     return parser.parse_args()
 
 

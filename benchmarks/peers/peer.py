@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from apt_core.base.patterns import Pattern, SemiStructured, parse_pattern
-from benchmarks.judge import perplexity
 
 _FOLDER = Path(__file__).parent
 _ENVIRONMENT = _FOLDER / ".venv-llm-compressor"
@@ -24,35 +24,35 @@ def is_peer(method: str) -> bool:
     return method.startswith(_PREFIX)
 
 
-def prune(method: str, pattern: str, options: argparse.Namespace) -> dict:
-    """One run of `llm-compressor/SparseGPT` or `llm-compressor/Wanda`, in the shape of the product's own runs."""
+def prune(
+    method: str, pattern: str, options: argparse.Namespace, judge: Callable[[str], dict] | None = None
+) -> dict:
+    """One run of `llm-compressor/SparseGPT` or `llm-compressor/Wanda`, in the shape of the product's own runs.
+
+    judge: from the folder of its pruned weights to the losses of held-out windows.
+    """
     from apt_core.jobs.recipe import ModelRef
     from apt_core.models.fetch.sources import resolve
 
     wanted = parse_pattern(pattern)
     dense = resolve(ModelRef(id=options.model))
     with tempfile.TemporaryDirectory(prefix="apt-peer-") as temporary:
-        pruned, told = run(method, wanted, dense, Path(temporary), options)
+        pruned, reported = run(method, wanted, dense, Path(temporary), options)
         for companion in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
             if (dense / companion).is_file():
                 (pruned / companion).write_bytes((dense / companion).read_bytes())
-        others = [text for text in options.also.split(",") if text]
         return {
             "method": method,
             "pattern": wanted.label,
-            "dense": _dense_perplexity(
-                options.model, options.eval, options.eval_samples, options.eval_length
-            ),
-            "pruned": perplexity(str(pruned), options.eval, options),
-            "also": {text: perplexity(str(pruned), text, options) for text in others},
+            "losses": judge(str(pruned)) if judge else {},
             "mean_relative_error": None,
-            "sparsity": told["sparsity"],
-            "prune_seconds": told["seconds"],
-            "seconds": {"prune": told["seconds"]},
-            "peak_rss_bytes": told["peak_rss_bytes"],
+            "sparsity": reported["sparsity"],
+            "prune_seconds": reported["seconds"],
+            "seconds": {"prune": reported["seconds"]},
+            "peak_rss_bytes": reported["peak_rss_bytes"],
             "hardware": _hardware(),
-            "dtype": told["dtype"],
-            "versions": {"torch": told["torch"], "llmcompressor": told["llmcompressor"]},
+            "dtype": reported["dtype"],
+            "versions": {"torch": reported["torch"], "llmcompressor": reported["llmcompressor"]},
         }
 
 
@@ -70,10 +70,10 @@ def run(
         "output": str(folder / "pruned"),
     }
     (folder / "job.json").write_text(json.dumps(job))
-    told = _run([str(_python()), str(_FOLDER / "llm_compressor.py"), str(folder / "job.json")])
-    if abs(told["sparsity"] - pattern.sparsity) > 0.01:
+    reported = _run([str(_python()), str(_FOLDER / "llm_compressor.py"), str(folder / "job.json")])
+    if abs(reported["sparsity"] - pattern.sparsity) > 0.01:
         raise SystemExit(f"{method} left a sparsity of {told['sparsity']:.3f}, not {pattern.sparsity}.")
-    return folder / "pruned", told
+    return folder / "pruned", reported
 
 
 @lru_cache
@@ -110,11 +110,6 @@ def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
     text = load_text(options.calibration, "calibration")
     opening = opening_token(AutoConfig.from_pretrained(model, local_files_only=True), tokenizer)
     save_file({"windows": token_windows(tokenizer, text, options.length, options.samples, opening)}, file)
-
-
-@lru_cache
-def _dense_perplexity(model: str, text: str, samples: int, length: int) -> float:
-    return perplexity(model, text, argparse.Namespace(eval_samples=samples, eval_length=length))
 
 
 def _hardware() -> str:

@@ -1,0 +1,62 @@
+"""One run of the product for a benchmark: its own command line, in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+def prune(
+    method: str, pattern: str, options: argparse.Namespace, then: Callable[[dict], Found]
+) -> tuple[dict, Found]:
+    """(what `prune --json` says, what `then` makes of it while the pruned weights are still there).
+
+    method: a name with its settings in brackets, such as `apt[mask.selection=M;mask.block_size=512]`.
+    """
+    done = subprocess.run(_command(method, pattern, options), stdout=subprocess.PIPE, text=True, check=True)
+    result = json.loads(done.stdout)
+    try:
+        return result, then(result)
+    finally:
+        subprocess.run(
+            [sys.executable, "-m", "apt_core", "runs", "delete", result["run"]],
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+
+def _command(method: str, pattern: str, options: argparse.Namespace) -> list[str]:
+    name, _, settings = method.partition("[")
+    amount = ["--pattern", pattern] if ":" in pattern else ["--sparsity", pattern]
+    command = [
+        sys.executable, "-m", "apt_core", "prune", "--json", "--model", options.model, "--method", name, *amount,
+        "--calibration", options.calibration, "--samples", str(options.samples), "--length", str(options.length),
+        "--eval", options.eval, "--eval-samples", str(options.eval_samples),
+        "--eval-length", str(options.eval_length), "--seed", str(options.seed), "--dtype", options.dtype,
+        *(["--accept-terms"] if getattr(options, "accept_terms", False) else []),
+    ]  # fmt: skip
+    for setting in settings.rstrip("]").split(";"):
+        command += ["--set", setting] if setting else []
+    return command
+
+
+def figures(method: str, result: dict) -> dict:
+    """What every benchmark records of a run."""
+    return {
+        "method": method,
+        "pattern": result["pattern"],
+        "mean_relative_error": result["mean_relative_error"],
+        "sparsity": result["sparsity"],
+        "prune_seconds": result["seconds"]["prune"],
+        "seconds": result["seconds"],
+        "peak_rss_bytes": result["peak_rss_bytes"],
+        "hardware": result["hardware"],
+        "dtype": result["dtype"],
+        "versions": result["versions"],
+    }

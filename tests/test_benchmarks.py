@@ -1,0 +1,95 @@
+"""The arithmetic behind the published tables."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from benchmarks import accuracy, accuracy_tables
+from benchmarks.judge import HeldOut, perplexity, ratio
+
+CALIBRATION = "32 x 512 tokens of valid.txt"
+
+
+def line(method: str, pattern: str, losses: list[float], allocation: str = "", seed: int = 0, **more) -> dict:
+    return {
+        "model": "m", "method": method, "allocation": allocation, "pattern": pattern, "seed": seed,
+        "calibration": CALIBRATION, "held_out": [["text", 12, len(losses)]], "window": 1024,
+        "losses": {"text": losses}, "date": "2026-11-26T10:00:00+00:00",
+    } | more  # fmt: skip
+
+
+def test_the_interval_of_a_perplexity_covers_its_mean_95_times_in_100():
+    draw, covered = random.Random(0), 0
+    for _ in range(2000):
+        found = perplexity([draw.gauss(3.0, 0.4) for _ in range(8)])
+        covered += found.low <= math.exp(3.0) <= found.high
+    assert 0.935 <= covered / 2000 <= 0.965
+
+
+def test_a_paired_ratio_forgives_what_the_windows_share():
+    draw = random.Random(1)
+    shared = [draw.gauss(3.0, 1.0) for _ in range(24)]
+    ours = [level + draw.gauss(-0.10, 0.02) for level in shared]
+    found = ratio(ours, shared)
+    assert found.low < math.exp(-0.10) < found.high < 0.95
+    alone = perplexity(ours)
+    assert math.log(found.high / found.low) < 0.1 * math.log(alone.high / alone.low)
+
+
+def test_one_window_has_no_interval():
+    assert math.isnan(perplexity([3.0]).low)
+
+
+def test_a_held_out_text_reads_its_own_name():
+    text = HeldOut("wikitext-2", "some/test.txt", 12, 24)
+    assert HeldOut.parse(str(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("method", "allocation", "written"),
+    [
+        ("alps", "", "alps"),
+        ("alps", "loss", "alps[allocation=loss]"),
+        ("apt[mask.selection=M]", "uniform", "apt[mask.selection=M;allocation=uniform]"),
+    ],
+)
+def test_an_allocation_is_a_setting(method, allocation, written):
+    assert accuracy.with_allocation(method, allocation) == written
+
+
+def test_the_newest_run_counts(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    import json
+
+    lines = [line("alps", "0.5", [3.0]), line("alps", "0.5", [2.0]), line("alps", "0.5", [1.0], seed=1)]
+    file.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    assert [each["losses"]["text"] for each in accuracy_tables.read(file)] == [[2.0], [1.0]]
+
+
+def test_the_table_says_what_is_due_to_the_allocation():
+    dense = line("dense", "", [2.0, 2.2, 2.1])
+    runs = [
+        line("alps", "0.5", [2.5, 2.7, 2.6]),
+        line("alps", "0.5", [2.4, 2.6, 2.5], "loss"),
+        line("apt-joint", "0.5", [2.3, 2.5, 2.4]),
+        line("apt-joint", "0.5", [2.45, 2.65, 2.55], "uniform"),
+    ]
+    table = accuracy_tables.paired_table([dense, *runs])
+    assert "apt-joint (loss) / alps (uniform) | as each comes | 1 | 0.819" in table
+    assert (
+        "apt-joint (uniform) / alps (uniform) | same allocation: the solver and its target | 1 | 0.951"
+        in table
+    )
+    assert "alps (loss) / alps (uniform) | same solver: the allocation alone | 1 | 0.905" in table
+    whole = accuracy_tables.main_table([dense, *runs])
+    assert "| alps | uniform | 13.46 |" in whole and "| apt-joint | loss | 11.02 |" in whole
+
+
+def test_a_pattern_leaves_an_allocation_nothing_to_share_out():
+    dense = line("dense", "", [2.0, 2.2])
+    runs = [line("alps", "2:4", [2.5, 2.8]), line("apt-joint", "2:4", [2.4, 2.6])]
+    table = accuracy_tables.paired_table([dense, *runs])
+    assert table.count("2:4") == 1
