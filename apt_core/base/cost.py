@@ -40,7 +40,8 @@ def passes(numbers: float, times: float = 1.0) -> float:
 
 
 def inverse_factor(width: int) -> Cost:
-    """U with G^-1 = U^T U (`maths.hessian.inverse_factor`): a Cholesky factor and a triangular inverse, n^3 / 3 each."""
+    """U with G^-1 = U^T U (`maths.hessian.inverse_factor`): a Cholesky factor and a triangular
+    inverse, n^3 / 3 each."""
     return Cost(factorisations=2 * width**3 / 3, moved=passes(width**2, 4), peak=3 * FLOAT * width**2)
 
 

@@ -104,8 +104,10 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 def _typed(value: str) -> Any:
-    """128, 0.01, true, null as such; anything else is text."""
+    """Numbers, yes and no are read by the option's own field; a group of values is written as JSON."""
+    if not value.startswith(("{", "[")):
+        return value
     try:
         return json.loads(value)
-    except ValueError:
-        return value
+    except ValueError as error:
+        raise BadOption(f"--set cannot read {value[:40]!r} as JSON.") from error

@@ -70,8 +70,9 @@ class Named(Frozen):
         """The schema of the options; that of a slot (`Mask`) is one of the schemas of what can be put there."""
         if hasattr(cls, "name"):
             return cls._described(handler.resolve_ref_schema(handler(core)))
-        members = cls.members()
-        return {"oneOf": [kind._described(handler(kind.__pydantic_core_schema__)) for kind in members]}
+        if members := cls.members():
+            return {"oneOf": [kind._described(handler(kind.__pydantic_core_schema__)) for kind in members]}
+        return handler(core)
 
     @classmethod
     def _described(cls, schema: JsonSchemaValue) -> JsonSchemaValue:
@@ -80,7 +81,7 @@ class Named(Frozen):
 
     @classmethod
     def members(cls) -> list[type[Named]]:
-        """What is registered for this slot."""
+        """What is registered for a slot; a value that is no slot has none."""
         return []
 
 
@@ -105,7 +106,7 @@ class Component(Named):
     def members(cls) -> list[type[Named]]:
         from apt_core.methods.registry import COMPONENTS
 
-        return list(COMPONENTS[cls.slot].values())
+        return list(COMPONENTS[cls.slot].values()) if hasattr(cls, "slot") else []
 
 
 class Allocation(Component):

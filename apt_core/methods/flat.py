@@ -42,7 +42,7 @@ def nested(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         slots.get("mask") == {"name": "ria"} and old.keys() >= _IDLE
     ):  # stored before it could compare otherwise
         slots["mask"] = _OLD_RIA
-    if 0 in (old.get("budgets"), old.get("loss_share")):
+    if any(str(old.get(option)) in ("0", "0.0") for option in ("budgets", "loss_share")):
         slots.setdefault("allocation", {"name": "uniform"})
         old.pop("budgets", None)
     for option, value in old.items():
