@@ -187,8 +187,11 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
             ["--set", "allocation.max_deviation=3"],
             "allocation uniform has no option 'max_deviation'; it has none.",
         ),
-        (["--set", "mask.block_size=ten"], "mask apt: block_size: input should be a valid integer"),
-        (["--set", "mask={"], "as JSON"),
+        (
+            ["--set", "mask=apt", "--set", "mask.block_size=ten"],
+            "mask apt: block_size: input should be a valid integer",
+        ),
+        (["--set", "mask={{"], "as JSON"),
         (["--calibration", "no-such-text"], "no text called 'no-such-text'"),
         (["--calibration", "{binary}"], "binary"),
         (["--calibration", "{blank}"], "empty"),

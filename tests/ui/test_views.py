@@ -4,12 +4,12 @@ import re
 import shlex
 
 import pytest
-from apt_core.methods.named.apt import APT
 from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
 from apt_core.events.records import RunRecord, fold
 from apt_core.measure.questions import Answered, Question
+from apt_core.methods.named.apt import APT
 from apt_core.ui.views import answers, cards, methods_page, progress, runs_table, tables
 from apt_core.ui.views.command import command
 from apt_core.ui.views.downloads import downloads_block
