@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from apt_core.base.words import DASH, duration
+from apt_core.base.words import duration
 from apt_core.estimate.rates import packaged_rates
-from apt_core.methods import COMPONENTS, METHODS, Method
+from apt_core.methods import COMPONENTS, METHODS, Component, Method
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join, table
 
@@ -87,13 +87,19 @@ def _method(method: type[Method]) -> Markup:
 
 
 def _slot(slot: str) -> Markup:
-    field, components, options = Method.model_fields[slot], COMPONENTS[slot], option_rows(slot)
-    rows = [(name, kind.title, kind.summary, kind.source or DASH) for name, kind in components.items()]
+    field, options = Method.model_fields[slot], option_rows(slot)
     heads = ("option", "default", "allowed", "what it does")
-    return Markup('<article class="method" id="slot-{}"><h2>{}</h2><p>{}.</p>{}{}</article>').format(
+    return Markup('<article class="method" id="slot-{}"><h2>{}</h2><p>{}.</p><ul>{}</ul>{}</article>').format(
         slot,
         field.title,
         field.description,
-        table(("name", "component", "what it does", "source"), rows, f"Components: {field.title}"),
+        join(_component(kind) for kind in COMPONENTS[slot].values()),
         table(heads, options, f"Options: {field.title}") if options else Markup(""),
+    )
+
+
+def _component(kind: type[Component]) -> Markup:
+    source = Markup(" <small>{}.</small>").format(kind.source) if kind.source else Markup("")
+    return Markup("<li><strong>{}</strong> (<code>{}={}</code>): {}{}</li>").format(
+        kind.title, kind.slot, kind.name, kind.summary, source
     )
