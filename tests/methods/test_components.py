@@ -135,6 +135,11 @@ def test_what_does_not_exist_is_one_sentence_that_names_what_does(name, options,
                 "mask.steps": 9,
             },
         ),
+        (
+            "ria",
+            {"mask": "ria", "swaps": 25, "solver_steps": 20, "dampening": 0.01},
+            {"mask.comparison": "row"},
+        ),
         ("apt-joint", {"budgets": 0.0}, {"allocation": "uniform"}),
         ("apt-joint", {"loss_share": "0"}, {"target.sensitivity": 0, "allocation": "uniform"}),
         ("apt-joint", {"mask": "alps", "mask_steps": 25}, {"mask": "alps"}),
@@ -155,6 +160,19 @@ def test_needs_follow_the_options():
     own = make_method("apt-joint", {"target": "own-inputs"})
     assert gradients in own.needs_for(HALF) and gradients not in own.needs_for(TWO_FOUR)
     assert gradients in make_method("apt-joint").needs_for(TWO_FOUR)  # its target needs them too
+
+
+def test_ria_compares_within_the_matrix_or_within_rows():
+    """By the scores of the paper's equations 4 and 5, written anew."""
+    weight, stats = problem()
+    size, moments = weight.abs().double(), stats.gram.diagonal().double()
+    scores = (size / size.sum(1, keepdim=True) + size / size.sum(0)) * moments.sqrt().sqrt()
+    matrix = make_method("ria").prune(weight, stats, HALF).pruned
+    assert scores[matrix].max() <= scores[~matrix].min() * (1 + 1e-5)
+    rows = make_method("ria", {"mask.comparison": "row"}).prune(weight, stats, HALF).pruned
+    assert (rows.sum(1) == 48).all() and not (matrix.sum(1) == 48).all()
+    for gone, score in zip(rows, scores, strict=True):
+        assert score[gone].max() <= score[~gone].min() * (1 + 1e-5)
 
 
 def test_the_loss_allocation_spends_exactly_what_was_asked_and_only_where_the_pattern_lets_it():

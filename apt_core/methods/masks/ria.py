@@ -22,10 +22,10 @@ class RIAMask(Mask):
     summary: ClassVar[str] = "Like Wanda, but a weight counts by its share of its row and its column."
     place: ClassVar[int] = 30
 
-    comparison: Literal["row", "matrix"] = Field(
-        default="row",
+    comparison: Literal["matrix", "row"] = Field(
+        default="matrix",
         title="Comparison",
-        description="Unstructured: scores compete within their row, or within the whole matrix",
+        description="Unstructured: scores compete within the matrix, as in the authors' code, or their row",
     )
 
     @property
