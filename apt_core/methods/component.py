@@ -9,6 +9,7 @@ from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from apt_core import maths
 from apt_core.base import cost
 from apt_core.base.cost import Cost
 from apt_core.base.patterns import SemiStructured, Unstructured
@@ -139,9 +140,7 @@ class Target(Component):
 
     def condense(self, outer: Tensor) -> OutputMetric:
         """What is kept of the mean of g g^T [out, out] until the layer is pruned."""
-        from apt_core.maths.output_metric import layer_wise
-
-        return layer_wise(len(outer), outer)
+        return maths.output_metric.layer_wise(len(outer), outer)
 
     def outputs(self, stats: LayerStats) -> OutputMetric | None:
         """How much each direction of the layer's output counts; None where all count alike."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from apt_core import maths
 from apt_core.base.patterns import SemiStructured, Unstructured
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ class LayerProblem(NamedTuple):
     @property
     def hessian(self) -> Tensor:
         """The dampened Gram matrix [in, in]."""
-        from apt_core.maths.hessian import dampened
-
-        return dampened(self.stats.gram, self.dampening)
+        return maths.hessian.dampened(self.stats.gram, self.dampening)
 
 
 class MaskedWeight(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import Cost
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -53,7 +54,6 @@ class LossAllocation(Allocation):
     ) -> dict[LayerKey, float] | None:
         if not self.varies(pattern) or not costs or pattern.sparsity == 0:
             return None
-        from apt_core.maths.allocation import removals
 
-        counts = removals(list(costs.values()), pattern.sparsity, self.max_deviation)
+        counts = maths.allocation.removals(list(costs.values()), pattern.sparsity, self.max_deviation)
         return {key: count / costs[key].weights for key, count in zip(costs, counts, strict=True)}

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -48,9 +49,9 @@ class ADMMMask(Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.admm import admm_mask
-
         inputs, penalties = problem.stats.spectrum(problem.dampening), (_FIRST_PENALTY, _LAST_PENALTY)
         return MaskedWeight(
-            *admm_mask(problem.weight, inputs, problem.pattern, self.steps, *penalties, problem.outputs)
+            *maths.admm.admm_mask(
+                problem.weight, inputs, problem.pattern, self.steps, *penalties, problem.outputs
+            )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -40,6 +41,4 @@ class ALPSMask(Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.alps import alps_mask
-
-        return MaskedWeight(*alps_mask(problem.weight, problem.hessian, problem.pattern))
+        return MaskedWeight(*maths.alps.alps_mask(problem.weight, problem.hessian, problem.pattern))

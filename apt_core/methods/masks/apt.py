@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.methods.component import Mask
 from apt_core.methods.masks.column_blocks import ColumnBlocks
@@ -42,24 +43,20 @@ class APTMask(ColumnBlocks, Mask):
     )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.block_masks import choose_block
-        from apt_core.maths.block_wise import prune_block_wise
-        from apt_core.maths.pattern import block_budget
-
         weight, stats, pattern, dampening, _ = problem
         factor, dead, joint = stats.inverse_factor(dampening), stats.dead, self._joint(pattern)
 
         def choose(columns: Tensor, start: int, stop: int) -> Tensor:
-            return choose_block(
+            return maths.block_masks.choose_block(
                 columns[:, : stop - start],
                 factor[start:stop, start:stop],
                 dead[start:stop],
                 pattern,
-                budget=block_budget(len(weight), start, stop, pattern.sparsity),
+                budget=maths.pattern.block_budget(len(weight), start, stop, pattern.sparsity),
                 joint=joint,
             )
 
-        solved, pruned = prune_block_wise(weight, factor, pattern, self.block_size, choose)
+        solved, pruned = maths.block_wise.prune_block_wise(weight, factor, pattern, self.block_size, choose)
         return MaskedWeight(pruned, solved)
 
     def _joint(self, pattern: Unstructured | SemiStructured) -> bool:

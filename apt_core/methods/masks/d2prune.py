@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.methods.masks.sparsegpt import SparseGPTMask
 from apt_core.methods.problem import LayerProblem
 
@@ -39,13 +40,12 @@ class D2PruneMask(SparseGPTMask):
     )
 
     def score(self, problem: LayerProblem, factor: Tensor) -> Score:
-        from apt_core.maths.dual import sizes
-        from apt_core.maths.saliency import obs
-
-        outputs, inputs, unit = sizes(problem.weight, problem.stats)
+        outputs, inputs, unit = maths.dual.sizes(problem.weight, problem.stats)
 
         def score(columns: Tensor, start: int, stop: int) -> Tensor:
             also = columns.abs() * outputs.unsqueeze(1) * inputs[start:stop]
-            return unit * obs(columns, factor[start:stop, start:stop]) + self.output_weight * also
+            return (
+                unit * maths.saliency.obs(columns, factor[start:stop, start:stop]) + self.output_weight * also
+            )
 
         return score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -38,6 +39,4 @@ class GradualADMMMask(Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.gradual import gradual_mask
-
-        return MaskedWeight(*gradual_mask(problem.weight, problem.hessian, problem.pattern))
+        return MaskedWeight(*maths.gradual.gradual_mask(problem.weight, problem.hessian, problem.pattern))

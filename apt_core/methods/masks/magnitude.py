@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -24,6 +25,6 @@ class MagnitudeMask(Mask):
         return Cost(sorted=shape.weights, moved=passes(shape.weights, 6), peak=3 * FLOAT * shape.weights)
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.pattern import choose_in_matrix
-
-        return MaskedWeight.untouched(problem.weight, choose_in_matrix(problem.weight.abs(), problem.pattern))
+        return MaskedWeight.untouched(
+            problem.weight, maths.pattern.choose_in_matrix(problem.weight.abs(), problem.pattern)
+        )

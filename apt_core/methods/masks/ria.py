@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -36,9 +37,6 @@ class RIAMask(Mask):
         return Cost(sorted=shape.weights, moved=passes(shape.weights, 11), peak=4 * FLOAT * shape.weights)
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.pattern import choose_by_row, choose_in_matrix
-        from apt_core.maths.saliency import ria
-
-        choose = choose_by_row if self.comparison == "row" else choose_in_matrix
-        scores = ria(problem.weight, problem.stats.gram)
+        choose = maths.pattern.choose_by_row if self.comparison == "row" else maths.pattern.choose_in_matrix
+        scores = maths.saliency.ria(problem.weight, problem.stats.gram)
         return MaskedWeight.untouched(problem.weight, choose(scores, problem.pattern))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -49,16 +50,14 @@ class SparseGPTMask(Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.sequential import prune_sequentially
-
         weight, stats, pattern, dampening, _ = problem
         factor = stats.inverse_factor(dampening)
         score = self.score(problem, factor)
-        work, pruned = prune_sequentially(weight, factor, stats.dead, pattern, self.block_size, score)
+        work, pruned = maths.sequential.prune_sequentially(
+            weight, factor, stats.dead, pattern, self.block_size, score
+        )
         return MaskedWeight(pruned, work)
 
     def score(self, problem: LayerProblem, factor: Tensor) -> Score:
         """How the columns start..stop of the weight, as updated so far, are ranked."""
-        from apt_core.maths.saliency import obs
-
-        return lambda columns, start, stop: obs(columns, factor[start:stop, start:stop])
+        return lambda columns, start, stop: maths.saliency.obs(columns, factor[start:stop, start:stop])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from apt_core import maths
 from apt_core.base.patterns import SemiStructured
 from apt_core.methods.component import Mask
 from apt_core.methods.masks.column_blocks import ColumnBlocks
@@ -28,23 +29,21 @@ class ThanosMask(ColumnBlocks, Mask):
     place: ClassVar[int] = 70
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths import pattern as patterns
-        from apt_core.maths.block_wise import prune_block_wise
-        from apt_core.maths.saliency import wanda
-
         weight, stats, pattern, dampening, _ = problem
-        left = patterns.removed_count(weight.numel(), pattern.sparsity)
+        left = maths.pattern.removed_count(weight.numel(), pattern.sparsity)
 
         def choose(columns: Tensor, start: int, stop: int) -> Tensor:
             nonlocal left
             width = stop - start
-            scores = wanda(columns, stats.gram[start:, start:])
+            scores = maths.saliency.wanda(columns, stats.gram[start:, start:])
             if isinstance(pattern, SemiStructured):
-                return patterns.lowest_per_group(scores[:, :width].contiguous(), pattern.keep, pattern.of)
-            gone = patterns.lowest(scores, left)[:, :width].contiguous()
+                return maths.pattern.lowest_per_group(
+                    scores[:, :width].contiguous(), pattern.keep, pattern.of
+                )
+            gone = maths.pattern.lowest(scores, left)[:, :width].contiguous()
             left -= int(gone.sum())
             return gone
 
         factor = stats.inverse_factor(dampening)
-        solved, pruned = prune_block_wise(weight, factor, pattern, self.block_size, choose)
+        solved, pruned = maths.block_wise.prune_block_wise(weight, factor, pattern, self.block_size, choose)
         return MaskedWeight(pruned, solved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -28,8 +29,5 @@ class WandaMask(Mask):
         return Cost(sorted=shape.weights, moved=passes(shape.weights, 7), peak=3 * FLOAT * shape.weights)
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        from apt_core.maths.pattern import choose_by_row
-        from apt_core.maths.saliency import wanda
-
-        scores = wanda(problem.weight, problem.stats.gram)
-        return MaskedWeight.untouched(problem.weight, choose_by_row(scores, problem.pattern))
+        scores = maths.saliency.wanda(problem.weight, problem.stats.gram)
+        return MaskedWeight.untouched(problem.weight, maths.pattern.choose_by_row(scores, problem.pattern))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from apt_core import maths
 from apt_core.methods.component import Reconstruction
 from apt_core.methods.masks.column_blocks import ColumnBlocks
 from apt_core.methods.problem import LayerProblem, MaskedWeight
@@ -24,11 +25,11 @@ class BlockWise(ColumnBlocks, Reconstruction):
     place: ClassVar[int] = 20
 
     def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
-        from apt_core.maths.block_wise import prune_block_wise
-
         weight, stats, pattern, dampening, _ = problem
 
         def given(_: Tensor, start: int, stop: int) -> Tensor:
             return found.pruned[:, start:stop]
 
-        return prune_block_wise(weight, stats.inverse_factor(dampening), pattern, self.block_size, given)[0]
+        return maths.block_wise.prune_block_wise(
+            weight, stats.inverse_factor(dampening), pattern, self.block_size, given
+        )[0]

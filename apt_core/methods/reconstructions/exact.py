@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -42,6 +43,4 @@ class Exact(Reconstruction):
         )
 
     def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
-        from apt_core.maths.compensate import full_compensation
-
-        return full_compensation(problem.weight, found.pruned, problem.hessian)
+        return maths.compensate.full_compensation(problem.weight, found.pruned, problem.hessian)

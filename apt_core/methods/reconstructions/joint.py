@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -44,10 +45,10 @@ class Joint(Reconstruction):
         )
 
     def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
-        from apt_core.maths.joint import joint_solution, tied_solution
-
         weight, stats, _, dampening, outputs = problem
         pruned, start = found.pruned, found.weight
         if outputs is None:
-            return joint_solution(weight, pruned, problem.hessian, self.steps, start=start)
-        return tied_solution(weight, pruned, stats.spectrum(dampening), outputs, self.steps, start=start)
+            return maths.joint.joint_solution(weight, pruned, problem.hessian, self.steps, start=start)
+        return maths.joint.tied_solution(
+            weight, pruned, stats.spectrum(dampening), outputs, self.steps, start=start
+        )

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -49,8 +50,8 @@ class SparseSwaps(Refinement):
         )
 
     def refine(self, problem: LayerProblem, found: MaskedWeight) -> MaskedWeight:
-        from apt_core.maths.swaps import swapped
-
-        pruned = swapped(problem.weight, found.pruned, problem.stats.gram, problem.pattern, self.swaps)
+        pruned = maths.swaps.swapped(
+            problem.weight, found.pruned, problem.stats.gram, problem.pattern, self.swaps
+        )
         back = found.pruned & ~pruned  # what returns begins at the weight it had
         return MaskedWeight(pruned, problem.weight.where(back, found.weight).masked_fill_(pruned, 0))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -73,14 +74,10 @@ class DenseModel(Target):
         return total
 
     def weight(self, weight: Tensor, stats: LayerStats, dampening: float) -> Tensor:
-        from apt_core.maths.drift import corrected
-
-        return corrected(weight, stats, self.share, dampening)
+        return maths.drift.corrected(weight, stats, self.share, dampening)
 
     def condense(self, outer: Tensor) -> OutputMetric:
-        from apt_core.maths.output_metric import by_loss
-
-        return by_loss(outer, self.sensitivity)
+        return maths.output_metric.by_loss(outer, self.sensitivity)
 
     def outputs(self, stats: LayerStats) -> OutputMetric | None:
         return stats.outputs if self.sensitivity else None
