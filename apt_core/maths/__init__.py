@@ -1,1 +1,19 @@
-"""Tensors only: never a model, never transformers, never gradio."""
+"""Tensors only: never a model, never transformers, never gradio. May import `base`.
+
+A file of this room is loaded when it is first used (`maths.alps`), and torch with it: `from apt_core import maths`
+costs nothing, so that the page can read a component's options in the file that also computes.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+
+def __getattr__(name: str) -> ModuleType:
+    """The file `name` of this room, loaded (PEP 562)."""
+    full = f"{__name__}.{name}"
+    try:
+        return import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -75,12 +75,31 @@ def test_pattern_and_sparsity_exclude_each_other(open_page):
 def test_each_method_shows_its_own_options_and_sentence(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
-    page.locator(".options-apt").wait_for()
-    assert not page.locator(".options-sparsegpt").is_visible()
+    page.locator(".options-mask-apt").wait_for()
+    assert not page.locator(".options-mask-sparsegpt").is_visible()
     page.locator("#method label", has_text="Wanda").click()
-    page.locator(".options-wanda").wait_for()
-    assert not page.locator(".options-apt").is_visible()
+    page.locator(".options-mask-wanda").wait_for()
+    assert not page.locator(".options-mask-apt").is_visible()
     assert page.locator(".says-wanda").is_visible() and not page.locator(".says-apt").is_visible()
+
+
+def test_a_component_brings_its_options_and_a_method_its_whole_composition(open_page):
+    page = open_page()
+    page.locator("#method label", has_text="APT joint").click()
+    page.locator("#advanced .label-wrap").click()  # the fold was closed while the method was chosen
+    page.locator(".options-mask-admm").wait_for()
+    assert page.locator(".options-allocation-loss").is_visible()
+    page.get_by_label("Mask", exact=True).click()
+    page.get_by_role("option", name="SparseGPT", exact=True).click()
+    page.locator(".options-mask-sparsegpt").wait_for()
+    assert not page.locator(".options-mask-admm").is_visible()
+    page.get_by_text("Same run from the command line").click()
+    says(page, "#command", "--method apt-joint --pattern 2:4")
+    says(page, "#command", "--set mask=sparsegpt")
+    page.locator("#method label", has_text="OPTIMA").click()
+    page.locator(".options-reconstruction-exact").wait_for()
+    page.wait_for_function("!document.querySelector('#command').innerText.includes('--set')")
+    assert page.locator(".options-mask-wanda").is_visible()
 
 
 def test_presets_fill_in_the_numbers(open_page):
@@ -134,7 +153,7 @@ def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
 def test_everything_that_can_be_used_has_a_name(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
-    page.locator(".options-apt").wait_for()
+    page.locator(".options-mask-apt").wait_for()
     nameless = page.evaluate(
         "() => [...document.querySelectorAll('button, a, input, textarea, [tabindex=\"0\"]')]"
         ".filter(e => e.offsetParent && !(e.ariaLabel || e.innerText?.trim() ||"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
+from apt_core.methods import Statistic
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.race import Race, pruned_whole
 from apt_core.ui.views.html import Markup, join, table
@@ -49,8 +50,9 @@ def _link(member: RunRecord) -> Markup:
 
 def _dense_askers(race: Race) -> list[str]:
     """The yardstick of methods that aim at something else than their own inputs."""
-    methods = [member.recipe.method for member in race.members]
-    asking = [method.label for method in methods if method.compares_with_dense or method.asks_the_loss]
+    dense = {Statistic.DENSE_STREAM, Statistic.OUTPUT_GRADIENTS}
+    recipes = [member.recipe for member in race.members]
+    asking = [recipe.method.label for recipe in recipes if recipe.method.needs_for(recipe.pattern) & dense]
     if not asking:
         return []
     return [
