@@ -124,13 +124,13 @@ def admm(problem: Problem, steps: int = _ADMM_STEPS) -> Found:
 
 
 def _gradual(problem: Problem) -> Found:
-    return Found(*gradual_mask(problem.weight, _hessian(problem), problem.pattern))
+    return Found(*gradual_mask(problem.weight, problem.stats.gram, problem.pattern, problem.dampening))
 
 
 MASKS: dict[str, Callable[[Problem], Found]] = {
     "magnitude": _one_by_one(patterns.choose_in_matrix, lambda weight, gram: weight.abs()),
     "wanda": _one_by_one(patterns.choose_by_row, saliency.wanda),
-    "ria": _one_by_one(patterns.choose_by_row, saliency.ria),
+    "ria": _one_by_one(patterns.choose_in_matrix, saliency.ria),
     "sparsegpt": _sparsegpt,
     "apt": lambda problem: apt(problem, joint=isinstance(problem.pattern, SemiStructured)),
     "thanos": thanos,

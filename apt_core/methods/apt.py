@@ -51,11 +51,15 @@ class APT(Method):
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         from apt_core.maths import pattern as patterns
         from apt_core.maths import pieces
+        from apt_core.maths.live_inputs import prune_live_inputs
+
+        def solve(live: Tensor, of_live: LayerStats, wanted: Unstructured | SemiStructured):
+            problem = pieces.Problem(live, of_live, wanted, self.dampening)
+            found = pieces.apt(problem, self._joint(wanted), self.block_size)
+            return found.weight, found.pruned
 
         patterns.check_fits(weight.shape[1], pattern)
-        problem = pieces.Problem(weight.float(), stats, pattern, self.dampening)
-        found = pieces.apt(problem, self._joint(pattern), self.block_size)
-        return Pruned(found.weight, found.pruned, self.dampening)
+        return Pruned(*prune_live_inputs(weight.float(), stats, pattern, solve), self.dampening)
 
     def _joint(self, pattern: Unstructured | SemiStructured) -> bool:
         if self.mask == "auto":

@@ -66,14 +66,21 @@ class Composition(Method):
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         from apt_core.maths import pattern as patterns
-        from apt_core.maths.pieces import RECONSTRUCTIONS, Problem, refine
+        from apt_core.maths.live_inputs import prune_live_inputs
 
         patterns.check_fits(weight.shape[1], pattern)
         wanted = self.wanted(weight.float(), stats)
+        return Pruned(*prune_live_inputs(wanted, stats, pattern, self._prune_live), self.dampening)
+
+    def _prune_live(
+        self, wanted: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured
+    ) -> tuple[Tensor, Tensor]:
+        from apt_core.maths.pieces import RECONSTRUCTIONS, Problem, refine
+
         problem = Problem(wanted, stats, pattern, self.dampening, self.outputs(stats))
         found = refine(self.refinement, problem, self.search(problem), self.swaps)
         solved = RECONSTRUCTIONS[self.reconstruction](problem, found, self.solver_steps)
-        return Pruned(solved.masked_fill(found.pruned, 0), found.pruned, self.dampening)
+        return solved.masked_fill(found.pruned, 0), found.pruned
 
     def wanted(self, weight: Tensor, stats: LayerStats) -> Tensor:
         """The weights whose outputs the pruned layer is to come close to."""

@@ -34,13 +34,16 @@ class SparseGPT(Method):
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         from apt_core.maths import pattern as patterns
+        from apt_core.maths.live_inputs import prune_live_inputs
         from apt_core.maths.sequential import prune_sequentially
 
+        def solve(live: Tensor, of_live: LayerStats, wanted: Unstructured | SemiStructured):
+            factor = of_live.inverse_factor(self.dampening)
+            score = self.score(live, of_live, factor)
+            return prune_sequentially(live, factor, of_live.dead, wanted, self.block_size, score)
+
         patterns.check_fits(weight.shape[1], pattern)
-        dense, factor = weight.float(), stats.inverse_factor(self.dampening)
-        score = self.score(dense, stats, factor)
-        work, pruned = prune_sequentially(dense, factor, stats.dead, pattern, self.block_size, score)
-        return Pruned(work, pruned, self.dampening)
+        return Pruned(*prune_live_inputs(weight.float(), stats, pattern, solve), self.dampening)
 
     def score(self, dense: Tensor, stats: LayerStats, factor: Tensor) -> Score:
         """How the columns start..stop of the weight, as updated so far, are ranked."""

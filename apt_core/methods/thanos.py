@@ -39,8 +39,12 @@ class Thanos(Method):
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         from apt_core.maths import pattern as patterns
+        from apt_core.maths.live_inputs import prune_live_inputs
         from apt_core.maths.pieces import Problem, thanos
 
+        def solve(live: Tensor, of_live: LayerStats, wanted: Unstructured | SemiStructured):
+            found = thanos(Problem(live, of_live, wanted, self.dampening), self.block_size)
+            return found.weight, found.pruned
+
         patterns.check_fits(weight.shape[1], pattern)
-        found = thanos(Problem(weight.float(), stats, pattern, self.dampening), self.block_size)
-        return Pruned(found.weight, found.pruned, self.dampening)
+        return Pruned(*prune_live_inputs(weight.float(), stats, pattern, solve), self.dampening)
