@@ -23,7 +23,9 @@ PATTERNS = ["0.5", "0.7", "2:4", "4:8"]
 def layer_with_dead_inputs(share, out=24, width=64, tokens=500, seed=0):
     """(weight, statistics, inputs, dead): a share of the inputs is zero on every token."""
     torch.manual_seed(seed)
-    inputs = torch.randn(tokens, width) @ torch.randn(width, width) / width**0.5 + 0.5 * torch.randn(tokens, 1)
+    inputs = torch.randn(tokens, width) @ torch.randn(width, width) / width**0.5 + 0.5 * torch.randn(
+        tokens, 1
+    )
     dead = torch.zeros(width, dtype=torch.bool)
     dead[torch.randperm(width)[: round(share * width)]] = True
     inputs[:, dead] = 0

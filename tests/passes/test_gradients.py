@@ -130,7 +130,9 @@ def test_the_costs_of_experts_are_those_of_their_tokens():
             inputs = args[0].detach().flatten(0, -2)
 
             def add(gradient):
-                squares = gradient.flatten(0, -2).square().T @ inputs.square()  # [out, in], summed over tokens
+                squares = (
+                    gradient.flatten(0, -2).square().T @ inputs.square()
+                )  # [out, in], summed over tokens
                 seen[layer.name][0] += float((layer.matrix.square() * squares).sum())
                 seen[layer.name][1] += len(inputs)
 
