@@ -54,6 +54,8 @@ def removals(costs: list[Cost], sparsity: float, reach: float) -> list[int]:
 
     Example: two layers of 100 weights, one ten times as costly, half to go, reach 0.1: 60 and 40.
     """
+    if not costs:
+        return []
     least, most = max(0.0, sparsity - reach), min(sparsity + reach, max(_MOST, sparsity))
     total = round(sparsity * sum(cost.weights for cost in costs))
     low, high = min(float(c.logs[0]) for c in costs) - 1, max(float(c.logs[-1]) for c in costs) + 1

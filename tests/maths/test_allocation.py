@@ -94,3 +94,7 @@ def test_an_experts_cost_is_that_of_all_tokens_it_sees():
     assert brute[1] / brute[0] == pytest.approx(4, rel=0.3)
     assert estimated[1] / estimated[0] == pytest.approx(brute[1] / brute[0], rel=0.1)
     assert estimated == pytest.approx(brute, rel=0.4)  # gradients and inputs are not independent here
+
+
+def test_no_layers_lose_nothing():
+    assert removals([], 0.5, 0.2) == []

@@ -119,7 +119,7 @@ def test_a_block_removes_what_costs_least_with_everything_in_it_free_to_move(joi
 
 
 @pytest.mark.parametrize("pattern", ["0.5", "2:4"])
-@pytest.mark.parametrize("unit", [2.0**-40, 2.0**30])
+@pytest.mark.parametrize("unit", [2.0**-80, 2.0**-40, 2.0**30])
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "d2prune"])
 def test_the_unit_of_the_inputs_changes_nothing(name, unit, pattern):
     """D2Prune apart, whose published score adds terms of different units."""
