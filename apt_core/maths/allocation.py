@@ -1,10 +1,17 @@
-"""How many weights each layer of an unstructured run loses, when the loss has a say.
+"""How many weights each layer of an unstructured run loses, by an estimate of what removing them costs the loss.
 
-Every matrix losing the same share is a convention, not an optimum. A rough estimate of what removing the weight
-w_ij costs the loss is r_i w_ij^2 c_j / 2, with r_i the mean square of the gradient at the layer's output i and
-c_j the sum of squares of its input j (the diagonal of the two factors of `sensitivity`; nothing makes up for the
-removal). One threshold on these costs over the whole model says how much of each layer would go; the shares
-are kept within `reach` of the wanted sparsity, and the whole model loses exactly as many weights as asked.
+Every matrix losing the same share is a convention, not an optimum. With g_ti the gradient of token t's loss at the
+layer's output i and x_tj its input j, removing w_ij changes that loss by -g_ti w_ij x_tj to first order, and
+
+    1/2 sum_t (g_ti w_ij x_tj)^2   is about   1/2 w_ij^2 * (mean of g_ti^2 over tokens) * (sum of x_tj^2 over tokens)
+
+estimates what all tokens together lose: the diagonal of the empirical Fisher matrix (as in Optimal Brain Damage), with
+gradients and inputs taken to be independent; nothing makes up for the removal. The sums run over the tokens that reach
+the layer, so an expert that sees twice the tokens costs twice as much, not four times: one factor is a mean, the other
+a sum, and dividing both by the tokens of the whole text would change no comparison.
+
+One threshold on these costs over the whole model says how much of each layer would go; the shares are kept within
+`reach` of the wanted sparsity, and the whole model loses exactly as many weights as asked.
 """
 
 from __future__ import annotations
@@ -16,7 +23,8 @@ import torch
 from torch import Tensor
 
 _SAMPLE = 20_000  # weights of a layer whose costs stand for all
-_MOST = 0.98  # of a layer, however little the loss minds
+_LEAST_COST = 1e-300  # stands for 0, so that there is a logarithm
+_MOST = 0.98  # of a layer, however little its removal costs
 _HALVINGS = 60
 
 
@@ -28,12 +36,17 @@ class Cost(NamedTuple):
 
 
 def cost_of(weight: Tensor, outputs: Tensor, inputs: Tensor) -> Cost:
-    """weight: [out, in]; outputs: [out] mean squared gradients; inputs: [in] sums of squares."""
+    """weight: [out, in]; outputs: [out] mean over tokens of squared gradients; inputs: [in] sums of squares.
+
+    In float64: three small factors are below float32's smallest number sooner than one thinks.
+    """
     generator = torch.Generator().manual_seed(0)
     places = torch.randint(weight.numel(), (min(_SAMPLE, weight.numel()),), generator=generator)
     rows, columns = places // weight.shape[1], places % weight.shape[1]
-    costs = weight[rows, columns].float().square() * outputs[rows] * inputs[columns]
-    return Cost(costs.clamp_min(1e-38).log().sort().values, weight.numel())
+    factors = (weight[rows, columns], outputs.cpu()[rows], inputs.cpu()[columns])
+    sizes, gradients, energies = (factor.detach().cpu().double() for factor in factors)
+    costs = sizes.square() * gradients * energies
+    return Cost(costs.clamp_min(_LEAST_COST).log().float().sort().values, weight.numel())
 
 
 def removals(costs: list[Cost], sparsity: float, reach: float) -> list[int]:
@@ -41,6 +54,8 @@ def removals(costs: list[Cost], sparsity: float, reach: float) -> list[int]:
 
     Example: two layers of 100 weights, one ten times as costly, half to go, reach 0.1: 60 and 40.
     """
+    if not costs:
+        return []
     least, most = max(0.0, sparsity - reach), min(sparsity + reach, max(_MOST, sparsity))
     total = round(sparsity * sum(cost.weights for cost in costs))
     low, high = min(float(c.logs[0]) for c in costs) - 1, max(float(c.logs[-1]) for c in costs) + 1
@@ -50,7 +65,8 @@ def removals(costs: list[Cost], sparsity: float, reach: float) -> list[int]:
             low = middle
         else:
             high = middle
-    return _made_exact(_counts(costs, high, least, most), costs, total)
+    fewer, more = _counts(costs, low, least, most), _counts(costs, high, least, most)
+    return _made_exact(_between(fewer, more, total), costs, total)
 
 
 def _counts(costs: list[Cost], threshold: float, least: float, most: float) -> list[int]:
@@ -59,6 +75,13 @@ def _counts(costs: list[Cost], threshold: float, least: float, most: float) -> l
         math.floor(min(max(share, least), most) * cost.weights)
         for share, cost in zip(below, costs, strict=True)
     ]
+
+
+def _between(fewer: list[int], more: list[int], total: int) -> list[int]:
+    """Where many weights cost the same, no threshold splits them: the part of the way that reaches `total`."""
+    gap = sum(more) - sum(fewer)
+    share = min(max((total - sum(fewer)) / gap, 0), 1) if gap else 0
+    return [low + math.floor(share * (high - low)) for low, high in zip(fewer, more, strict=True)]
 
 
 def _made_exact(counts: list[int], costs: list[Cost], total: int) -> list[int]:

@@ -28,7 +28,7 @@ def alps_mask(
 
     hessian: the dampened Gram matrix. Raises NotPositiveDefinite.
     """
-    scale = hessian.diagonal().sqrt() + 1e-8
+    scale = hessian.diagonal().sqrt()  # never 0: dampened. The code's + 1e-8 would be a claim about the unit
     normal = hessian / (scale * scale.unsqueeze(1))
     start = weight * scale
     target = start @ normal
@@ -57,7 +57,7 @@ def alps_mask(
             rho *= 1.1
         else:  # far too stiff from the start: begin again with a smaller penalty
             rho /= 5
-            if changed > 0:
+            if changed > 0 and step < _STEPS:
                 kept, dual = project(start), torch.zeros_like(start)
         rho = min(rho, _LARGEST_RHO)
         if rho != old:

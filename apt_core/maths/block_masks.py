@@ -1,4 +1,11 @@
-"""Which weights of a column block go: one by one (S) or jointly (M), unstructured or N:M."""
+"""Which weights of a column block go: scored one by one (S) or together (M), unstructured or N:M.
+
+S scores each weight by the loss of removing it alone. M knows that what goes together costs together: for N:M all sets
+of a group are compared by their exact joint loss. Unstructured there are too many sets, and M is a heuristic: several
+rounds of S, each on the weights that the optimal compensation for the removals so far leaves. A score in a later
+round is the loss that one more removal would add if those already gone could return to any value; the exact loss, which
+holds them at zero, needs an inverse of its own for every row.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +39,7 @@ def choose_block(
         return _groups(block, factor, dead, pattern, joint)
     if joint:
         return _in_rounds(block, factor, dead, budget)
-    return patterns.lowest(saliency.obs(block, factor).masked_fill(dead, 0), budget)
+    return patterns.lowest(saliency.conditional(block, factor).masked_fill(dead, 0), budget)
 
 
 def _groups(block, factor, dead, pattern, joint) -> Tensor:
@@ -59,19 +66,19 @@ def _groups(block, factor, dead, pattern, joint) -> Tensor:
 def _lowest_of_group(weight, factor, pattern) -> tuple[Tensor, Tensor]:
     """Solution S of one group [of, rows]: the lowest single-weight losses, then the joint compensation."""
     rows = weight.T.contiguous()
-    gone = patterns.lowest_per_group(saliency.obs(rows, factor), pattern.keep, pattern.of)
+    gone = patterns.lowest_per_group(saliency.conditional(rows, factor), pattern.keep, pattern.of)
     return gone.T, block_multipliers(rows, gone, factor).T
 
 
 def _in_rounds(block, factor, dead, budget) -> Tensor:
-    """A quarter of the budget at a time, by the exact loss of one more weight given those already gone."""
+    """A quarter of the budget at a time, each scored on the weights that make up for what has gone before."""
     pruned = torch.zeros_like(block, dtype=torch.bool)
     current = block
-    scores = saliency.obs(block, factor).masked_fill(dead, 0)
+    scores = saliency.conditional(block, factor).masked_fill(dead, 0)
     for round_ in range(1, ROUNDS + 1):
         target = budget * round_ // ROUNDS
         pruned = patterns.lowest(scores.masked_fill(pruned, -1), target)
         if round_ < ROUNDS:
             current = block - block_multipliers(block, pruned, factor) @ factor
-            scores = saliency.obs(current, factor).masked_fill(dead, 0)
+            scores = saliency.conditional(current, factor).masked_fill(dead, 0)
     return pruned

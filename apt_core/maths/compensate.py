@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.base.errors import NotPositiveDefinite
+
 # Small systems are solved one chunk of rows at a time, a few tens of megabytes each.
 _CHUNK_ELEMENTS = 4_000_000
 # The blocks' C is well conditioned (2 to 250 on SmolLM2's layers): 10 to 20 steps reach float32's end.
@@ -49,7 +51,7 @@ def solve_on_support(
     accuracy; rows that have not got there in time are solved directly.
     """
     solved, residual = conjugate_gradients(matrix, target, support, _TOLERANCE, _MOST_STEPS)
-    late = residual > _TOLERANCE * 10
+    late = ~(residual <= _TOLERANCE * 10)  # where it is not a number, too
     if late.any():
         solved[late] = solve_directly(matrix, target[late], support[late])
     return solved
@@ -95,7 +97,10 @@ def conjugate_gradients(
 def solve_directly(
     matrix: Float[Tensor, "n n"], target: Float[Tensor, "rows n"], support: Bool[Tensor, "rows n"]
 ) -> Float[Tensor, "rows n"]:
-    """As `solve_on_support`, by one factorisation per row: slower, for any condition."""
+    """As `solve_on_support`, by one factorisation per row: slower, for any condition.
+
+    Raises NotPositiveDefinite where a system is singular.
+    """
     result = torch.zeros_like(target)
     counts = support.sum(dim=1)
     by_size = counts.argsort(descending=True)  # neighbours in size share one padded batch
@@ -119,6 +124,8 @@ def _solve_padded(matrix: Tensor, target: Tensor, support: Tensor, size: int) ->
     systems.diagonal(dim1=1, dim2=2).masked_fill_(~inside, 1)
     right = target.gather(1, columns).masked_fill(~inside, 0)
     solved = torch.linalg.solve_ex(systems, right)[0]
+    if not torch.isfinite(solved).all():
+        raise NotPositiveDefinite
     return torch.zeros_like(target).scatter_(1, columns, solved.masked_fill(~inside, 0))
 
 

@@ -28,6 +28,10 @@ def corrected(
     """W~ of the module's text; `weight` itself where the statistics hold no dense stream."""
     if not share or stats.drift is None:
         return weight
-    inputs = stats.spectrum(dampening)  # the search needs it anyway
-    inside = ((weight @ stats.drift) / inputs.scale) @ inputs.vectors
-    return weight + share * (inside / (inputs.values + _RIDGE)) @ inputs.vectors.T / inputs.scale
+    live = ~stats.dead  # of the pruned stream; the dense one may well use the others
+    inputs = stats.of_live_inputs().spectrum(dampening) if not live.all() else stats.spectrum(dampening)
+    inside = ((weight @ stats.drift)[:, live] / inputs.scale) @ inputs.vectors
+    change = (inside / (inputs.values + _RIDGE)) @ inputs.vectors.T / inputs.scale
+    aimed = weight.clone()
+    aimed[:, live] += share * change
+    return aimed

@@ -51,6 +51,7 @@ class LayerStats:
         self.rough = False
         self._factors: dict[float, Tensor] = {}
         self._spectra: dict[float, Spectrum] = {}
+        self._of_live: list[LayerStats] = []  # one or none
 
     def minded_by(self, outputs: OutputMetric) -> LayerStats:
         """The same statistics, all factors shared, with what the loss minds at one layer's output."""
@@ -74,8 +75,7 @@ class LayerStats:
         self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
         self.rough = self.rough or inputs.dtype == torch.bfloat16
-        self._factors.clear()
-        self._spectra.clear()
+        self._forget_factors()
 
     def include_(self, other: LayerStats) -> None:
         """Count the tokens of other statistics of the same width among these; they drift from nothing."""
@@ -83,8 +83,12 @@ class LayerStats:
         self.tokens += other.tokens
         self.sequences += other.sequences
         self.rough = self.rough or other.rough
+        self._forget_factors()
+
+    def _forget_factors(self) -> None:
         self._factors.clear()
         self._spectra.clear()
+        self._of_live.clear()
 
     def add_drift_(self, inputs: Tensor, dense_inputs: Tensor) -> None:
         """Accumulate how the dense model's inputs [..., in] to the same layer differ, in float32."""
@@ -113,8 +117,19 @@ class LayerStats:
         """True for inputs that were zero on every token: their weights change nothing."""
         return self.gram.diagonal() == 0
 
+    def of_live_inputs(self) -> LayerStats:
+        """The statistics of the inputs that are not dead, without the drift; computed once and shared."""
+        live = ~self.dead
+        if not self._of_live:
+            own = LayerStats(self.gram[live][:, live].contiguous(), self.tokens)
+            own.sequences, own.rough = self.sequences, self.rough
+            self._of_live.append(own)
+        one_layers = copy.copy(self._of_live[0])
+        one_layers.outputs = self.outputs
+        return one_layers
+
     def inverse_factor(self, dampening: float) -> Float[Tensor, "in in"]:
-        """U, upper triangular, with (G + dampening * mean(diag G) * I)^-1 = U^T U.
+        """U, upper triangular, with dampened(G)^-1 = U^T U.
 
         Computed once per dampening and shared (q, k and v read the same input).
         Raises NotPositiveDefinite.
@@ -124,7 +139,7 @@ class LayerStats:
         return self._factors[dampening]
 
     def spectrum(self, dampening: float) -> Spectrum:
-        """Of G + dampening * mean(diag G) * I; computed once and shared. Raises NotPositiveDefinite."""
+        """Of the dampened G; computed once and shared. Raises NotPositiveDefinite."""
         if dampening not in self._spectra:
             self._spectra[dampening] = spectrum(dampened(self.gram, dampening), self.rough)
         return self._spectra[dampening]
@@ -154,12 +169,17 @@ def spectrum(hessian: Float[Tensor, "in in"], rough: bool = False) -> Spectrum:
 
 
 def dampened(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:
-    """G + dampening * mean(diag G) * I, with ones where an input is dead (its weights are free to go)."""
+    """G + dampening * (mean of the live inputs' diagonal) * I.
+
+    A dead input, whose row and column are zero, gets that mean itself on its diagonal: invertible, apart from all
+    others, and of their size whatever the unit of the inputs (`maths.live_inputs` says what goes).
+    """
     diagonal = gram.diagonal()
-    ridge = dampening * diagonal.mean()
+    dead = diagonal == 0
+    level = diagonal.sum() / (~dead).sum().clamp_min(1)
     result = gram.clone()
-    result.diagonal().add_(ridge)
-    result.diagonal()[diagonal == 0] = 1.0
+    result.diagonal().add_(dampening * level)
+    result.diagonal()[dead] = torch.where(level > 0, level, torch.ones_like(level))
     return result
 
 

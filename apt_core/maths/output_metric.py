@@ -61,7 +61,8 @@ def by_loss(outer: Float[Tensor, "out out"], share: float, rank: int = _RANK) ->
     normal = mixed / (scale * scale.T)
     rank = min(rank, max(1, len(outer) // 3))
     values, vectors = _leading(normal, rank)
-    rest = max(float((normal.diagonal().sum() - values.sum()) / (len(outer) - rank)), 1e-3)
+    left = len(outer) - rank  # directions; a layer of one output has none
+    rest = max(float(normal.diagonal().sum() - values.sum()) / left, 1e-3) if left else 1.0
     return OutputMetric(scale, values, vectors, rest)
 
 

@@ -64,6 +64,13 @@ def choose_in_matrix(
     return lowest(scores, removed_count(scores.numel(), pattern.sparsity))
 
 
+def choose(
+    scores: Float[Tensor, "out in"], pattern: Unstructured | SemiStructured, comparison: str
+) -> Bool[Tensor, "out in"]:
+    """The lowest scores, compared within the whole "matrix" or within each "row"; N:M always within its groups."""
+    return {"matrix": choose_in_matrix, "row": choose_by_row}[comparison](scores, pattern)
+
+
 def is_exact(weight: Float[Tensor, "out in"], pattern: Unstructured | SemiStructured) -> bool:
     """Does this weight hold the pattern: enough zeros, or at most N non-zeros in every group of M?"""
     zero = weight == 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from apt_core import maths
 from apt_core.base.cost import Cost
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
@@ -111,10 +112,17 @@ class Method(Named):
         """
         pattern.check_width(weight.shape[1], "this layer")
         aim = self.target.weight(weight.float(), stats, self.dampening)
+        solved = maths.live_inputs.prune_live_inputs(aim, stats, pattern, self._prune_live)
+        return Pruned(*solved, self.dampening)
+
+    def _prune_live(
+        self, aim: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured
+    ) -> tuple[Tensor, Tensor]:
+        """(weight, pruned) of a layer, or of the part of it whose inputs are not always zero."""
         problem = LayerProblem(aim, stats, pattern, self.dampening, self.target.outputs(stats))
         found = self.refinement.refine(problem, self.mask.search(problem))
         solved = self.reconstruction.solve(problem, found)
-        return Pruned(solved.masked_fill(found.pruned, 0), found.pruned, self.dampening)
+        return solved.masked_fill(found.pruned, 0), found.pruned
 
     def settings(self) -> dict[str, Any]:
         """Every choice by the path that `--set` takes: {"mask": "apt", "mask.block_size": 256, "dampening": 0.01}."""

@@ -188,9 +188,10 @@ class _Heard:
         self.tokens += len(rows)
 
     def weigh(self) -> None:
-        """While the layer's weights are here: what removing them would cost."""
+        """While the layer's weights are here: what removing them would cost all of its tokens together."""
         if self.outer is not None:
-            self.cost = cost_of(self.layer.matrix, self.outer.diagonal(), self.inputs)
+            per_token = self.outer.diagonal() / max(self.tokens, 1)
+            self.cost = cost_of(self.layer.matrix, per_token, self.inputs)
 
     @property
     def mean(self) -> Tensor:

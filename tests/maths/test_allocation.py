@@ -45,3 +45,56 @@ def test_a_layer_that_the_loss_does_not_feel_gives_what_its_reach_allows():
     found = removals([silent, cost(1.0)], 0.5, 0.2)
     assert found[0] == pytest.approx(0.7 * 2000, abs=2)
     assert sum(found) == 2000
+
+
+def test_layers_of_one_cost_do_not_push_others_out_of_reach():
+    """No threshold can split weights that all cost nothing: two silent layers must not overdraw the third."""
+    silent = [cost_of(torch.randn(40, 50), torch.zeros(40), torch.ones(50)) for _ in range(2)]
+    found = removals([*silent, cost(1.0)], 0.5, 0.2)
+    assert sum(found) == 3000
+    assert all(0.3 * 2000 - 2 <= count <= 0.7 * 2000 + 2 for count in found)
+
+
+def test_costs_below_the_smallest_float32_keep_their_order():
+    torch.manual_seed(0)
+    weight = torch.randn(40, 50) * 1e-3
+    tiny = cost_of(weight, torch.full((40,), 1e-30), torch.full((50,), 1e-12))
+    tinier = cost_of(weight, torch.full((40,), 1e-30), torch.full((50,), 1e-14))
+    assert torch.allclose(tiny.logs - tinier.logs, torch.tensor(100.0).log(), atol=1e-3)
+
+
+def test_an_experts_cost_is_that_of_all_tokens_it_sees():
+    """Brute force: take a weight out of one of two experts, look at every token's loss, square and add up.
+
+    The loss of a token is a smooth function of its expert's outputs; of a small part of a weight, its change is
+    linear. One expert sees 200 tokens, the other 800.
+    """
+    torch.manual_seed(0)
+    width, out, part = 12, 10, 1e-4
+    weights = [torch.randn(out, width, dtype=torch.float64) for _ in range(2)]
+    tokens = [torch.randn(count, width, dtype=torch.float64) for count in (200, 800)]
+    targets = [torch.randn(len(seen), out, dtype=torch.float64) for seen in tokens]
+
+    def losses(weight, seen, wanted):  # one per token
+        return torch.log(torch.cosh(seen @ weight.T - wanted)).sum(dim=1)
+
+    brute, estimated = [], []
+    for weight, seen, wanted in zip(weights, tokens, targets, strict=True):
+        total = 0.0
+        for i in range(out):
+            for j in range(width):
+                less = weight.clone()
+                less[i, j] *= 1 - part
+                change = (losses(less, seen, wanted) - losses(weight, seen, wanted)) / part
+                total += float(change.square().sum()) / 2
+        brute.append(total)
+        gradients = torch.tanh(seen @ weight.T - wanted)  # of log cosh, by hand
+        per_weight = cost_of(weight.float(), gradients.square().mean(0), seen.square().sum(0)).logs.exp()
+        estimated.append(float(per_weight.mean()) * weight.numel() / 2)
+    assert brute[1] / brute[0] == pytest.approx(4, rel=0.3)
+    assert estimated[1] / estimated[0] == pytest.approx(brute[1] / brute[0], rel=0.1)
+    assert estimated == pytest.approx(brute, rel=0.4)  # gradients and inputs are not independent here
+
+
+def test_no_layers_lose_nothing():
+    assert removals([], 0.5, 0.2) == []

@@ -225,3 +225,9 @@ def test_relative_error_is_the_share_of_output_energy_that_is_lost():
     expected = ((changed - weight) @ inputs.T).square().sum() / (weight @ inputs.T).square().sum()
     assert relative_error(weight, changed, inputs.T @ inputs) == pytest.approx(float(expected), rel=1e-4)
     assert relative_error(torch.zeros(4, 6), torch.zeros(4, 6), inputs.T @ inputs) == 0
+
+
+def test_a_singular_system_is_refused_and_not_answered_with_infinities():
+    weight, pruned = torch.randn(2, 4), torch.tensor([[True, False, False, True]] * 2)
+    with pytest.raises(NotPositiveDefinite):
+        full_compensation(weight, pruned, torch.zeros(4, 4))

@@ -107,3 +107,25 @@ def test_the_spectrum_is_the_dampened_matrix():
     assert torch.allclose(found.scale.square(), dampened(stats.gram, 0.1).diagonal())
     assert torch.allclose(found.vectors @ torch.diag(found.values) @ found.vectors.T, found.normal, atol=1e-6)
     assert spectrum(torch.eye(3)).rough is False
+
+
+@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_layers_of_very_few_outputs(outputs, pattern):
+    """One output has one direction and nothing left over; with one row, weighing it changes nothing."""
+    torch.manual_seed(2)
+    weight, inputs = torch.randn(outputs, 12), inputs_of()
+    gradients = torch.randn(50, outputs)
+    metric = by_loss(gradients.T @ gradients / 50, 0.5)
+    wanted = 0.5 * torch.eye(outputs)
+    outer = gradients.T @ gradients / 50
+    wanted = wanted + 0.5 * outer / outer.diagonal().mean()
+    if outputs < 3:  # nothing is left out: one direction and one value for the other
+        assert torch.allclose(dense_metric(metric), wanted, atol=1e-4)
+    pruned, found = admm_mask(weight, inputs, parse_pattern(pattern), 20, 0.1, 1.0, metric)
+    solved = tied_solution(weight, pruned, inputs, metric, 10, found)
+    assert torch.isfinite(solved).all()
+    assert is_exact(solved, parse_pattern(pattern))
+    if outputs == 1:
+        plain, _ = admm_mask(weight, inputs, parse_pattern(pattern), 20, 0.1, 1.0)
+        assert torch.equal(pruned, plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import tiny_families
 import torch
 import torch.nn.functional as F
 
@@ -105,3 +106,49 @@ def test_the_model_is_left_as_it_was(tiny):
     returned(measure(model, InMemory(blocks), layers, hidden.arguments, some, entering, whole))
     assert torch.equal(model(input_ids=windows[:1], use_cache=False).logits, before)
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks)
+
+
+def test_the_costs_of_experts_are_those_of_their_tokens():
+    """Every token's gradient and input by ordinary autograd, weight by weight: 1/2 sum_t (g_ti w_ij x_tj)^2.
+
+    The experts of a small mixture see different numbers of tokens, and the costs must follow them once, not twice.
+    """
+    model = tiny_families.model("mixtral").eval()
+    blocks = families.decoder_blocks(model)
+    torch.manual_seed(0)
+    windows = torch.randint(0, 256, (8, 64))
+    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
+    layers = families.all_layers(blocks)
+    found, _ = returned(
+        measure(model, InMemory(blocks), layers, hidden.arguments, windows, hidden.states.clone(), whole)
+    )
+    experts = [layer for layer in layers if layer.block == 0 and layer.routed and "down" in layer.name]
+    seen = {layer.name: [0.0, 0] for layer in experts}
+
+    def listen(layer):
+        def hook(_, args, output):
+            inputs = args[0].detach().flatten(0, -2)
+
+            def add(gradient):
+                squares = (
+                    gradient.flatten(0, -2).square().T @ inputs.square()
+                )  # [out, in], summed over tokens
+                seen[layer.name][0] += float((layer.matrix.square() * squares).sum())
+                seen[layer.name][1] += len(inputs)
+
+            output.register_hook(add)
+
+        return hook
+
+    hooks = [*families.stand_ins(layers), *(one.module.register_forward_hook(listen(one)) for one in experts)]
+    for window in windows:
+        embedded = model.get_input_embeddings()(window.unsqueeze(0)).detach().requires_grad_(True)
+        logits = model(inputs_embeds=embedded, use_cache=False).logits[0, :-1]
+        F.cross_entropy(logits, window[1:], reduction="sum").backward()
+    for hook in hooks:
+        hook.remove()
+    tokens = [count for _, count in seen.values()]
+    assert max(tokens) > 1.25 * min(tokens), "the test needs experts that see different numbers of tokens"
+    for layer in experts:
+        estimate = float(found.costs[0, layer.name].logs.double().exp().mean()) * layer.matrix.numel()
+        assert estimate == pytest.approx(seen[layer.name][0], rel=0.2), layer.name

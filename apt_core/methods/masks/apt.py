@@ -23,9 +23,9 @@ class APTMask(ColumnBlocks, Mask):
     blocks to its right takes the optimal compensation `maths.compensate` derives (with a 2x2 example).
     SparseGPT removes them one by one and never revises what is left of a column; that is what APT gains.
 
-    Solution S scores each weight alone, w^2 / [H^-1]_jj with the left frozen. Solution M scores sets jointly:
-    for N:M every set of a group (above 100 sets one at a time, each exactly), for unstructured in rounds,
-    each round seeing the compensation for what has already gone.
+    Solution S scores each weight alone, w^2 / C_jj with C the inverse that the block may still use. Solution M scores
+    sets jointly: for N:M every set of a group (above 100 sets one at a time, each exactly), unstructured in rounds,
+    each on the weights that make up for what has gone before (`maths.block_masks`).
     """
 
     name: ClassVar[str] = "apt"

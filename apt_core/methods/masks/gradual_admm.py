@@ -39,4 +39,6 @@ class GradualADMMMask(Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        return MaskedWeight(*maths.gradual.gradual_mask(problem.weight, problem.hessian, problem.pattern))
+        return MaskedWeight(
+            *maths.gradual.gradual_mask(problem.weight, problem.stats.gram, problem.pattern, problem.dampening)
+        )

@@ -37,6 +37,6 @@ class RIAMask(Mask):
         return Cost(sorted=shape.weights, moved=passes(shape.weights, 11), peak=4 * FLOAT * shape.weights)
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        choose = maths.pattern.choose_by_row if self.comparison == "row" else maths.pattern.choose_in_matrix
         scores = maths.saliency.ria(problem.weight, problem.stats.gram)
-        return MaskedWeight.untouched(problem.weight, choose(scores, problem.pattern))
+        pruned = maths.pattern.choose(scores, problem.pattern, self.comparison)
+        return MaskedWeight.untouched(problem.weight, pruned)
