@@ -119,3 +119,14 @@ def test_d2prune_without_its_output_term_is_sparsegpt():
             weight, stats, parse_pattern(pattern)
         )
         assert not torch.equal(full.pruned, sparsegpt.pruned)
+
+
+@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
+def test_a_weight_that_returns_in_a_swap_begins_at_its_own_value_and_the_others_as_searched(pattern):
+    weight, stats = problem(out=32, width=128, tokens=2000)
+    searched = make_method("apt").prune(weight, stats, parse_pattern(pattern))
+    swapped = make_method("apt", {"refinement": "sparseswaps"}).prune(weight, stats, parse_pattern(pattern))
+    back = searched.pruned & ~swapped.pruned
+    stayed = ~searched.pruned & ~swapped.pruned
+    assert back.any() and torch.equal(swapped.weight[back], weight[back])
+    assert torch.equal(swapped.weight[stayed], searched.weight[stayed])
