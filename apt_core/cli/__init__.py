@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.cli.parser import build_parser
 
 INTERRUPTED = 130
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     as_json = "--json" in arguments
     try:
-        options = build_parser().parse_args(arguments)
+        options = build_parser(HostPolicy.from_environment()).parse_args(arguments)
         status = options.command(options)
         sys.stdout.flush()
         return status

@@ -11,7 +11,7 @@ from apt_core.cli.output import print_json, table
 def models(options: argparse.Namespace) -> int:
     from apt_core.models.catalogue.entries import list_models
 
-    found = list_models()
+    found = list_models(options.policy)
     if options.json:
         print_json(found)
         return 0

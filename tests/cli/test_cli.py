@@ -526,7 +526,7 @@ def test_evaluate_refuses_in_one_sentence(capfd, arguments, words):
 
 
 def test_a_fault_of_ours_is_one_sentence_and_a_traceback_on_request(capsys, monkeypatch):
-    def broken():
+    def broken(_policy):
         raise RuntimeError("wires crossed")
 
     monkeypatch.setattr("apt_core.models.catalogue.entries.list_models", broken)

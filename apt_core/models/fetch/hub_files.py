@@ -21,7 +21,7 @@ import httpx
 from apt_core.base.errors import BadDownload, GatedModel, NotReachable
 from apt_core.base.words import size
 from apt_core.events import FileBytes
-from apt_core.models.fetch import disk, hub_cache, hub_token
+from apt_core.models.fetch import disk, hub_cache
 from apt_core.models.fetch.network import CONNECT_SECONDS
 from apt_core.models.fetch.package_index import certificates
 from apt_core.models.fetch.progress import Report
@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
     sizes: Mapping[str, int]  # file name -> bytes
 
 
-def fetch(wanted: Wanted, report: Report) -> Path:
+def fetch(wanted: Wanted, report: Report, token: str | bool | None) -> Path:
     """The folder of the whole snapshot. An exception that `report` raises stops all files within a second.
 
     Raises what huggingface_hub raises, or NotReachable, GatedModel, BadDownload, DiskFull with one sentence.
@@ -59,8 +59,8 @@ def fetch(wanted: Wanted, report: Report) -> Path:
 
     with disk.locked(storage, waiting):
         _check_room(wanted, storage)
-        _all_at_once(wanted, storage / "blobs", arrived, report)
-        return _laid_out(wanted)
+        _all_at_once(wanted, storage / "blobs", arrived, report, token)
+        return _laid_out(wanted, token)
 
 
 class Arrived:
@@ -96,13 +96,14 @@ def _check_room(wanted: Wanted, storage: Path) -> None:
     disk.require_space(hub_cache.our_cache(), max(0, sum(wanted.sizes.values()) - have), wanted.repo)
 
 
-def _all_at_once(wanted: Wanted, blobs: Path, arrived: Arrived, report: Report) -> None:
+def _all_at_once(
+    wanted: Wanted, blobs: Path, arrived: Arrived, report: Report, token: str | bool | None
+) -> None:
     """Four daemon threads take the files one after another; this thread tells how far they are."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in sorted(wanted.sizes, key=wanted.sizes.__getitem__):  # the small ones are soon done
         waiting.put(name)
     stop, troubles = threading.Event(), []
-    token = hub_token.token()
 
     def work() -> None:
         try:
@@ -237,7 +238,7 @@ class _File:
         )
 
 
-def _laid_out(wanted: Wanted) -> Path:
+def _laid_out(wanted: Wanted, token: str | bool | None) -> Path:
     """The snapshot's folder, its names bound to the files that are here now."""
     from huggingface_hub import snapshot_download
 
@@ -246,7 +247,7 @@ def _laid_out(wanted: Wanted) -> Path:
         revision=wanted.revision,
         cache_dir=hub_cache.our_cache(),
         allow_patterns=list(wanted.sizes),
-        token=hub_token.token(),
+        token=token,
         etag_timeout=_READ_SECONDS,
         max_workers=_AT_ONCE,
         tqdm_class=_silent_bar(),

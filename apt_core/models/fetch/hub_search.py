@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from apt_core.base.errors import NotReachable
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub
 from apt_core.models.fetch.network import within
 
@@ -40,20 +41,20 @@ class Found(NamedTuple):
     gated: bool
 
 
-def search(query: str) -> list[Found]:
+def search(query: str, policy: HostPolicy = STRICT) -> list[Found]:
     """Safetensors models that write text, by name; at most `MOST`.
 
     Raises NotReachable with one sentence within 5 seconds when the Hub does not answer.
     """
     wanted = " ".join(query.split())[:MAX_QUERY]
-    return within(lambda: _search(wanted), _no_answer()) if wanted else []
+    return within(lambda: _search(wanted, policy), _no_answer()) if wanted else []
 
 
-def _search(wanted: str) -> list[Found]:
+def _search(wanted: str, policy: HostPolicy) -> list[Found]:
     from huggingface_hub import HfApi
 
     try:
-        models = HfApi(token=hub.token()).list_models(
+        models = HfApi(token=hub.token(policy)).list_models(
             search=wanted,
             pipeline_tag="text-generation",
             filter="safetensors",
