@@ -94,14 +94,18 @@ def _last(replies: Asking) -> Answered | Failed:
     with _on_ctrl_c(replies.stop):
         for reply in replies:
             if isinstance(reply, Answered | Failed):
-                break
+                _count_line("")
+                return reply
             count += isinstance(reply, Step)
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r\x1b[K{count} tokens")
-                sys.stderr.flush()
+            _count_line(f"{count} tokens")
+    raise RuntimeError("the reader ended without an answer")
+
+
+def _count_line(text: str) -> None:
+    """One changing line in a terminal, nothing elsewhere."""
     if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-    return reply
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager

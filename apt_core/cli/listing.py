@@ -6,12 +6,11 @@ import argparse
 
 from apt_core.base import words
 from apt_core.cli.output import print_json, table
+from apt_core.models.catalogue import entries
 
 
 def models(options: argparse.Namespace) -> int:
-    from apt_core.models.catalogue.entries import list_models
-
-    found = list_models(options.policy)
+    found = entries.list_models(options.policy)
     if options.json:
         print_json(found)
         return 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from apt_core.base.lazy import lazy
+
+page = lazy("apt_core.ui.launch")  # sets gradio's environment, then imports gradio
+
 
 def run(options: argparse.Namespace) -> int:
-    from apt_core.ui.launch import launch  # sets gradio's environment before it imports gradio
-
-    launch(options.port)
+    page.launch(options.port)
     return 0

@@ -1,19 +1,20 @@
 """Which commands there are and what they take. Imports nothing heavy: `--help` must answer at once.
 
-What a job takes is drawn from its fields (`flags`), when that command is asked for.
+What a job takes is drawn from its fields (`flags`).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.cli.flags import add_flags
+from apt_core.jobs.recipe import Recipe
 
 _EXAMPLES = """\
 examples:
@@ -27,19 +28,7 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Complains in one sentence, as everything else does; `later` adds its flags once it is this command's turn."""
-
-    def __init__(
-        self, *args: Any, later: Callable[[argparse.ArgumentParser], None] | None = None, **kwargs: Any
-    ):
-        super().__init__(*args, **kwargs)
-        self._later = later
-
-    def parse_known_args(self, args=None, namespace=None):
-        if self._later:
-            later, self._later = self._later, None
-            later(self)
-        return super().parse_known_args(args, namespace)
+    """Complains in one sentence, as everything else does."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message[:1].upper()}{message[1:]} ('{self.prog} --help' shows how).")
@@ -69,8 +58,8 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     )
     parser.set_defaults(policy=policy, command=_Command("page:run"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add(commands, "prune", "prune:run", "prune a model and measure what it costs", later=_prune_flags)
-    _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model", later=_evaluate_flags)
+    _add_prune(commands)
+    _add_evaluate(commands)
     _add_generate(commands)
     _add_runs(commands)
     _add_cache(commands)
@@ -84,16 +73,9 @@ def _program() -> str:
     return "python -m apt_core" if Path(sys.argv[0]).name == "__main__.py" else "apt-studio"
 
 
-def _add(
-    commands: Any,
-    name: str,
-    where: str,
-    help: str,
-    below: bool = False,
-    later: Callable[[argparse.ArgumentParser], None] | None = None,
-) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str, where: str, help: str, below: bool = False) -> argparse.ArgumentParser:
     """One command; `below` another one, it leaves a `--json` that was given to that one alone."""
-    parser = commands.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.", later=later)
+    parser = commands.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.")
     parser.set_defaults(command=_Command(where))
     default = argparse.SUPPRESS if below else False
     parser.add_argument(
@@ -102,11 +84,9 @@ def _add(
     return parser
 
 
-def _prune_flags(parser: argparse.ArgumentParser) -> None:
-    """Those of the job's fields, and beside them what is no field, or is said in another way."""
-    from apt_core.cli.flags import add_flags
-    from apt_core.jobs.recipe import Recipe
-
+def _add_prune(commands: Any) -> None:
+    """The flags of the job's fields, and beside them what is no field, or is said in another way."""
+    parser = _add(commands, "prune", "prune:run", "prune a model and measure what it costs")
     add_flags(parser, Recipe)
     parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")
     amount = parser.add_mutually_exclusive_group(required=True)
@@ -124,10 +104,8 @@ def _prune_flags(parser: argparse.ArgumentParser) -> None:
     _add_terms(parser)
 
 
-def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
-    from apt_core.cli.flags import add_flags
-    from apt_core.jobs.recipe import Recipe
-
+def _add_evaluate(commands: Any) -> None:
+    parser = _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
     add_flags(parser, Recipe, only=frozenset({"model.id", "evaluation", "device", "dtype"}))
     _add_terms(parser)
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
 from apt_core.base.policy import STRICT, HostPolicy
@@ -85,14 +87,14 @@ def evaluation_from(options: argparse.Namespace) -> Evaluation:
         fields["text"] = text_from(fields["text"], options.policy)
     try:
         return Evaluation(**fields)
-    except ValueError as error:
+    except ValidationError as error:
         raise BadInput(f"Evaluation {one_sentence(error)}") from error
 
 
 def _model_ref(text: str, revision: str | None) -> ModelRef:
     try:
         return ModelRef(id=text, revision=revision)
-    except ValueError as error:
+    except ValidationError as error:
         raise BadInput(f"Model {one_sentence(error)}") from error
 
 

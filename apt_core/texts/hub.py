@@ -10,10 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
+import huggingface_hub
+from huggingface_hub import errors as hf
+
 from apt_core.base.errors import BadText, NotReachable, PruneError
+from apt_core.base.lazy import lazy
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub, hub_cache
 from apt_core.models.fetch.network import CONNECT_SECONDS, within
+
+datasets = lazy("datasets")
 
 Split = Literal["calibration", "evaluation"]
 CALIBRATION_SHARE = 0.8  # of a text that has no splits of its own
@@ -99,17 +105,13 @@ def _part_of(rows: list[str], split: Split) -> list[str]:
 
 
 def _exists(wanted: DatasetName, policy: HostPolicy) -> None:
-    from huggingface_hub import HfApi
-
     with _translated(wanted):
-        HfApi(token=hub.token(policy)).dataset_info(wanted.dataset, timeout=CONNECT_SECONDS)
+        huggingface_hub.HfApi(token=hub.token(policy)).dataset_info(wanted.dataset, timeout=CONNECT_SECONDS)
 
 
 def _streams(wanted: DatasetName, policy: HostPolicy) -> Mapping[str, Any]:
     """Split name -> its rows, which are fetched when they are read."""
-    from datasets import load_dataset
-
-    return load_dataset(wanted.dataset, wanted.config, streaming=True, token=hub.token(policy))
+    return datasets.load_dataset(wanted.dataset, wanted.config, streaming=True, token=hub.token(policy))
 
 
 def _texts(stream: Any, wanted: DatasetName) -> Iterator[str]:
@@ -149,8 +151,6 @@ def _translated(wanted: DatasetName) -> Iterator[None]:
 
 
 def _our_error(error: Exception, wanted: DatasetName) -> Exception:
-    from huggingface_hub import errors as hf
-
     match error:
         case hf.GatedRepoError():
             return BadText(

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apt_core.base.errors import BadText
+from apt_core.base.lazy import lazy
 
 if TYPE_CHECKING:
-    from torch import LongTensor
+    import torch
     from transformers import PreTrainedTokenizerBase
+else:
+    torch = lazy("torch")
 
 _CHARACTERS_PER_TOKEN = 5  # a first guess, doubled until it is enough
 _MARGIN = 256  # tokens beside a cut are not trusted: what follows can change them
@@ -17,15 +20,13 @@ _MARGIN = 256  # tokens beside a cut are not trusted: what follows can change th
 
 def token_windows(
     tokenizer: PreTrainedTokenizerBase, text: str, length: int, samples: int, opening: int | None = None
-) -> LongTensor:
-    """The first `samples` non-overlapping windows of the tokenised text, [n, length] with 1 <= n <= samples.
+) -> torch.Tensor:
+    """The first `samples` non-overlapping windows of the tokenised text, integers [n, length] with 1 <= n <= samples.
 
     The same windows as of tokenising the whole text with the tokenizer's defaults and dropping the tail, but
     only as much of a long text is tokenised as they need. `opening`: the token that begins every window, for
     families that need one; the text then fills the rest of it. Raises BadText when there is not one window.
     """
-    import torch
-
     of_text = length if opening is None else length - 1
     tokens = first_tokens(lambda part: _encode(tokenizer, part), text, samples * of_text + 1)
     if opening is not None and tokens[:1] == [opening]:

@@ -6,11 +6,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from apt_core.base.lazy import lazy
 from apt_core.base.paths import ASSETS, cache_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.models.catalogue.pins import GEMMA3, SMOLLM2, Pinned
 from apt_core.models.catalogue.shape import LlamaShape, MambaShape
+
+# Which import this module.
+hub_cache = lazy("apt_core.models.fetch.hub_cache")
+manifest = lazy("apt_core.models.fetch.manifest")
 
 DEFAULT_MODEL = "smollm2-135m"
 FALLBACK_MODEL = "tiny-random-llama"
@@ -236,8 +241,6 @@ def _listed(entry: CatalogueEntry, policy: HostPolicy) -> dict[str, Any]:
 
 def cached_folder(name: str, policy: HostPolicy = STRICT) -> Path | None:
     """The local safetensors folder of a catalogue entry, when it is here and whole."""
-    from apt_core.models.fetch import hub_cache, manifest
-
     entry = CATALOGUE[name]
     if entry.source == "hub":
         return hub_cache.snapshot(name, policy=policy)

@@ -12,6 +12,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import huggingface_hub  # light: what it offers is imported when it is used
+from huggingface_hub import constants
+from huggingface_hub import errors as hf
+from huggingface_hub.utils import disable_progress_bars
+
 from apt_core.base.errors import GatedModel, NotAModel, NotReachable, PruneError, UnknownModel
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.catalogue.entries import suggestion
@@ -57,8 +62,6 @@ class HubModel(NamedTuple):
 
 
 def endpoint() -> str:
-    from huggingface_hub import constants
-
     return constants.ENDPOINT
 
 
@@ -86,11 +89,11 @@ def ask_with_tensors(
 
 
 def _tensors_of(found: HubModel, policy: HostPolicy) -> dict[str, checkpoints.TensorFacts]:
-    from huggingface_hub import HfApi
-
     _draw_no_bars()
     with translated(found.repo, found.revision, policy):
-        metadata = HfApi(token=token(policy)).get_safetensors_metadata(found.repo, revision=found.revision)
+        metadata = huggingface_hub.HfApi(token=token(policy)).get_safetensors_metadata(
+            found.repo, revision=found.revision
+        )
     return {
         name: checkpoints.TensorFacts(facts.dtype, tuple(facts.shape))
         for file in metadata.files_metadata.values()
@@ -100,18 +103,14 @@ def _tensors_of(found: HubModel, policy: HostPolicy) -> dict[str, checkpoints.Te
 
 def _draw_no_bars() -> None:
     """huggingface_hub would draw its own over our line in the terminal."""
-    from huggingface_hub.utils import disable_progress_bars
-
     with warnings.catch_warnings(action="ignore"):  # when HF_HUB_DISABLE_PROGRESS_BARS says otherwise
         disable_progress_bars()
 
 
 def _ask(name: str, revision: str, policy: HostPolicy) -> HubModel:
-    from huggingface_hub import HfApi
-
     repo, file = gguf.split(name)
     with translated(repo, revision, policy):
-        info = HfApi(token=token(policy)).model_info(
+        info = huggingface_hub.HfApi(token=token(policy)).model_info(
             repo, revision=revision, files_metadata=True, timeout=CONNECT_SECONDS
         )
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -132,10 +131,8 @@ def _ask(name: str, revision: str, policy: HostPolicy) -> HubModel:
 
 def _config(repo: str, revision: str, names: Collection[str], policy: HostPolicy) -> dict[str, Any]:
     """config.json, once it is clear that this is a model whose weights can be read."""
-    from huggingface_hub import hf_hub_download
-
     checkpoints.check_file_names(names, repo)
-    file = hf_hub_download(
+    file = huggingface_hub.hf_hub_download(
         repo,
         "config.json",
         revision=revision,
@@ -171,10 +168,8 @@ def license_of(card: dict[str, Any]) -> str | None:
 
 def _wanted(sizes: dict[str, int]) -> dict[str, int]:
     """The files to download: one form of the weights, and their companions."""
-    if checkpoints.SINGLE in sizes:
-        patterns = (checkpoints.SINGLE, *_COMPANIONS)
-    else:
-        patterns = (checkpoints.INDEX, "*-of-*.safetensors", *_COMPANIONS)
+    whole, parts = (checkpoints.SINGLE,), (checkpoints.INDEX, "*-of-*.safetensors")
+    patterns = (*(whole if checkpoints.SINGLE in sizes else parts), *_COMPANIONS)
     return {
         name: n_bytes
         for name, n_bytes in sizes.items()
@@ -217,37 +212,33 @@ def translated(repo: str, revision: str, policy: HostPolicy) -> Iterator[None]:
 
 
 def _our_error(error: Exception, repo: str, revision: str, policy: HostPolicy) -> Exception:
-    from huggingface_hub import errors as hub
-
     match error:
-        case hub.GatedRepoError():
+        case hf.GatedRepoError():
             return GatedModel(_gated(repo, policy))
-        case hub.RevisionNotFoundError():
+        case hf.RevisionNotFoundError():
             return UnknownModel(f"{repo} has no revision '{revision}'; choose another, or leave it out.")
-        case hub.RepositoryNotFoundError() | hub.DisabledRepoError() | hub.HFValidationError():
+        case hf.RepositoryNotFoundError() | hf.DisabledRepoError() | hf.HFValidationError():
             return UnknownModel(f"The Hub has no public model {repo}.{suggestion(repo)}")
-        case hub.NotASafetensorsRepoError() | hub.SafetensorsParsingError() | hub.RemoteEntryNotFoundError():
+        case hf.NotASafetensorsRepoError() | hf.SafetensorsParsingError() | hf.RemoteEntryNotFoundError():
             return NotAModel(
                 f"{repo} is not a whole safetensors model of the transformers library; choose another."
             )
-        case hub.OfflineModeIsEnabled() | hub.LocalEntryNotFoundError() if _offline():
+        case hf.OfflineModeIsEnabled() | hf.LocalEntryNotFoundError() if _offline():
             return NotReachable(
                 f"HF_HUB_OFFLINE is set and {repo} is not on this machine; "
                 "unset it, or choose a model that is here."
             )
-        case hub.HfHubHTTPError():
+        case hf.HfHubHTTPError():
             status = error.response.status_code
             if status in (401, 403):
                 return GatedModel(_gated(repo, policy))
             return NotReachable(f"The Hub ({endpoint()}) answered {status} for {repo}; try again later.")
-        case hub.HTTPError() | hub.LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
+        case hf.HTTPError() | hf.LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
             return NotReachable(_no_answer(repo))
     return error
 
 
 def _offline() -> bool:
-    from huggingface_hub import constants
-
     return constants.HF_HUB_OFFLINE
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import huggingface_hub
+from huggingface_hub import errors as hf
+
 from apt_core.base.errors import BadInput, NotReachable
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub
@@ -18,17 +21,12 @@ def name(policy: HostPolicy = STRICT) -> str:
 
 def machine_is_logged_in() -> bool:
     """By HF_TOKEN or by huggingface_hub's own login."""
-    from huggingface_hub import get_token
-
-    return bool(get_token())
+    return bool(huggingface_hub.get_token())
 
 
 def _name(no_answer: str, policy: HostPolicy) -> str:
-    from huggingface_hub import HfApi
-    from huggingface_hub import errors as hf
-
     try:
-        return str(HfApi().whoami(token=hub.token(policy))["name"])
+        return str(huggingface_hub.HfApi().whoami(token=hub.token(policy))["name"])
     except hf.HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
             raise BadInput(

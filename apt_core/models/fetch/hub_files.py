@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import huggingface_hub
+from huggingface_hub import constants
+from huggingface_hub.utils import build_hf_headers
+from tqdm import tqdm
 
 from apt_core.base.errors import BadDownload, GatedModel, NotReachable
 from apt_core.base.words import size
@@ -153,10 +157,8 @@ class _File:
         self._blobs, self._arrived, self._token = blobs, arrived, token
 
     def fetch(self, http: httpx.Client, stop: threading.Event) -> None:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-        url = hf_hub_url(self._repo, self.name, revision=self._commit)
-        known = get_hf_file_metadata(url, token=self._token, timeout=_READ_SECONDS)
+        url = huggingface_hub.hf_hub_url(self._repo, self.name, revision=self._commit)
+        known = huggingface_hub.get_hf_file_metadata(url, token=self._token, timeout=_READ_SECONDS)
         if not known.etag or not _ETAG.fullmatch(known.etag):
             raise BadDownload(
                 f"The Hub gives no sound name for {self.name} of {self._repo}; try again later."
@@ -214,14 +216,10 @@ class _File:
 
     def _headers(self, have: int) -> dict[str, str]:
         """httpx leaves the token out where the Hub sends us on to another host."""
-        from huggingface_hub.utils import build_hf_headers
-
         return build_hf_headers(token=self._token) | ({"Range": f"bytes={have}-"} if have else {})
 
     def _refused(self, status: int) -> Exception:
         if status in (401, 403):
-            from huggingface_hub import constants
-
             return GatedModel(
                 f"The Hub does not give {self.name} of {self._repo} to this account; accept the terms at "
                 f"{constants.ENDPOINT}/{self._repo} and try again."
@@ -240,9 +238,7 @@ class _File:
 
 def _laid_out(wanted: Wanted, token: str | bool | None) -> Path:
     """The snapshot's folder, its names bound to the files that are here now."""
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(
+    folder = huggingface_hub.snapshot_download(
         wanted.repo,
         revision=wanted.revision,
         cache_dir=hub_cache.our_cache(),
@@ -250,20 +246,17 @@ def _laid_out(wanted: Wanted, token: str | bool | None) -> Path:
         token=token,
         etag_timeout=_READ_SECONDS,
         max_workers=_AT_ONCE,
-        tqdm_class=_silent_bar(),
+        tqdm_class=_SilentBar,
     )
     return Path(folder)
 
 
-def _silent_bar() -> type:
-    from tqdm import tqdm
+class _SilentBar(tqdm):
+    """Draws nothing."""
 
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any):
-            kwargs.pop("name", None)
-            super().__init__(*args, **kwargs | {"disable": True})
-
-    return Bar
+    def __init__(self, *args: Any, **kwargs: Any):
+        kwargs.pop("name", None)
+        super().__init__(*args, **kwargs | {"disable": True})
 
 
 def _length(file: Path) -> int:

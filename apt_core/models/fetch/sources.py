@@ -50,14 +50,15 @@ def _kept(name: str, revision: str | None, progress: Report, policy: HostPolicy)
 
 def _from_hub(name: str, revision: str | None, progress: Report, policy: HostPolicy) -> Path:
     found = hub.ask(name, revision, policy)
-    if found.gguf is None:
+    packed = found.gguf
+    if packed is None:
         folder = hub.download(found, progress, policy)
         checkpoints.check(folder)
         return folder
     return convert.from_gguf(
-        fetch=lambda: hub.download(found, progress, policy) / found.gguf.name,
-        architecture=found.gguf.architecture,
-        target=gguf.folder_of(found.repo, found.gguf.name, found.revision),
+        fetch=lambda: hub.download(found, progress, policy) / packed.name,
+        architecture=packed.architecture,
+        target=gguf.folder_of(found.repo, packed.name, found.revision),
         title=found.repo,
         report=progress,
     )
