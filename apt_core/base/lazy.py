@@ -8,10 +8,12 @@
         torch = lazy("torch")
 
 at the top of a file, and `torch.zeros(3)` anywhere below it imports torch. In place of imports inside functions, which
-hide what a file needs. For a module of our own: `loading = lazy("apt_core.models.load.loading")`; `tests/
-test_architecture.py` reads these names too. Classes of a lazy module cannot be bases or defaults, which are needed at
-once; a test that patches something patches it in the module itself. (`importlib.util.LazyLoader` would put the module into `sys.modules` before it is loaded, where libraries look to
-find out whether torch is there.)
+hide what a file needs. For a module of our own: `loading = lazy("apt_core.models.load.loading")`;
+`tests/test_architecture.py` reads these names too.
+
+Classes of a lazy module cannot be bases or defaults, which are needed at once; a test that patches something patches it
+in the module itself. (`importlib.util.LazyLoader` would put the module into `sys.modules` before it is loaded, where
+libraries look to find out whether torch is there.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Where on the package index a file lies (PEP 503 pages and their JSON form, PEP 691)."""
+"""Where on the package index a file lies (PEP 503 pages and their JSON form, PEP 691).
+
+Not `pip download`: it says nothing about bytes while it works, begins anew where a connection was lost, waits for
+minutes where nobody answers, and is missing from environments that uv made.
+"""
 
 from __future__ import annotations
 
