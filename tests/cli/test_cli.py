@@ -64,10 +64,9 @@ def command(*arguments, **settings):
     )
 
 
-def test_help_answers_at_once_and_names_every_command():
-    begun = time.perf_counter()
+def test_help_names_every_command():
+    """How soon is in test_flags."""
     said, _ = command("--help").communicate()
-    assert time.perf_counter() - begun < 1
     for name in ("prune", "evaluate", "generate", "runs", "cache", "models", "methods"):
         assert f"\n    {name} " in said
 
