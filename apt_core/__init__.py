@@ -51,9 +51,11 @@ def plan(
 
 def run(recipe: Recipe, folder: str | Path | None = None) -> Iterator[Event]:
     """Run in this process, yielding every event (`apt_core.events`); the checkpoint goes to folder/checkpoint."""
+    from apt_core.base.policy import HostPolicy
     from apt_core.execute.prune import run as pipeline_run
 
-    return pipeline_run(recipe, Path(folder) if folder is not None else None)
+    where = Path(folder) if folder is not None else None
+    return pipeline_run(recipe, where, HostPolicy.from_environment())
 
 
 def prune(
@@ -83,20 +85,22 @@ def evaluate(
     model: str, text: str = "wikipedia", samples: int = 12, length: int = 1024, **more: Any
 ) -> Evaluated:
     """Perplexity of a catalogue model, folder or Hub id."""
+    from apt_core.base.policy import HostPolicy
     from apt_core.measure.perplexity import evaluate as measure
 
-    return measure(model, text, samples, length, **more)
+    return measure(model, text, samples, length, policy=HostPolicy.from_environment(), **more)
 
 
 def load_model(model: str, device: str = "auto", dtype: str = "auto") -> tuple[Any, Any]:
     """(model, tokenizer) of a catalogue name, a local folder or a Hub id, ready to compute."""
     from apt_core.base.hardware import choose_device, choose_dtype
+    from apt_core.base.policy import HostPolicy
     from apt_core.jobs.recipe import ModelRef, make_value
     from apt_core.models.fetch.sources import resolve
     from apt_core.models.load.loading import load
 
     used = choose_device(device)
-    folder = resolve(make_value(ModelRef, id=model), lambda *_: None)
+    folder = resolve(make_value(ModelRef, id=model), lambda *_: None, HostPolicy.from_environment())
     return load(folder, choose_dtype(used, dtype), used)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,9 @@ def imports(file: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("apt_core."):
             found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy":
+            name = node.args[0].value
+            found |= {name.split(".")[1]} if name.startswith("apt_core.") else set()
         elif isinstance(node, ast.Import):
             found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("apt_core.")}
     return found - {"__version__"}
@@ -105,11 +109,11 @@ def test_the_maths_knows_no_model_and_no_page(room):
 
 def test_one_file_imports_datasets():
     importers = [
-        file.name
+        str(file.relative_to(CORE))
         for file in CORE.rglob("*.py")
-        if "datasets import" in file.read_text() or "import datasets" in file.read_text()
+        if re.search(r"datasets import|import datasets|lazy\(\"datasets", file.read_text())
     ]
-    assert importers == ["hub.py"]
+    assert importers == ["texts/hub.py"]
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -119,3 +123,41 @@ def test_what_serves_the_page_loads_no_torch(module):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def inner_imports() -> list[str]:
+    """Where a function imports: `file:line`, each once."""
+    found = {
+        f"{file.relative_to(CORE)}:{inside.lineno}"
+        for file in CORE.rglob("*.py")
+        for function in ast.walk(ast.parse(file.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inside in ast.walk(function)
+        if isinstance(inside, ast.Import | ast.ImportFrom)
+    }
+    return sorted(found)
+
+
+FEW = 93
+
+
+def test_a_file_says_at_its_top_what_it_needs():
+    """What is slow to import is a `base.lazy` module there, in place of an import inside a function."""
+    found = inner_imports()
+    assert len(found) <= FEW, "\n".join(found)
+    rooms = ("base/", "texts/", "models/catalogue/", "models/fetch/")
+    assert not [place for place in found if place.startswith(rooms)]
+
+
+DOORS = {"__init__.py", "cli/__init__.py", "runs/worker.py", "runs/reader.py", "ui/launch.py"}
+
+
+def test_nobody_behind_the_front_doors_asks_the_environment_whose_page_it_is():
+    """Each process reads `HostPolicy.from_environment` once, where it begins, and hands it in (the page: `Studio`)."""
+    asking = {
+        str(file.relative_to(CORE))
+        for file in CORE.rglob("*.py")
+        if re.search(r"\bfrom_environment\(|\bis_public_host\(|APT_PUBLIC|SPACE_ID", file.read_text())
+    }
+    below_the_page = {file for file in asking if not file.startswith("ui/")}
+    assert below_the_page <= DOORS | {"base/policy.py", "base/paths.py"}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import sys
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
+import psutil
 import torch
 
+from apt_core import __version__
 from apt_core.base import cpu
 from apt_core.base.errors import BadInput
+from apt_core.base.lazy import lazy
+
+resource = lazy("resource")  # Windows has none
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 # Borders for `give_back_freed_memory`. ROOMY costs no time. SPARING, the size of a large layer's matrix, takes 55 MB
@@ -80,24 +87,18 @@ def give_back_freed_memory(above: int) -> None:
     By default the border rises to whatever was freed last, and what lies below it comes from a heap that keeps the
     gaps between tensors. Whatever leaves costs time when it comes again: see `ROOMY` and the others.
     """
-    import ctypes
-
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, above)
 
 
 def trim_heap() -> None:
     """Give back what was freed in small pieces (glibc): after something large that does not come again soon."""
-    import ctypes
-
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def hardware_name(device: str) -> str:
     """e.g. 'Intel(R) Xeon(R) Processor, 2 cores, 23 GB'."""
-    import psutil
-
     memory = round(psutil.virtual_memory().total / 2**30)
     host = f"{_cpu_name()}, {usable_cores()} cores, {memory} GB"
     if device.startswith("cuda"):
@@ -120,21 +121,15 @@ def _cpu_name() -> str:
 
 def versions() -> dict[str, str]:
     """The versions that decide a result."""
-    import transformers
-
-    from apt_core import __version__
-
     return {
         "apt_studio": __version__,
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version("transformers"),
         "python": platform.python_version(),
     }
 
 
 def peak_rss_bytes() -> int:
     """The most memory this process ever held (resident set, bytes)."""
-    import resource
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from apt_core.base.policy import HostPolicy
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED, _IN_REPOSITORY = _PACKAGE / "assets", _PACKAGE.parent / "assets"
+ASSETS = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY  # setup.py installs the second as the first
 
 
 def cache_dir() -> Path:

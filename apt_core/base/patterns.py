@@ -6,9 +6,9 @@ import math
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from apt_core.base.errors import BadPattern
+from apt_core.base.errors import BadPattern, one_sentence
 from apt_core.base.values import Frozen
 
 MAX_GROUP = 16
@@ -76,10 +76,6 @@ def parse_pattern(text: str) -> Unstructured | SemiStructured:
 
     Raises BadPattern with one sentence for anything else.
     """
-    from pydantic import ValidationError
-
-    from apt_core.base.errors import one_sentence
-
     text = str(text).strip()
     try:
         if group := re.fullmatch(r"(-?\d+)\s*:\s*(-?\d+)", text):

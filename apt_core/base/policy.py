@@ -1,7 +1,7 @@
 """Whose page this is: a person's own machine, or a host that other people use.
 
-One value, read from the environment at the front door of each process and handed in: nobody below asks the
-environment again.
+One value, read from the environment at the front door of each process (the page, the command line, the Python API,
+the worker, the reader) and handed in: nobody below asks the environment again.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class HostPolicy(Frozen):
             public=stated == "1" or on_space or (stated != "0" and open_address),
             signs_in=bool(environment.get("SPACE_ID") and environment.get("OAUTH_CLIENT_ID")),
         )
+
+
+PRIVATE = HostPolicy()  # a person's own machine
+STRICT = HostPolicy(public=True)  # what a function goes by when nobody hands it a policy
 
 
 def _is_loopback(address: str) -> bool:

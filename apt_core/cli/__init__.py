@@ -12,7 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from apt_core.base.errors import PruneError
+from apt_core.base.lazy import lazy
+from apt_core.base.policy import HostPolicy
+from apt_core.cli.output import print_json
 from apt_core.cli.parser import build_parser
+
+worker_errors = lazy("apt_core.runs.worker_errors")
 
 INTERRUPTED = 130
 
@@ -22,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     as_json = "--json" in arguments
     try:
-        options = build_parser().parse_args(arguments)
+        options = build_parser(HostPolicy.from_environment()).parse_args(arguments)
         status = options.command(options)
         sys.stdout.flush()
         return status
@@ -39,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail_unexpectedly(error: Exception, as_json: bool) -> int:
     """Out of memory, a full disk, or a fault of ours: one sentence all the same."""
-    from apt_core.runs.worker_errors import failure_of
-
-    failed = failure_of(error)
+    failed = worker_errors.failure_of(error)
     if os.environ.get("APT_DEBUG"):
         print(failed.detail, file=sys.stderr)
     message = failed.message.replace("the details say where", "set APT_DEBUG=1 to see where")
@@ -49,8 +52,6 @@ def _fail_unexpectedly(error: Exception, as_json: bool) -> int:
 
 
 def _fail(kind: str, message: str, status: int, as_json: bool) -> int:
-    from apt_core.cli.output import print_json
-
     print(message, file=sys.stderr)
     if as_json:
         print_json({"error": {"kind": kind, "message": message}})

@@ -17,9 +17,15 @@ from apt_core.runs.store import Store
 
 
 def run(options: argparse.Namespace) -> int:
-    model = _folder_of_run(options.model) if is_run_id(options.model) else model_from(options.model).id
+    model = (
+        _folder_of_run(options.model)
+        if is_run_id(options.model)
+        else model_from(options.model, policy=options.policy).id
+    )
     evaluation = evaluation_from(options)
-    model_facts(ModelRef(id=model))  # a model that does not exist is told before torch is loaded
+    model_facts(
+        ModelRef(id=model), options.policy
+    )  # a model that does not exist is told before torch is loaded
     check_terms(ModelRef(id=model), options.accept_terms)
     line = ProgressLine()
     with only_ours():
@@ -33,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
             text=evaluation.text,
             samples=evaluation.samples,
             length=evaluation.length,
-            device=options.device,
-            dtype=options.dtype,
+            device=options.device or "auto",
+            dtype=options.dtype or "auto",
             progress=lambda event: line.show(stage_words(event), event.stage),
         )
     line.clear()

@@ -7,6 +7,7 @@ from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.errors import exit_status_of
+from apt_core.base.policy import HostPolicy
 from apt_core.cli.output import say
 from apt_core.cli.progress import ProgressLine
 from apt_core.events.records import RunRecord, summary
@@ -49,9 +50,11 @@ def error_of(record: RunRecord) -> dict[str, str] | None:
             return {"kind": record.failure.reason, "message": record.failure.message}
 
 
-def told(record: RunRecord, checkpoint: Path | None, error: dict[str, str] | None) -> dict[str, Any]:
+def told(
+    record: RunRecord, checkpoint: Path | None, error: dict[str, str] | None, policy: HostPolicy
+) -> dict[str, Any]:
     """The JSON object of a run that has ended."""
-    whole = summary(record) | {"checkpoint": str(checkpoint) if checkpoint else None}
+    whole = summary(record, policy) | {"checkpoint": str(checkpoint) if checkpoint else None}
     return whole | ({"error": error} if error else {})
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, exit_status_of, one_sentence
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.output import print_json, say
 from apt_core.cli.prune import RECIPE_FILE
 from apt_core.cli.recipes import model_from
@@ -66,10 +67,10 @@ def question_from(options: argparse.Namespace) -> Question:
         raise BadInput(one_sentence(error)) from error
 
 
-def dense_of(folder: Path, named: str | None) -> ModelRef:
+def dense_of(folder: Path, named: str | None, policy: HostPolicy = STRICT) -> ModelRef:
     """The model that a copied checkpoint was pruned from; raises BadInput when nobody says."""
     if named:
-        return model_from(named)
+        return model_from(named, policy=policy)
     for file in (folder / RECIPE_FILE, folder.parent / "recipe.json"):
         try:
             return Recipe.model_validate_json(file.read_text(encoding="utf-8")).model
@@ -83,7 +84,7 @@ def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Ask
         return reader.ask(check_id(options.run), question)
     folder = Path(options.pruned).expanduser().resolve()
     check(folder)
-    return reader.ask_pair(Pair(dense_of(folder, options.dense), folder), question)
+    return reader.ask_pair(Pair(dense_of(folder, options.dense, options.policy), folder), question)
 
 
 def _last(replies: Asking) -> Answered | Failed:
@@ -93,14 +94,18 @@ def _last(replies: Asking) -> Answered | Failed:
     with _on_ctrl_c(replies.stop):
         for reply in replies:
             if isinstance(reply, Answered | Failed):
-                break
+                _count_line("")
+                return reply
             count += isinstance(reply, Step)
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r\x1b[K{count} tokens")
-                sys.stderr.flush()
+            _count_line(f"{count} tokens")
+    raise RuntimeError("the reader ended without an answer")
+
+
+def _count_line(text: str) -> None:
+    """One changing line in a terminal, nothing elsewhere."""
     if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-    return reply
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from apt_core.base import words
 from apt_core.cli.output import print_json, table
+from apt_core.models.catalogue import entries
 
 if TYPE_CHECKING:
     from apt_core.methods import Method
 
 
 def models(options: argparse.Namespace) -> int:
-    from apt_core.models.catalogue.entries import list_models
-
-    found = list_models()
+    found = entries.list_models(options.policy)
     if options.json:
         print_json(found)
         return 0

@@ -1,21 +1,29 @@
-"""Which commands there are and what they take. Imports nothing heavy: `--help` must answer at once."""
+"""Which commands there are and what they take. Imports nothing heavy: `--help` must answer at once.
+
+What a job takes is drawn from its fields (`flags`).
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib import import_module
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from apt_core.base.errors import BadInput
+from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.cli.flags import add_flags
+from apt_core.jobs.recipe import Recipe
 
 _EXAMPLES = """\
 examples:
-  python -m apt_core prune --model smollm2-135m --method apt --pattern 2:4
-  python -m apt_core prune --model smollm2-135m --method wanda --sparsity 0.5 --out pruned --json
-  python -m apt_core prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
-  python -m apt_core evaluate --model pruned --eval my_text.txt
-  python -m apt_core generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
-  python -m apt_core runs show 20261124-130501-a1b2
+  {0} prune --model smollm2-135m --method apt --pattern 2:4
+  {0} prune --model smollm2-135m --method wanda --sparsity 0.5 --out pruned --json
+  {0} prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
+  {0} evaluate --model pruned --eval my_text.txt
+  {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
+  {0} runs show 20261124-130501-a1b2
 """
 
 
@@ -36,14 +44,20 @@ class _Command:
         return getattr(import_module(f"apt_core.cli.{self._module}"), self._function)(options)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
+    """policy: what this host allows; every command finds it in its options."""
     parser = _Parser(
-        prog="python -m apt_core",
-        description="Prune a language model layer by layer, measure it, and read it beside the dense one.",
-        epilog=_EXAMPLES,
+        prog=_program(),
+        description="Prune a language model layer by layer, measure it, and read it beside the dense one. "
+        "Without a command: open the page.",
+        epilog=_EXAMPLES.format(_program()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="of the page (default: GRADIO_SERVER_PORT or 7860)"
+    )
+    parser.set_defaults(policy=policy, command=_Command("page:run"))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_prune(commands)
     _add_evaluate(commands)
     _add_generate(commands)
@@ -54,7 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands, name: str, where: str, help: str, below: bool = False) -> argparse.ArgumentParser:
+def _program() -> str:
+    """As it was called: `apt-studio`, or the module."""
+    return "python -m apt_core" if Path(sys.argv[0]).name == "__main__.py" else "apt-studio"
+
+
+def _add(commands: Any, name: str, where: str, help: str, below: bool = False) -> argparse.ArgumentParser:
     """One command; `below` another one, it leaves a `--json` that was given to that one alone."""
     parser = commands.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.")
     parser.set_defaults(command=_Command(where))
@@ -65,12 +84,10 @@ def _add(commands, name: str, where: str, help: str, below: bool = False) -> arg
     return parser
 
 
-def _add_prune(commands) -> None:
+def _add_prune(commands: Any) -> None:
+    """The flags of the job's fields, and beside them what is no field, or is said in another way."""
     parser = _add(commands, "prune", "prune:run", "prune a model and measure what it costs")
-    parser.add_argument(
-        "--model", required=True, help="a name of 'models', a folder of safetensors, or a Hub id"
-    )
-    parser.add_argument("--revision", help="branch, tag or commit of a Hub model")
+    add_flags(parser, Recipe)
     parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument("--sparsity", metavar="S", help="fraction of the weights to remove, such as 0.5")
@@ -83,54 +100,25 @@ def _add_prune(commands) -> None:
         metavar="NAMES",
         help="then prune with these methods too, such as sparsegpt,wanda, and compare",
     )
-    parser.add_argument("--calibration", metavar="NAME|FILE", help="text that the statistics come from")
-    parser.add_argument("--samples", type=int, metavar="N", help="calibration windows at most (default: 32)")
-    parser.add_argument("--length", type=int, metavar="N", help="tokens in each (default: 512)")
-    parser.add_argument("--seed", type=int, help="decides every random choice (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="copy the pruned model into this new folder")
-    parser.add_argument(
-        "--weights",
-        choices=("auto", "memory", "disk"),
-        default="auto",
-        help="memory: the whole model; disk: one decoder block at a time and little else; auto goes by what is free",
-    )
-    parser.add_argument(
-        "--optional-layers",
-        action="store_true",
-        help="also prune what a family leaves dense by default: dt_proj of Mamba, Falcon Mamba and Jamba",
-    )
-    _add_evaluation(parser)
-    _add_computing(parser)
+    _add_terms(parser)
 
 
-def _add_evaluate(commands) -> None:
+def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
-    parser.add_argument(
-        "--model", required=True, help="a folder, a name of 'models', a Hub id, or a run's id"
-    )
-    _add_evaluation(parser)
-    _add_computing(parser)
+    add_flags(parser, Recipe, only=frozenset({"model.id", "evaluation", "device", "dtype"}))
+    _add_terms(parser)
 
 
-def _add_evaluation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--eval", metavar="NAME|FILE", help="text that perplexity is measured on")
-    parser.add_argument(
-        "--eval-samples", type=int, metavar="N", help="evaluation windows at most (default: 12)"
-    )
-    parser.add_argument("--eval-length", type=int, metavar="N", help="tokens in each (default: 1024)")
-
-
-def _add_computing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+def _add_terms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-terms",
         action="store_true",
         help="you have read and accept the conditions of use of a model that has some (Gemma)",
     )
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
 
 
-def _add_generate(commands) -> None:
+def _add_generate(commands: Any) -> None:
     parser = _add(
         commands, "generate", "generate:run", "ask the dense and the pruned model the same question"
     )
@@ -150,7 +138,7 @@ def _add_generate(commands) -> None:
     parser.add_argument("--no-chat", action="store_true", help="do not use the model's chat template")
 
 
-def _add_runs(commands) -> None:
+def _add_runs(commands: Any) -> None:
     parser = _add(commands, "runs", "runs:show_list", "list, show, cancel and delete runs")
     parser.set_defaults(limit=30)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
@@ -165,7 +153,7 @@ def _add_runs(commands) -> None:
         action.add_argument("id", metavar="ID")
 
 
-def _add_cache(commands) -> None:
+def _add_cache(commands: Any) -> None:
     parser = _add(commands, "cache", "cache:show_list", "list and delete the models that were downloaded")
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     _add(actions, "list", "cache:show_list", "what each takes, and when it was last used", below=True)

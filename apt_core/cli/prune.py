@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     recipe = recipe_from(options)
     launcher = Launcher(Store())
     if options.race is not None:
-        return run_race(launcher, _race(recipe, options), options.json)
+        return run_race(launcher, _race(recipe, options), options.json, options.policy)
     run_id = launcher.store.create(recipe)  # started by `follow`, which knows what to do on Ctrl-C
     record, interrupted = follow(launcher, run_id)
     error = error_of(record)
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if checkpoint and out and error is None:
         checkpoint = _copy(checkpoint, out, record)
     if options.json:
-        print_json(told(record, checkpoint, error))
+        print_json(told(record, checkpoint, error, options.policy))
     else:
         print(report(record, str(checkpoint) if checkpoint else None))
     return ended(error, interrupted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apt_core.base import words
+from apt_core.base.policy import HostPolicy
 from apt_core.cli.following import ended, error_of, follow, told
 from apt_core.cli.output import print_json, table
 from apt_core.events.records import RunRecord
@@ -13,7 +14,7 @@ from apt_core.studies.race import pruned_whole
 _HEADS = ("method", "status", "perplexity", "ratio", "mean error", "prune, s", "run")
 
 
-def run_race(launcher: Launcher, recipes: list[Recipe], as_json: bool) -> int:
+def run_race(launcher: Launcher, recipes: list[Recipe], as_json: bool, policy: HostPolicy) -> int:
     """Run these recipes; a run that fails does not keep the others from theirs, Ctrl-C does.
 
     Returns the exit status of the first that did not finish.
@@ -27,7 +28,10 @@ def run_race(launcher: Launcher, recipes: list[Recipe], as_json: bool) -> int:
             break
     if as_json:
         print_json(
-            [told(record, launcher.store.checkpoint(record.id), error_of(record)) for record in records]
+            [
+                told(record, launcher.store.checkpoint(record.id), error_of(record), policy)
+                for record in records
+            ]
         )
     else:
         print(table(_HEADS, list(map(_row, records)), 2))

@@ -7,8 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
+from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.cli.flags import given
 from apt_core.jobs.recipe import Evaluation, ModelRef, Recipe, make_recipe
 from apt_core.methods import Method, make_method
 from apt_core.models.catalogue import terms
@@ -23,19 +27,13 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     """The recipe that `prune` was asked for; raises BadInput with one sentence."""
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
     method = method_from(options.method, options.set)
-    model = model_from(options.model, options.revision)
-    recipe = make_recipe(
-        model=model.model_dump(),
-        method=method.model_dump(),
-        pattern=pattern.model_dump(),
-        calibration=_given(
-            text=text_from(options.calibration), samples=options.samples, length=options.length
-        ),
-        evaluation=evaluation_from(options).model_dump(),
-        optional_layers=options.optional_layers,
-        **_given(seed=options.seed, device=options.device, dtype=options.dtype, weights=options.weights),
-    )
-    _check_model(recipe)
+    fields = given(options)
+    fields["model"] = model_from(options.model, options.revision, options.policy).model_dump()
+    for part in ("calibration", "evaluation"):
+        if "text" in fields.get(part, {}):
+            fields[part]["text"] = text_from(fields[part]["text"], options.policy)
+    recipe = make_recipe(method=method.model_dump(), pattern=pattern.model_dump(), **fields)
+    _check_model(recipe, options.policy)
     check_terms(recipe.model, options.accept_terms)
     return recipe
 
@@ -58,49 +56,46 @@ def method_from(name: str, settings: list[str]) -> Method:
     return make_method(name, given)
 
 
-def model_from(text: str, revision: str | None = None) -> ModelRef:
+def model_from(text: str, revision: str | None = None, policy: HostPolicy = STRICT) -> ModelRef:
     """A name or Hub id as it is; a folder with its whole path, because workers live elsewhere."""
     if not text.strip():
         raise BadInput("The model's name is empty; give a name of 'models', a folder or a Hub id.")
-    folder = None if text in CATALOGUE else local_path(text)
+    folder = None if text in CATALOGUE else local_path(text, policy)
     return _model_ref(str(folder) if folder else text, revision)
 
 
-def text_from(text: str | None) -> str | None:
+def text_from(text: str | None, policy: HostPolicy = STRICT) -> str | None:
     """A name as it is; a file with its whole path. Files and datasets are looked for before a run is made."""
     if text is None or text in TEXTS:
         return text
     if text.startswith("hub:"):
-        texts_on_hub.check(text)  # raises BadText or NotReachable
+        texts_on_hub.check(text, policy)  # raises BadText or NotReachable
         return text
-    read_file(text)  # raises BadText
+    read_file(text, policy)  # raises BadText
     return str(Path(text).expanduser().resolve())
 
 
 def evaluation_from(options: argparse.Namespace) -> Evaluation:
-    fields = _given(text=text_from(options.eval), samples=options.eval_samples, length=options.eval_length)
+    fields = given(options).get("evaluation", {})
+    if "text" in fields:
+        fields["text"] = text_from(fields["text"], options.policy)
     try:
         return Evaluation(**fields)
-    except ValueError as error:
+    except ValidationError as error:
         raise BadInput(f"Evaluation {one_sentence(error)}") from error
 
 
 def _model_ref(text: str, revision: str | None) -> ModelRef:
     try:
         return ModelRef(id=text, revision=revision)
-    except ValueError as error:
+    except ValidationError as error:
         raise BadInput(f"Model {one_sentence(error)}") from error
 
 
-def _check_model(recipe: Recipe) -> None:
+def _check_model(recipe: Recipe, policy: HostPolicy) -> None:
     """That the model exists and its layers can be cut this way, as far as is known without a download."""
-    for layer in model_facts(recipe.model).layers:
+    for layer in model_facts(recipe.model, policy).layers:
         recipe.pattern.check_width(layer.in_features, layer.name)
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    """What was given on the command line; the rest keeps the recipe's defaults."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _typed(value: str) -> Any:

@@ -7,6 +7,7 @@ import time
 
 from apt_core.base import words
 from apt_core.base.errors import RunFailed
+from apt_core.base.policy import HostPolicy
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord, summary
@@ -17,7 +18,7 @@ from apt_core.runs.store import Store
 def show_list(options: argparse.Namespace) -> int:
     records = _looked_after().store.list(max(0, options.limit))
     if options.json:
-        print_json([_light(record) for record in records])
+        print_json([_light(record, options.policy) for record in records])
     elif records:
         print(
             table(
@@ -37,7 +38,7 @@ def show(options: argparse.Namespace) -> int:
     checkpoint = store.checkpoint(options.id)
     where = str(checkpoint) if checkpoint else None
     if options.json:
-        print_json(summary(record) | {"checkpoint": where, "created_at": record.created_at})
+        print_json(summary(record, options.policy) | {"checkpoint": where, "created_at": record.created_at})
     else:
         print(report(record, where))
     return 0
@@ -76,9 +77,9 @@ def _told(options: argparse.Namespace, status: str, sentence: str) -> int:
     return 0
 
 
-def _light(record: RunRecord) -> dict:
+def _light(record: RunRecord, policy: HostPolicy) -> dict:
     """The summary without what is long."""
-    full = summary(record)
+    full = summary(record, policy)
     return {name: value for name, value in full.items() if name not in ("layers", "warnings", "versions")} | {
         "created_at": record.created_at
     }

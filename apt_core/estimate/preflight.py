@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import Field
 
 from apt_core.base.errors import BadPattern
-from apt_core.base.paths import cache_dir, data_dir, is_public_host
+from apt_core.base.paths import cache_dir, data_dir
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.base.words import duration, size
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes
@@ -52,7 +53,9 @@ class Estimate(Frozen):
     measured_here: bool = False
 
 
-def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates | None = None) -> Estimate:
+def estimate(
+    recipe: Recipe, facts: ModelFacts, rates: Rates | None = None, policy: HostPolicy = STRICT
+) -> Estimate:
     """The needs of `recipe` on a model with these facts, at these rates (None: the packaged ones)."""
     rates = rates or packaged_rates(recipe.dtype)
     without = recipe.optional_layers and bool(facts.layers) and not facts.optional
@@ -73,9 +76,9 @@ def estimate(recipe: Recipe, facts: ModelFacts, rates: Rates | None = None) -> E
         parts=parts,
         measured_here=rates.measured_here,
     )
-    refusal = _refusal(recipe, facts, needs)
+    refusal = _refusal(recipe, facts, needs, policy)
     return needs.model_copy(
-        update={"refusal": refusal, "sentences": _sentences(recipe, rates, needs, without)}
+        update={"refusal": refusal, "sentences": _sentences(recipe, rates, needs, without, policy)}
     )
 
 
@@ -187,11 +190,11 @@ def _reclaimable(root: Path) -> int:
 # ---- what cannot work
 
 
-def _refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate) -> str | None:
+def _refusal(recipe: Recipe, facts: ModelFacts, needs: Estimate, policy: HostPolicy) -> str | None:
     """The first reason why this run cannot work, as one sentence."""
     return (
         _pattern_refusal(recipe, facts)
-        or _window_refusal(recipe, facts)
+        or _window_refusal(recipe, facts, policy)
         or _layer_refusal(facts)
         or _memory_refusal(recipe, facts, needs)
         or disk_refusal(needs)
@@ -210,14 +213,14 @@ def _pattern_refusal(recipe: Recipe, facts: ModelFacts) -> str | None:
     return None
 
 
-def _window_refusal(recipe: Recipe, facts: ModelFacts) -> str | None:
+def _window_refusal(recipe: Recipe, facts: ModelFacts, policy: HostPolicy) -> str | None:
     for what, part in (("Calibration", recipe.calibration), ("Evaluation", recipe.evaluation)):
         if facts.context and part.length > facts.context:
             return (
                 f"{what} windows of {part.length:,} tokens are longer than the {facts.context:,} that "
                 f"{facts.title} was made for; choose shorter ones."
             )
-        n_bytes = _text_bytes(part.text, what.lower())
+        n_bytes = _text_bytes(part.text, what.lower(), policy)
         if n_bytes is not None and n_bytes < part.length:  # a token is at least one byte
             return (
                 f"The {what.lower()} text has {n_bytes:,} bytes, too few for one window of "
@@ -277,11 +280,11 @@ def disk_refusal(needs: Estimate) -> str | None:
     )
 
 
-def _text_bytes(text: str, split: Split) -> int | None:
+def _text_bytes(text: str, split: Split, policy: HostPolicy) -> int | None:
     """Size of the text where it is known without loading it."""
     if text in TEXTS:
         return TEXTS[text].characters[split]
-    if text.startswith("hub:") or is_public_host():
+    if text.startswith("hub:") or policy.public:
         return None
     try:
         path = Path(text).expanduser()
@@ -293,13 +296,15 @@ def _text_bytes(text: str, split: Split) -> int | None:
 # ---- in words
 
 
-def _sentences(recipe: Recipe, rates: Rates, needs: Estimate, no_optional: bool) -> tuple[str, ...]:
+def _sentences(
+    recipe: Recipe, rates: Rates, needs: Estimate, no_optional: bool, policy: HostPolicy
+) -> tuple[str, ...]:
     said = [
         _time_sentence(rates, needs),
         _memory_sentence(needs),
         _disk_sentence(needs),
-        _window_sentence("calibration", recipe.calibration),
-        _window_sentence("evaluation", recipe.evaluation),
+        _window_sentence("calibration", recipe.calibration, policy),
+        _window_sentence("evaluation", recipe.evaluation, policy),
         "At a sparsity of 0 nothing is removed." if recipe.pattern.sparsity == 0 else None,
         "This model has no optional layers." if no_optional else None,
     ]
@@ -334,9 +339,9 @@ def _disk_sentence(needs: Estimate) -> str | None:
     return f"About {size(needs.disk_bytes)} of disk{download}."
 
 
-def _window_sentence(split: Split, part: Calibration | Evaluation) -> str | None:
+def _window_sentence(split: Split, part: Calibration | Evaluation, policy: HostPolicy) -> str | None:
     """Says when the text gives fewer windows than asked for, going by its length."""
-    n_bytes = _text_bytes(part.text, split)
+    n_bytes = _text_bytes(part.text, split, policy)
     if n_bytes is None:
         return None
     windows = int(n_bytes / _CHARACTERS_PER_TOKEN) // part.length

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apt_core import events as ev
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.jobs.recipe import Recipe
 
@@ -107,12 +107,12 @@ def fold(record: RunRecord, log: Iterable[ev.Stamped]) -> RunRecord:
     return record.model_copy(update=fields | {"layers": tuple(layers), "warnings": tuple(warnings)})
 
 
-def told(place: str) -> str:
+def told(place: str, policy: HostPolicy = STRICT) -> str:
     """A name as it is, and a path too; on a public host only the last part of a path."""
-    return Path(place).name if is_public_host() and Path(place).is_absolute() else place
+    return Path(place).name if policy.public and Path(place).is_absolute() else place
 
 
-def summary(record: RunRecord) -> dict[str, Any]:
+def summary(record: RunRecord, policy: HostPolicy = STRICT) -> dict[str, Any]:
     """The one JSON object of a run: what `prune --json` prints and the page lets people download.
 
     On a public host files are named without their folders.
@@ -121,13 +121,14 @@ def summary(record: RunRecord) -> dict[str, Any]:
     return {
         "run": record.id,
         "status": record.status,
-        "model": told(record.recipe.model.id),
+        "model": told(record.recipe.model.id, policy),
         "method": record.recipe.method.name,
         "pattern": record.recipe.pattern.label,
         "options": record.recipe.method.model_dump(),
         "calibration": record.recipe.calibration.model_dump()
-        | {"text": told(record.recipe.calibration.text)},
-        "evaluation": record.recipe.evaluation.model_dump() | {"text": told(record.recipe.evaluation.text)},
+        | {"text": told(record.recipe.calibration.text, policy)},
+        "evaluation": record.recipe.evaluation.model_dump()
+        | {"text": told(record.recipe.evaluation.text, policy)},
         "seed": record.recipe.seed,
         "sparsity": finished.sparsity if finished else record.sparsity,
         "mean_relative_error": record.mean_relative_error,
@@ -149,7 +150,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
         "warnings": [warning.message for warning in record.warnings],
         "failure": record.failure.model_dump(exclude={"kind"}) if record.failure else None,
-        "checkpoint": told(finished.checkpoint) if finished else None,
+        "checkpoint": told(finished.checkpoint, policy) if finished else None,
         "device": record.model.device if record.model else None,
         "dtype": record.model.dtype if record.model else None,
         "hardware": record.model.hardware if record.model else None,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base import hardware
+from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, Warned
 from apt_core.jobs.recipe import Calibration, Recipe
 from apt_core.models.load.placement import Placement, Room, Sizes, placement, spread_sentence
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 _DRAW_FROM = 8
 
 
-def fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
+def fetch_model(recipe: Recipe, policy: HostPolicy) -> Generator[Event, None, Path]:
     from apt_core.models.fetch.background import with_progress
     from apt_core.models.fetch.gguf import unpacked_from
     from apt_core.models.fetch.sources import resolve
 
-    folder = yield from with_progress(lambda progress: resolve(recipe.model, progress))
+    folder = yield from with_progress(lambda progress: resolve(recipe.model, progress, policy))
     if packing := unpacked_from(folder):
         yield Warned(
             message=f"The weights are those of a GGUF ({packing}), dequantised; what it had lost did not come back."
@@ -92,22 +93,26 @@ def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) ->
 
 
 def windows_of(
-    recipe: Recipe, model: nn.Module, tokenizer: object
+    recipe: Recipe, model: nn.Module, tokenizer: object, policy: HostPolicy
 ) -> Generator[Event, None, tuple[Tensor, Tensor]]:
     """Calibration and evaluation windows, [n, length] token ids each."""
     from apt_core.models.fetch.background import with_progress
-    from apt_core.texts.sources import TEXTS, load_text, token_windows
+    from apt_core.texts.sources import never_overlaps, read
+    from apt_core.texts.windows import token_windows
 
-    if recipe.calibration.text == recipe.evaluation.text and recipe.calibration.text not in TEXTS:
+    shared = recipe.calibration.text == recipe.evaluation.text
+    if shared and not never_overlaps(recipe.calibration.text):
         yield Warned(
             message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
             "choose another evaluation text."
         )
     opening, found = families.opening_token(model.config, tokenizer), []
     for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
-        text = yield from with_progress(
-            lambda progress, wanted=wanted, split=split: load_text(wanted.text, split, progress)
+        text, note = yield from with_progress(
+            lambda progress, wanted=wanted, split=split: read(wanted.text, split, progress, policy, shared)
         )
+        if note:
+            yield Warned(message=note)
         if split == "calibration":
             windows = _drawn(tokenizer, text, wanted, opening, recipe.seed)
         else:
@@ -123,7 +128,7 @@ def windows_of(
 
 def _drawn(tokenizer: object, text: str, wanted: Calibration, opening: int | None, seed: int) -> Tensor:
     """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
-    from apt_core.texts.sources import token_windows
+    from apt_core.texts.windows import token_windows
 
     if seed == 0:
         return token_windows(tokenizer, text, wanted.length, wanted.samples, opening)

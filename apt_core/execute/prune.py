@@ -22,6 +22,7 @@ from apt_core.base import hardware
 from apt_core.base.clock import Clock
 from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.policy import PRIVATE, HostPolicy
 from apt_core.events import (
     Evaluated,
     Event,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["choose_device", "choose_dtype", "run"]
 
 
-def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
+def run(recipe: Recipe, folder: Path | None = None, policy: HostPolicy = PRIVATE) -> Iterator[Event]:
     """Prune as the recipe says, yielding an event for everything that happens.
 
     folder: where `checkpoint/` (the pruned safetensors) goes; a temporary folder when None, gone at the end.
@@ -58,22 +59,22 @@ def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="apt-run-") as temporary:
-            for event in _run(recipe, Path(temporary)):
+            for event in _run(recipe, Path(temporary), policy):
                 kept = event.model_copy(update={"checkpoint": ""}) if isinstance(event, Finished) else event
                 yield kept
     else:
-        yield from _run(recipe, folder)
+        yield from _run(recipe, folder, policy)
 
 
-def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
+def _run(recipe: Recipe, folder: Path, policy: HostPolicy) -> Iterator[Event]:
     clock = Clock()
     device = choose_device(recipe.device)
     dtype = choose_dtype(device, recipe.dtype)
 
     with clock("load"):
-        dense_folder = yield from fetch_model(recipe)
+        dense_folder = yield from fetch_model(recipe, policy)
         model, tokenizer, on_disk = yield from load_model(recipe, dense_folder, dtype, device)
-        calibration, evaluation = yield from windows_of(recipe, model, tokenizer)
+        calibration, evaluation = yield from windows_of(recipe, model, tokenizer, policy)
     entry = next(model.parameters()).device  # where tokens enter
     blocks = families.decoder_blocks(model)
     layers = families.all_layers(blocks, recipe.optional_layers)

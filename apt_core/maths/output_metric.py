@@ -67,7 +67,10 @@ def by_loss(outer: Float[Tensor, "out out"], share: float, rank: int = _RANK) ->
 
 
 def _leading(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The largest eigenvalues and their vectors, by subspace iteration from a fixed start."""
+    """The largest eigenvalues and their vectors, by subspace iteration from a fixed start.
+
+    Not `torch.svd_lowrank`: on a symmetric matrix it takes two products for one of these, and a start of its own.
+    """
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(len(matrix), min(rank + _EXTRA, len(matrix)), generator=generator)
     basis = torch.linalg.qr(start.to(matrix.device))[0]

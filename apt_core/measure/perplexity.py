@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base.errors import RunFailed
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events import Evaluated, Progress, Side
 from apt_core.measure.decoding import Decoder
 from apt_core.models.load.weights import InMemory, Weights
@@ -131,6 +132,7 @@ def evaluate(
     device: str = "auto",
     dtype: str = "auto",
     progress: Callable[[Progress], None] | None = None,
+    policy: HostPolicy = STRICT,
 ) -> Evaluated:
     """Perplexity of any model (catalogue name, folder or Hub id) on a text (a name or a UTF-8 file).
 
@@ -140,7 +142,8 @@ def evaluate(
     from apt_core.jobs.recipe import Evaluation, ModelRef, make_value
     from apt_core.models.fetch.sources import resolve
     from apt_core.models.load.loading import load
-    from apt_core.texts.sources import load_text, token_windows
+    from apt_core.texts.sources import load_text
+    from apt_core.texts.windows import token_windows
 
     wanted = make_value(Evaluation, text=text, samples=samples, length=length)
     ref = make_value(ModelRef, id=model)
@@ -150,8 +153,8 @@ def evaluate(
             progress(Progress(stage=stage, done=done, total=total, detail=detail))
 
     used_device = choose_device(device)
-    loaded, tokenizer = load(resolve(ref, report), choose_dtype(used_device, dtype), used_device)
-    content = load_text(wanted.text, "evaluation", report)
+    loaded, tokenizer = load(resolve(ref, report, policy), choose_dtype(used_device, dtype), used_device)
+    content = load_text(wanted.text, "evaluation", report, policy)
     opening = families.opening_token(loaded.config, tokenizer)
     windows = token_windows(tokenizer, content, wanted.length, wanted.samples, opening)
     steps = perplexity_events(loaded, windows, "dense", wanted.text)

@@ -24,6 +24,7 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from apt_core.base.errors import BadInput, one_sentence
+from apt_core.base.policy import HostPolicy
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.worker_errors import failure_of
@@ -67,7 +68,9 @@ def load_both(options: argparse.Namespace) -> Answer:
 
     device = choose_device("auto")
     dtype = choose_dtype(device)
-    dense_folder = resolve(ModelRef(id=options.dense, revision=options.revision), _log_progress)
+    dense_folder = resolve(
+        ModelRef(id=options.dense, revision=options.revision), _log_progress, HostPolicy.from_environment()
+    )
     dense, tokenizer = load(dense_folder, dtype, device)
     pruned, _ = load(options.pruned, dtype, device)
     return lambda question: duel(dense, pruned, tokenizer, question)

@@ -13,10 +13,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from apt_core import events as ev
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.jobs.recipe import Recipe
 from apt_core.runs import keeping, processes
 from apt_core.runs.store import Store
@@ -153,7 +155,7 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]
 def _pipeline() -> Pipeline:
     from apt_core.execute import prune as pipeline
 
-    return pipeline.run
+    return partial(pipeline.run, policy=HostPolicy.from_environment())
 
 
 def _lower_priority() -> None:

@@ -1,24 +1,43 @@
-"""Rows of a dataset on the Hub, streamed: hub:<dataset>[:<config>[:<split>]], column "text"."""
+"""Rows of a dataset on the Hub, streamed: hub:<dataset>[:<config>[:<split>]], column "text".
+
+The one importer of `datasets`. Rows are taken as they are, blank ones too, and joined by a blank line where they are
+used: the WikiText-2 test of the literature is hub:Salesforce/wikitext:wikitext-2-raw-v1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import huggingface_hub
+from huggingface_hub import errors as hf
 
 from apt_core.base.errors import BadText, NotReachable, PruneError
+from apt_core.base.lazy import lazy
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub, hub_cache
 from apt_core.models.fetch.network import CONNECT_SECONDS, within
 
-ROWS = 5_000
+datasets = lazy("datasets")
+
+Split = Literal["calibration", "evaluation"]
+CALIBRATION_SHARE = 0.8  # of a text that has no splits of its own
 _COLUMN = "text"
 _LONGEST = 16_000_000  # characters, enough for every window that a recipe can ask of ordinary prose
+_TRAIN = ("train",)
+_HELD_OUT = ("test", "validation", "valid", "val", "dev")  # in this order
 
 
 class DatasetName(NamedTuple):
     dataset: str
     config: str | None
-    split: str
+    split: str | None  # None: the dataset's own train and test
+
+
+class Rows(NamedTuple):
+    rows: list[str]
+    note: str | None = None  # one sentence, where the dataset has no split for what was asked
 
 
 def parse(name: str) -> DatasetName:
@@ -30,47 +49,78 @@ def parse(name: str) -> DatasetName:
             "hub:owner/name:config:split."
         )
     config, split = [*rest, "", ""][:2]
-    return DatasetName(dataset, config or None, split or "train")
+    return DatasetName(dataset, config or None, split or None)
 
 
-def check(name: str) -> DatasetName:
+def check(name: str, policy: HostPolicy = STRICT) -> DatasetName:
     """The parts of the name, once the Hub has said that there is such a dataset.
 
     Raises NotReachable within 5 seconds when the Hub does not answer, BadText when there is no such text.
     """
     wanted = parse(name)
-    within(lambda: _exists(wanted), _no_answer(wanted))
+    within(lambda: _exists(wanted, policy), _no_answer(wanted))
     return wanted
 
 
-def rows(name: str) -> list[str]:
-    """The first 5,000 texts that are not blank; raises what `check` raises."""
-    wanted = check(name)
+def read(name: str, split: Split, policy: HostPolicy = STRICT, shared: bool = False) -> Rows:
+    """The texts of the split that is meant, 16 million characters at most; raises what `check` raises.
+
+    shared: calibration and evaluation read the same name, so a named split is divided between them.
+    """
+    wanted = check(name, policy)
     with _translated(wanted):
-        return list(_capped(_texts(_stream(wanted), wanted)))
+        streams = _streams(wanted, policy)
+        chosen, divided, note = _choose(wanted, list(streams), split, shared)
+        rows = list(_capped(_texts(streams[chosen], wanted)))
+    if not any(row.strip() for row in rows):
+        raise BadText(f"The split {chosen} of {wanted.dataset} holds no text; choose another.")
+    return Rows(_part_of(rows, split) if divided else rows, note)
 
 
-def _exists(wanted: DatasetName) -> None:
-    from huggingface_hub import HfApi
+def _choose(
+    wanted: DatasetName, names: list[str], split: Split, shared: bool
+) -> tuple[str, bool, str | None]:
+    """(the dataset's split, whether calibration and evaluation divide it, what has to be said about that)."""
+    if wanted.split is not None:
+        if wanted.split not in names:
+            raise BadText(
+                f"{wanted.dataset} has no split '{wanted.split[:60]}'; it has {', '.join(names[:8])}."
+            )
+        return wanted.split, shared, None
+    train = next((name for name in _TRAIN if name in names), None)
+    held_out = next((name for name in _HELD_OUT if name in names), None)
+    if train and held_out:
+        return (train if split == "calibration" else held_out), False, None
+    only = train or held_out or names[0]
+    note = (
+        f"{wanted.dataset} has no split of its own for each, so calibration reads the first four fifths of its "
+        f"split {only} and evaluation the last fifth."
+    )
+    return only, True, note
 
+
+def _part_of(rows: list[str], split: Split) -> list[str]:
+    border = round(len(rows) * CALIBRATION_SHARE)
+    return rows[:border] if split == "calibration" else rows[border:]
+
+
+def _exists(wanted: DatasetName, policy: HostPolicy) -> None:
     with _translated(wanted):
-        HfApi(token=hub.token()).dataset_info(wanted.dataset, timeout=CONNECT_SECONDS)
+        huggingface_hub.HfApi(token=hub.token(policy)).dataset_info(wanted.dataset, timeout=CONNECT_SECONDS)
 
 
-def _stream(wanted: DatasetName) -> Iterator[dict[str, Any]]:
-    from datasets import load_dataset
-
-    token = hub.token()
-    return iter(load_dataset(wanted.dataset, wanted.config, split=wanted.split, streaming=True, token=token))
+def _streams(wanted: DatasetName, policy: HostPolicy) -> Mapping[str, Any]:
+    """Split name -> its rows, which are fetched when they are read."""
+    return datasets.load_dataset(wanted.dataset, wanted.config, streaming=True, token=hub.token(policy))
 
 
-def _texts(stream: Iterator[dict[str, Any]], wanted: DatasetName) -> Iterator[str]:
-    for row in islice(stream, ROWS):
+def _texts(stream: Any, wanted: DatasetName) -> Iterator[str]:
+    for row in stream:
         if _COLUMN not in row:
             columns = ", ".join(sorted(row)[:5])
             raise BadText(f"{wanted.dataset} has no column '{_COLUMN}' (it has {columns}); choose another.")
-        if isinstance(row[_COLUMN], str) and row[_COLUMN].strip():
-            yield row[_COLUMN].strip()
+        if isinstance(row[_COLUMN], str):
+            yield row[_COLUMN]
 
 
 def _capped(texts: Iterator[str]) -> Iterator[str]:
@@ -89,33 +139,28 @@ def _no_answer(wanted: DatasetName) -> str:
     )
 
 
-class _translated:
-    """Turns what huggingface_hub and datasets raise into BadText or NotReachable."""
+@contextmanager
+def _translated(wanted: DatasetName) -> Iterator[None]:
+    """Turn what huggingface_hub and datasets raise into BadText or NotReachable."""
+    try:
+        yield
+    except PruneError:
+        raise
+    except Exception as error:
+        raise _our_error(error, wanted) from error
 
-    def __init__(self, wanted: DatasetName):
-        self.wanted = wanted
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, PruneError):
-            raise self._our_error(error) from error
-
-    def _our_error(self, error: Exception) -> Exception:
-        from huggingface_hub import errors as hf
-
-        dataset = self.wanted.dataset
-        match error:
-            case hf.GatedRepoError():
-                return BadText(
-                    f"{dataset} is only for accounts that accepted its terms; choose an open dataset."
-                )
-            case hf.RepositoryNotFoundError():
-                return BadText(f"The Hub has no public dataset {dataset}; check its name.")
-            case hf.HTTPError() | ConnectionError() | TimeoutError() | hf.OfflineModeIsEnabled():
-                return NotReachable(_no_answer(self.wanted))
-            case ValueError() | FileNotFoundError() | RuntimeError():  # no such config or split, or a script
-                reason = " ".join(str(error).split())[:160]
-                return BadText(f"{dataset} cannot be read as text: {reason}")
-        return error
+def _our_error(error: Exception, wanted: DatasetName) -> Exception:
+    match error:
+        case hf.GatedRepoError():
+            return BadText(
+                f"{wanted.dataset} is only for accounts that accepted its terms; choose an open dataset."
+            )
+        case hf.RepositoryNotFoundError():
+            return BadText(f"The Hub has no public dataset {wanted.dataset}; check its name.")
+        case hf.HTTPError() | ConnectionError() | TimeoutError() | hf.OfflineModeIsEnabled():
+            return NotReachable(_no_answer(wanted))
+        case ValueError() | FileNotFoundError() | RuntimeError():  # no such config or split, or a script
+            reason = " ".join(str(error).split())[:160].rstrip(".")
+            return BadText(f"{wanted.dataset} cannot be read as text: {reason}.")
+    return error

@@ -1,40 +1,37 @@
-"""The texts that statistics and perplexity come from, and token windows cut from them.
+"""The texts that statistics and perplexity come from, by name.
 
-    name                                    calibration split        evaluation split
-    wikipedia                               four articles of five    the fifth, never the same article
-    wiki-sample (bundled)                   four articles of five    the fifth
-    hub:<dataset>[:<config>[:<split>]]      four rows of five        the fifth, of the first 5,000 rows
-    a UTF-8 file                            all of it                all of it
+    name                           calibration                  evaluation
+    wikipedia                      four articles of five        the fifth, never the same article
+    wiki-sample (bundled)          four articles of five        the fifth
+    hub:<dataset>[:<config>]       its train split              its test split, else validation, else the last
+                                                                fifth of train, which calibration then leaves out
+    hub:<dataset>:<config>:<split> that split, all of it        that split, all of it
+    a UTF-8 file                   all of it                    all of it
 
-Nothing here loads torch or datasets before it is needed.
+Where a run calibrates and evaluates on one and the same split of a dataset, the first four fifths of its rows are for
+calibration and the last fifth for evaluation. Nothing here loads torch or datasets before it is needed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import NamedTuple
 
 from apt_core.base.errors import BadText, NotReachable
-from apt_core.base.paths import ASSETS, data_dir, is_public_host
+from apt_core.base.paths import ASSETS, data_dir
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
-from apt_core.base.words import size
 from apt_core.models.catalogue.pins import WIKIPEDIA, Pinned
 from apt_core.models.fetch import packages
 from apt_core.models.fetch.progress import Report, silent
+from apt_core.texts import check
 from apt_core.texts import hub as texts_on_hub
+from apt_core.texts.hub import CALIBRATION_SHARE, Split
 
-if TYPE_CHECKING:
-    from torch import LongTensor
-    from transformers import PreTrainedTokenizerBase
-
-Split = Literal["calibration", "evaluation"]
 FALLBACK_TEXT = "wiki-sample"
-LONGEST_FILE = 64_000_000  # bytes
-CALIBRATION_SHARE = 0.8
 _JOIN = "\n\n"
 
 
@@ -47,6 +44,13 @@ class Text(Frozen):
     source: str
     characters: dict[Split, int]
     wheel: Pinned | None = None
+
+
+class Reading(NamedTuple):
+    """A text as it was read."""
+
+    text: str
+    note: str | None = None  # one sentence, where it is not what its name promises
 
 
 TEXTS: dict[str, Text] = {
@@ -71,16 +75,32 @@ TEXTS: dict[str, Text] = {
 }
 
 
-def load_text(name: str, split: Split, progress: Report = silent) -> str:
+def load_text(
+    name: str, split: Split, progress: Report = silent, policy: HostPolicy = STRICT, shared: bool = False
+) -> str:
+    """The text of `read`, without its note."""
+    return read(name, split, progress, policy, shared).text
+
+
+def read(
+    name: str, split: Split, progress: Report = silent, policy: HostPolicy = STRICT, shared: bool = False
+) -> Reading:
     """The text called `name`; see the table above for what `split` means.
 
-    Raises BadText, NotReachable, BadDownload or DiskFull with one sentence.
+    shared: calibration and evaluation name the same text. Raises BadText, NotReachable, BadDownload or DiskFull with
+    one sentence.
     """
     if name.startswith("hub:"):
-        return _JOIN.join(split_articles(texts_on_hub.rows(name), split))
+        found = texts_on_hub.read(name, split, policy, shared)
+        return Reading(_JOIN.join(found.rows), found.note)
     if name in TEXTS:
-        return _JOIN.join(split_articles(_articles(TEXTS[name], progress), split))
-    return read_file(name)
+        return Reading(_JOIN.join(split_articles(_articles(TEXTS[name], progress), split)))
+    return Reading(read_file(name, policy))
+
+
+def never_overlaps(name: str) -> bool:
+    """Whether calibration and evaluation read different parts when both name this text."""
+    return name in TEXTS or name.startswith("hub:")
 
 
 def _articles(text: Text, progress: Report) -> list[str]:
@@ -106,97 +126,29 @@ def split_articles(articles: list[str], split: Split) -> list[str]:
     return articles[:border] if split == "calibration" else articles[border:]
 
 
-def read_file(name: str) -> str:
+def read_file(name: str, policy: HostPolicy = STRICT) -> str:
     """The whole of a UTF-8 file; raises BadText with one sentence."""
-    path = _allowed_path(name)
+    path = _allowed_path(name, policy)
     try:
         with path.open("rb") as file:
-            raw = file.read(LONGEST_FILE + 1)
+            raw = file.read(check.LONGEST_FILE + 1)
     except OSError as error:
         raise BadText(f"{path.name} cannot be read; check its permissions.") from error
-    if len(raw) > LONGEST_FILE:
-        raise BadText(f"{path.name} is too long; choose a text of at most {size(LONGEST_FILE)}.")
-    if b"\0" in raw:
-        raise BadText(f"{path.name} is a binary file; choose plain text in UTF-8.")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadText(
-            f"{path.name} is not UTF-8 (byte {error.start:,} is not); save it as UTF-8 and try again."
-        ) from error
-    if not text.strip():
-        raise BadText(f"{path.name} is empty; choose a text with some prose in it.")
-    return text
+    return check.decoded(raw, path.name)
 
 
-def _allowed_path(name: str) -> Path:
+def _allowed_path(name: str, policy: HostPolicy) -> Path:
     """The file that `name` means; on a public host only one that a visitor uploaded."""
     uploads = (data_dir() / "uploads").resolve()
     try:
         path = Path(name).expanduser().resolve()
-        allowed = not is_public_host() or path.is_relative_to(uploads)
+        allowed = not policy.public or path.is_relative_to(uploads)
         if allowed and path.is_file():
             return path
     except (OSError, ValueError, RuntimeError):
         pass  # too long, a NUL byte or an unknown home: no file of this machine
     short = name if len(name) <= 120 else f"{name[:120]}..."
-    own_file = "an uploaded UTF-8 file" if is_public_host() else "a UTF-8 file that exists"
+    own_file = "an uploaded UTF-8 file" if policy.public else "a UTF-8 file that exists"
     close = get_close_matches(name.lower(), TEXTS, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else f"choose {', '.join(TEXTS)}, or {own_file}."
     raise BadText(f"There is no text called '{short}'; {hint}")
-
-
-def token_windows(
-    tokenizer: PreTrainedTokenizerBase, text: str, length: int, samples: int, opening: int | None = None
-) -> LongTensor:
-    """The first `samples` non-overlapping windows of the tokenised text, [n, length] with 1 <= n <= samples.
-
-    The same windows as of tokenising the whole text with the tokenizer's defaults and dropping the tail, but
-    only as much of a long text is tokenised as they need. `opening`: the token that begins every window, for
-    families that need one; the text then fills the rest of it. Raises BadText when there is not one window.
-    """
-    import torch
-
-    of_text = length if opening is None else length - 1
-    tokens = first_tokens(lambda part: _encode(tokenizer, part), text, samples * of_text + 1)
-    if opening is not None and tokens[:1] == [opening]:
-        tokens = tokens[1:]  # the tokenizer's own, before the first window
-    windows = min(samples, len(tokens) // of_text)
-    if windows == 0:
-        raise BadText(
-            f"The text is too short: it has {len(tokens):,} tokens and one window needs {length:,}; "
-            "choose a longer text or shorter windows."
-        )
-    cut = torch.tensor(tokens[: windows * of_text], dtype=torch.long).reshape(windows, of_text)
-    return cut if opening is None else torch.nn.functional.pad(cut, (1, 0), value=opening)
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """All tokens, special ones as the tokenizer adds them, without its remark on long inputs."""
-    return tokenizer(text, truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
-
-
-_CHARACTERS_PER_TOKEN = 5  # a first guess, doubled until it is enough
-_MARGIN = 256  # tokens beside a cut are not trusted: what follows can change them
-
-
-def first_tokens(encode: Callable[[str], list[int]], text: str, wanted: int) -> list[int]:
-    """At least the first `wanted` tokens of encode(text) (all of them when there are fewer).
-
-    Encodes a growing prefix that ends at a paragraph border, and drops the last tokens of it.
-    """
-    reach = (wanted + _MARGIN) * _CHARACTERS_PER_TOKEN
-    while (cut := _paragraph_border(text, reach)) < len(text):
-        tokens = encode(text[:cut])[:-_MARGIN]
-        if len(tokens) >= wanted:
-            return tokens
-        reach = 2 * max(reach, cut)
-    return encode(text)
-
-
-def _paragraph_border(text: str, reach: int) -> int:
-    """The end of the first paragraph that ends at or after `reach`; the text's length when there is none."""
-    border = text.find("\n\n", reach)
-    if border < 0:
-        border = text.find("\n", reach)
-    return len(text) if border < 0 else border

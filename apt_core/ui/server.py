@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
+from apt_core.base.policy import HostPolicy
 from apt_core.events.projections import parts_of
 from apt_core.events.records import RunRecord, summary
 from apt_core.studies.race import Race, race_of, whole_blocks
@@ -85,7 +86,11 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
     except BadInput as error:
         return PlainTextResponse(str(error), status_code=404)
     if what == "results.json":
-        return _text(json.dumps(summary(record), indent=2), "application/json", f"{run_id}.json")
+        return _text(
+            json.dumps(summary(record, HostPolicy.from_environment()), indent=2),
+            "application/json",
+            f"{run_id}.json",
+        )
     if what == "layers.csv":
         return _text(layers_csv(record), "text/csv", f"{run_id}-layers.csv")
     if what == "results.csv":

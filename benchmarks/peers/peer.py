@@ -102,7 +102,8 @@ def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
     from transformers import AutoConfig, AutoTokenizer
 
     from apt_core.families import opening_token
-    from apt_core.texts.sources import load_text, token_windows
+    from apt_core.texts.sources import load_text
+    from apt_core.texts.windows import token_windows
 
     if options.seed:
         raise SystemExit("A peer can only be given the first windows: leave --seed at 0.")

@@ -4,7 +4,8 @@ import pytest
 from ui_helpers import a_recipe, a_record
 
 from apt_core.base.errors import BadInput
-from apt_core.base.paths import absolute_environment, cache_dir, data_dir, is_public_host
+from apt_core.base.paths import absolute_environment, cache_dir, data_dir
+from apt_core.base.policy import PRIVATE, STRICT, HostPolicy
 from apt_core.events.records import summary
 from apt_core.runs.processes import heavy_environment
 from apt_core.ui.forms.form import _model
@@ -57,16 +58,18 @@ def test_a_relative_folder_is_absolute_in_the_recipe(tmp_path, monkeypatch):
 def test_who_can_reach_the_page_decides(monkeypatch, told, public):
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    assert is_public_host() is public
+    assert HostPolicy.from_environment().public is public
 
 
 def test_a_public_page_names_files_without_their_folders(monkeypatch):
     place = "/srv/data/uploads/0123456789ab-notes.txt"
     recipe = a_recipe(calibration={"text": place}, evaluation={"text": "hub:owner/name"})
     record = a_record(recipe=recipe)
-    assert place in command(recipe) and summary(record)["checkpoint"] == "/somewhere/secret/checkpoint"
+    assert (
+        place in command(recipe) and summary(record, PRIVATE)["checkpoint"] == "/somewhere/secret/checkpoint"
+    )
     monkeypatch.setenv("APT_PUBLIC", "1")
     assert "/srv" not in command(recipe) and "0123456789ab-notes.txt" in command(recipe)
-    told = summary(record)
+    told = summary(record, STRICT)
     assert told["checkpoint"] == "checkpoint" and told["evaluation"]["text"] == "hub:owner/name"
     assert "/srv" not in str(told) and "secret" not in str(told)

@@ -64,10 +64,9 @@ def command(*arguments, **settings):
     )
 
 
-def test_help_answers_at_once_and_names_every_command():
-    begun = time.perf_counter()
+def test_help_names_every_command():
+    """How soon is in test_flags."""
     said, _ = command("--help").communicate()
-    assert time.perf_counter() - begun < 1
     for name in ("prune", "evaluate", "generate", "runs", "cache", "models", "methods"):
         assert f"\n    {name} " in said
 
@@ -543,7 +542,7 @@ def test_evaluate_refuses_in_one_sentence(capfd, arguments, words):
 
 
 def test_a_fault_of_ours_is_one_sentence_and_a_traceback_on_request(capsys, monkeypatch):
-    def broken():
+    def broken(_policy):
         raise RuntimeError("wires crossed")
 
     monkeypatch.setattr("apt_core.models.catalogue.entries.list_models", broken)

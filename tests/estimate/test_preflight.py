@@ -6,6 +6,7 @@ import pytest
 
 from apt_core import events as ev
 from apt_core.base import cpu
+from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.estimate import preflight, rates
 from apt_core.estimate.preflight import estimate, rates_from
 from apt_core.estimate.rates import BFLOAT16_RATES, FLOAT32_RATES, packaged_rates
@@ -37,7 +38,7 @@ def recipe_for(model: str = SMOL, method: object = "apt", **more: object) -> Rec
 
 def needs(model: str = SMOL, method: object = "apt", **more: object):
     recipe = recipe_for(model, method, **more)
-    return estimate(recipe, known_facts(CATALOGUE[model]))
+    return estimate(recipe, known_facts(CATALOGUE[model]), policy=PRIVATE)
 
 
 def test_the_default_run_is_estimated_with_its_reasons():
@@ -268,11 +269,12 @@ def test_a_text_with_fewer_windows_than_asked_for_is_said():
     assert any("about 13 of the 100 windows" in sentence for sentence in found.sentences)
 
 
-def test_a_public_host_does_not_measure_its_own_files(tmp_path, monkeypatch):
+def test_a_public_host_does_not_measure_its_own_files(tmp_path):
     file = tmp_path / "short.txt"
     file.write_text("x")
-    monkeypatch.setenv("APT_PUBLIC", "1")
-    assert needs(calibration={"text": str(file)}).refusal is None
+    recipe = recipe_for(calibration={"text": str(file)})
+    assert estimate(recipe, known_facts(CATALOGUE[SMOL]), policy=PRIVATE).refusal is not None
+    assert estimate(recipe, known_facts(CATALOGUE[SMOL]), policy=STRICT).refusal is None
 
 
 def test_too_little_memory_is_refused_with_the_right_remedy(monkeypatch):

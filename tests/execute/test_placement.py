@@ -13,6 +13,7 @@ import apt_core
 from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.paths import ASSETS
+from apt_core.base.policy import PRIVATE
 from apt_core.execute import opening
 from apt_core.execute import prune as pipeline
 from apt_core.models.catalogue.shape import LlamaShape
@@ -117,7 +118,7 @@ def test_a_run_leaves_working_room_by_the_terms_of_the_preflight(eight_blocks, m
     from apt_core.estimate.memory import working_bytes
     from apt_core.models.catalogue.facts import model_facts
 
-    working = working_bytes(recipe, model_facts(recipe.model), "float32")
+    working = working_bytes(recipe, model_facts(recipe.model, policy=PRIVATE), "float32")
     free = working + 20 * MB
     assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
     free = working + 5 * MB

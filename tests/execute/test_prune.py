@@ -13,6 +13,7 @@ import apt_core
 from apt_core import families
 from apt_core.base.errors import BadInput, BadPattern, NotPositiveDefinite
 from apt_core.base.paths import ASSETS
+from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, fold, summary
 from apt_core.execute import prune as pipeline
 from apt_core.execute import prune_blocks as pruning
@@ -100,10 +101,13 @@ def test_layer_errors_are_those_of_the_inputs_that_the_pruned_model_sees(tmp_pat
     events = [event for event in pipeline.run(recipe, tmp_path) if event.kind == "layer_pruned"]
     pruned = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint", dtype=torch.float32)
     from apt_core.models.load.loading import load
-    from apt_core.texts.sources import load_text, token_windows
+    from apt_core.texts.sources import load_text
+    from apt_core.texts.windows import token_windows
 
     _, tokenizer = load(ASSETS / "models" / TINY, torch.float32, "cpu")
-    windows = token_windows(tokenizer, load_text("wiki-sample", "calibration", lambda *_: None), 64, 4)
+    windows = token_windows(
+        tokenizer, load_text("wiki-sample", "calibration", lambda *_: None, policy=PRIVATE), 64, 4
+    )
     seen = []
     layer = pruned.model.layers[1].mlp.down_proj
     layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].reshape(-1, layer.in_features)))
@@ -282,7 +286,7 @@ def test_prune_returns_the_record_and_the_summary_is_json(tmp_path):
     assert record.status == "finished"
     assert len(record.layers) == 14
     assert record.ratio == pytest.approx(record.pruned.perplexity / record.dense.perplexity)
-    data = json.loads(json.dumps(summary(record)))
+    data = json.loads(json.dumps(summary(record, policy=PRIVATE)))
     for key in ("run", "model", "method", "pattern", "options", "seed", "sparsity", "perplexity", "seconds",
                 "peak_rss_bytes", "layers", "checkpoint", "versions"):  # fmt: skip
         assert data[key] is not None, key

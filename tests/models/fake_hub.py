@@ -240,13 +240,14 @@ import json, os, sys, time
 from huggingface_hub import constants
 constants.DOWNLOAD_CHUNK_SIZE = 65536  # so that a small file takes many pieces, as a large one does
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.models.fetch import network
 network.DEADLINE_SECONDS = 2.0  # test_network holds the real one to 5 s
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.models.fetch.sources import resolve
 from apt_core.jobs.recipe import ModelRef
 
-def call(what, id, revision=None, stop_after=None, token=None):
+def call(what, id, revision=None, stop_after=None, token=None, shared=False):
     ref = ModelRef.model_construct(id=id, revision=revision)
     reports = []
     def report(*values):
@@ -256,15 +257,16 @@ def call(what, id, revision=None, stop_after=None, token=None):
             raise KeyboardInterrupt
     from apt_core.models.fetch import hub_token
     hub_token.keep(token)
+    policy = HostPolicy.from_environment()
     if what == "search":
         from apt_core.models.fetch.hub_search import search
-        return {"found": [found._asdict() for found in search(id)]}
+        return {"found": [found._asdict() for found in search(id, policy)]}
     if what == "resolve":
-        return {"path": str(resolve(ref, report)), "reports": reports}
+        return {"path": str(resolve(ref, report, policy)), "reports": reports}
     if what == "facts":
-        return {"facts": model_facts(ref).model_dump(), "torch": "torch" in sys.modules}
-    from apt_core.texts.sources import load_text
-    return {"text": load_text(id, what)}
+        return {"facts": model_facts(ref, policy).model_dump(), "torch": "torch" in sys.modules}
+    from apt_core.texts.sources import read
+    return read(id, what, policy=policy, shared=shared)._asdict()
 
 outside = dict(os.environ)
 for line in sys.stdin:

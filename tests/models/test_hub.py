@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.fetch import hub_cache
 from tests.models.fake_hub import COMMIT, Client
 
 REPO = "someone/tiny-llama"
+
+
+PARTS = ("calibration", "evaluation")
 
 
 def resolve(id: str, **more) -> dict:
@@ -37,7 +41,7 @@ def test_only_what_a_model_needs_is_downloaded_and_then_never_asked_for_again(as
     assert kept == {file.name for file in tiny.iterdir()} - unwanted
     assert again["path"] == first["path"] and again["reports"] == []
     assert len(hub.downloads()) == len(kept)
-    assert hub_cache.snapshot(REPO) == Path(first["path"])
+    assert hub_cache.snapshot(REPO, policy=PRIVATE) == Path(first["path"])
 
 
 def test_an_empty_file_is_a_file(ask, hub, tiny):
@@ -78,7 +82,7 @@ def test_a_stopped_download_ends_at_once_and_goes_on_later(ask, hub, tiny):
     (stopped,) = ask(resolve(REPO, stop_after=100_000))
     assert stopped["error"] == "stopped"
     assert stopped["seconds"] < 3
-    assert hub_cache.snapshot(REPO) is None, "half a model is not taken for a model"
+    assert hub_cache.snapshot(REPO, policy=PRIVATE) is None, "half a model is not taken for a model"
     hub.pause = 0.0
     (answer,) = ask(resolve(REPO))
     checkpoints.check(Path(answer["path"]))
@@ -232,7 +236,7 @@ def test_refusals_are_sentences(ask, hub, tiny, edit_config):
         assert answer.get("error") == kind and words in answer["message"], (call, answer)
         assert answer["message"].endswith((".", "?")) and "\n" not in answer["message"]
     assert "model.safetensors" not in hub.downloads(), "refused before anything large is downloaded"
-    assert hub_cache.snapshot("someone/bert") is None
+    assert hub_cache.snapshot("someone/bert", policy=PRIVATE) is None
 
 
 def test_a_truncated_file_from_the_hub_is_not_a_model(ask, hub, tiny):
@@ -324,18 +328,17 @@ def test_a_visitor_of_a_public_page_never_uses_the_owners_token(ask, hub, tiny):
     assert "Bearer hf_mine" in hub.tokens
 
 
-def test_a_public_host_does_not_look_into_its_owners_own_cache(ask, hub, tiny, tmp_path, monkeypatch):
+def test_a_public_host_does_not_look_into_its_owners_own_cache(ask, hub, tiny, tmp_path):
     storage = tmp_path / "hf" / "hub" / f"models--{REPO.replace('/', '--')}"
     (storage / "refs").mkdir(parents=True)
     (storage / "refs" / "main").write_text(COMMIT)
     shutil.copytree(tiny, storage / "snapshots" / COMMIT)
-    assert hub_cache.snapshot(REPO) == storage / "snapshots" / COMMIT
+    assert hub_cache.snapshot(REPO, policy=PRIVATE) == storage / "snapshots" / COMMIT
     hub.add(REPO, tiny)
     hub.gated.add(REPO)
     for answer in ask(facts(REPO), resolve(REPO), HF_HOME=str(tmp_path / "hf"), APT_PUBLIC="1"):
         assert answer["error"] == "gated_model"
-    monkeypatch.setenv("APT_PUBLIC", "1")
-    assert hub_cache.snapshot(REPO) is None
+    assert hub_cache.snapshot(REPO, policy=STRICT) is None and hub_cache.snapshot(REPO) is None
 
 
 @pytest.mark.parametrize(
@@ -349,20 +352,70 @@ def test_a_licence_of_any_form_is_said(ask, hub, tiny, license, said):
     assert answer["facts"]["license"] == said
 
 
-def test_rows_of_a_dataset_are_split_without_overlap(ask, hub):
-    lines = [json.dumps({"text": f"Row {number} has some words."}) for number in range(10)]
-    hub.datasets["someone/text"] = {"train.jsonl": "\n".join([*lines, json.dumps({"text": " "})]).encode()}
-    hub.datasets["someone/numbers"] = {"train.jsonl": b'{"value": 1}\n'}
-    name = "hub:someone/text"
-    calibration, evaluation, nothing, numbers, split = ask(
-        {"what": "calibration", "id": name},
-        {"what": "evaluation", "id": name},
-        {"what": "calibration", "id": "hub:someone/nothing"},
-        {"what": "calibration", "id": "hub:someone/numbers"},
-        {"what": "calibration", "id": "hub:someone/text::validation"},
+def rows(*texts: str) -> bytes:
+    return "\n".join(json.dumps({"text": text}) for text in texts).encode()
+
+
+def split_of(answer: dict) -> list[str]:
+    return answer["text"].split("\n\n")
+
+
+def test_a_dataset_with_a_train_split_alone_is_divided_without_overlap_and_says_so(ask, hub):
+    hub.datasets["someone/text"] = {"train.jsonl": rows(*(f"Row {number}." for number in range(10)))}
+    calibration, evaluation = (ask({"what": what, "id": "hub:someone/text"})[0] for what in PARTS)
+    assert split_of(calibration) == [f"Row {number}." for number in range(8)]
+    assert split_of(evaluation) == ["Row 8.", "Row 9."]
+    assert "someone/text has no split of its own for each" in evaluation["note"]
+    assert "the last fifth" in calibration["note"]
+
+
+@pytest.mark.parametrize(
+    ("held_out", "read"), [(("test", "validation"), "test"), (("validation",), "validation")]
+)
+def test_the_splits_of_a_dataset_are_honoured(ask, hub, held_out, read):
+    hub.datasets["someone/text"] = {
+        f"{name}.jsonl": rows(f"First of {name}.", f"Second of {name}.") for name in ("train", *held_out)
+    }
+    calibration, evaluation = (ask({"what": what, "id": "hub:someone/text"})[0] for what in PARTS)
+    assert split_of(calibration) == ["First of train.", "Second of train."] and calibration["note"] is None
+    assert split_of(evaluation) == [f"First of {read}.", f"Second of {read}."] and evaluation["note"] is None
+
+
+def test_a_named_split_is_read_whole_unless_both_name_it(ask, hub):
+    hub.datasets["someone/text"] = {
+        f"{name}.jsonl": rows(*(f"{name} {number}" for number in range(5))) for name in ("train", "test")
+    }
+    whole, also_whole, first, last = ask(
+        {"what": "evaluation", "id": "hub:someone/text::test"},
+        {"what": "calibration", "id": "hub:someone/text::test"},
+        {"what": "calibration", "id": "hub:someone/text::test", "shared": True},
+        {"what": "evaluation", "id": "hub:someone/text::test", "shared": True},
     )
-    assert calibration["text"].split("\n\n") == [f"Row {number} has some words." for number in range(8)]
-    assert evaluation["text"].split("\n\n") == [f"Row {number} has some words." for number in (8, 9)]
-    assert nothing["error"] == "bad_text" and "no public dataset" in nothing["message"]
-    assert numbers["error"] == "bad_text" and "no column 'text'" in numbers["message"]
-    assert split["error"] == "bad_text" and "cannot be read as text" in split["message"]
+    assert split_of(whole) == split_of(also_whole) == [f"test {number}" for number in range(5)]
+    assert split_of(first) == [f"test {number}" for number in range(4)] and split_of(last) == ["test 4"]
+
+
+def test_rows_are_joined_as_the_literature_joins_them(ask, hub):
+    """WikiText's rows keep their spaces and line ends, and its blank rows are rows."""
+    lines = ["", " = Robert Boulter = \n", "", " Robert Boulter is an actor . \n"]
+    hub.datasets["someone/wikitext"] = {"train.jsonl": rows("other"), "test.jsonl": rows(*lines)}
+    (answer,) = ask({"what": "evaluation", "id": "hub:someone/wikitext"})
+    assert answer["text"] == "\n\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("hub:someone/nothing", "no public dataset"),
+        ("hub:someone/numbers", "no column 'text'"),
+        ("hub:someone/text::validation", "has no split 'validation'; it has train"),
+        ("hub:someone/text:other", "cannot be read as text"),
+        ("hub:someone/blank", "holds no text"),
+    ],
+)
+def test_what_a_dataset_does_not_have_is_one_sentence(ask, hub, name, words):
+    hub.datasets["someone/text"] = {"train.jsonl": rows("Row.")}
+    hub.datasets["someone/numbers"] = {"train.jsonl": b'{"value": 1}\n'}
+    hub.datasets["someone/blank"] = {"train.jsonl": rows(" ", "\n")}
+    (answer,) = ask({"what": "calibration", "id": name})
+    assert answer["error"] == "bad_text" and words in answer["message"] and answer["message"].endswith(".")

@@ -17,7 +17,8 @@ from apt_core.passes import gradients as sensitivity
 from apt_core.passes.gradients import Places, measure, steps_of
 from apt_core.passes.halting import HiddenStates
 from apt_core.passes.tensor_store import ScratchTensors
-from apt_core.texts.sources import load_text, token_windows
+from apt_core.texts.sources import load_text
+from apt_core.texts.windows import token_windows
 from tests.execute.test_prune import ASSETS, TINY
 
 

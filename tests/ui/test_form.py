@@ -135,7 +135,13 @@ def test_uploads_are_kept_by_content_and_asked_for_by_token(fresh_cache, tmp_pat
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"", "is empty"), (b"  \n ", "is empty"), (b"\xff\xfe\x00", "not UTF-8"), (b"a\0b", "binary file")],
+    [
+        (b"", "is empty"),
+        (b"  \n ", "is empty"),
+        (b"\xff\xfe\x00", "binary file"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"a\0b", "binary file"),
+    ],
 )
 def test_what_is_no_text_is_refused_and_leaves_nothing(fresh_cache, tmp_path, content, sentence):
     path = tmp_path / "x.txt"

@@ -52,7 +52,7 @@ def test_a_line_of_the_list_says_what_helps_to_choose():
 def test_whatever_goes_wrong_with_a_search_is_a_sentence(monkeypatch):
     for error, said in ((NotReachable("The Hub does not answer."), "does not answer"), (OSError("x"), "log")):
 
-        def fail(_query, error=error):
+        def fail(_query, _policy, error=error):
             raise error
 
         monkeypatch.setattr(search, "search", fail)

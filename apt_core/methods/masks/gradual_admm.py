@@ -40,5 +40,7 @@ class GradualADMMMask(Mask):
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         return MaskedWeight(
-            *maths.gradual.gradual_mask(problem.weight, problem.stats.gram, problem.pattern, problem.dampening)
+            *maths.gradual.gradual_mask(
+                problem.weight, problem.stats.gram, problem.pattern, problem.dampening
+            )
         )

@@ -6,10 +6,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from apt_core.base.lazy import lazy
 from apt_core.base.paths import ASSETS, cache_dir
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.models.catalogue.pins import GEMMA3, SMOLLM2, Pinned
 from apt_core.models.catalogue.shape import LlamaShape, MambaShape
+
+# Which import this module.
+hub_cache = lazy("apt_core.models.fetch.hub_cache")
+manifest = lazy("apt_core.models.fetch.manifest")
 
 DEFAULT_MODEL = "smollm2-135m"
 FALLBACK_MODEL = "tiny-random-llama"
@@ -213,13 +219,13 @@ def title_of(model_id: str) -> str:
     return Path(model_id).name or model_id if looks_like_path else model_id
 
 
-def list_models() -> list[dict[str, Any]]:
+def list_models(policy: HostPolicy = STRICT) -> list[dict[str, Any]]:
     """Every entry as plain data; `path` is its local safetensors folder, None until it is cached."""
-    return [_listed(entry) for entry in CATALOGUE.values()]
+    return [_listed(entry, policy) for entry in CATALOGUE.values()]
 
 
-def _listed(entry: CatalogueEntry) -> dict[str, Any]:
-    folder = cached_folder(entry.name)
+def _listed(entry: CatalogueEntry, policy: HostPolicy) -> dict[str, Any]:
+    folder = cached_folder(entry.name, policy)
     return {
         "name": entry.name,
         "title": entry.title,
@@ -233,13 +239,11 @@ def _listed(entry: CatalogueEntry) -> dict[str, Any]:
     }
 
 
-def cached_folder(name: str) -> Path | None:
+def cached_folder(name: str, policy: HostPolicy = STRICT) -> Path | None:
     """The local safetensors folder of a catalogue entry, when it is here and whole."""
-    from apt_core.models.fetch import hub_cache, manifest
-
     entry = CATALOGUE[name]
     if entry.source == "hub":
-        return hub_cache.snapshot(name)
+        return hub_cache.snapshot(name, policy=policy)
     if entry.source == "wheel":
         return entry.folder if manifest.is_whole(entry.folder) else None
     return entry.folder

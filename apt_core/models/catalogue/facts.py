@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from apt_core.base.errors import NotAModel, one_sentence
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.families import Family, family_of_type, may_be_pruned
 from apt_core.jobs.recipe import ModelRef
@@ -80,37 +81,37 @@ class ModelFacts(Frozen):
         )
 
 
-def model_facts(ref: ModelRef) -> ModelFacts:
+def model_facts(ref: ModelRef, policy: HostPolicy = STRICT) -> ModelFacts:
     """What is known about a model now; asks the network only for a model of the Hub that is not here yet.
 
     So a Hub that does not answer, or does not give this model, is known before a run is made.
     Raises UnknownModel, GatedModel, NotAModel or (within 5 seconds) NotReachable with one sentence.
     """
-    name = checked_id(ref)
+    name = checked_id(ref, policy)
     if name in CATALOGUE and ref.revision is None:
-        return _of_entry(CATALOGUE[name])
-    if (folder := local_path(name)) is not None:
+        return _of_entry(CATALOGUE[name], policy)
+    if (folder := local_path(name, policy)) is not None:
         checkpoints.check(folder)
         return folder_facts(folder, name, source="local folder")
-    if folder := gguf.cached(name, ref.revision) or hub_cache.snapshot(name, ref.revision):
+    if folder := gguf.cached(name, ref.revision, policy) or hub_cache.snapshot(name, ref.revision, policy):
         facts = folder_facts(folder, name, source="Hub")
         return facts.model_copy(update={"dequantised_from": gguf.unpacked_from(folder)})
-    return _of_hub(*hub.ask_with_tensors(name, ref.revision))
+    return _of_hub(*hub.ask_with_tensors(name, ref.revision, policy))
 
 
-def _of_entry(entry: CatalogueEntry) -> ModelFacts:
-    known = known_facts(entry)
+def _of_entry(entry: CatalogueEntry, policy: HostPolicy) -> ModelFacts:
+    known = known_facts(entry, policy)
     if entry.source != "hub" or known.cached:
         return known
-    found = hub.ask(entry.name, None)
+    found = hub.ask(entry.name, None, policy)
     return known.model_copy(
         update={"download_bytes": found.download_bytes, "members_only": found.members_only}
     )
 
 
-def known_facts(entry: CatalogueEntry) -> ModelFacts:
+def known_facts(entry: CatalogueEntry, policy: HostPolicy = STRICT) -> ModelFacts:
     """What the catalogue and the disk know of an entry; asks nobody."""
-    shape, folder = entry.shape, cached_folder(entry.name)
+    shape, folder = entry.shape, cached_folder(entry.name, policy)
     weights = checkpoints.bytes_on_disk(folder) if folder else 2 * shape.parameters  # bfloat16
     return ModelFacts(
         id=entry.name,

@@ -1,4 +1,8 @@
-"""The models in our cache: what each takes, when it was last used, and how one is removed. No torch, no network."""
+"""The models in our cache: what each takes, when it was last used, and how one is removed. No torch, no network.
+
+Not `huggingface_hub.scan_cache_dir`: it does not count what is still arriving (*.incomplete), calls a repository of
+which nothing else is there corrupted, and knows neither wheels nor what was dequantised.
+"""
 
 from __future__ import annotations
 

@@ -14,11 +14,20 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apt_core.base.errors import BadDownload, NotAModel
+from apt_core.base.lazy import lazy
 from apt_core.models.fetch import disk, manifest
 from apt_core.models.fetch.progress import Report
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+else:
+    torch, transformers = lazy("torch"), lazy("transformers")
+gguf_files, gguf_support = lazy("gguf"), lazy("transformers.modeling_gguf_pytorch_utils")
 
 _GGUF = "model.gguf"
 _TOKENIZER_BYTES = 40_000_000  # a vocabulary of 262,144 takes 33 MB
@@ -73,9 +82,7 @@ def from_gguf(
 
 
 def _check_architecture(architecture: str | None, title: str) -> None:
-    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
-
-    if architecture and architecture not in GGUF_SUPPORTED_ARCHITECTURES:
+    if architecture and architecture not in gguf_support.GGUF_SUPPORTED_ARCHITECTURES:
         raise NotAModel(
             f"The installed transformers library cannot read a GGUF of the architecture {architecture}, so {title} "
             "cannot be used; choose the original model in safetensors."
@@ -164,11 +171,8 @@ def _convert(source: Source, folder: Path, parameters: int | None, report: Repor
     _tell(report, 5, "ready")
 
 
-def _dequantised(folder: Path):
+def _dequantised(folder: Path) -> PreTrainedModel:
     """The model as plain bfloat16 tensors, with no mark left of having been quantised."""
-    import torch
-    import transformers
-
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder,
         gguf_file=_GGUF,
@@ -179,24 +183,20 @@ def _dequantised(folder: Path):
     )
     # Some versions keep the quantiser on the model, and save_pretrained then refuses to write it.
     if getattr(model, "hf_quantizer", None) is not None:
-        model.hf_quantizer = None
+        setattr(model, "hf_quantizer", None)  # noqa: B010 - not an attribute that transformers declares
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model
 
 
-def _never_packed():
+def _never_packed() -> Any:
     """Versions of transformers that can leave the weights in their blocks are told not to."""
-    import transformers
-
     config = getattr(transformers, "GgufConfig", None)
     return config(dequantize=True) if config else None
 
 
-def _tokenizer(folder: Path, context: int):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(
+def _tokenizer(folder: Path, context: int) -> PreTrainedTokenizerBase:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
         folder, gguf_file=_GGUF, trust_remote_code=False, local_files_only=True
     )
     tokenizer.model_max_length = context
@@ -209,11 +209,10 @@ def _read_once() -> Iterator[None]:
 
     Its table of tensor names, a pure function that is asked for 400 times, costs another 5 s.
     """
-    import gguf
-
-    reader, names = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader, gguf.get_tensor_name_map = functools.cache(reader), functools.cache(names)
+    reader, names = gguf_files.GGUFReader, gguf_files.get_tensor_name_map
+    gguf_files.GGUFReader = functools.cache(reader)
+    gguf_files.get_tensor_name_map = functools.cache(names)
     try:
         yield
     finally:
-        gguf.GGUFReader, gguf.get_tensor_name_map = reader, names
+        gguf_files.GGUFReader, gguf_files.get_tensor_name_map = reader, names

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from apt_core.base.errors import NotAModel
-from apt_core.base.paths import cache_dir, is_public_host
+from apt_core.base.paths import cache_dir
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub_cache, manifest
 
 _CONVERSION = 1  # raise it when what `convert` writes changes: old folders are then left alone
@@ -78,13 +79,13 @@ def unpacked_from(folder: Path) -> str | None:
     return packing_of(f"{file}.gguf") or "GGUF"
 
 
-def cached(name: str, revision: str | None) -> Path | None:
+def cached(name: str, revision: str | None, policy: HostPolicy = STRICT) -> Path | None:
     """The dequantised model, when it is here and whole.
 
     None on a public host for what only some visitors may read: the Hub is asked again for each of them.
     """
     repo, file = split(name)
-    if is_public_host() and (hub_cache.storage_of(repo) / hub_cache.FOR_MEMBERS).exists():
+    if policy.public and (hub_cache.storage_of(repo) / hub_cache.FOR_MEMBERS).exists():
         return None
     revision = revision or hub_cache.DEFAULT_REVISION
     if file is not None:

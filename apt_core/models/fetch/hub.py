@@ -5,7 +5,6 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import huggingface_hub  # light: what it offers is imported when it is used
+from huggingface_hub import constants
+from huggingface_hub import errors as hf
+from huggingface_hub.utils import disable_progress_bars
+
 from apt_core.base.errors import GatedModel, NotAModel, NotReachable, PruneError, UnknownModel
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.catalogue.entries import suggestion
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.fetch import disk, gguf, hub_files
@@ -58,38 +62,38 @@ class HubModel(NamedTuple):
 
 
 def endpoint() -> str:
-    from huggingface_hub import constants
-
     return constants.ENDPOINT
 
 
-def ask(name: str, revision: str | None) -> HubModel:
+def ask(name: str, revision: str | None, policy: HostPolicy = STRICT) -> HubModel:
     """Look a repository up, within 5 seconds, and refuse what is no causal language model that can be read.
 
     name: `owner/name`, or `owner/name:file.gguf`.
     """
-    return within(lambda: _ask(name, revision or DEFAULT_REVISION), _no_answer(name))
+    return within(lambda: _ask(name, revision or DEFAULT_REVISION, policy), _no_answer(name))
 
 
-def ask_with_tensors(name: str, revision: str | None) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
+def ask_with_tensors(
+    name: str, revision: str | None, policy: HostPolicy = STRICT
+) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
     """The same, and names and shapes of all tensors from the headers on the Hub; 5 seconds for both.
 
     No tensors of a GGUF: its shapes are known when it is here.
     """
 
     def both() -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
-        found = _ask(name, revision or DEFAULT_REVISION)
-        return found, {} if found.gguf else _tensors_of(found)
+        found = _ask(name, revision or DEFAULT_REVISION, policy)
+        return found, {} if found.gguf else _tensors_of(found, policy)
 
     return within(both, _no_answer(name))
 
 
-def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
-    from huggingface_hub import HfApi
-
+def _tensors_of(found: HubModel, policy: HostPolicy) -> dict[str, checkpoints.TensorFacts]:
     _draw_no_bars()
-    with translated(found.repo, found.revision):
-        metadata = HfApi(token=token()).get_safetensors_metadata(found.repo, revision=found.revision)
+    with translated(found.repo, found.revision, policy):
+        metadata = huggingface_hub.HfApi(token=token(policy)).get_safetensors_metadata(
+            found.repo, revision=found.revision
+        )
     return {
         name: checkpoints.TensorFacts(facts.dtype, tuple(facts.shape))
         for file in metadata.files_metadata.values()
@@ -99,23 +103,19 @@ def _tensors_of(found: HubModel) -> dict[str, checkpoints.TensorFacts]:
 
 def _draw_no_bars() -> None:
     """huggingface_hub would draw its own over our line in the terminal."""
-    from huggingface_hub.utils import disable_progress_bars
-
     with warnings.catch_warnings(action="ignore"):  # when HF_HUB_DISABLE_PROGRESS_BARS says otherwise
         disable_progress_bars()
 
 
-def _ask(name: str, revision: str) -> HubModel:
-    from huggingface_hub import HfApi
-
+def _ask(name: str, revision: str, policy: HostPolicy) -> HubModel:
     repo, file = gguf.split(name)
-    with translated(repo, revision):
-        info = HfApi(token=token()).model_info(
+    with translated(repo, revision, policy):
+        info = huggingface_hub.HfApi(token=token(policy)).model_info(
             repo, revision=revision, files_metadata=True, timeout=CONNECT_SECONDS
         )
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         packed = _gguf(info, sizes, repo, file)
-        config = {} if packed else _config(repo, revision, sizes)
+        config = {} if packed else _config(repo, revision, sizes, policy)
     card = info.card_data.to_dict() if info.card_data else {}
     return HubModel(
         repo=repo,
@@ -129,17 +129,15 @@ def _ask(name: str, revision: str) -> HubModel:
     )
 
 
-def _config(repo: str, revision: str, names: Collection[str]) -> dict[str, Any]:
+def _config(repo: str, revision: str, names: Collection[str], policy: HostPolicy) -> dict[str, Any]:
     """config.json, once it is clear that this is a model whose weights can be read."""
-    from huggingface_hub import hf_hub_download
-
     checkpoints.check_file_names(names, repo)
-    file = hf_hub_download(
+    file = huggingface_hub.hf_hub_download(
         repo,
         "config.json",
         revision=revision,
         cache_dir=our_cache(),
-        token=token(),
+        token=token(policy),
         etag_timeout=CONNECT_SECONDS,
     )
     config = checkpoints.parse_json(Path(file).read_bytes(), f"config.json of {repo}")
@@ -170,10 +168,8 @@ def license_of(card: dict[str, Any]) -> str | None:
 
 def _wanted(sizes: dict[str, int]) -> dict[str, int]:
     """The files to download: one form of the weights, and their companions."""
-    if checkpoints.SINGLE in sizes:
-        patterns = (checkpoints.SINGLE, *_COMPANIONS)
-    else:
-        patterns = (checkpoints.INDEX, "*-of-*.safetensors", *_COMPANIONS)
+    whole, parts = (checkpoints.SINGLE,), (checkpoints.INDEX, "*-of-*.safetensors")
+    patterns = (*(whole if checkpoints.SINGLE in sizes else parts), *_COMPANIONS)
     return {
         name: n_bytes
         for name, n_bytes in sizes.items()
@@ -181,17 +177,18 @@ def _wanted(sizes: dict[str, int]) -> dict[str, int]:
     }
 
 
-def download(found: HubModel, report: Report) -> Path:
+def download(found: HubModel, report: Report, policy: HostPolicy = STRICT) -> Path:
     """The folder of its wanted files in our cache, reported file by file; goes on where it stopped.
 
     Raises UnknownModel, GatedModel, NotAModel, NotReachable or DiskFull with one sentence.
     """
-    with disk.writing(our_cache()), translated(found.repo, found.revision):
+    with disk.writing(our_cache()), translated(found.repo, found.revision, policy):
         if found.members_only:
             mark = storage_of(found.repo) / FOR_MEMBERS
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
-        return hub_files.fetch(Wanted(found.repo, found.revision, found.commit, found.files), report)
+        wanted = Wanted(found.repo, found.revision, found.commit, found.files)
+        return hub_files.fetch(wanted, report, token(policy))
 
 
 def _no_answer(repo: str) -> str:
@@ -202,7 +199,7 @@ def _no_answer(repo: str) -> str:
 
 
 @contextmanager
-def translated(repo: str, revision: str) -> Iterator[None]:
+def translated(repo: str, revision: str, policy: HostPolicy) -> Iterator[None]:
     """Turn what huggingface_hub raises about `repo` into one of our sentences."""
     try:
         yield
@@ -211,54 +208,50 @@ def translated(repo: str, revision: str) -> Iterator[None]:
     except Exception as error:
         if disk.is_full(error):
             raise
-        raise _our_error(error, repo, revision) from error
+        raise _our_error(error, repo, revision, policy) from error
 
 
-def _our_error(error: Exception, repo: str, revision: str) -> Exception:
-    from huggingface_hub import errors as hub
-
+def _our_error(error: Exception, repo: str, revision: str, policy: HostPolicy) -> Exception:
     match error:
-        case hub.GatedRepoError():
-            return GatedModel(_gated(repo))
-        case hub.RevisionNotFoundError():
+        case hf.GatedRepoError():
+            return GatedModel(_gated(repo, policy))
+        case hf.RevisionNotFoundError():
             return UnknownModel(f"{repo} has no revision '{revision}'; choose another, or leave it out.")
-        case hub.RepositoryNotFoundError() | hub.DisabledRepoError() | hub.HFValidationError():
+        case hf.RepositoryNotFoundError() | hf.DisabledRepoError() | hf.HFValidationError():
             return UnknownModel(f"The Hub has no public model {repo}.{suggestion(repo)}")
-        case hub.NotASafetensorsRepoError() | hub.SafetensorsParsingError() | hub.RemoteEntryNotFoundError():
+        case hf.NotASafetensorsRepoError() | hf.SafetensorsParsingError() | hf.RemoteEntryNotFoundError():
             return NotAModel(
                 f"{repo} is not a whole safetensors model of the transformers library; choose another."
             )
-        case hub.OfflineModeIsEnabled() | hub.LocalEntryNotFoundError() if _offline():
+        case hf.OfflineModeIsEnabled() | hf.LocalEntryNotFoundError() if _offline():
             return NotReachable(
                 f"HF_HUB_OFFLINE is set and {repo} is not on this machine; "
                 "unset it, or choose a model that is here."
             )
-        case hub.HfHubHTTPError():
+        case hf.HfHubHTTPError():
             status = error.response.status_code
             if status in (401, 403):
-                return GatedModel(_gated(repo))
+                return GatedModel(_gated(repo, policy))
             return NotReachable(f"The Hub ({endpoint()}) answered {status} for {repo}; try again later.")
-        case hub.HTTPError() | hub.LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
+        case hf.HTTPError() | hf.LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
             return NotReachable(_no_answer(repo))
     return error
 
 
 def _offline() -> bool:
-    from huggingface_hub import constants
-
     return constants.HF_HUB_OFFLINE
 
 
-def _gated(repo: str) -> str:
+def _gated(repo: str, policy: HostPolicy) -> str:
     """What to do, which depends on whose page this is and on whether somebody has signed in."""
     terms = f"{repo} is only for accounts that accepted its terms"
     if handed():
         return f"{terms}, and yours has not: accept them at {endpoint()}/{repo} and try again."
-    if not is_public_host():
+    if not policy.public:
         return (
             f"{terms}: accept them at {endpoint()}/{repo}, then give a token of that account (in the page under "
             "Hub account, or as HF_TOKEN) and try again."
         )
-    if os.environ.get("SPACE_ID"):
+    if policy.signs_in:
         return f"{terms}: accept them at {endpoint()}/{repo}, sign in with Hugging Face here, and try again."
     return f"{terms}, so this public page cannot load it."

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from apt_core.base.errors import NotAModel
-from apt_core.base.paths import cache_dir, is_public_host
+from apt_core.base.paths import cache_dir
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.checkpoint import headers as checkpoints
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -29,15 +30,15 @@ def storage_of(repo: str, cache: Path | None = None) -> Path:
     return (cache or our_cache()) / f"models--{repo.replace('/', '--')}"
 
 
-def snapshot(repo: str, revision: str | None = None) -> Path | None:
+def snapshot(repo: str, revision: str | None = None, policy: HostPolicy = STRICT) -> Path | None:
     """The whole snapshot of a repository, from our cache or the user's own Hugging Face cache.
 
     On a public host from ours alone: its owner may have cached what visitors are not allowed to see. And not
     what only some visitors may read: the Hub is asked again for each of them.
     """
-    if is_public_host() and (storage_of(repo) / FOR_MEMBERS).exists():
+    if policy.public and (storage_of(repo) / FOR_MEMBERS).exists():
         return None
-    for cache in (our_cache(),) if is_public_host() else (our_cache(), _users_cache()):
+    for cache in (our_cache(),) if policy.public else (our_cache(), _users_cache()):
         folder = _snapshot_in(cache, repo, revision or DEFAULT_REVISION)
         if folder is not None and is_whole(folder):
             return folder

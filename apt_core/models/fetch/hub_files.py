@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import huggingface_hub
+from huggingface_hub import constants
+from huggingface_hub.utils import build_hf_headers
+from tqdm import tqdm
 
 from apt_core.base.errors import BadDownload, GatedModel, NotReachable
 from apt_core.base.words import size
 from apt_core.events import FileBytes
-from apt_core.models.fetch import disk, hub_cache, hub_token
+from apt_core.models.fetch import disk, hub_cache
 from apt_core.models.fetch.network import CONNECT_SECONDS
 from apt_core.models.fetch.package_index import certificates
 from apt_core.models.fetch.progress import Report
@@ -46,7 +50,7 @@ class Wanted(NamedTuple):
     sizes: Mapping[str, int]  # file name -> bytes
 
 
-def fetch(wanted: Wanted, report: Report) -> Path:
+def fetch(wanted: Wanted, report: Report, token: str | bool | None) -> Path:
     """The folder of the whole snapshot. An exception that `report` raises stops all files within a second.
 
     Raises what huggingface_hub raises, or NotReachable, GatedModel, BadDownload, DiskFull with one sentence.
@@ -59,8 +63,8 @@ def fetch(wanted: Wanted, report: Report) -> Path:
 
     with disk.locked(storage, waiting):
         _check_room(wanted, storage)
-        _all_at_once(wanted, storage / "blobs", arrived, report)
-        return _laid_out(wanted)
+        _all_at_once(wanted, storage / "blobs", arrived, report, token)
+        return _laid_out(wanted, token)
 
 
 class Arrived:
@@ -96,13 +100,14 @@ def _check_room(wanted: Wanted, storage: Path) -> None:
     disk.require_space(hub_cache.our_cache(), max(0, sum(wanted.sizes.values()) - have), wanted.repo)
 
 
-def _all_at_once(wanted: Wanted, blobs: Path, arrived: Arrived, report: Report) -> None:
+def _all_at_once(
+    wanted: Wanted, blobs: Path, arrived: Arrived, report: Report, token: str | bool | None
+) -> None:
     """Four daemon threads take the files one after another; this thread tells how far they are."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in sorted(wanted.sizes, key=wanted.sizes.__getitem__):  # the small ones are soon done
         waiting.put(name)
     stop, troubles = threading.Event(), []
-    token = hub_token.token()
 
     def work() -> None:
         try:
@@ -152,10 +157,8 @@ class _File:
         self._blobs, self._arrived, self._token = blobs, arrived, token
 
     def fetch(self, http: httpx.Client, stop: threading.Event) -> None:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-        url = hf_hub_url(self._repo, self.name, revision=self._commit)
-        known = get_hf_file_metadata(url, token=self._token, timeout=_READ_SECONDS)
+        url = huggingface_hub.hf_hub_url(self._repo, self.name, revision=self._commit)
+        known = huggingface_hub.get_hf_file_metadata(url, token=self._token, timeout=_READ_SECONDS)
         if not known.etag or not _ETAG.fullmatch(known.etag):
             raise BadDownload(
                 f"The Hub gives no sound name for {self.name} of {self._repo}; try again later."
@@ -213,14 +216,10 @@ class _File:
 
     def _headers(self, have: int) -> dict[str, str]:
         """httpx leaves the token out where the Hub sends us on to another host."""
-        from huggingface_hub.utils import build_hf_headers
-
         return build_hf_headers(token=self._token) | ({"Range": f"bytes={have}-"} if have else {})
 
     def _refused(self, status: int) -> Exception:
         if status in (401, 403):
-            from huggingface_hub import constants
-
             return GatedModel(
                 f"The Hub does not give {self.name} of {self._repo} to this account; accept the terms at "
                 f"{constants.ENDPOINT}/{self._repo} and try again."
@@ -237,32 +236,27 @@ class _File:
         )
 
 
-def _laid_out(wanted: Wanted) -> Path:
+def _laid_out(wanted: Wanted, token: str | bool | None) -> Path:
     """The snapshot's folder, its names bound to the files that are here now."""
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(
+    folder = huggingface_hub.snapshot_download(
         wanted.repo,
         revision=wanted.revision,
         cache_dir=hub_cache.our_cache(),
         allow_patterns=list(wanted.sizes),
-        token=hub_token.token(),
+        token=token,
         etag_timeout=_READ_SECONDS,
         max_workers=_AT_ONCE,
-        tqdm_class=_silent_bar(),
+        tqdm_class=_SilentBar,
     )
     return Path(folder)
 
 
-def _silent_bar() -> type:
-    from tqdm import tqdm
+class _SilentBar(tqdm):
+    """Draws nothing."""
 
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any):
-            kwargs.pop("name", None)
-            super().__init__(*args, **kwargs | {"disable": True})
-
-    return Bar
+    def __init__(self, *args: Any, **kwargs: Any):
+        kwargs.pop("name", None)
+        super().__init__(*args, **kwargs | {"disable": True})
 
 
 def _length(file: Path) -> int:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+import huggingface_hub
+from huggingface_hub import errors as hf
 
 from apt_core.base.errors import NotReachable
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub
 from apt_core.models.fetch.network import within
 
 MOST = 12
 MAX_QUERY = 100
 _ASKED = 3 * MOST  # more than are shown, because quantised ones are left out
-_SHOWN = ("downloads", "gated", "safetensors", "cardData", "tags")
+_Shown = Literal["downloads", "gated", "safetensors", "cardData", "tags"]
+_SHOWN: tuple[_Shown, ...] = get_args(_Shown)
 # Tags of checkpoints whose weights are packed; `checkpoints.check_config` refuses them by their configuration.
 _PACKED = frozenset(
     {
@@ -40,26 +45,24 @@ class Found(NamedTuple):
     gated: bool
 
 
-def search(query: str) -> list[Found]:
+def search(query: str, policy: HostPolicy = STRICT) -> list[Found]:
     """Safetensors models that write text, by name; at most `MOST`.
 
     Raises NotReachable with one sentence within 5 seconds when the Hub does not answer.
     """
     wanted = " ".join(query.split())[:MAX_QUERY]
-    return within(lambda: _search(wanted), _no_answer()) if wanted else []
+    return within(lambda: _search(wanted, policy), _no_answer()) if wanted else []
 
 
-def _search(wanted: str) -> list[Found]:
-    from huggingface_hub import HfApi
-
+def _search(wanted: str, policy: HostPolicy) -> list[Found]:
     try:
-        models = HfApi(token=hub.token()).list_models(
+        models = huggingface_hub.HfApi(token=hub.token(policy)).list_models(
             search=wanted,
             pipeline_tag="text-generation",
             filter="safetensors",
             sort="downloads",
             limit=_ASKED,
-            expand=list(_SHOWN),
+            expand=[*_SHOWN],
         )
         usable = [model for model in models if not _PACKED & set(model.tags or ())]
     except Exception as error:
@@ -85,8 +88,6 @@ def _tagged_license(tags: Any) -> str | None:
 
 def _our_error(error: Exception) -> Exception:
     """A search names no model, so all that can be said is that the Hub gives no answer, and with which status."""
-    from huggingface_hub import errors as hf
-
     if isinstance(error, hf.HfHubHTTPError):
         return NotReachable(
             f"The Hub ({hub.endpoint()}) answered {error.response.status_code} to the search; try again later."

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import STRICT, HostPolicy
 
 _of_request: ContextVar[str | None] = ContextVar("hub_token", default=None)
 _of_process: str | None = None
 
 
-def token() -> str | bool | None:
+def token(policy: HostPolicy = STRICT) -> str | bool | None:
     """What huggingface_hub is to be given.
 
     None lets it find the user's own (HF_TOKEN, its login). False on a public host without a visitor's token:
     visitors never use the owner's.
     """
-    return handed() or (False if is_public_host() else None)
+    return handed() or (False if policy.public else None)
 
 
 def handed() -> str | None:

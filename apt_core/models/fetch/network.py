@@ -20,19 +20,20 @@ def within(call: Callable[[], T], unreachable: str, seconds: float | None = None
     seconds: DEADLINE_SECONDS when None. After that the call goes on in a daemon thread, for nobody.
     The call sees the caller's context: whose token it asks with is kept there.
     """
-    outcome: dict[str, object] = {}
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def work() -> None:
         try:
-            outcome["result"] = call()
+            results.append(call())
         except BaseException as error:  # raised again in the caller's thread
-            outcome["error"] = error
+            errors.append(error)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
     thread.start()
     thread.join(DEADLINE_SECONDS if seconds is None else seconds)
     if thread.is_alive():
         raise NotReachable(unreachable)
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,4 +1,8 @@
-"""Where on the package index a file lies (PEP 503 pages and their JSON form, PEP 691)."""
+"""Where on the package index a file lies (PEP 503 pages and their JSON form, PEP 691).
+
+Not `pip download`: it says nothing about bytes while it works, begins anew where a connection was lost, waits for
+minutes where nobody answers, and is missing from environments that uv made.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+import certifi
 import httpx
 
 from apt_core.base.errors import NotReachable
@@ -33,8 +38,6 @@ def client(settings: PipSettings) -> httpx.Client:
 
 def certificates(extra: str | None = None) -> ssl.SSLContext:
     """The system's authorities (SSL_CERT_FILE, SSL_CERT_DIR), certifi's, and pip's own file or folder."""
-    import certifi
-
     context = ssl.create_default_context()
     context.load_verify_locations(cafile=certifi.where())
     if extra and Path(extra).is_dir():

@@ -1,7 +1,8 @@
 """Which package index, folders, certificate and proxy the user's pip is set up with.
 
 Read from pip's own files and variables (pip.pypa.io, "Configuration"), later ones winning: machine-wide,
-user, environment, PIP_CONFIG_FILE, PIP_* variables. A mirror of a company is thus used as pip uses it.
+user, environment, PIP_CONFIG_FILE, PIP_* variables. A mirror of a company is thus used as pip uses it. Not
+`pip config list`, which says the same after half a second in a process of its own, where there is a pip.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from apt_core.base.errors import NotReachable, UnknownModel
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.jobs.recipe import ModelRef
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
@@ -24,51 +24,54 @@ from apt_core.models.fetch.progress import Report, silent
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
-def resolve(ref: ModelRef, progress: Report = silent) -> Path:
+def resolve(ref: ModelRef, progress: Report = silent, policy: HostPolicy = STRICT) -> Path:
     """The folder of a whole safetensors causal language model.
 
     progress(stage, done, total, detail) is called with stage "download" or "convert" while it takes long;
     an exception that it raises ends the work. Raises UnknownModel, GatedModel, TermsNotAccepted, NotAModel,
     NotReachable, BadDownload or DiskFull, each with one sentence.
     """
-    name = checked_id(ref)
-    if name not in CATALOGUE and (folder := local_path(name)) is not None:
+    name = checked_id(ref, policy)
+    if name not in CATALOGUE and (folder := local_path(name, policy)) is not None:
         checkpoints.check(folder)
         return folder
-    folder = _kept(name, ref.revision, progress)
+    folder = _kept(name, ref.revision, progress, policy)
     cache_list.mark_used(name)
     return folder
 
 
-def _kept(name: str, revision: str | None, progress: Report) -> Path:
+def _kept(name: str, revision: str | None, progress: Report, policy: HostPolicy) -> Path:
     """What comes with the app, or lies in its cache from now on."""
     if name in CATALOGUE and CATALOGUE[name].source != "hub":
         return _own(CATALOGUE[name], progress)
-    here = gguf.cached(name, revision) or hub_cache.snapshot(name, revision)
-    return here or _from_hub(name, revision, progress)
+    here = gguf.cached(name, revision, policy) or hub_cache.snapshot(name, revision, policy)
+    return here or _from_hub(name, revision, progress, policy)
 
 
-def _from_hub(name: str, revision: str | None, progress: Report) -> Path:
-    found = hub.ask(name, revision)
-    if found.gguf is None:
-        folder = hub.download(found, progress)
+def _from_hub(name: str, revision: str | None, progress: Report, policy: HostPolicy) -> Path:
+    found = hub.ask(name, revision, policy)
+    packed = found.gguf
+    if packed is None:
+        folder = hub.download(found, progress, policy)
         checkpoints.check(folder)
         return folder
     return convert.from_gguf(
-        fetch=lambda: hub.download(found, progress) / found.gguf.name,
-        architecture=found.gguf.architecture,
-        target=gguf.folder_of(found.repo, found.gguf.name, found.revision),
+        fetch=lambda: hub.download(found, progress, policy) / packed.name,
+        architecture=packed.architecture,
+        target=gguf.folder_of(found.repo, packed.name, found.revision),
         title=found.repo,
         report=progress,
     )
 
 
-def checked_id(ref: ModelRef) -> str:
+def checked_id(ref: ModelRef, policy: HostPolicy = STRICT) -> str:
     """The id without spaces around it; raises UnknownModel for what can name no model at all."""
     name = ref.id.strip()
     short = name if len(name) <= 60 else f"{name[:60]}..."
-    on_hub = hub_cache.is_hub_id(gguf.split(name)[0]) and (name in CATALOGUE or local_path(name) is None)
-    if not (on_hub or name in CATALOGUE or local_path(name) is not None):
+    named_here = name in CATALOGUE
+    here = None if named_here else local_path(name, policy)
+    on_hub = hub_cache.is_hub_id(gguf.split(name)[0]) and here is None
+    if not (on_hub or named_here or here is not None):
         raise UnknownModel(f"There is no model called '{short}'.{suggestion(name)}")
     if ref.revision is None:
         return name
@@ -79,13 +82,13 @@ def checked_id(ref: ModelRef) -> str:
     return name
 
 
-def local_path(name: str) -> Path | None:
+def local_path(name: str, policy: HostPolicy = STRICT) -> Path | None:
     """The folder or file that `name` means on this machine, None when it means none.
 
     On a public host nothing does: whatever looks like a path is refused before the disk is looked at.
     """
     looks_like_path = name.startswith(("/", "./", "../", "~", "file:")) or "\\" in name
-    if is_public_host():
+    if policy.public:
         if looks_like_path:
             raise UnknownModel(
                 "Local folders are switched off on this public page; choose a model of the list."

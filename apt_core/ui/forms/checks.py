@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, PruneError, one_sentence
+from apt_core.base.policy import HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
 from apt_core.jobs.recipe import MAX_TEXT_NAME, ModelRef, Recipe
 from apt_core.models.catalogue.facts import ModelFacts, model_facts
@@ -63,7 +64,7 @@ def _remembered(key: tuple[str, str]) -> ModelFacts | PruneError | None:
 
 def _ask(name: str) -> ModelFacts | PruneError:
     try:
-        return model_facts(ModelRef(id=name))
+        return model_facts(ModelRef(id=name), HostPolicy.from_environment())
     except PruneError as error:
         return error
     except ValidationError as error:
@@ -80,7 +81,7 @@ def estimate_of(studio: Studio, recipes: Sequence[Recipe], facts: ModelFacts) ->
 
 
 def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates | None) -> Estimate:
-    needs = estimate(recipe, facts, rates)
+    needs = estimate(recipe, facts, rates, HostPolicy.from_environment())
     return needs.model_copy(
         update={
             "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),

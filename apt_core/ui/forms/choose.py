@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.jobs.recipe import Recipe
 from apt_core.methods import METHODS
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
@@ -52,7 +53,7 @@ def lay_out() -> Chooser:
     preset = PRESETS[DEFAULT_PRESET]
     with gr.Column(elem_id="choose"):
         model = gr.Dropdown(
-            choices=[(entry["title"], entry["name"]) for entry in list_models()],
+            choices=[(entry["title"], entry["name"]) for entry in list_models(HostPolicy.from_environment())],
             value=DEFAULT_MODEL,
             allow_custom_value=True,
             label="Model",

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from apt_core.base.errors import BadInput, TermsNotAccepted
 from apt_core.base.paths import is_public_host
 from apt_core.base.patterns import SemiStructured, parse_pattern
+from apt_core.base.policy import HostPolicy
 from apt_core.jobs.recipe import Calibration, Evaluation, Recipe, make_recipe
 from apt_core.methods import METHODS
 from apt_core.models.catalogue import terms
@@ -124,7 +125,7 @@ def _model(value: Any) -> str:
     name = str(value or "").strip()
     if not name:
         raise BadInput("Choose a model, or type a Hub id such as owner/name.")
-    if name not in CATALOGUE and (folder := local_path(name)):
+    if name not in CATALOGUE and (folder := local_path(name, HostPolicy.from_environment())):
         return str(folder)  # absolute: the worker works in another folder
     return name
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.models.fetch import hub_token
 from apt_core.models.fetch.hub_search import search
 from apt_core.ui.forms.account import token_of
@@ -53,7 +54,7 @@ def wire(found: Search, model: gr.Dropdown) -> Any:
 def answer(query: str) -> str:
     """The list, or the sentence of whatever went wrong; never raises."""
     try:
-        return str(search_results(search(query))) if query.strip() else ""
+        return str(search_results(search(query, HostPolicy.from_environment()))) if query.strip() else ""
     except PruneError as error:
         return str(search_says(str(error)))
     except Exception:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apt_core.base.errors import BadInput, BadText
 from apt_core.base.paths import data_dir
+from apt_core.texts import check
 
 PREFIX = "upload:"
 MAX_BYTES = 10_000_000
@@ -22,7 +23,7 @@ def keep(path: str | Path) -> str:
             f"{path.name} is larger than {MAX_BYTES // 1_000_000} MB; cut it down to a part of the text."
         )
     raw = path.read_bytes()
-    _check_text(raw, path.name)
+    check.decoded(raw, path.name)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")[:70] or "text"
     name = f"{hashlib.sha256(raw).hexdigest()[:12]}-{stem}.txt"
     folder = data_dir() / "uploads"
@@ -60,14 +61,3 @@ def token_for(text: str) -> str:
 def title(token: str) -> str:
     """'upload:0123456789ab-notes.txt' -> 'notes.txt (yours)'."""
     return token.removeprefix(PREFIX)[13:] + " (yours)"
-
-
-def _check_text(raw: bytes, name: str) -> None:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadText(f"{name} is not UTF-8 text; save it as plain text first.") from error
-    if "\0" in text:
-        raise BadText(f"{name} is a binary file, not text.")
-    if not text.strip():
-        raise BadText(f"{name} is empty.")

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from apt_core.base.patterns import SemiStructured
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import told
 from apt_core.jobs.recipe import Calibration, Evaluation, Recipe
 from apt_core.ui.views.html import Markup
@@ -31,7 +32,7 @@ def command_block(recipes: Sequence[Recipe]) -> Markup:
 
 
 def _arguments(recipe: Recipe) -> list[str]:
-    out = ["--model", told(recipe.model.id)]
+    out = ["--model", told(recipe.model.id, HostPolicy.from_environment())]
     out += ["--revision", recipe.model.revision] if recipe.model.revision else []
     out += ["--method", recipe.method.name]
     if isinstance(recipe.pattern, SemiStructured):
@@ -44,10 +45,14 @@ def _arguments(recipe: Recipe) -> list[str]:
 def _differing(recipe: Recipe) -> list[str]:
     out: list[str] = []
     for flag, value, default in (
-        ("--calibration", told(recipe.calibration.text), _DEFAULT_CALIBRATION.text),
+        (
+            "--calibration",
+            told(recipe.calibration.text, HostPolicy.from_environment()),
+            _DEFAULT_CALIBRATION.text,
+        ),
         ("--samples", recipe.calibration.samples, _DEFAULT_CALIBRATION.samples),
         ("--length", recipe.calibration.length, _DEFAULT_CALIBRATION.length),
-        ("--eval", told(recipe.evaluation.text), _DEFAULT_EVALUATION.text),
+        ("--eval", told(recipe.evaluation.text, HostPolicy.from_environment()), _DEFAULT_EVALUATION.text),
         ("--eval-samples", recipe.evaluation.samples, _DEFAULT_EVALUATION.samples),
         ("--eval-length", recipe.evaluation.length, _DEFAULT_EVALUATION.length),
         ("--seed", recipe.seed, 0),

@@ -1,0 +1,45 @@
+"""The page, launched: for `apt-studio`, for `python app.py` and on Spaces."""
+
+from __future__ import annotations
+
+import os
+
+from apt_core.base.paths import cache_dir
+
+# Before gradio is imported: no telemetry, and uploads in our own cache.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
+
+from apt_core.base.errors import BadInput
+from apt_core.ui.page import build, launch_options
+from apt_core.ui.studio import open_studio
+
+DEFAULT_PORT = 7860
+
+
+def launch(port: int | None = None) -> None:
+    """Open the page and serve it until Ctrl-C. `port`: GRADIO_SERVER_PORT or 7860 when None.
+
+    Raises BadInput when the port is not to be had.
+    """
+    port = port or _port_of_environment()
+    studio = open_studio()
+    page = build(studio)
+    try:
+        _, address, _ = page.launch(**launch_options(studio, port), prevent_thread_lock=True)
+        print(f"APT Studio is at {address}", flush=True)
+        page.block_thread()
+    except OSError as error:
+        raise BadInput(
+            f"The page cannot be served on port {port}: {error}. Choose another with --port."
+        ) from error
+    finally:
+        studio.close()
+
+
+def _port_of_environment() -> int:
+    stated = os.environ.get("GRADIO_SERVER_PORT") or str(DEFAULT_PORT)
+    if not stated.isdecimal():
+        raise BadInput(f"GRADIO_SERVER_PORT is {stated[:20]!r}; give the number of a port.")
+    return int(stated)
