@@ -114,9 +114,11 @@ class DiskStore:
 
     @contextmanager
     def writing(self, dense_folder: Path, target: Path) -> Iterator[None]:
-        with PatchedCheckpoint(dense_folder, target) as self._checkpoint:
-            yield
-        self._checkpoint = None
+        try:
+            with PatchedCheckpoint(dense_folder, target) as self._checkpoint:
+                yield
+        finally:
+            self._checkpoint = None
 
     def commit(self, index: int, changed: Collection[str]) -> None:
         for inside in sorted(changed):
