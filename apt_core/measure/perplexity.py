@@ -43,7 +43,7 @@ def perplexity_events(
     windows = windows.to(next(model.parameters()).device)
     total = 0.0
     for step in window_losses(model, windows, store):
-        total += step.loss
+        total += step.loss or 0.0
         yield Progress(stage=f"{side}_eval", done=step.done, total=step.total, detail="blocks")
     length = windows.shape[1]
     predicted = len(windows) * (length - 1)

@@ -20,15 +20,15 @@ _TOKENS_PER_BATCH = 4096  # through one block at a time
 
 
 class LossStep(NamedTuple):
-    """A few windows through a block, or (`window` is its number) one window through the head.
+    """A few windows through a block, or one window through the head, the windows in their order.
 
-    loss: the sum of -log p over tokens 2..length of that window, log-softmax in float32.
+    done, total: blocks. loss: of a window that is done, the sum of -log p over its tokens 2..length, log-softmax in
+    float32; None before.
     """
 
     done: int
     total: int
-    window: int | None = None
-    loss: float = 0.0
+    loss: float | None = None
 
 
 @torch.no_grad()
@@ -49,4 +49,4 @@ def window_losses(model: nn.Module, windows: Tensor, store: WeightStore | None =
             logits = head.logits(window[None, part], passing.states[number : number + 1, part])[0]
             targets = window[1:][part].to(logits.device)
             loss += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
-        yield LossStep(blocks, blocks, number, loss)
+        yield LossStep(blocks, blocks, loss)

@@ -510,7 +510,9 @@ def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
     events, _, recipe = pruned_by("mixtral", "wanda", "2:4", calibration=few)
     record = folded(events, recipe)
     noisy = [layer for layer in record.layers if layer.few_tokens]
-    assert {"self_attn.q_proj", "mlp.experts.0.down_proj"} <= {layer.layer for layer in noisy}  # 32 tokens at most
+    assert {"self_attn.q_proj", "mlp.experts.0.down_proj"} <= {
+        layer.layer for layer in noisy
+    }  # 32 tokens at most
     assert all(layer.tokens < 2 * layer.shape[1] for layer in noisy)
     assert summary(record)["layers"][record.layers.index(noisy[0])]["few_tokens"] is True
     assert f"{len(noisy)} matrices saw too few tokens" in report(record, None)
