@@ -42,13 +42,13 @@ def _layers(layers: Iterable[LayerPruned]) -> str:
 
 
 def _few_tokens(layers: Iterable[LayerPruned]) -> str:
-    """How many experts were pruned by statistics that are mostly noise; the warnings name them."""
+    """How many layers were pruned by statistics that are mostly noise; the warnings name them."""
     few = [layer for layer in layers if layer.few_tokens]
     if not few:
         return ""
     least = min(few, key=lambda layer: layer.tokens)
     return (
-        f"{len(few)} expert matrices saw too few tokens to be pruned well (fewest: {least.tokens} for "
+        f"{len(few)} matrices saw too few tokens to be pruned well (fewest: {least.tokens} for "
         f"{least.layer} of block {least.block}); use more calibration samples."
     )
 

@@ -91,7 +91,7 @@ class LayerPruned(Frozen):
         PartPruned, ...
     ] = ()  # from the first row to the last, where it is several projections in one
     tokens: int | None = None  # calibration tokens that the statistics are made of
-    few_tokens: bool = False  # of an expert: too few for its width, so the statistics are mostly noise
+    few_tokens: bool = False  # too few for the layer's width, so its statistics are mostly noise
 
 
 class Evaluated(Frozen):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +13,8 @@ from apt_core.base import hardware
 from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, Warned
 from apt_core.jobs.recipe import Calibration, Recipe
-from apt_core.models.load.placement import Placement, Room, Sizes, placement, spread_sentence
-
-if TYPE_CHECKING:
-    from apt_core.models.load.blocks_on_disk import BlocksOnDisk
+from apt_core.models.load.placement import Placement, Room, Sizes, placement
+from apt_core.models.load.weight_store import MemoryStore, WeightStore
 
 _DRAW_FROM = 8
 
@@ -37,17 +34,18 @@ def fetch_model(recipe: Recipe, policy: HostPolicy) -> Generator[Event, None, Pa
 
 def load_model(
     recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
-) -> Generator[Event, None, tuple[nn.Module, object, BlocksOnDisk | None]]:
-    """(model, tokenizer, where its blocks' weights are when they are not in the model)."""
+) -> Generator[Event, None, tuple[nn.Module, object, WeightStore]]:
+    """(model, tokenizer, where its weights are): as the recipe says, or where there is room."""
     from apt_core.models.load.loading import load, load_by_block, load_spread
     from apt_core.models.load.skeleton import NotByBlock
+    from apt_core.models.load.spread_store import SpreadStore
 
     placed = _placement(recipe, folder, dtype, device)
     scarce = placed.kind == "disk"
     hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
     if scarce or (recipe.weights == "auto" and placed == Placement("whole", "cpu", {})):
         try:
-            model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
+            model, tokenizer, store = load_by_block(folder, dtype, placed.device, room_for_all=not scarce)
         except NotByBlock as why:
             if scarce:
                 yield Warned(
@@ -55,18 +53,21 @@ def load_model(
                     "model is in memory."
                 )
         else:
-            on_disk.all_fit = not scarce
-            if scarce:
-                yield Warned(
-                    message="The weights are read from disk block by block, so decoding speed is not measured."
-                )
-            return model, tokenizer, on_disk
+            yield from _noticed(store)
+            return model, tokenizer, store
     if placed.kind == "spread":
         model, tokenizer = load_spread(folder, dtype, placed.device_map)
-        if said := spread_sentence(model):
-            yield Warned(message=said)
-        return model, tokenizer, None
-    return *load(folder, dtype, placed.device), None
+        store = SpreadStore(model)
+    else:
+        model, tokenizer = load(folder, dtype, placed.device)
+        store = MemoryStore(model)
+    yield from _noticed(store)
+    return model, tokenizer, store
+
+
+def _noticed(store: WeightStore) -> Iterator[Event]:
+    if store.notice:
+        yield Warned(message=store.notice)
 
 
 def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:

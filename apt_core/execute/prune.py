@@ -9,13 +9,12 @@ Blocks are sequential: each is pruned with the inputs that the already pruned bl
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base import hardware
@@ -24,33 +23,41 @@ from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.policy import PRIVATE, HostPolicy
 from apt_core.events import (
-    Evaluated,
     Event,
     Finished,
     LayerPruned,
     Measured,
     ModelLoaded,
     Progress,
+    Side,
     Warned,
 )
 from apt_core.execute.opening import fetch_model, load_model, windows_of
-from apt_core.execute.prune_blocks import prune_blocks
+from apt_core.execute.prune_blocks import Calibrated, prune_blocks
 from apt_core.families import Layer
 from apt_core.jobs.recipe import Recipe
 from apt_core.measure.dense_cache import dense_perplexity_events
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
-from apt_core.models.checkpoint.whole import WholeCheckpoint, checkpoint_bytes, stored_dtype
-from apt_core.models.load.weights import InMemory
-from apt_core.passes.gradients import Places
-
-if TYPE_CHECKING:
-    from apt_core.models.checkpoint.in_place import PatchedCheckpoint
-    from apt_core.models.load.blocks_on_disk import BlocksOnDisk
+from apt_core.models.checkpoint.whole import checkpoint_bytes, stored_dtype
+from apt_core.models.load.weight_store import WeightStore
+from apt_core.passes.layer_walk import WalkName
 
 __all__ = ["choose_device", "choose_dtype", "run"]
 
+# The recipe and the dense model's folder -> the walk that a recipe of `walk="auto"` gets.
+ChooseWalk = Callable[[Recipe, Path], WalkName]
 
-def run(recipe: Recipe, folder: Path | None = None, policy: HostPolicy = PRIVATE) -> Iterator[Event]:
+
+def always_halting(recipe: Recipe, folder: Path) -> WalkName:
+    return "halting"
+
+
+def run(
+    recipe: Recipe,
+    folder: Path | None = None,
+    policy: HostPolicy = PRIVATE,
+    choose_walk: ChooseWalk = always_halting,
+) -> Iterator[Event]:
     """Prune as the recipe says, yielding an event for everything that happens.
 
     folder: where `checkpoint/` (the pruned safetensors) goes; a temporary folder when None, gone at the end.
@@ -59,75 +66,57 @@ def run(recipe: Recipe, folder: Path | None = None, policy: HostPolicy = PRIVATE
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="apt-run-") as temporary:
-            for event in _run(recipe, Path(temporary), policy):
+            for event in _run(recipe, Path(temporary), policy, choose_walk):
                 kept = event.model_copy(update={"checkpoint": ""}) if isinstance(event, Finished) else event
                 yield kept
     else:
-        yield from _run(recipe, folder, policy)
+        yield from _run(recipe, folder, policy, choose_walk)
 
 
-def _run(recipe: Recipe, folder: Path, policy: HostPolicy) -> Iterator[Event]:
+class _Opened(NamedTuple):
+    """A model that was loaded from `folder`, and the token windows of both texts."""
+
+    recipe: Recipe
+    folder: Path
+    model: nn.Module
+    store: WeightStore
+    layers: list[Layer]  # of all blocks
+    calibration: Tensor
+    evaluation: Tensor
+
+
+def _run(recipe: Recipe, folder: Path, policy: HostPolicy, choose_walk: ChooseWalk) -> Iterator[Event]:
     clock = Clock()
     device = choose_device(recipe.device)
     dtype = choose_dtype(device, recipe.dtype)
-
     with clock("load"):
-        dense_folder = yield from fetch_model(recipe, policy)
-        model, tokenizer, on_disk = yield from load_model(recipe, dense_folder, dtype, device)
-        calibration, evaluation = yield from windows_of(recipe, model, tokenizer, policy)
-    entry = next(model.parameters()).device  # where tokens enter
-    blocks = families.decoder_blocks(model)
-    layers = families.all_layers(blocks, recipe.optional_layers)
-    _check_pattern(layers, recipe.pattern)
-    if guessed := families.what_was_guessed(model, layers):
+        opened = yield from _open(recipe, dtype, device, policy)
+    _check_pattern(opened.layers, recipe.pattern)
+    if guessed := families.what_was_guessed(opened.model, opened.layers):
         yield Warned(message=guessed)
-    yield _describe(recipe, model, dense_folder, blocks, layers, device, dtype)
+    yield _describe(opened, device, dtype)
 
     with clock("dense_eval"):
-        dense = yield from dense_perplexity_events(
-            model, evaluation, recipe.evaluation.text, dense_folder, on_disk
+        yield (
+            yield from dense_perplexity_events(
+                opened.model, opened.evaluation, recipe.evaluation.text, opened.folder, opened.store
+            )
         )
-        yield dense
-    with clock("measure"):
-        yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
-        yield Measured(
-            side="dense",
-            tokens_per_second=_decoding_speed(model, on_disk),
-            bytes_on_disk=checkpoint_bytes(dense_folder),
-        )
+    yield from _measure(opened, "dense", opened.folder, clock)
 
-    removed = 0
-    with _checkpoint(model, layers, dense_folder, folder / "checkpoint", on_disk) as kept:
-        with clock("prune"), _scratch(folder, on_disk, entry) as scratch:
-            stored = stored_dtype(dense_folder) or dtype
-            weights = on_disk or InMemory(blocks)
-            for event in prune_blocks(
-                recipe, model, weights, layers, calibration.to(entry), stored, clock, kept, scratch
-            ):
-                removed += event.removed if isinstance(event, LayerPruned) else 0
-                yield event
-        with clock("save"):
-            yield Progress(stage="save", done=0, total=1, detail="pruned weights")
-            checkpoint = kept.finish()
-    if on_disk:
-        on_disk.read_from(checkpoint)
+    walk = choose_walk(recipe, opened.folder) if recipe.walk == "auto" else recipe.walk
+    checkpoint, removed = yield from _prune(opened, folder, walk, stored_dtype(opened.folder) or dtype, clock)
+
     with clock("pruned_eval"):
-        pruned: Evaluated = yield from perplexity_events(
-            model, evaluation, "pruned", recipe.evaluation.text, on_disk
+        yield (
+            yield from perplexity_events(
+                opened.model, opened.evaluation, "pruned", recipe.evaluation.text, opened.store
+            )
         )
-        yield pruned
-    with clock("measure"):
-        yield Progress(stage="measure", done=1, total=2, detail="pruned decoding speed")
-        yield Measured(
-            side="pruned",
-            tokens_per_second=_decoding_speed(model, on_disk),
-            bytes_on_disk=checkpoint_bytes(checkpoint),
-        )
-
-    prunable = sum(layer.matrix.numel() for layer in layers)
+    yield from _measure(opened, "pruned", checkpoint, clock)
     yield Finished(
-        sparsity=removed / prunable,
-        parameters=_parameters(model),
+        sparsity=removed / _prunable(opened.layers),
+        parameters=_parameters(opened.model),
         removed=removed,
         seconds={stage: round(spent, 3) for stage, spent in (clock.seconds | {"total": clock.total}).items()},
         peak_rss_bytes=hardware.peak_rss_bytes(),
@@ -135,46 +124,51 @@ def _run(recipe: Recipe, folder: Path, policy: HostPolicy) -> Iterator[Event]:
     )
 
 
-def _checkpoint(
-    model: nn.Module, layers: list[Layer], dense_folder: Path, target: Path, on_disk: BlocksOnDisk | None
-) -> AbstractContextManager[PatchedCheckpoint | WholeCheckpoint]:
-    """Where pruned blocks go: to disk at once, or all together in the end."""
-    if on_disk:
-        from apt_core.models.checkpoint.in_place import PatchedCheckpoint
-
-        return PatchedCheckpoint(dense_folder, target, on_disk)
-    pruned_weights = {id(layer.parameter) for layer in layers}
-    changed = {name for name, weight in model.named_parameters() if id(weight) in pruned_weights}
-    return WholeCheckpoint(model, dense_folder, target, changed)
+def _open(
+    recipe: Recipe, dtype: torch.dtype, device: str, policy: HostPolicy
+) -> Generator[Event, None, _Opened]:
+    folder = yield from fetch_model(recipe, policy)
+    model, tokenizer, store = yield from load_model(recipe, folder, dtype, device)
+    calibration, evaluation = yield from windows_of(recipe, model, tokenizer, policy)
+    layers = families.all_layers(store.blocks, recipe.optional_layers)
+    return _Opened(recipe, folder, model, store, layers, calibration, evaluation)
 
 
-def _decoding_speed(model: nn.Module, on_disk: BlocksOnDisk | None) -> float | None:
-    """None where the blocks do not all fit into memory."""
-    if on_disk is None:
-        return decoding_speed(model)
-    if not on_disk.all_fit:
-        return None
-    hardware.trim_heap()
-    with on_disk.all_there():
-        speed = decoding_speed(model)
-    hardware.trim_heap()
-    return speed
+def _prune(
+    opened: _Opened, folder: Path, walk: WalkName, stored: torch.dtype, clock: Clock
+) -> Generator[Event, None, tuple[Path, int]]:
+    """(the pruned model's checkpoint, how many weights were removed)."""
+    store, removed = opened.store, 0
+    entry = next(opened.model.parameters()).device  # where tokens enter
+    with store.writing(opened.folder, folder / "checkpoint"):
+        with clock("prune"), store.scratch(folder) as scratch:
+            calibrated = Calibrated(
+                opened.recipe,
+                opened.model,
+                store,
+                opened.layers,
+                opened.calibration.to(entry),
+                stored,
+                scratch,
+                walk,
+            )
+            for event in prune_blocks(calibrated, clock):
+                removed += event.removed if isinstance(event, LayerPruned) else 0
+                yield event
+        with clock("save"):
+            yield Progress(stage="save", done=0, total=1, detail="pruned weights")
+            checkpoint = store.finish()
+    store.then_read(checkpoint)
+    return checkpoint, removed
 
 
-@contextmanager
-def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -> Iterator[Places | None]:
-    """Where gradients wait when memory is short: beside the run, because /tmp can be memory as well.
-
-    Its name is that of a checkpoint, so that what a killed run left there goes with its half-written weights.
-    """
-    if on_disk is None:
-        yield None
-        return
-    from apt_core.passes.tensor_store import ScratchTensors
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="checkpoint.scratch-", dir=folder) as place:
-        yield Places(*(ScratchTensors(Path(place) / name, device) for name in Places._fields))
+def _measure(opened: _Opened, side: Side, folder: Path, clock: Clock) -> Iterator[Event]:
+    """Decoding speed, None where the model cannot be called as a whole, and size on disk."""
+    with clock("measure"):
+        yield Progress(stage="measure", done=int(side == "pruned"), total=2, detail=f"{side} decoding speed")
+        with opened.store.all_loaded() as why_not:
+            speed = None if why_not else decoding_speed(opened.model)
+        yield Measured(side=side, tokens_per_second=speed, bytes_on_disk=checkpoint_bytes(folder))
 
 
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
@@ -182,28 +176,20 @@ def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) 
         pattern.check_width(layer.in_features, f"{layer.name} (block {layer.block})")
 
 
-def _describe(
-    recipe: Recipe,
-    model: nn.Module,
-    folder: Path,
-    blocks: nn.ModuleList,
-    layers: list[Layer],
-    device: str,
-    dtype: torch.dtype,
-) -> ModelLoaded:
+def _describe(opened: _Opened, device: str, dtype: torch.dtype) -> ModelLoaded:
     from apt_core.models.catalogue.entries import title_of
     from apt_core.models.catalogue.facts import folder_facts
 
     return ModelLoaded(
-        title=title_of(recipe.model.id),
-        architecture=type(model).__name__,
-        parameters=_parameters(model),
-        prunable=sum(layer.matrix.numel() for layer in layers),
-        blocks=len(blocks),
-        layers=tuple(dict.fromkeys(layer.name for layer in layers)),
-        total_layers=len(layers),
-        scans=folder_facts(folder, recipe.model.id, source="local folder").scans,
-        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
+        title=title_of(opened.recipe.model.id),
+        architecture=type(opened.model).__name__,
+        parameters=_parameters(opened.model),
+        prunable=_prunable(opened.layers),
+        blocks=len(opened.store.blocks),
+        layers=tuple(dict.fromkeys(layer.name for layer in opened.layers)),
+        total_layers=len(opened.layers),
+        scans=folder_facts(opened.folder, opened.recipe.model.id, source="local folder").scans,
+        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in opened.layers if layer.parts},
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         hardware=hardware.hardware_name(device),
@@ -213,3 +199,7 @@ def _describe(
 
 def _parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())  # tied weights count once
+
+
+def _prunable(layers: list[Layer]) -> int:
+    return sum(layer.matrix.numel() for layer in layers)

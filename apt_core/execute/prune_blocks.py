@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,94 +21,99 @@ from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.methods import LayerKey, Method, Pruned, Statistic
-from apt_core.models.load.weights import Weights
-from apt_core.passes.coverage import Seen, saw_few
-from apt_core.passes.embedding_and_head import Bypass
-from apt_core.passes.gradients import Places, steps_of
-from apt_core.passes.halting import HiddenStates
-
-if TYPE_CHECKING:
-    from apt_core.models.checkpoint.in_place import PatchedCheckpoint
-    from apt_core.models.checkpoint.whole import WholeCheckpoint
+from apt_core.models.load.tensor_store import TensorStore
+from apt_core.models.load.weight_store import WeightStore
+from apt_core.passes.coverage import CalibrationCoverage, under_covered
+from apt_core.passes.embedding_and_head import EmbeddingAndHead
+from apt_core.passes.entering import Entering
+from apt_core.passes.gradients import OutputSensitivity, output_sensitivity, steps_of
+from apt_core.passes.halting import Halting
+from apt_core.passes.layer_walk import LayerWalk, WalkName
+from apt_core.passes.runner import OpenBlock, Runner, timed
+from apt_core.passes.shared_weights import collect
+from apt_core.passes.two_pass import TwoPass
 
 _TOKENS_PER_BATCH = 4096
 _MAX_DAMPENING = 1.0
+_WALKS: dict[WalkName, type[LayerWalk]] = {walk.name: walk for walk in (Halting, TwoPass)}
 
 
-def prune_blocks(
-    recipe: Recipe,
-    model: nn.Module,
-    weights: Weights,
-    every_layer: list[Layer],
-    windows: Tensor,
-    stored: torch.dtype,
-    clock: Clock,
-    kept: PatchedCheckpoint | WholeCheckpoint,
-    scratch: Places | None,
-) -> Iterator[Event]:
-    """Statistics, pruning, propagation, block after block. `prune` covers all three."""
-    blocks = weights.blocks
-    batch = max(1, min(len(windows), _TOKENS_PER_BATCH // windows.shape[1]))
-    yield Progress(stage="calibrate", done=0, total=len(blocks), detail="embedding the calibration text")
-    with Bypass.of(model, weights).stepped_over():
-        hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
-    needs = recipe.method.needs_for(recipe.pattern)
-    if Statistic.DENSE_STREAM in needs:
-        hidden.keep_dense_stream()
-    if uses := families.later_uses(blocks, every_layer):
-        yield Warned(message=_shared(uses))
-        for _ in hidden.look_ahead(weights, uses):
-            yield Progress(
-                stage="calibrate", done=0, total=len(blocks), detail="later uses of shared weights"
-            )
-    if Statistic.OUTPUT_GRADIENTS in needs:
-        some = windows[: asked_tokens(recipe) // windows.shape[1]]
-        steps = steps_of(len(blocks), *some.shape)
-        asking = hidden.ask_the_loss(
-            model, weights, every_layer, some, recipe.method.target.condense, scratch
-        )
-        for done, _ in enumerate(asking):
-            yield Progress(stage="calibrate", done=done, total=steps, detail="gradients of the dense loss")
-    patterns = _patterns(recipe, hidden)
-    if hidden.minded is not None:
-        hidden.minded.costs.clear()  # 80 kB a layer that nobody asks for any more
-    with weights.rest_away():
-        for index in range(len(blocks)):
-            yield from _prune_block(
-                recipe, weights, index, every_layer, hidden, patterns, stored, clock, kept
-            )
-    clock.seconds |= {"forward": hidden.forward_seconds, "statistics": hidden.statistics_seconds}
-    if hidden.minded is not None:
-        clock.seconds["gradients"] = hidden.gradient_seconds
+class Calibrated(NamedTuple):
+    """A model, and the text that its layers' statistics come from.
+
+    layers: of all blocks. windows: [windows, length] token ids on the device where tokens enter.
+    stored: the dtype of the checkpoint. scratch: where tensors wait.
+    """
+
+    recipe: Recipe
+    model: nn.Module
+    store: WeightStore
+    layers: list[Layer]
+    windows: Tensor
+    stored: torch.dtype
+    scratch: Callable[[str], TensorStore]
+    walk: WalkName = "halting"
+
+    @property
+    def batch(self) -> int:
+        """Windows that pass a block together."""
+        windows, length = self.windows.shape
+        return max(1, min(windows, _TOKENS_PER_BATCH // length))
+
+    def progress(self, detail: str) -> Progress:
+        """Before the first block is pruned."""
+        return Progress(stage="calibrate", done=0, total=len(self.store.blocks), detail=detail)
 
 
-def _prune_block(
-    recipe: Recipe,
-    weights: Weights,
-    index: int,
-    every_layer: list[Layer],
-    hidden: HiddenStates,
-    patterns: dict[LayerKey, Unstructured],
-    stored: torch.dtype,
-    clock: Clock,
-    kept: PatchedCheckpoint | WholeCheckpoint,
-) -> Iterator[Event]:
-    layers = [layer for layer in every_layer if layer.block == index]
-    seen, met = Seen(layers), set()
-    with weights.block(index) as block:
-        for arrival in hidden.through(block, index, layers):
-            if arrival is None:
-                yield Progress(stage="prune", done=index, total=len(weights.blocks), detail=f"block {index}")
-                continue
-            met.add(arrival.layer.name)
-            seen.add(arrival.layer, arrival.stats.tokens)
-            pattern = patterns.get((index, arrival.layer.name), recipe.pattern)
-            yield from _prune_layer(recipe.method, pattern, arrival.layer, arrival.stats, stored, clock)
-        kept.write_block(index, block, {f"{name}.weight" for name in met})
-    yield from seen.warnings()
+def prune_blocks(given: Calibrated, clock: Clock) -> Iterator[Event]:
+    """Statistics, pruning, propagation, block after block. The clock's `prune` covers all three."""
+    runner, walk, patterns = yield from _before_the_first_block(given, clock)
+    if walk.notice:
+        yield Warned(message=walk.notice)
+    with given.store.rest_away():
+        yield from runner.run(_BlockPruner(given, walk, patterns, clock))
 
 
-def _shared(uses: dict[tuple[int, str], list[Layer]]) -> str:
+def _before_the_first_block(
+    given: Calibrated, clock: Clock
+) -> Generator[Event, None, tuple[Runner, LayerWalk, dict[LayerKey, Unstructured]]]:
+    """What the dense model is asked for, and each layer's own sparsity where that decides it."""
+    store, windows = given.store, given.windows
+    needs = given.recipe.method.needs_for(given.recipe.pattern)
+    yield given.progress("embedding the calibration text")
+    with EmbeddingAndHead.of(given.model, store).skip_blocks():
+        entering = Entering.of(given.model, store.blocks, windows, given.batch)
+    later_uses = yield from _later_uses(given, entering, clock)
+    asked = Statistic.OUTPUT_GRADIENTS in needs
+    sensitivity = yield from _sensitivity(given, entering, clock) if asked else _none()
+    patterns = _patterns(given.recipe, sensitivity)
+    if sensitivity is not None:
+        sensitivity.costs.clear()  # 80 kB a layer that nobody asks for any more
+    walk = _WALKS[given.walk](
+        entering.states,
+        given.batch,
+        given.layers,
+        clock,
+        compare=Statistic.DENSE_STREAM in needs,
+        sensitivity=sensitivity,
+        later_uses=later_uses,
+    )
+    return Runner(store, entering), walk, patterns
+
+
+def _later_uses(
+    given: Calibrated, entering: Entering, clock: Clock
+) -> Generator[Event, None, dict[LayerKey, LayerStats]]:
+    """Of weights that several blocks share: the statistics of their later uses in the dense model."""
+    uses = families.later_uses(given.store.blocks, given.layers)
+    if not uses:
+        return {}
+    yield Warned(message=_shared(uses))
+    steps = timed(collect(given.store, uses, entering, given.batch), clock, "forward")
+    return (yield from _reporting(steps, lambda _: given.progress("later uses of shared weights")))
+
+
+def _shared(uses: dict[LayerKey, list[Layer]]) -> str:
     most = max(map(len, uses.values())) + 1
     return (
         f"{len(uses)} matrices are used at up to {most} depths; each is pruned once, where it is met first, with the "
@@ -116,11 +121,94 @@ def _shared(uses: dict[tuple[int, str], list[Layer]]) -> str:
     )
 
 
-def _patterns(recipe: Recipe, hidden: HiddenStates) -> dict[LayerKey, Unstructured]:
+def _sensitivity(
+    given: Calibrated, entering: Entering, clock: Clock
+) -> Generator[Event, None, OutputSensitivity]:
+    """Of the dense model's loss to the outputs of each layer, on the first windows."""
+    windows = given.windows[: asked_tokens(given.recipe) // given.windows.shape[1]]
+    total = steps_of(len(given.store.blocks), *windows.shape)
+    measuring = output_sensitivity(
+        given.model,
+        given.store,
+        given.layers,
+        windows,
+        entering.first(len(windows)),
+        given.recipe.method.target.condense,
+        given.scratch,
+    )
+    return (
+        yield from _reporting(
+            timed(measuring, clock, "gradients"),
+            lambda done: Progress(
+                stage="calibrate", done=done, total=total, detail="gradients of the dense loss"
+            ),
+        )
+    )
+
+
+def _reporting(
+    steps: Generator[None, None, object], said: Callable[[int], Progress]
+) -> Generator[Event, None, object]:
+    """An event for every step, and what the steps return."""
+    done = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        yield said(done)
+        done += 1
+
+
+def _none() -> Generator[Event, None, None]:
+    yield from ()
+
+
+def _patterns(recipe: Recipe, sensitivity: OutputSensitivity | None) -> dict[LayerKey, Unstructured]:
     """(block, layer name) -> its own sparsity, where the method's allocation lets layers differ."""
-    costs = {} if hidden.minded is None else hidden.minded.costs
+    costs = {} if sensitivity is None else sensitivity.costs
     shares = recipe.method.allocation.shares(costs, recipe.pattern) or {}
     return {key: Unstructured(sparsity=share) for key, share in shares.items()}
+
+
+class _BlockPruner:
+    """A visitor that prunes each layer that the walk hands over, and commits the block."""
+
+    def __init__(
+        self, given: Calibrated, walk: LayerWalk, patterns: dict[LayerKey, Unstructured], clock: Clock
+    ):
+        self._given = given
+        self._walk = walk
+        self._patterns = patterns
+        self._clock = clock
+        self._coverage = CalibrationCoverage(given.layers)
+
+    def to(self, device: torch.device) -> None:
+        self._walk.to(device)
+
+    def visit(self, block: OpenBlock) -> Iterator[Event]:
+        recipe, store = self._given.recipe, self._given.store
+        pruned: list[Layer] = []
+        for arrival in self._walk.visit(block):
+            if arrival is None:
+                yield Progress(
+                    stage="prune", done=block.index, total=len(store.blocks), detail=f"block {block.index}"
+                )
+                continue
+            layer, stats = arrival
+            pruned.append(layer)
+            self._coverage.add(layer, stats.tokens)
+            pattern = self._patterns.get((layer.block, layer.name), recipe.pattern)
+            yield from _prune_layer(recipe.method, pattern, layer, stats, self._given.stored, self._clock)
+            del arrival, stats  # free while the windows go on
+        store.commit(block.index, _names(block.module, pruned))
+        yield from self._coverage.warnings(block.index)
+
+
+def _names(block: nn.Module, layers: list[Layer]) -> set[str]:
+    """Of the parameters that hold these layers, inside their block."""
+    changed = {id(layer.parameter) for layer in layers}
+    return {name for name, parameter in block.named_parameters() if id(parameter) in changed}
 
 
 def _prune_layer(
@@ -157,7 +245,7 @@ def _prune_layer(
         seconds=perf_counter() - start,
         parts=_parts(layer, dense, kept, result.pruned, stats),
         tokens=stats.tokens,
-        few_tokens=saw_few(layer, stats.tokens),
+        few_tokens=under_covered(layer, stats.tokens),
     )
     layer.write_(kept)  # last: `dense` may be the weight itself
     yield event

@@ -12,10 +12,10 @@ from apt_core.families.finding import (
     family_of,
     later_uses,
     linear_maps,
+    module_proxies,
     opening_token,
     opens_with_bos,
     prunable_layers,
-    stand_ins,
     what_was_guessed,
 )
 from apt_core.families.known import FAMILIES, family_of_type, may_be_pruned
@@ -33,9 +33,9 @@ __all__ = [
     "later_uses",
     "linear_maps",
     "may_be_pruned",
+    "module_proxies",
     "opening_token",
     "opens_with_bos",
     "prunable_layers",
-    "stand_ins",
     "what_was_guessed",
 ]

@@ -2,7 +2,7 @@
 
 Transformers multiplies with slices of the fused tensor, so there is no module of an expert that a hook could
 halt. Here every matrix of every expert becomes an nn.Linear that shares the memory of its slice; while a
-block is calibrated, the fused module's forward is replaced by one that calls them (`StandIn`). What is
+block is calibrated, the fused module's forward is replaced by one that calls them (`ExpertsProxy`). What is
 written to such a linear layer is written to the model.
 """
 
@@ -40,7 +40,7 @@ def _sharing(experts: nn.Module, name: str, number: int) -> nn.Linear:
     return linear
 
 
-class StandIn:
+class ExpertsProxy:
     """Until `remove`, `experts` computes by `linears`, its own matrices as modules."""
 
     def __init__(self, experts: nn.Module, linears: Mapping[str, nn.Linear]):

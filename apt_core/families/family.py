@@ -30,7 +30,7 @@ class Family(Frozen):
     projections: tuple[str, ...]
     optional: tuple[str, ...] = ()  # those of the projections that are pruned only when a recipe asks for it
     never: tuple[str, ...] = ()  # patterns of linear maps that stay dense
-    uncalled: tuple[str, ...] = ()  # projections whose weight is multiplied with, past their module
+    functional_weights: tuple[str, ...] = ()  # projections whose weight is multiplied with, past their module
     fused: tuple[Fused, ...] = ()
     float32: tuple[str, ...] = ()  # last names of parameters that are never rounded to half precision
     # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.

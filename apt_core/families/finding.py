@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    class StandIn(Protocol):
+    from apt_core.families import experts
+
+    class Proxy(Protocol):
         def remove(self) -> None:
             """Everything computes as transformers has it again."""
 
@@ -81,7 +83,7 @@ def prunable_layers(block: nn.Module, index: int, optional: bool = False) -> lis
 def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:
     """Every linear map of a block, pruned or not, in the order of the module tree."""
     from apt_core.families.experts import is_fused, matrices
-    from apt_core.families.uncalled import Called
+    from apt_core.families.functional_weights import FunctionalLinear
 
     family = family_of(block)
     for name, module in block.named_modules():
@@ -89,10 +91,9 @@ def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:
             for expert, linear in matrices(module):
                 yield Layer(index, f"{name}.{expert}", linear, module)
         elif is_linear(module):
-            uncalled = family is not None and name in family.uncalled
-            yield Layer(
-                index, name, Called(module) if uncalled else module, parts=_parts(family, block, name)
-            )
+            functional = family is not None and name in family.functional_weights
+            called = FunctionalLinear(module) if functional else module
+            yield Layer(index, name, called, parts=_parts(family, block, name))
 
 
 def _parts(family: Family | None, block: nn.Module, name: str) -> tuple[tuple[str, int], ...]:
@@ -128,16 +129,18 @@ def later_uses(blocks: nn.ModuleList, layers: Iterable[Layer]) -> dict[tuple[int
     return found
 
 
-def stand_ins(layers: Iterable[Layer]) -> list[StandIn]:
-    """Let everything be computed by the modules of these layers, so that hooks on them fire, until removed."""
-    from apt_core.families import experts, uncalled
+def module_proxies(layers: Iterable[Layer]) -> list[Proxy]:
+    """Until removed, they let everything be computed by the modules of these layers, so that hooks on them fire."""
+    from apt_core.families import experts, functional_weights
 
     layers = list(layers)
-    called = [layer.module for layer in layers if isinstance(layer.module, uncalled.Called)]
-    return [*map(uncalled.StandIn, called), *_of_experts(layers, experts.StandIn)]
+    functional = [
+        layer.module for layer in layers if isinstance(layer.module, functional_weights.FunctionalLinear)
+    ]
+    return [*map(functional_weights.ModuleProxy, functional), *_of_experts(layers, experts.ExpertsProxy)]
 
 
-def _of_experts(layers: list[Layer], stand_in: type[StandIn]) -> list[StandIn]:
+def _of_experts(layers: list[Layer], proxy: type[experts.ExpertsProxy]) -> list[Proxy]:
     fused = {id(layer.experts): layer.experts for layer in layers if layer.experts is not None}
     of_each = {
         key: {
@@ -147,7 +150,7 @@ def _of_experts(layers: list[Layer], stand_in: type[StandIn]) -> list[StandIn]:
         }
         for key, module in fused.items()
     }
-    return [stand_in(fused[key], linears) for key, linears in of_each.items()]
+    return [proxy(fused[key], linears) for key, linears in of_each.items()]
 
 
 def differentiable() -> AbstractContextManager[None]:

@@ -13,7 +13,7 @@ JAMBA = Family(
     ),
     optional=("mamba.dt_proj",),
     never=("feed_forward.router",),
-    uncalled=("mamba.dt_proj",),
+    functional_weights=("mamba.dt_proj",),
     fused=mamba_rows("mamba"),
     float32=IN_FLOAT32,
     by_block=False,

@@ -13,7 +13,7 @@ class Layer(NamedTuple):
 
     module: what is called with the layer's input, so what a hook can halt: an nn.Linear, a Conv1D, (for an
     expert) an nn.Linear that shares the memory of its slice of `experts`, or (for a map that transformers never
-    calls) a `Called`. parts: the names of the projections that its rows are, and how many rows each has.
+    calls) a `FunctionalLinear`. parts: the names of the projections that its rows are, and how many rows each has.
     """
 
     block: int

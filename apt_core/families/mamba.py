@@ -13,7 +13,7 @@ MAMBA = Family(
     blocks="backbone.layers",
     projections=("mixer.in_proj", "mixer.x_proj", "mixer.dt_proj", "mixer.out_proj"),
     optional=("mixer.dt_proj",),
-    uncalled=("mixer.dt_proj",),
+    functional_weights=("mixer.dt_proj",),
     fused=mamba_rows("mixer"),
     float32=IN_FLOAT32,
 )

@@ -1,7 +1,7 @@
 """Zamba2: Mamba-2, and now and then a transformer whose weights many blocks share.
 
 A shared projection is pruned once, in the first block that uses it, with the inputs of all its uses
-(`apt_core.passes.shared_weights`); what the loss minds is asked at the first use alone. The adapters, which
+(`apt_core.passes.shared_weights`); the sensitivity of the loss is measured at the first use alone. The adapters, which
 tell one use from another, are small and stay dense.
 """
 

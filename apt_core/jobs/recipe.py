@@ -63,6 +63,12 @@ class Recipe(Frozen):
         description="memory keeps the whole model there; disk one decoder block at a time, and little else; "
         "auto goes by what is free",
     )
+    walk: Literal["auto", "halting", "two-pass"] = Field(
+        default="auto",
+        title="Walk",
+        description="halting computes each block once and prunes every layer with the inputs that the pruned model "
+        "gives it; two-pass computes it twice and holds far less; auto goes by what is free",
+    )
     optional_layers: bool = Field(
         default=False,
         title="Optional layers",

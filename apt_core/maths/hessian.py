@@ -37,8 +37,8 @@ class LayerStats:
     """The Gram matrix of one input, shared by every linear layer that reads that input.
 
     gram: [in, in] float32, the undamped sum of x x^T over `tokens` input vectors.
-    outputs: how much each direction of one layer's output counts; None where the loss is not asked.
-    `minded_by` gives the statistics of one layer with its own.
+    outputs: how much each direction of one layer's output counts; None where the loss's sensitivity is not used.
+    `with_sensitivity` gives the statistics of one layer with its own.
     """
 
     def __init__(self, gram: Float[Tensor, "in in"], tokens: int):
@@ -53,8 +53,8 @@ class LayerStats:
         self._spectra: dict[float, Spectrum] = {}
         self._of_live: list[LayerStats] = []  # one or none
 
-    def minded_by(self, outputs: OutputMetric) -> LayerStats:
-        """The same statistics, all factors shared, with what the loss minds at one layer's output."""
+    def with_sensitivity(self, outputs: OutputMetric) -> LayerStats:
+        """The same statistics, all factors shared, with the sensitivity of the loss to one layer's output."""
         self.gram  # noqa: B018 - mirrored once, here, and not in every copy
         own = copy.copy(self)
         own.outputs = outputs.to(self._gram.device)

@@ -22,14 +22,14 @@ from apt_core.base import hardware
 from apt_core.base.paths import cache_dir
 from apt_core.events import Evaluated, Progress
 from apt_core.measure.perplexity import perplexity_events, protocol_of
-from apt_core.models.load.weights import Weights
+from apt_core.models.load.weight_store import WeightStore
 
 _log = logging.getLogger(__name__)
 _FILES = ("*.safetensors", "config.json")
 
 
 def dense_perplexity_events(
-    model: nn.Module, windows: Tensor, text: str, folder: Path, on_disk: Weights | None = None
+    model: nn.Module, windows: Tensor, text: str, folder: Path, store: WeightStore | None = None
 ) -> Generator[Progress, None, Evaluated]:
     """`perplexity_events` of the dense model, or at once what they returned before, marked as reused.
 
@@ -38,7 +38,7 @@ def dense_perplexity_events(
     file = _file(model, windows, folder)
     if known := _recall(file):
         return known.model_copy(update={"reused": True, "text": text})
-    measured = yield from perplexity_events(model, windows, "dense", text, on_disk)
+    measured = yield from perplexity_events(model, windows, "dense", text, store)
     _keep(file, measured)
     return measured
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from time import perf_counter
 
 import torch
@@ -24,31 +24,28 @@ from apt_core.base.errors import RunFailed
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events import Evaluated, Progress, Side
 from apt_core.measure.decoding import Decoder
-from apt_core.models.load.weights import InMemory, Weights
-from apt_core.passes.embedding_and_head import Bypass
-from apt_core.passes.halting import HiddenStates
+from apt_core.models.load.weight_store import WeightStore
+from apt_core.passes.evaluation import window_losses
 
 PROTOCOL = "joined-v1"
 PROTOCOL_WITH_OPENING = "joined-bos-v1"
 _WARM_UP = 4
-_TOKENS_PER_BATCH = 4096  # through one block at a time
 
 
 @torch.no_grad()
 def perplexity_events(
-    model: nn.Module, windows: Tensor, side: Side, text: str, on_disk: Weights | None = None
+    model: nn.Module, windows: Tensor, side: Side, text: str, store: WeightStore | None = None
 ) -> Generator[Progress, None, Evaluated]:
     """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
 
-    on_disk: where the blocks' weights are when they are not in the model.
+    store: where the blocks' weights are when they are not in the model.
     """
     start = perf_counter()
     windows = windows.to(next(model.parameters()).device)
-    steps = _by_block(model, windows, on_disk or InMemory(families.decoder_blocks(model)))
     total = 0.0
-    for done, of, what, lost in steps:
-        total += lost
-        yield Progress(stage=f"{side}_eval", done=done, total=of, detail=what)
+    for step in window_losses(model, windows, store):
+        total += step.loss or 0.0
+        yield Progress(stage=f"{side}_eval", done=step.done, total=step.total, detail="blocks")
     length = windows.shape[1]
     predicted = len(windows) * (length - 1)
     mean = total / predicted
@@ -71,33 +68,6 @@ def perplexity_events(
 def protocol_of(model: nn.Module) -> str:
     """How this model's windows begin."""
     return PROTOCOL_WITH_OPENING if families.opens_with_bos(model.config) else PROTOCOL
-
-
-# (done, of how many, of what, the negative log-likelihood that was added up)
-Steps = Iterator[tuple[int, int, str, float]]
-
-
-@torch.no_grad()
-def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
-    """All windows through one block after the other, then the head a few positions at a time.
-
-    What the whole model's forward would give, with a fraction of its logits in memory.
-    """
-    bypass = Bypass.of(model, weights)
-    batch = max(1, _TOKENS_PER_BATCH // windows.shape[1])
-    with bypass.stepped_over():
-        hidden = HiddenStates.at_first_block(model, weights.blocks, windows, batch)
-    for index in range(len(weights.blocks)):
-        with weights.block(index) as block:
-            for _ in hidden.straight_through(block, index):
-                yield index, len(weights.blocks), "blocks", 0.0
-    for number, window in enumerate(windows):
-        lost = 0.0
-        for part in bypass.parts(len(window) - 1):
-            logits = bypass.logits(window[None, part], hidden.states[number : number + 1, part])[0]
-            targets = window[1:][part].to(logits.device)
-            lost += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
-        yield len(weights.blocks), len(weights.blocks), "blocks", lost
 
 
 def decoding_speed(model: nn.Module, seconds: float = 1.0, most: int = 64) -> float:

@@ -1,4 +1,4 @@
-"""A model run without its decoder blocks: what comes in front of them, and what comes behind.
+"""A model without its decoder blocks: what comes in front of them, and what comes behind.
 
 Blocks are computed one after the other, all windows through one before the next; the embedding, the masks and
 the head stay the model's own code.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apt_core.models.load.weights import Weights
+from apt_core.models.load.weight_store import WeightStore
 
 _LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
 
@@ -23,11 +23,11 @@ def rows_of_logits(vocab: int) -> int:
     return max(16, _LOGITS_BYTES // (4 * vocab))
 
 
-class _Seen(Exception):
+class _Answered(Exception):
     """The first block has answered."""
 
 
-class Bypass:
+class EmbeddingAndHead:
     """rest: what a block returns behind the hidden states; None when it returns them bare."""
 
     def __init__(self, model: nn.Module, blocks: nn.ModuleList, rest: tuple | None):
@@ -37,33 +37,33 @@ class Bypass:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: nn.Module, weights: Weights) -> Bypass:
-        """Asks the first block once, with two tokens, for the form of its answer."""
+    def of(cls, model: nn.Module, store: WeightStore) -> EmbeddingAndHead:
+        """Calls the first block once, with two tokens, for the form of its answer."""
         answers: list[Any] = []
 
         def see(_: nn.Module, __: tuple, output: Any) -> None:
             answers.append(output)
-            raise _Seen
+            raise _Answered
 
-        with weights.block(0) as first:
+        with store.block(0) as first:
             hook = first.register_forward_hook(see)
             try:
                 device = next(model.parameters()).device
                 model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False)
-            except _Seen:
+            except _Answered:
                 pass
             finally:
                 hook.remove()
         answer = answers[0]
-        return cls(model, weights.blocks, answer[1:] if isinstance(answer, tuple) else None)
+        return cls(model, store.blocks, answer[1:] if isinstance(answer, tuple) else None)
 
     @contextmanager
-    def stepped_over(self, leaving: Tensor | None = None) -> Iterator[None]:
-        """Inside, every block hands on what it is given, and the last one `leaving` where that is given."""
+    def skip_blocks(self, leaving: Tensor | None = None) -> Iterator[None]:
+        """Inside, every block returns its input unchanged, and the last one `leaving` where that is given."""
         before = [block.__dict__.get("forward") for block in self._blocks]
         for block in self._blocks:
-            block.forward = self._handing_on(None)
-        self._blocks[-1].forward = self._handing_on(leaving)
+            block.forward = self._identity(None)
+        self._blocks[-1].forward = self._identity(leaving)
         try:
             yield
         finally:
@@ -73,8 +73,8 @@ class Bypass:
                     block.forward = own
 
     def logits(self, tokens: Tensor, leaving: Tensor) -> Tensor:
-        """What the model makes of `leaving` [batch, length, hidden], the states behind its last block."""
-        with self.stepped_over(leaving):
+        """The head's answer to `leaving` [batch, length, hidden], the states behind the last block."""
+        with self.skip_blocks(leaving):
             return self._model(input_ids=tokens, use_cache=False).logits
 
     def parts(self, positions: int) -> Iterator[slice]:
@@ -82,7 +82,7 @@ class Bypass:
         rows = rows_of_logits(self._model.config.get_text_config().vocab_size)
         return (slice(start, min(start + rows, positions)) for start in range(0, positions, rows))
 
-    def _handing_on(self, instead: Tensor | None) -> Callable:
+    def _identity(self, instead: Tensor | None) -> Callable:
         def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
             states = hidden_states if instead is None else instead
             return states if self._rest is None else (states, *self._rest)

@@ -1,4 +1,4 @@
-"""How much the dense model's loss minds a change at the output of each linear layer.
+"""The sensitivity of the dense model's loss to a change at the output of each linear layer.
 
 With g the gradient of the loss at a layer's output, a small change d of that output costs about (g . d)^2 / 2,
 averaged over tokens: d^T S d with S = sum of g g^T. Together with the Gram matrix G of the inputs this makes
@@ -14,85 +14,72 @@ keeps of it (`maths.output_metric`): a few directions instead of a square matrix
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, MutableMapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apt_core.families import Layer, differentiable, stand_ins
+from apt_core.families import Layer, differentiable, module_proxies
 from apt_core.maths.allocation import Cost, cost_of
 from apt_core.maths.hessian import add_upper_product_, mirrored
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.precision import bfloat16_products
-from apt_core.models.load.weights import Weights, device_of
-from apt_core.passes.arguments import Arguments, on_device, with_embeddings
-from apt_core.passes.embedding_and_head import Bypass
+from apt_core.models.load.tensor_store import TensorStore
+from apt_core.models.load.weight_store import WeightStore
+from apt_core.passes.embedding_and_head import EmbeddingAndHead
+from apt_core.passes.entering import Entering
+from apt_core.passes.runner import OpenBlock, Runner, slices
 
 _TOKENS_PER_BATCH = 2048  # on their way back through a block together
 
 Condense = Callable[[Tensor], OutputMetric]
 
 
-class Places(NamedTuple):
-    """Where what is measured waits: in memory, or on disk (`scratch`). Block -> tensors by name."""
+class OutputSensitivity:
+    """Of every layer that any token reached."""
 
-    states: MutableMapping[int, dict[str, Tensor]]
-    metrics: MutableMapping[int, dict[str, Tensor]]
-
-
-class Minded:
-    """What the dense loss minds, of every layer."""
-
-    def __init__(self, metrics: MutableMapping[int, dict[str, Tensor]], costs: dict[tuple[int, str], Cost]):
+    def __init__(self, metrics: TensorStore, costs: dict[tuple[int, str], Cost]):
         self._metrics = metrics
         self.costs = costs  # (block, layer name) -> what removing its weights would cost
 
     def take(self, index: int) -> dict[str, OutputMetric]:
-        """Of the layers of a block that any token reached, by name; once."""
+        """Of the layers of a block, by name; once."""
         return _unpacked(self._metrics.pop(index, {}))
 
 
 def steps_of(blocks: int, windows: int, length: int) -> int:
-    """How often `measure` yields."""
+    """How often `output_sensitivity` yields."""
     return windows + 2 * blocks * -(-windows // _at_once(length))
 
 
-def measure(
+def output_sensitivity(
     model: nn.Module,
-    weights: Weights,
+    store: WeightStore,
     layers: list[Layer],
-    arguments: list[Arguments],
     windows: Tensor,
-    entering: Tensor,
+    entering: Entering,
     condense: Condense,
-    places: Places | None = None,
-) -> Generator[None, None, Minded]:
+    scratch: Callable[[str], TensorStore] = lambda name: {},
+) -> Generator[None, None, OutputSensitivity]:
     """Yields after every window of the head, and every few windows of a block forwards and backwards.
 
-    windows: [windows, length] token ids. entering: what enters the first block, [windows, length, hidden].
+    windows: [windows, length] token ids; entering: the same in front of the first block, left as it is.
     condense: S [out, out] float32, the mean of g g^T over tokens -> what is kept of it. The loss is the next
-    token's cross-entropy, summed over a window.
+    token's cross-entropy, summed over a window. scratch: where states and results wait.
     """
-    states_of, metrics = places or Places({}, {})
-    costs: dict[tuple[int, str], Cost] = {}
-    walk = _Walk(weights, arguments, entering)
-    states = entering
-    for index in range(len(weights.blocks)):
-        states = yield from walk.forwards(index, states)
-        states_of[index] = {"states": states}
-    del states_of[len(weights.blocks) - 1]
-    gradient = yield from _of_the_loss(Bypass.of(model, weights), windows, states)
-    for index in range(len(weights.blocks) - 1, -1, -1):
-        inputs = states_of.pop(index - 1)["states"] if index else entering.clone()
-        own = {layer.name: _Heard(layer) for layer in layers if layer.block == index}
-        gradient = yield from walk.backwards(index, inputs, gradient, own)
-        reached = {name: heard for name, heard in own.items() if heard.outer is not None}
-        costs |= {(index, name): heard.cost for name, heard in reached.items()}
-        metrics[index] = _packed({name: condense(heard.mean) for name, heard in reached.items()})
-    return Minded(metrics, costs)
+    runner, blocks = Runner(store, entering), len(store.blocks)
+    forwards = _Forwards(entering.states, scratch("states"), last=blocks - 1)
+    yield from runner.run(forwards)
+    head = EmbeddingAndHead.of(model, store)
+    gradients = yield from _of_the_loss(head, windows, forwards.states)
+    forwards.states = entering.states  # what left the last block is not needed any more
+    backwards = _Backwards(forwards, gradients, layers, condense, scratch("metrics"))
+    del gradients
+    yield from runner.run(backwards, reversed(range(blocks)))
+    return OutputSensitivity(backwards.metrics, backwards.costs)
 
 
 def _packed(metrics: dict[str, OutputMetric]) -> dict[str, Tensor]:
@@ -112,74 +99,94 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, OutputMetric]:
     return {name: OutputMetric(**of_one) for name, of_one in fields.items()}
 
 
-class _Walk:
-    """Forwards and backwards through one block after the other, a few windows at a time."""
+class _Forwards:
+    """A visitor that keeps what leaves every block but the last."""
 
-    def __init__(self, weights: Weights, arguments: list[Arguments], embeddings: Tensor):
-        self._weights = weights
-        self._arguments = arguments
-        self._embeddings = embeddings
+    def __init__(self, states: Tensor, kept: TensorStore, last: int):
+        self.entering = states
+        self.states = states
+        self.kept = kept
+        self._last = last
 
-    def forwards(self, index: int, entering: Tensor) -> Generator[None, None, Tensor]:
-        """What leaves a block, [windows, length, hidden]."""
-        with self._weights.block(index) as block:
-            entering = entering.to(device_of(block))
-            leaving = torch.empty_like(entering)
-            for some in self._parts(entering):
-                with torch.no_grad():
-                    leaving[some] = self._called(block, index, entering[some], some)
-                yield None
-        return leaving
+    def to(self, device: torch.device) -> None:
+        self.states = self.states.to(device)
 
-    def backwards(
-        self, index: int, entering: Tensor, gradients: Tensor, heard: dict[str, _Heard]
-    ) -> Generator[None, None, Tensor]:
-        """From the gradient at what leaves a block to the one at what enters it, written over `entering`.
+    @torch.no_grad()
+    def visit(self, block: OpenBlock) -> Iterator[None]:
+        leaving = torch.empty_like(self.states)
+        for part in _parts(self.states):
+            leaving[part] = block(self.states[part], part)
+            yield None
+        self.states = leaving
+        if block.index < self._last:
+            self.kept[block.index] = {"states": leaving}
 
-        On the way `heard` listens to its layers.
-        """
-        with self._weights.block(index) as block:
-            entering, gradients = (states.to(device_of(block)) for states in (entering, gradients))
-            for some in self._parts(entering):
-                with _listening(heard), torch.enable_grad(), differentiable():
-                    inputs = entering[some].clone().requires_grad_(True)
-                    self._called(block, index, inputs, some).backward(gradients[some])
-                entering[some] = inputs.grad
-                yield None
-            for one in heard.values():
-                one.weigh()
-        return entering
+    def take(self, index: int) -> Tensor:
+        """What entered a block, to be overwritten; once."""
+        return self.kept.pop(index - 1)["states"] if index else self.entering.clone()
 
-    @staticmethod
-    def _parts(states: Tensor) -> Iterator[slice]:
-        step = _at_once(states.shape[1])
-        return (slice(start, min(start + step, len(states))) for start in range(0, len(states), step))
 
-    def _called(self, block: nn.Module, index: int, states: Tensor, some: slice) -> Tensor:
-        arguments = with_embeddings(self._arguments[index], self._embeddings[some])
-        positional, named = on_device(arguments, states.device)
-        return _first(block(states, *positional, **named))
+class _Backwards:
+    """A visitor that follows the gradient of the loss from what leaves a block to what enters it.
+
+    gradients: [windows, length, hidden], at what leaves the block. metrics: what is kept of each layer's S.
+    """
+
+    def __init__(
+        self,
+        forwards: _Forwards,
+        gradients: Tensor,
+        layers: list[Layer],
+        condense: Condense,
+        metrics: TensorStore,
+    ):
+        self._forwards = forwards
+        self._gradients = gradients
+        self._layers = layers
+        self._condense = condense
+        self.metrics = metrics
+        self.costs: dict[tuple[int, str], Cost] = {}
+
+    def to(self, device: torch.device) -> None:
+        self._gradients = self._gradients.to(device)
+
+    def visit(self, block: OpenBlock) -> Iterator[None]:
+        entering = self._forwards.take(block.index).to(self._gradients.device)
+        own = {layer.name: _LayerGradients(layer) for layer in self._layers if layer.block == block.index}
+        for part in _parts(entering):
+            with _listening(own), torch.enable_grad(), differentiable():
+                inputs = entering[part].clone().requires_grad_(True)
+                block(inputs, part).backward(self._gradients[part])
+            entering[part] = inputs.grad
+            yield None
+        self._gradients = entering
+        reached = {name: one for name, one in own.items() if one.outer is not None}
+        self.costs |= {(block.index, name): one.cost() for name, one in reached.items()}
+        self.metrics[block.index] = _packed({name: self._condense(one.mean) for name, one in reached.items()})
+
+
+def _parts(states: Tensor) -> list[slice]:
+    return slices(len(states), _at_once(states.shape[1]))
 
 
 def _at_once(length: int) -> int:
     return max(1, _TOKENS_PER_BATCH // length)
 
 
-class _Heard:
-    """Of one layer in the dense model, over the tokens that were asked."""
+class _LayerGradients:
+    """Sums over tokens at one layer of the dense model."""
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.inputs: Tensor | None = None  # [in], sums of squares
         self.outer: Tensor | None = None  # [out, out], upper triangle: of the gradients at its output
         self.tokens = 0
-        self.cost: Cost | None = None
 
-    def hear_(self, inputs: Tensor) -> None:
+    def add_inputs_(self, inputs: Tensor) -> None:
         squares = inputs.detach().float().square().flatten(0, -2).sum(dim=0)
         self.inputs = squares if self.inputs is None else self.inputs + squares
 
-    def feel_(self, gradient: Tensor) -> None:
+    def add_gradients_(self, gradient: Tensor) -> None:
         rows = gradient.reshape(-1, gradient.shape[-1]).float()
         if self.outer is None:
             self.outer = rows.new_zeros(rows.shape[1], rows.shape[1])
@@ -187,11 +194,10 @@ class _Heard:
             add_upper_product_(self.outer, rows.T, rows)
         self.tokens += len(rows)
 
-    def weigh(self) -> None:
-        """While the layer's weights are here: what removing them would cost all of its tokens together."""
-        if self.outer is not None:
-            per_token = self.outer.diagonal() / max(self.tokens, 1)
-            self.cost = cost_of(self.layer.matrix, per_token, self.inputs)
+    def cost(self) -> Cost:
+        """What removing weights would cost all of its tokens together; asked while the weights are in memory."""
+        per_token = self.outer.diagonal() / max(self.tokens, 1)
+        return cost_of(self.layer.matrix, per_token, self.inputs)
 
     @property
     def mean(self) -> Tensor:
@@ -199,17 +205,17 @@ class _Heard:
 
 
 @contextmanager
-def _listening(heard: dict[str, _Heard]) -> Iterator[None]:
-    def listen(one: _Heard):
+def _listening(own: dict[str, _LayerGradients]) -> Iterator[None]:
+    def listen(one: _LayerGradients) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            one.hear_(args[0])
-            output.register_hook(one.feel_)
+            one.add_inputs_(args[0])
+            output.register_hook(one.add_gradients_)
 
         return hook
 
     hooks = [
-        *stand_ins([one.layer for one in heard.values()]),
-        *(one.layer.module.register_forward_hook(listen(one)) for one in heard.values()),
+        *module_proxies([one.layer for one in own.values()]),
+        *(one.layer.module.register_forward_hook(listen(one)) for one in own.values()),
     ]
     try:
         yield
@@ -218,20 +224,16 @@ def _listening(heard: dict[str, _Heard]) -> Iterator[None]:
             hook.remove()
 
 
-def _of_the_loss(bypass: Bypass, windows: Tensor, leaving: Tensor) -> Generator[None, None, Tensor]:
+def _of_the_loss(head: EmbeddingAndHead, windows: Tensor, leaving: Tensor) -> Generator[None, None, Tensor]:
     """The gradient at what leaves the last block. Position by position: the head mixes none of them."""
     gradients = torch.zeros_like(leaving)
     for number, window in enumerate(windows):
         one = slice(number, number + 1)
-        for part in bypass.parts(windows.shape[1] - 1):
+        for part in head.parts(windows.shape[1] - 1):
             with torch.enable_grad():
                 leaf = leaving[one, part].detach().requires_grad_(True)
-                logits = bypass.logits(window[None, part], leaf)[0].float()
+                logits = head.logits(window[None, part], leaf)[0].float()
                 F.cross_entropy(logits, window[1:][part], reduction="sum").backward()
             gradients[one, part] = leaf.grad
         yield None
     return gradients
-
-
-def _first(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output

@@ -12,6 +12,7 @@ from accelerate import dispatch_model
 import apt_core
 from apt_core import families
 from apt_core.base import hardware
+from apt_core.base.clock import Clock
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
 from apt_core.execute import opening
@@ -19,7 +20,10 @@ from apt_core.execute import prune as pipeline
 from apt_core.models.catalogue.shape import LlamaShape
 from apt_core.models.load import loading, placement, skeleton
 from apt_core.models.load.placement import Room, Sizes
-from apt_core.passes.halting import HiddenStates
+from apt_core.models.load.weight_store import MemoryStore
+from apt_core.passes import runner
+from apt_core.passes.entering import Entering
+from apt_core.passes.halting import Halting
 from assets.make.make_tiny import make
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -182,8 +186,6 @@ def test_a_dispatched_model_is_pruned_like_one_that_is_not(family, method, tmp_p
 
 def test_states_follow_the_blocks(monkeypatch, tmp_path):
     """Before a block is computed, everything it is given is brought to the device of its weights."""
-    from apt_core.passes import halting as streams
-
     asked, moved = [], []
 
     def device_of(block):
@@ -194,8 +196,8 @@ def test_states_follow_the_blocks(monkeypatch, tmp_path):
         moved.append(device)
         return arguments
 
-    monkeypatch.setattr(streams, "device_of", device_of)
-    monkeypatch.setattr(streams, "on_device", on_device)
+    monkeypatch.setattr(runner, "device_of", device_of)
+    monkeypatch.setattr(runner, "on_device", on_device)
     list(pipeline.run(plan(ASSETS / "models" / "tiny-random-llama"), tmp_path))
     assert len(set(map(id, asked))) == 2, "both blocks, on every way through the model"
     assert moved == [torch.device("cpu")] * len(asked)
@@ -204,12 +206,26 @@ def test_states_follow_the_blocks(monkeypatch, tmp_path):
 
 def test_states_on_another_device_are_moved():
     """The meta device stands for a GPU: a tensor there has no numbers, but it has a place."""
-    hidden = HiddenStates(torch.zeros(2, 4, 8), [((torch.zeros(4),), {"pair": (torch.ones(2), None)})], 2)
-    hidden.dense = torch.zeros(2, 4, 8)
-    block = torch.nn.Linear(8, 8, device="meta")
-    positional, named = hidden._follow(block, 0)
-    assert hidden.states.is_meta and hidden.dense.is_meta and hidden.embeddings is None
-    assert positional[0].is_meta and named["pair"][0].is_meta and named["pair"][1] is None
+    seen = []
+
+    class Watching(Halting):
+        def visit(self, block):
+            seen.append(block)
+            yield
+
+    arguments = [((torch.zeros(4),), {"pair": (torch.ones(2), None)})]
+    store = MemoryStore(tiny_families.model("llama"))
+    store.blocks = [torch.nn.Linear(8, 8, device="meta")]
+    for embeddings in (None, torch.zeros(2, 4, 8)):
+        entering = Entering(torch.zeros(2, 4, 8), arguments, embeddings)
+        walk = Watching(entering.states, 2, [], Clock(), compare=True)
+        list(runner.Runner(store, entering).run(walk))
+        (block,) = seen
+        assert walk.states.is_meta and walk.dense.is_meta
+        assert block.embeddings is None if embeddings is None else block.embeddings.is_meta
+        assert block.arguments[0][0].is_meta and block.arguments[1]["pair"][0].is_meta
+        assert block.arguments[1]["pair"][1] is None
+        seen.clear()
 
 
 def test_where_the_blocks_stand_is_said():

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 import apt_core
 from apt_core import families
+from apt_core.base.clock import Clock
 from apt_core.base.errors import BadInput, BadPattern, NotPositiveDefinite
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
@@ -22,8 +23,11 @@ from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact
 from apt_core.measure.perplexity import perplexity_events
 from apt_core.methods import METHODS, make_method
-from apt_core.passes import embedding_and_head as bypass
-from apt_core.passes.halting import HiddenStates
+from apt_core.models.load.weight_store import MemoryStore
+from apt_core.passes import embedding_and_head
+from apt_core.passes.entering import Entering
+from apt_core.passes.halting import Halting
+from apt_core.passes.runner import Runner
 
 TINY = "tiny-random-llama"
 
@@ -51,6 +55,14 @@ def drained(steps):
             return stop.value
 
 
+def walked(model, windows, walk=Halting, **more):
+    """(the walk, its steps through all blocks)"""
+    store = MemoryStore(model)
+    entering = Entering.of(model, store.blocks, windows, batch=2)
+    walking = walk(entering.states, 2, families.all_layers(store.blocks), Clock(), **more)
+    return walking, Runner(store, entering).run(walking)
+
+
 def kinds(events):
     return [event.kind for event in events if event.kind != "progress"]
 
@@ -58,7 +70,8 @@ def kinds(events):
 @pytest.mark.parametrize("pattern", ["0.5", "2:4"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, pattern, tmp_path, tiny):
-    recipe = plan(method, pattern)
+    enough = {"text": "wiki-sample", "samples": 6, "length": 64}  # two tokens for each of 176 inputs
+    recipe = plan(method, pattern, calibration=enough)
     events = list(pipeline.run(recipe, tmp_path))
     layers = [event for event in events if event.kind == "layer_pruned"]
     assert kinds(events) == [
@@ -122,13 +135,11 @@ def test_layer_errors_are_those_of_the_inputs_that_the_pruned_model_sees(tmp_pat
 
 def test_the_paused_pass_gives_what_the_model_gives(tiny):
     windows = torch.randint(0, 200, (5, 32))
-    blocks = families.decoder_blocks(tiny)
-    hidden = HiddenStates.at_first_block(tiny, blocks, windows, batch=2)
+    hidden, steps = walked(tiny, windows)
     seen = {}
-    for index, block in enumerate(blocks):
-        for arrival in hidden.through(block, index, families.prunable_layers(block, index)):
-            if arrival is not None:
-                seen[(index, arrival.layer.name)] = arrival.stats
+    for arrival in steps:
+        if arrival is not None:
+            seen[(arrival.layer.block, arrival.layer.name)] = arrival.stats
     with torch.no_grad():
         expected = tiny.model(windows).last_hidden_state
         final = tiny.model.norm(hidden.states)
@@ -144,16 +155,14 @@ def test_the_dense_stream_stays_dense_and_its_drift_is_measured(tiny):
     windows = torch.randint(0, 200, (5, 32))
     with torch.no_grad():
         expected = tiny.model(windows).last_hidden_state
-    blocks = families.decoder_blocks(tiny)
-    hidden = HiddenStates.at_first_block(tiny, blocks, windows, batch=2)
-    hidden.keep_dense_stream()
+    hidden, steps = walked(tiny, windows, compare=True)
     drifts = {}
-    for index, block in enumerate(blocks):
-        for arrival in hidden.through(block, index, families.prunable_layers(block, index)):
-            if arrival is not None:
-                drifts[(index, arrival.layer.name)] = arrival.stats
-                if arrival.layer.name == "self_attn.v_proj" and index == 0:
-                    arrival.layer.module.weight.data *= 0.5
+    for arrival in steps:
+        if arrival is not None:
+            where = (arrival.layer.block, arrival.layer.name)
+            drifts[where] = arrival.stats
+            if where == (0, "self_attn.v_proj"):
+                arrival.layer.module.weight.data *= 0.5
     assert drifts[(0, "self_attn.q_proj")].drift.abs().max() == 0
     halved = drifts[(0, "self_attn.o_proj")]  # attention is linear in v: the dense input is twice the input
     assert torch.allclose(halved.drift, halved.gram, rtol=1e-3, atol=1e-4)
@@ -164,9 +173,7 @@ def test_the_dense_stream_stays_dense_and_its_drift_is_measured(tiny):
 
 
 def test_a_pass_that_is_left_early_leaves_no_hook_behind(tiny):
-    blocks = families.decoder_blocks(tiny)
-    hidden = HiddenStates.at_first_block(tiny, blocks, torch.randint(0, 200, (4, 16)), batch=2)
-    steps = hidden.through(blocks[0], 0, families.prunable_layers(blocks[0], 0))
+    _, steps = walked(tiny, torch.randint(0, 200, (4, 16)))
     next(steps)
     steps.close()
     assert not any(module._forward_pre_hooks for module in tiny.modules())
@@ -233,7 +240,7 @@ def test_uniform_predictions_have_the_vocabularys_perplexity(tiny):
 @pytest.mark.parametrize(("length", "logits_bytes"), [(20, 64_000_000), (34, 1)], ids=["whole", "in parts"])
 def test_perplexity_is_the_definition(tiny, monkeypatch, length, logits_bytes):
     """In parts: 16 positions at a time, the least there is, and one left over."""
-    monkeypatch.setattr(bypass, "_LOGITS_BYTES", logits_bytes)
+    monkeypatch.setattr(embedding_and_head, "_LOGITS_BYTES", logits_bytes)
     windows = torch.randint(0, 200, (3, length))
     steps = perplexity_events(tiny, windows, "dense", "x")
     measured = drained(steps)

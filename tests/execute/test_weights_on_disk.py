@@ -20,9 +20,9 @@ from apt_core.measure.perplexity import perplexity_events
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.load import loading, skeleton
 from apt_core.models.load.loading import load, load_by_block
-from apt_core.models.load.weights import InMemory
-from apt_core.passes.embedding_and_head import Bypass
-from apt_core.passes.tensor_store import ScratchTensors
+from apt_core.models.load.tensor_store import ScratchTensors
+from apt_core.models.load.weight_store import MemoryStore
+from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from tests.execute.test_prune import drained
 from tests.families.tiny_families import CONFIGS, write
 
@@ -346,15 +346,15 @@ def test_half_precision_read_as_float32_is_what_transformers_reads(stored_in_par
 def test_the_model_without_its_blocks_ends_as_the_model_ends():
     model, _ = load(TINY, torch.float32, "cpu")
     blocks = decoder_blocks(model)
-    bypass = Bypass.of(model, InMemory(blocks))
+    head = EmbeddingAndHead.of(model, MemoryStore(model))
     tokens = torch.randint(0, 200, (2, 16))
     seen = []
     hook = blocks[-1].register_forward_hook(lambda _, __, output: seen.append(output))
     expected = model(input_ids=tokens, use_cache=False).logits
     hook.remove()
-    assert torch.allclose(bypass.logits(tokens, seen[0]), expected, atol=1e-6)
+    assert torch.allclose(head.logits(tokens, seen[0]), expected, atol=1e-6)
     part = slice(3, 9)
-    assert torch.allclose(bypass.logits(tokens[:, part], seen[0][:, part]), expected[:, part], atol=1e-6)
+    assert torch.allclose(head.logits(tokens[:, part], seen[0][:, part]), expected[:, part], atol=1e-6)
     assert torch.equal(model(input_ids=tokens, use_cache=False).logits, expected)  # left as it was
     assert not any("forward" in block.__dict__ for block in blocks)
 

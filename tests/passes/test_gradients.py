@@ -1,4 +1,4 @@
-"""What the dense loss minds, measured block by block, against one backward pass through the whole model."""
+"""The sensitivity of the dense loss, measured block by block, against one backward pass through the whole model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from apt_core import families
 from apt_core.maths import hessian
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.models.load.loading import load
-from apt_core.models.load.weights import InMemory
-from apt_core.passes import embedding_and_head as bypass
-from apt_core.passes import gradients as sensitivity
-from apt_core.passes.gradients import Places, measure, steps_of
-from apt_core.passes.halting import HiddenStates
-from apt_core.passes.tensor_store import ScratchTensors
+from apt_core.models.load.tensor_store import ScratchTensors
+from apt_core.models.load.weight_store import MemoryStore
+from apt_core.passes import embedding_and_head, gradients
+from apt_core.passes.entering import Entering
+from apt_core.passes.gradients import output_sensitivity, steps_of
 from apt_core.texts.sources import load_text
 from apt_core.texts.windows import token_windows
 from tests.execute.test_prune import ASSETS, TINY
@@ -73,26 +72,28 @@ def whole(outer):
 @pytest.mark.parametrize("at_once", [1, 3, 4])
 def test_block_by_block_gives_what_one_backward_pass_gives(tiny, tmp_path, monkeypatch, on_disk, at_once):
     model, blocks, windows = tiny
-    monkeypatch.setattr(sensitivity, "_TOKENS_PER_BATCH", 48 * at_once)
-    monkeypatch.setattr(bypass, "_LOGITS_BYTES", 1)  # 16 positions of the head at a time
+    monkeypatch.setattr(gradients, "_TOKENS_PER_BATCH", 48 * at_once)
+    monkeypatch.setattr(embedding_and_head, "_LOGITS_BYTES", 1)  # 16 positions of the head at a time
     monkeypatch.setattr(hessian, "_PANEL", 16)  # S is added up in several panels, as in a wide layer
-    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
+    entering = Entering.of(model, blocks, windows, batch=2)
+    before = entering.states.clone()
     layers = families.all_layers(blocks)
-    places = Places(*(ScratchTensors(tmp_path / name, "cpu") for name in "ab")) if on_disk else None
-    minded, yields = returned(
-        measure(model, InMemory(blocks), layers, hidden.arguments, windows, hidden.states, whole, places)
+    stores = {"scratch": lambda name: ScratchTensors(tmp_path / name, "cpu")} if on_disk else {}
+    sensitivity, yields = returned(
+        output_sensitivity(model, MemoryStore(model), layers, windows, entering, whole, **stores)
     )
+    assert torch.equal(entering.states, before)
     assert yields == steps_of(len(blocks), *windows.shape)
     expected = by_autograd(model, layers, windows)
     for index in range(len(blocks)):
-        found = minded.take(index)
+        found = sensitivity.take(index)
         own = {layer.name: layer for layer in layers if layer.block == index}
         assert set(found) == set(own)
         for name, metric in found.items():
             wanted = expected[index, name]
             assert torch.linalg.norm(metric.vectors - wanted) < 1e-3 * torch.linalg.norm(wanted), name
-            assert minded.costs[index, name].weights == own[name].matrix.numel()
-        assert minded.take(index) == {}, "taken out once"
+            assert sensitivity.costs[index, name].weights == own[name].matrix.numel()
+        assert sensitivity.take(index) == {}, "taken out once"
     assert not list(tmp_path.glob("*/*"))
     assert not any(layer.module._forward_hooks for layer in layers)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -101,10 +102,9 @@ def test_block_by_block_gives_what_one_backward_pass_gives(tiny, tmp_path, monke
 def test_the_model_is_left_as_it_was(tiny):
     model, blocks, windows = tiny
     before = model(input_ids=windows[:1], use_cache=False).logits
-    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
-    some, entering = windows[:2], hidden.states[:2]
+    entering = Entering.of(model, blocks, windows, batch=4).first(2)
     layers = families.all_layers(blocks)
-    returned(measure(model, InMemory(blocks), layers, hidden.arguments, some, entering, whole))
+    returned(output_sensitivity(model, MemoryStore(model), layers, windows[:2], entering, whole))
     assert torch.equal(model(input_ids=windows[:1], use_cache=False).logits, before)
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks)
 
@@ -118,11 +118,9 @@ def test_the_costs_of_experts_are_those_of_their_tokens():
     blocks = families.decoder_blocks(model)
     torch.manual_seed(0)
     windows = torch.randint(0, 256, (8, 64))
-    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
+    entering = Entering.of(model, blocks, windows, batch=4)
     layers = families.all_layers(blocks)
-    found, _ = returned(
-        measure(model, InMemory(blocks), layers, hidden.arguments, windows, hidden.states.clone(), whole)
-    )
+    found, _ = returned(output_sensitivity(model, MemoryStore(model), layers, windows, entering, whole))
     experts = [layer for layer in layers if layer.block == 0 and layer.routed and "down" in layer.name]
     seen = {layer.name: [0.0, 0] for layer in experts}
 
@@ -141,7 +139,7 @@ def test_the_costs_of_experts_are_those_of_their_tokens():
 
         return hook
 
-    hooks = [*families.stand_ins(layers), *(one.module.register_forward_hook(listen(one)) for one in experts)]
+    hooks = [*families.module_proxies(layers), *(one.module.register_forward_hook(listen(one)) for one in experts)]
     for window in windows:
         embedded = model.get_input_embeddings()(window.unsqueeze(0)).detach().requires_grad_(True)
         logits = model(inputs_embeds=embedded, use_cache=False).logits[0, :-1]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from torch import Tensor, nn, uint8
+from torch import Tensor, uint8
 
 from apt_core.models.checkpoint.whole import copy_companions, partial_of
-from apt_core.models.load.blocks_on_disk import BlocksOnDisk
 from apt_core.models.load.weight_files import WeightFiles
 
 
@@ -22,12 +21,11 @@ class PatchedCheckpoint:
     A context: what is not finished when it ends is removed, so a reader never meets half a checkpoint.
     """
 
-    def __init__(self, dense_folder: Path, target: Path, weights: BlocksOnDisk):
+    def __init__(self, dense_folder: Path, target: Path):
         """Raises BadInput when the pruned model would replace the dense one."""
         self._dense_folder = dense_folder
         self._target = target
         self._partial = partial_of(target, dense_folder)
-        self._weights = weights
         self._dense = WeightFiles(dense_folder)
 
     def __enter__(self) -> PatchedCheckpoint:
@@ -38,10 +36,13 @@ class PatchedCheckpoint:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)  # gone already when finished
 
-    def write_block(self, index: int, block: nn.Module, changed: set[str]) -> None:
-        """changed: names inside the block of the tensors that are not the dense model's any more."""
-        for inside in sorted(changed):
-            self._replace(self._weights.name(index, inside), block.get_parameter(inside).detach())
+    def replace(self, name: str, weight: Tensor) -> None:
+        """Put a pruned matrix, rounded to the type of the file, where the dense one lies."""
+        place = self._dense.place(name)
+        stored = weight.to("cpu", place.dtype).contiguous()
+        with self._copied(place.file).open("r+b") as copy:
+            copy.seek(place.offset)
+            copy.write(stored.view(uint8).numpy().data)
 
     def finish(self) -> Path:
         """Copy what was not touched, and let the whole folder appear under its name."""
@@ -51,13 +52,6 @@ class PatchedCheckpoint:
         shutil.rmtree(self._target, ignore_errors=True)
         self._partial.rename(self._target)
         return self._target
-
-    def _replace(self, name: str, weight: Tensor) -> None:
-        place = self._dense.place(name)
-        stored = weight.to("cpu", place.dtype).contiguous()
-        with self._copied(place.file).open("r+b") as copy:
-            copy.seek(place.offset)
-            copy.write(stored.view(uint8).numpy().data)
 
     def _copied(self, file: Path) -> Path:
         copy = self._partial / file.name

@@ -45,25 +45,6 @@ def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path, changed:
     return target
 
 
-class WholeCheckpoint:
-    """A checkpoint of a model that is in memory: written in one go when all blocks are pruned."""
-
-    def __init__(self, model: nn.Module, dense_folder: Path, target: Path, changed: set[str]):
-        self._fields = (model, dense_folder, target, changed)
-
-    def __enter__(self) -> WholeCheckpoint:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is on disk before `finish`."""
-
-    def write_block(self, index: int, block: nn.Module, changed: set[str]) -> None:
-        """The block stays in the model."""
-
-    def finish(self) -> Path:
-        return save_checkpoint(*self._fields)
-
-
 def partial_of(target: Path, dense_folder: Path) -> Path:
     """Where the checkpoint `target` is while it is not whole; raises BadInput when it is the dense one."""
     if target.resolve() == dense_folder.resolve():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from apt_core.models.load.blocks_on_disk import BlocksOnDisk
+    from apt_core.models.load.disk_store import DiskStore
 
 _NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 # What transformers raises for files that it cannot make sense of.
@@ -50,8 +50,8 @@ def load_spread(
 
 
 def load_by_block(
-    folder: Path, dtype: torch.dtype, device: str
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BlocksOnDisk]:
+    folder: Path, dtype: torch.dtype, device: str, room_for_all: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, DiskStore]:
     """As `load`, but the decoder blocks' weights stay on disk until they are asked for.
 
     Raises NotByBlock besides, for a model that only transformers itself can put together.
@@ -60,16 +60,18 @@ def load_by_block(
     checkpoints.check(folder)
     tokenizer = _tokenizer(folder)
     _check_architecture(folder)
-    model, weights = _skeleton(folder, dtype, device)
-    return model, tokenizer, weights
+    model, store = _skeleton(folder, dtype, device, room_for_all)
+    return model, tokenizer, store
 
 
-def _skeleton(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel, BlocksOnDisk]:
+def _skeleton(
+    folder: Path, dtype: torch.dtype, device: str, room_for_all: bool = False
+) -> tuple[PreTrainedModel, DiskStore]:
     """Raises NotByBlock also for what transformers, asked for the whole model, says in better words."""
     from apt_core.models.load import skeleton
 
     try:
-        return skeleton.build(folder, dtype, device)
+        return skeleton.build(folder, dtype, device, room_for_all)
     except (NotAModel, *_UNREADABLE) as error:
         raise skeleton.NotByBlock(" ".join(str(error).split())[:120]) from error
 
@@ -93,11 +95,11 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
     if stored == {_NAMES.get(str(dtype))}:
         return None
     try:
-        model, weights = _skeleton(folder, dtype, "cpu")
+        model, store = _skeleton(folder, dtype, "cpu")
     except NotByBlock:
         return None
-    for index in range(len(weights.blocks)):
-        weights.fill(index)
+    for index in range(len(store.blocks)):
+        store.fill(index)
     return model
 
 

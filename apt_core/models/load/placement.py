@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from torch import nn
 
 from apt_core.families import all_layers, decoder_blocks, later_uses
-from apt_core.models.load.weights import device_of
+from apt_core.models.load.weight_store import device_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from apt_core.families import decoder_blocks
-from apt_core.models.load.blocks_on_disk import BlocksOnDisk, put_by_name
+from apt_core.models.load.disk_store import DiskStore, place
 from apt_core.models.load.precision import dtype_of_each
 from apt_core.models.load.weight_files import WeightFiles
+from apt_core.models.load.weight_store import prefix_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,30 +22,30 @@ class NotByBlock(Exception):
 
 
 def build(
-    folder: Path, dtype: torch.dtype, device: torch.device | str
-) -> tuple[PreTrainedModel, BlocksOnDisk]:
+    folder: Path, dtype: torch.dtype, device: torch.device | str, room_for_all: bool = False
+) -> tuple[PreTrainedModel, DiskStore]:
     """The model in evaluation mode, without gradients; its blocks have shapes but no weights.
 
-    transformers renames, splits or merges the weights of some families while it loads them. That is not
-    repeated here: such a model raises NotByBlock, and whoever asked loads it whole.
+    room_for_all: see `DiskStore`. transformers renames, splits or merges the weights of some families while it loads
+    them. That is not repeated here: such a model raises NotByBlock, and whoever asked loads it whole.
     """
     files = WeightFiles(folder)
     model = without_weights(folder, dtype)
     tied = _tied(model, files)
     _check_names(model, files, tied)
     blocks = decoder_blocks(model)
-    prefix = next(name for name, module in model.named_modules() if module is blocks) + "."
+    prefix = prefix_of(model, blocks)
     if any(name.startswith(prefix) for name in tied):
         raise NotByBlock("its blocks share weights")
     of_each = dtype_of_each(model, dtype)
     rest = [name for name in model.state_dict() if not name.startswith(prefix) and name not in tied]
-    weights = BlocksOnDisk(model, blocks, prefix, files, of_each, device, rest)
-    weights.fill_rest()
+    store = DiskStore(model, blocks, files, of_each, device, rest, room_for_all)
+    store.fill_rest()
     for name, buffer in list(model.named_buffers()):
-        put_by_name(model, name, buffer.to(device))
+        place(model, name, buffer.to(device))
     model.eval()
     model.requires_grad_(False)
-    return model, weights
+    return model, store
 
 
 def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:

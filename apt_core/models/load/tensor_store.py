@@ -9,6 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+# Numbered groups of tensors by name: in memory (a dict), or in files.
+TensorStore = MutableMapping[int, dict[str, Tensor]]
+
 
 class ScratchTensors(MutableMapping[int, dict[str, Tensor]]):
     """Numbered groups of tensors, a file for each in `folder`; whoever made the folder above it removes it."""

@@ -1,0 +1,52 @@
+"""The negative log-likelihood of windows: all of them through one block after the other, then the head.
+
+What the whole model's forward would give, with a fraction of its logits in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from apt_core.models.load.weight_store import MemoryStore, WeightStore
+from apt_core.passes.embedding_and_head import EmbeddingAndHead
+from apt_core.passes.entering import Entering
+from apt_core.passes.runner import Propagation, Runner
+
+_TOKENS_PER_BATCH = 4096  # through one block at a time
+
+
+class LossStep(NamedTuple):
+    """A few windows through a block, or one window through the head, the windows in their order.
+
+    done, total: blocks. loss: of a window that is done, the sum of -log p over its tokens 2..length, log-softmax in
+    float32; None before.
+    """
+
+    done: int
+    total: int
+    loss: float | None = None
+
+
+@torch.no_grad()
+def window_losses(model: nn.Module, windows: Tensor, store: WeightStore | None = None) -> Iterator[LossStep]:
+    """windows: [windows, length] token ids on the model's device. store: every weight is in the model when None."""
+    store = store or MemoryStore(model)
+    blocks = len(store.blocks)
+    head = EmbeddingAndHead.of(model, store)
+    batch = max(1, _TOKENS_PER_BATCH // windows.shape[1])
+    with head.skip_blocks():
+        entering = Entering.of(model, store.blocks, windows, batch)
+    passing, per_block = Propagation(entering.states, batch), -(-len(windows) // batch)
+    for step, _ in enumerate(Runner(store, entering).run(passing)):
+        yield LossStep(step // per_block, blocks)
+    for number, window in enumerate(windows):
+        loss = 0.0
+        for part in head.parts(len(window) - 1):
+            logits = head.logits(window[None, part], passing.states[number : number + 1, part])[0]
+            targets = window[1:][part].to(logits.device)
+            loss += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
+        yield LossStep(blocks, blocks, loss)
