@@ -54,7 +54,7 @@ class LayerStats:
         self._of_live: list[LayerStats] = []  # one or none
 
     def minded_by(self, outputs: OutputMetric) -> LayerStats:
-        """The same statistics, all factors shared, with what the loss minds at one layer's output."""
+        """The same statistics, all factors shared, with the sensitivity of the loss to one layer's output."""
         self.gram  # noqa: B018 - mirrored once, here, and not in every copy
         own = copy.copy(self)
         own.outputs = outputs.to(self._gram.device)
