@@ -1,7 +1,7 @@
 """How much each direction of a layer's output counts: S in the objective tr(S dW G dW^T).
 
 S = I is the layer-wise objective of every one-shot pruner: all outputs count alike. With the gradients g of
-the loss at the outputs, S = sum g g^T says what the loss minds (K-FAC). The two are mixed,
+the loss at the outputs, S = sum g g^T says how sensitive the loss is to each direction (K-FAC). The two are mixed,
 
     S = (1 - share) I + share * (sum g g^T) / (mean of its diagonal)
 
@@ -48,7 +48,7 @@ def layer_wise(outputs: int, like: Tensor) -> OutputMetric:
 
 
 def by_loss(outer: Float[Tensor, "out out"], share: float, rank: int = _RANK) -> OutputMetric:
-    """outer: the mean of g g^T. share: 0 counts all outputs alike, 1 only what the loss minds.
+    """outer: the mean of g g^T. share: 0 counts all outputs alike, 1 only by the sensitivity of the loss.
 
     Rank is at most a third of the outputs: where a layer is small its S is small too, and the tail matters.
     """
