@@ -9,6 +9,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: n
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from apt_core.base.paths import cache_dir
+from apt_core.base.policy import HostPolicy
 
 os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     from apt_core.ui.page import build, launch_options
     from apt_core.ui.studio import open_studio
 
-    studio = open_studio()
+    studio = open_studio(HostPolicy.from_environment())
     page = build(studio)
     try:
         _, address, _ = page.launch(**launch_options(studio, port), prevent_thread_lock=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from apt_core.base.errors import PruneError, UnknownRun
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.jobs.recipe import Recipe
 from apt_core.measure.questions import Question
@@ -25,11 +25,17 @@ class Studio:
     """One per process; every handler of the page gets it. Tests give their own store and launcher."""
 
     def __init__(
-        self, store: Any, launcher: Any, reader: Any, recorded: dict[str, samples.Sample] | None = None
+        self,
+        store: Any,
+        launcher: Any,
+        reader: Any,
+        recorded: dict[str, samples.Sample] | None = None,
+        policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
     ):
         self.store = store
         self.launcher = launcher
         self.reader = reader
+        self.policy = policy
         self.recorded = samples.load() if recorded is None else recorded
         self._sample_records = {
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
@@ -74,7 +80,7 @@ class Studio:
     def withholds(self, run_id: str) -> bool:
         """Whether the weights of this run stay here: on a public host, when its model came with a visitor's
         account, which others may not have."""
-        return is_public_host() and run_id not in self._sample_records and self.store.came_with_token(run_id)
+        return self.policy.public and run_id not in self._sample_records and self.store.came_with_token(run_id)
 
     def recorded_answer(self, run_id: str) -> samples.SampleAnswer | None:
         sample = self.recorded.get(run_id)
@@ -138,7 +144,7 @@ class Studio:
                 _log.warning("The %s could not be closed: %s", part, error)
 
 
-def open_studio() -> Studio:
+def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
     from apt_core.runs.launcher import Launcher
     from apt_core.runs.reading import Reader
@@ -147,4 +153,4 @@ def open_studio() -> Studio:
     store = Store()
     launcher = Launcher(store)
     launcher.start()
-    return Studio(store, launcher, Reader(store))
+    return Studio(store, launcher, Reader(store), policy=policy)

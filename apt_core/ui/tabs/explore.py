@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.facts import ModelFacts
@@ -51,7 +52,7 @@ class Explore(NamedTuple):
         ]
 
 
-def lay_out() -> Explore:
+def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immutable
     seen = gr.HTML(
         {},
         html_template="",
@@ -64,7 +65,7 @@ def lay_out() -> Explore:
     with gr.Row(elem_id="explore", equal_height=False):
         with gr.Column(elem_id="rail", min_width=280, scale=0):
             folded = result.html("folded")
-            chooser = choose.lay_out()
+            chooser = choose.lay_out(policy)
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
             with gr.Column(elem_id="read"):

@@ -11,6 +11,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, PruneError, one_sentence
+from apt_core.base.heartbeat import with_heartbeat
 from apt_core.base.words import duration, sentence
 from apt_core.events.records import RunRecord
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
@@ -19,7 +20,7 @@ from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
 from apt_core.ui.views.parts import Seen
-from apt_core.ui.views.patience import with_heartbeat
+
 
 EXAMPLES = (
     "Why is the sky blue?",

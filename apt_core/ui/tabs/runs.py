@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
-from apt_core.base.paths import is_public_host
 from apt_core.models.catalogue.entries import title_of
 from apt_core.runs.ids import is_run_id
 from apt_core.ui.studio import Studio
@@ -50,7 +49,7 @@ def act(tab: RunsTab, studio: Studio, action: str, run_id: str) -> dict[Any, Any
     try:
         if action == "cancel":
             studio.cancel(run_id)
-        elif action == "delete" and is_public_host():
+        elif action == "delete" and studio.policy.public:
             raise BadInput("On this public page runs belong to everybody, so nobody can delete them.")
         elif action == "delete":
             studio.delete(run_id)
