@@ -23,7 +23,9 @@ class Closable(Protocol[T]):
     def close(self) -> None: ...
 
 
-def items_of(work: Callable[[Callable[[T], None]], Result], seconds: float) -> Generator[T | None, None, Result]:
+def items_of(
+    work: Callable[[Callable[[T], None]], Result], seconds: float
+) -> Generator[T | None, None, Result]:
     """Run `work(put)` in a thread: yields what it puts, and None whenever it has been silent for `seconds`.
 
     Returns what the work returns; its exception comes through. Closing this raises Abandoned in the work's next put.

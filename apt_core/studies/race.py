@@ -12,6 +12,7 @@ from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
 from apt_core.jobs.recipe import Recipe
 from apt_core.methods import METHODS, make_method
+from apt_core.studies.compare import same_task
 
 _OUT = ("failed", "cancelled")
 
@@ -58,7 +59,7 @@ def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
     """
     found = {shown.recipe.method.label: shown}
     for other in others:
-        if other.status not in _OUT and _asked(other) == _asked(shown):
+        if other.status not in _OUT and same_task(other, shown):
             found.setdefault(other.recipe.method.label, other)
     if len(found) < 2:
         return None
@@ -86,14 +87,6 @@ def whole_blocks(record: RunRecord) -> dict[int, float]:
 def pruned_whole(record: RunRecord) -> bool:
     """Whether every layer has been pruned, so that means over all of them compare."""
     return record.pruned is not None or record.status == "finished"
-
-
-def _asked(record: RunRecord) -> tuple[object, ...]:
-    recipe = record.recipe
-    return (
-        recipe.model, recipe.pattern, recipe.calibration, recipe.evaluation, recipe.seed,
-        recipe.optional_layers,
-    )  # fmt: skip
 
 
 def _listed(names: Any) -> list[Any]:

@@ -59,7 +59,8 @@ def _models_tab(studio: Studio) -> gr.Tab | None:
 def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:
     """Closed by default: this machine only, no telemetry, no monitoring, no history, no files by path."""
     return {
-        "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if studio.policy.public else "127.0.0.1"),
+        "server_name": os.environ.get("GRADIO_SERVER_NAME")
+        or ("0.0.0.0" if studio.policy.public else "127.0.0.1"),
         "server_port": port,
         "theme": theme(),
         "head": server.head(),

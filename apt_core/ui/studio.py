@@ -80,7 +80,9 @@ class Studio:
     def withholds(self, run_id: str) -> bool:
         """Whether the weights of this run stay here: on a public host, when its model came with a visitor's
         account, which others may not have."""
-        return self.policy.public and run_id not in self._sample_records and self.store.came_with_token(run_id)
+        return (
+            self.policy.public and run_id not in self._sample_records and self.store.came_with_token(run_id)
+        )
 
     def recorded_answer(self, run_id: str) -> samples.SampleAnswer | None:
         sample = self.recorded.get(run_id)

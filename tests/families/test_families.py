@@ -481,21 +481,23 @@ def test_the_rows_of_a_fused_projection_are_rows_and_traces(pruned_by):
     from apt_core.cli.report import report
     from apt_core.events.records import summary
     from apt_core.plots import layer_error
-    from apt_core.ui.server import layers_csv
-    from apt_core.ui.views.tables import layer_table
+    from apt_core.plots.chart import RunSet
+    from apt_core.ui.views.chart_payload import chart_table
 
     events, _, recipe = pruned_by("mamba2", "wanda", "0.5")
     record = folded(events, recipe)
     assert [part["name"] for part in summary(record)["layers"][0]["parts"]] == ["z", "x", "B", "C", "dt"]
-    assert "4 pruned layers" in layer_table(record)
+    runs = RunSet(record)
+    table, sheet = str(chart_table(layer_error.table(runs))), layer_error.sheet(runs).as_csv()
+    assert "4 pruned layers" in table
     for part in ("z", "x", "B", "C", "dt"):
-        assert f'data-layer="1:mixer.in_proj[{part}]"' in layer_table(record)
+        assert f'data-key="1:mixer.in_proj[{part}]"' in table
         assert f"mixer.in_proj[{part}]" in report(record, None)
-        assert f"1,mixer.in_proj[{part}]," in layers_csv(record)
-    traces = [trace.name for trace in layer_error.figure(record).data]
+        assert f"1,mixer.in_proj[{part}]," in sheet
+    traces = [trace.name for trace in layer_error.figure(runs).data]
     assert traces == ["in z", "in x", "in B", "in C", "in dt", "out"]
     empty = record.model_copy(update={"layers": ()})  # the legend is there before the first point
-    assert [trace.name for trace in layer_error.figure(empty).data] == traces
+    assert [trace.name for trace in layer_error.figure(RunSet(empty)).data] == traces
 
 
 def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):

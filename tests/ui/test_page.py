@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -12,17 +13,20 @@ import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
+from apt_core.base.policy import HostPolicy
 from apt_core.measure.questions import Answered, ReaderReady, Step
 from apt_core.models.catalogue import terms
-from apt_core.plots.layer_error import figure as layer_error_figure
+from apt_core.plots import layer_error
+from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
 from apt_core.ui import page
+from apt_core.ui import studio as studio_module
 from apt_core.ui.forms import checks, choose, options
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import read, runs
-from apt_core.ui.views import parts
-from apt_core.ui.views.parts import Seen, live
+from apt_core.ui.views import run_view
+from apt_core.ui.views.run_view import ViewState, live
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "20261124-100000-abcd"
@@ -110,27 +114,27 @@ def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, sto
 
 def test_a_look_sends_only_what_is_new(studio, store):
     store.put(RUN, some_events("layers"))
-    seen = Seen.of(store.get(RUN))
+    seen = ViewState.of(RunSet(store.get(RUN)))
     assert set(live(studio, store.get(RUN), seen)["parts"]) == {"status"}  # the time that has passed
     store.logs[RUN].append(ev.Progress(stage="save", done=0, total=1))
     news = live(studio, store.get(RUN), seen)
-    assert {"status", "figures"} <= set(news["parts"]) and "layer-chart" not in news["parts"]
+    assert {"status", "figures"} <= set(news["parts"]) and "layers-chart" not in news["parts"]
     assert news["seen"]["seq"] > seen.seq and json.dumps(news)
     store.put(RUN, some_events("pruned"))
     both = live(studio, store.get(RUN), seen)["parts"]
-    assert {"perplexity-chart", "perplexity-table", "sizes"} <= set(both) and "layer-chart" not in both
+    assert {"perplexity-chart", "perplexity-table", "sizes"} <= set(both) and "layers-chart" not in both
 
 
 def test_a_model_that_becomes_known_widens_the_empty_axis(studio, store):
     store.put(RUN, some_events("loaded")[:2])
-    seen = Seen.of(store.get(RUN))
+    seen = ViewState.of(RunSet(store.get(RUN)))
     store.put(RUN, some_events("loaded"))
-    assert "layer-chart" in live(studio, store.get(RUN), seen)["parts"]
+    assert "layers-chart" in live(studio, store.get(RUN), seen)["parts"]
 
 
 def test_a_run_that_turned_is_opened_anew_with_its_buttons(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    seen = Seen.of(store.get(RUN))
+    seen = ViewState.of(RunSet(store.get(RUN)))
     store.put(RUN, some_events("finished"))
     assert live(studio, store.get(RUN), seen) == {"turned": True}
     shown = named(explore, explore_tab.reopen(explore, studio, seen))
@@ -146,7 +150,7 @@ def test_a_run_that_turned_is_opened_anew_with_its_buttons(explore, studio, stor
 
 def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
     shown = named(
-        explore, explore_tab.reopen(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1))
+        explore, explore_tab.reopen(explore, studio, ViewState("20200101-000000-0000", "running", 3))
     )
     assert shown["seen"] == {} and "There is no run" in shown["note"]
 
@@ -154,20 +158,22 @@ def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
 def test_many_tabs_share_one_drawing(studio, store, monkeypatch):
     store.put(RUN, some_events("layers", dense=21.5))
     record, drawn = store.get(RUN), []
-    monkeypatch.setattr(
-        parts.layer_error, "figure", lambda record: drawn.append(1) or layer_error_figure(record)
-    )
-    looks = [parts.parts(studio, record.model_copy(update={"id": "20261124-100000-ffff"})) for _ in range(5)]
-    assert len(drawn) == 1 and all(look["layer-chart"] is looks[0]["layer-chart"] for look in looks)
+    counted = replace(layer_error.CHART, figure=lambda runs: drawn.append(1) or layer_error.figure(runs))
+    monkeypatch.setattr(run_view, "charts", lambda: (counted,))
+    looks = [
+        run_view.parts(studio, record.model_copy(update={"id": "20261124-100000-ffff"})) for _ in range(5)
+    ]
+    assert len(drawn) == 1 and all(look["layers-chart"] is looks[0]["layers-chart"] for look in looks)
 
 
-def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store):
+def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store, monkeypatch):
+    monkeypatch.setattr(studio_module, "LATELY_SECONDS", -1)  # every look is a fresh one
     other = "20261124-090000-eeee"
     store.put(RUN, some_events())
     store.put(other, some_events("layers"), a_recipe(method="wanda"))
 
     def references():
-        return parts.parts(studio, store.get(RUN))["perplexity-table"].count("Wanda")
+        return run_view.parts(studio, store.get(RUN))["perplexity-table"].count("Wanda")
 
     before = references()
     store.put(other, some_events(pruned=44.0), a_recipe(method="wanda"))
@@ -182,13 +188,15 @@ def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store)
         [],
         {},
         {"run": 7, "seq": "a"},
-        {"run": None, "layers": 1.5},
+        {"run": None, "charts": 1.5},
+        {"charts": "layers race==x ="},
         {"seq": "9" * 5000, "status": []},
     ],
 )
 def test_whatever_the_browser_says_it_shows_is_taken_with_care(value):
-    seen = Seen.told(value)
-    assert isinstance(seen.run, str) and isinstance(seen.status, str) and seen.seq == seen.layers == -1
+    seen = ViewState.parse(value)
+    assert isinstance(seen.run, str) and isinstance(seen.status, str) and seen.seq == -1
+    assert all(isinstance(name, str) for name in seen.looks())
 
 
 # ---- pruning
@@ -228,9 +236,9 @@ def test_conditions_of_use_are_shown_and_wait_for_a_tick(explore, studio, store)
     assert again[explore.chooser.form.terms]["visible"] is False and again["prune"]["interactive"]
 
 
-def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store, monkeypatch):
+def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store):
     terms.accept("gemma-3-270m")
-    monkeypatch.setenv("APT_PUBLIC", "1")
+    studio.policy = HostPolicy(public=True)
     shown = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
     assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
 
@@ -269,13 +277,13 @@ def test_a_fault_is_a_sentence_and_never_a_dead_button(explore, studio, store, m
 def test_stop_asks_the_store(explore, studio, store):
     store.put(RUN, some_events("layers"))
     store.statuses[RUN] = "stopping"
-    shown = named(explore, explore_tab.stop(explore, studio, Seen(RUN)))
+    shown = named(explore, explore_tab.stop(explore, studio, ViewState(RUN)))
     assert store.cancelled == [RUN] and "Stopping after this layer." in shown["status"]
 
 
 def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
     store.put(RUN, some_events(), a_recipe(method={"name": "apt", "mask": "S"}, calibration={"samples": 5}))
-    updates = explore_tab.choose_the_same(explore, studio, Seen(RUN))
+    updates = explore_tab.choose_the_same(explore, studio, ViewState(RUN))
     place = explore.chooser.keys.index(("apt", "mask"))
     assert updates[explore.chooser.controls[place]] == "S" and updates[explore.chooser.form.samples] == 5
     assert updates[explore.chooser.preset] is None
@@ -387,8 +395,8 @@ def test_runs_can_be_stopped_and_deleted_and_say_why_not(studio, store):
     assert "There is no run" in runs.act(tab, studio, "delete", RUN)[tab.note]
 
 
-def test_on_a_public_page_nobody_deletes_the_runs_of_others(studio, store, monkeypatch):
-    monkeypatch.setenv("APT_PUBLIC", "1")
+def test_on_a_public_page_nobody_deletes_the_runs_of_others(studio, store):
+    studio.policy = HostPolicy(public=True)
     with gr.Blocks():
         tab = runs.lay_out()
     store.put(RUN, some_events())
@@ -461,8 +469,9 @@ def test_the_page_loads_no_torch(fresh_cache):
     code = (
         "import sys\n"
         "from apt_core.ui.page import build, launch_options\n"
+        "from apt_core.base.policy import HostPolicy\n"
         "from apt_core.ui.studio import open_studio\n"
-        "studio = open_studio(); build(studio); launch_options(studio, 1); studio.close()\n"
+        "studio = open_studio(HostPolicy()); build(studio); launch_options(studio, 1); studio.close()\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'accelerate') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.jobs.recipe import Recipe
 from apt_core.methods import METHODS
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
@@ -47,7 +48,7 @@ class Chooser(NamedTuple):
         return [*self.form, *self.controls]
 
 
-def lay_out() -> Chooser:
+def lay_out(policy: HostPolicy) -> Chooser:
     """Draw the rail inside the current Blocks context."""
     preset = PRESETS[DEFAULT_PRESET]
     with gr.Column(elem_id="choose"):
@@ -171,7 +172,7 @@ def lay_out() -> Chooser:
             optional_layers = gr.Checkbox(
                 value=False, label="Optional layers", info=_OPTIONAL, elem_id="optional-layers"
             )
-        hub_account = account.lay_out()
+        hub_account = account.lay_out(policy)
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
             preflight = html("preflight")
             prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
@@ -243,13 +244,13 @@ def checked_for_visitor(chooser: Chooser, studio: Studio) -> Any:
 def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
     """What preflight says of these choices; whatever is wrong with them is a sentence in the card."""
     shown, form = Markup(""), Form(*values[: len(chooser.form)])
-    asks = {chooser.form.terms: gr.update(visible=open_terms(form) is not None)}
+    asks = {chooser.form.terms: gr.update(visible=open_terms(form, studio.policy) is not None)}
     try:
         facts = checks.facts_of(form.model)
         shown = facts_line(facts)
         if facts.source == "bundled" and form.text == FALLBACK_TEXT:
             shown += bundled_text_line()
-        recipes = recipes_from(chooser, values)
+        recipes = recipes_from(chooser, studio, values)
         estimate = checks.estimate_of(studio, recipes, facts)
     except PruneError as error:
         return asks | _refused(chooser, str(error), facts=shown)
@@ -266,10 +267,10 @@ def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any
     }
 
 
-def recipes_from(chooser: Chooser, values: tuple[Any, ...]) -> list[Recipe]:
+def recipes_from(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> list[Recipe]:
     """The recipe of these values, then those of the rivals; raises PruneError with one sentence."""
     n = len(chooser.form)
-    return recipes_of(Form(*values[:n]), options.collect(values[n:], chooser.keys))
+    return recipes_of(Form(*values[:n]), options.collect(values[n:], chooser.keys), studio.policy)
 
 
 def fill(chooser: Chooser, recipe: Recipe) -> dict[Any, Any]:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from apt_core.base.errors import BadInput, TermsNotAccepted
-from apt_core.base.paths import is_public_host
 from apt_core.base.patterns import SemiStructured, parse_pattern
+from apt_core.base.policy import HostPolicy
 from apt_core.jobs.recipe import Calibration, Evaluation, Recipe, make_recipe
 from apt_core.methods import METHODS
 from apt_core.models.catalogue import terms
@@ -74,18 +74,22 @@ def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
     )
 
 
-def open_terms(form: Form) -> Terms | None:
+def open_terms(form: Form, policy: HostPolicy) -> Terms | None:
     """The conditions of the chosen model that still need a tick. On a public host every visitor ticks them."""
     name = str(form.model or "").strip()
     entry = CATALOGUE.get(name)
-    if is_public_host():
+    if policy.public:
         return entry.terms if entry else None
     return terms.to_accept(name)
 
 
-def recipes_of(form: Form, options: dict[str, dict[str, Any]]) -> list[Recipe]:
+def recipes_of(
+    form: Form,
+    options: dict[str, dict[str, Any]],
+    policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
+) -> list[Recipe]:
     """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
-    if (unread := open_terms(form)) and form.terms is not True:
+    if (unread := open_terms(form, policy)) and form.terms is not True:
         raise TermsNotAccepted(
             f"Read the {unread.title} and tick that you accept them, then the run can start."
         )

@@ -22,7 +22,7 @@ from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.result import Result
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
-from apt_core.ui.views.parts import Seen, shows
+from apt_core.ui.views.run_view import ViewState, shows
 
 _log = logging.getLogger(__name__)
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -89,21 +89,21 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
         **_QUIET,
     )
     explore.result.stop.click(
-        lambda view: stop(explore, studio, Seen.told(view)),
+        lambda view: stop(explore, studio, ViewState.parse(view)),
         explore.seen,
         explore.outputs,
         concurrency_limit=None,
         **_QUIET,
     )
     explore.result.again.click(
-        lambda view: choose_the_same(explore, studio, Seen.told(view)),
+        lambda view: choose_the_same(explore, studio, ViewState.parse(view)),
         explore.seen,
         [*explore.chooser.inputs, explore.chooser.preset, explore.result.note],
         concurrency_limit=None,
         **_QUIET,
     )
     explore.seen.click(  # pressed by the script of the page when the run has turned: finished, stopped, gone
-        lambda view: reopen(explore, studio, Seen.told(view)),
+        lambda view: reopen(explore, studio, ViewState.parse(view)),
         explore.seen,
         explore.outputs,
         concurrency_limit=None,
@@ -154,7 +154,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     )
 
 
-def reopen(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+def reopen(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """The run that this tab shows has turned: show all of it again, buttons included."""
     try:
         record = studio.record(seen.run)
@@ -169,7 +169,7 @@ def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any
     """Prune was pressed: check once more, queue the run and its rivals, show the first."""
     checked = choose.check(explore.chooser, studio, values)
     try:
-        recipes = choose.recipes_from(explore.chooser, values)
+        recipes = choose.recipes_from(explore.chooser, studio, values)
         facts = checks.facts_of(recipes[0].model.id)
         if checks.estimate_of(studio, recipes, facts).refusal:
             return checked
@@ -192,7 +192,7 @@ def _needs_token(facts: ModelFacts) -> bool:
     return facts.members_only and not facts.cached
 
 
-def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+def stop(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     try:
         studio.cancel(seen.run)
     except PruneError as error:
@@ -200,7 +200,7 @@ def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
     return reopen(explore, studio, seen)
 
 
-def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+def choose_the_same(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
         return choose.fill(explore.chooser, studio.record(seen.run).recipe)

@@ -19,8 +19,7 @@ from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
-from apt_core.ui.views.parts import Seen
-
+from apt_core.ui.views.run_view import ViewState
 
 EXAMPLES = (
     "Why is the sky blue?",
@@ -105,7 +104,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         tab = request.session_hash or ""
         stops[tab] = threading.Event()
         try:
-            yield from converse(reading, studio, Seen.told(view).run, values, stops[tab])
+            yield from converse(reading, studio, ViewState.parse(view).run, values, stops[tab])
         finally:
             stops.pop(tab, None)
 

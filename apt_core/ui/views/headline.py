@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -19,7 +18,7 @@ from apt_core.base.words import (
     verdict_sentence,
 )
 from apt_core.events.records import RunRecord
-from apt_core.texts.sources import TEXTS
+from apt_core.texts.titles import text_title
 from apt_core.ui.views.html import Markup, join, term
 
 
@@ -148,10 +147,3 @@ def _cost(record: RunRecord) -> Markup:
     )
     pruning = f"{duration(seconds.get('prune'))} of it pruning; " if "prune" in seconds else ""
     return _figure("Time and memory", value, f"{pruning}memory at its peak")
-
-
-def text_title(text: str) -> str:
-    """A text as people call it: its title, or the file's name without the folder and the hash before it."""
-    if text in TEXTS:
-        return TEXTS[text].title
-    return re.sub(r"^[0-9a-f]{12}-", "", text.replace("\\", "/").rsplit("/", 1)[-1]) if "/" in text else text

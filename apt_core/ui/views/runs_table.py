@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
+from apt_core.ui.views.downloads import has_numbers, numbers_of
 from apt_core.ui.views.html import Markup, join
 
 _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
@@ -86,15 +87,16 @@ def _created(at: float | None) -> Markup:
 
 def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]) -> Markup:
     """The same files as under a run: numbers as soon as there are some, weights once they are whole."""
-    files = [("results.json", "JSON"), ("layers.csv", "CSV")] if record.layers or record.dense else []
+    files = [(address, label.rsplit(", ", 1)[-1]) for address, label in numbers_of(record)[:2]]
+    files = files if has_numbers(record) else []
     if record.status == "finished" and has_weights(record.id):
-        files.append(("model.zip", "safetensors"))
+        files.append((f"studio/runs/{record.id}/model.zip", "safetensors"))
     about = f"{title}, {record.recipe.label}"
     return join(
-        Markup(
-            '<a class="quiet-button" href="studio/runs/{}/{}" aria-label="Download {}: {}" download>{}</a>'
-        ).format(record.id, what, label, about, label)
-        for what, label in files
+        Markup('<a class="quiet-button" href="{}" aria-label="Download {}: {}" download>{}</a>').format(
+            address, label, about, label
+        )
+        for address, label in files
     )
 
 

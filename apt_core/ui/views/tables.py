@@ -1,67 +1,12 @@
-"""The same numbers as the charts, as tables; and the panel that says what pruning did not buy."""
+"""Size and speed, warnings, and how a run was made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from apt_core.base.patterns import SemiStructured
-from apt_core.base.words import DASH, duration, number, percent, sentence, size, times
-from apt_core.events import Evaluated, LayerPruned
-from apt_core.events.projections import parts_of
+from apt_core.base.words import number, sentence, size, times
 from apt_core.events.records import RunRecord
-from apt_core.ui.views.headline import text_title
-from apt_core.ui.views.html import Markup, Row, facts, join, table
-
-
-def layer_table(record: RunRecord) -> Markup:
-    """Every pruned layer, in the order in which it was pruned; below it the projections that its rows are."""
-    rows = [row for layer in record.layers for row in (_layer_row(layer), *map(_part_row, parts_of(layer)))]
-    heads = ("block", "layer", "shape", "relative error", "removed", "pattern exact", "time")
-    return table(heads, rows, f"{len(record.layers)} pruned layers", "ntnnntn")
-
-
-def _layer_row(layer: LayerPruned) -> Row:
-    few = f" (only {layer.tokens:,} tokens)" if layer.few_tokens else ""
-    exact = "yes" if layer.pattern_valid else "NO"
-    return _row(layer, layer.layer + few, exact, duration(layer.seconds))
-
-
-def _part_row(part: LayerPruned) -> Row:
-    """Exactness and time are said of the whole layer, in the row above."""
-    return _row(part, part.layer, "", "")
-
-
-def _row(layer: LayerPruned, name: str, exact: str, time: str) -> Row:
-    cells = (
-        str(layer.block),
-        name,
-        f"{layer.shape[0]} × {layer.shape[1]}",
-        number(layer.relative_error),
-        percent(layer.sparsity),
-        exact,
-        time,
-    )
-    return Row(cells, Markup('data-layer="{}:{}"').format(layer.block, layer.layer))
-
-
-def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) -> Markup:
-    """Both sides, and the pruned side of comparable runs of other methods."""
-    sides = [("dense", record.dense), ("pruned", record.pruned)]
-    sides += [(f"pruned by {other.recipe.method.label}", other.pruned) for other in references]
-    rows = [
-        (
-            side,
-            number(measured.perplexity) if measured else DASH,
-            str(measured.windows) if measured else DASH,
-            str(measured.length) if measured else DASH,
-            f"{measured.tokens:,}" if measured else DASH,
-            _seconds(measured),
-        )
-        for side, measured in sides
-    ]
-    heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
-    protocol = record.dense.protocol if record.dense else "measured before and after pruning"
-    return table(heads, rows, f"Perplexity, protocol {protocol}", "tnnnnn")
+from apt_core.texts.titles import text_title
+from apt_core.ui.views.html import Markup, facts, join, table
 
 
 def size_panel(record: RunRecord) -> Markup:
@@ -139,12 +84,6 @@ def provenance(record: RunRecord) -> Markup:
             ("versions", ", ".join(f"{name} {version}" for name, version in model.versions.items())),
         ]
     return facts(pairs)
-
-
-def _seconds(measured: Evaluated | None) -> str:
-    if measured is None:
-        return DASH
-    return duration(measured.seconds) + (" (measured once, reused)" if measured.reused else "")
 
 
 def _speed(measured) -> str:
