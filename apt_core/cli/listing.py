@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from apt_core.base import words
 from apt_core.cli.output import print_json, table
+
+if TYPE_CHECKING:
+    from apt_core.methods import Method
 
 
 def models(options: argparse.Namespace) -> int:
@@ -30,25 +34,34 @@ def models(options: argparse.Namespace) -> int:
 
 
 def methods(options: argparse.Namespace) -> int:
-    from apt_core.methods import METHODS
+    """Named methods with their compositions, then the components they can be composed of."""
+    from apt_core.methods import COMPONENTS, METHODS
 
     if options.json:
-        print_json(
-            [
-                {
-                    "name": name,
-                    "title": method.title,
-                    "source": method.source,
-                    "summary": method.summary,
-                    "options": method.model_json_schema(),
-                }
-                for name, method in METHODS.items()
-            ]
-        )
+        print_json([method_facts(method) for method in METHODS.values()])
         return 0
     for name, method in METHODS.items():
         print(f"{name}: {method.title} ({method.source})\n  {method.summary}")
-        for option, field in method.model_fields.items():
-            print(f"  --set {option}={field.get_default()}  {field.description or ''}".rstrip())
+        for path, value in method().settings().items():
+            print(f"  --set {path}={value}")
+        print()
+    for slot, components in COMPONENTS.items():
+        print(f"{slot}:")
+        for name, component in components.items():
+            print(f"  --set {slot}={name}  {component.summary}")
+            for option, field in component.model_fields.items():
+                print(f"    --set {slot}.{option}={field.get_default()}  {field.description or ''}".rstrip())
         print()
     return 0
+
+
+def method_facts(method: type[Method]) -> dict[str, Any]:
+    """options: a JSON schema; under `$defs` it holds every component that fits into each slot."""
+    return {
+        "name": method.name,
+        "title": method.title,
+        "source": method.source,
+        "summary": method.summary,
+        "composition": method().model_dump(),
+        "options": method.model_json_schema(),
+    }

@@ -10,7 +10,7 @@ from typing import Any
 from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
 from apt_core.jobs.recipe import Evaluation, ModelRef, Recipe, make_recipe
-from apt_core.methods import METHODS, Method, make_method
+from apt_core.methods import Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.facts import model_facts
@@ -26,7 +26,7 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     model = model_from(options.model, options.revision)
     recipe = make_recipe(
         model=model.model_dump(),
-        method={"name": method.name, **method.model_dump()},
+        method=method.model_dump(),
         pattern=pattern.model_dump(),
         calibration=_given(
             text=text_from(options.calibration), samples=options.samples, length=options.length
@@ -48,17 +48,13 @@ def check_terms(model: ModelRef, accepted: bool) -> None:
 
 
 def method_from(name: str, settings: list[str]) -> Method:
-    """`apt` and ['block_size=64'] -> Apt(block_size=64); values are typed by the option's own field."""
+    """`apt` and ['mask.block_size=64'] -> the method; values are typed by the option's own field."""
     given: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator:
             raise BadOption(f"--set {setting!r} is not of the form KEY=VALUE.")
         given[key.strip().replace("-", "_")] = _typed(value.strip())
-    fields = METHODS[name].model_fields if name in METHODS else given
-    if unknown := [key for key in given if key not in fields]:
-        known = f"its options are {', '.join(fields)}" if fields else "it has none"
-        raise BadOption(f"{METHODS[name].title} has no option '{unknown[0]}'; {known}.")
     return make_method(name, given)
 
 
@@ -108,8 +104,10 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 def _typed(value: str) -> Any:
-    """128, 0.01, true, null as such; anything else is text."""
+    """Numbers, yes and no are read by the option's own field; a group of values is written as JSON."""
+    if not value.startswith(("{", "[")):
+        return value
     try:
         return json.loads(value)
-    except ValueError:
-        return value
+    except ValueError as error:
+        raise BadOption(f"--set cannot read {value[:40]!r} as JSON.") from error

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 
 from apt_core.estimate.rates import GRADIENT_TOKENS, distinct_input
 from apt_core.jobs.recipe import Recipe
+from apt_core.methods import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.shape import LayerShape
 
@@ -104,7 +105,7 @@ class _Run:
         self._widest = max(layer.in_features for layer in facts.layers)
         self._tokens = recipe.calibration.samples * recipe.calibration.length
         self._batch = min(self._tokens, max(_TOKENS_PER_BATCH, recipe.calibration.length))
-        self.streams = 2 if recipe.method.compares_with_dense else 1
+        self.streams = 2 if Statistic.DENSE_STREAM in recipe.method.needs_for(recipe.pattern) else 1
         self._block = sum(layer.weights for layer in facts.layers) * per_value
 
     @property
@@ -137,7 +138,7 @@ class _Run:
     @property
     def minded(self) -> int:
         """What the loss minds of all blocks, until each is pruned."""
-        if not self._recipe.method.asks_the_loss:
+        if Statistic.OUTPUT_GRADIENTS not in self._recipe.method.needs_for(self._recipe.pattern):
             return 0
         of_a_block = sum(
             layer.out_features * (1 + min(_METRIC_RANK, max(1, layer.out_features // 3)))
@@ -147,7 +148,7 @@ class _Run:
 
     @property
     def _border(self) -> int:
-        if not self._recipe.method.asks_the_loss:
+        if Statistic.OUTPUT_GRADIENTS not in self._recipe.method.needs_for(self._recipe.pattern):
             return 0
         length = self._recipe.calibration.length
         windows = min(self._recipe.calibration.samples, max(1, GRADIENT_TOKENS // length))
@@ -174,7 +175,7 @@ class _Run:
     @property
     def gradients(self) -> float:
         """Back through a block: all its activations for a few windows, and S of its layers."""
-        if not self._recipe.method.asks_the_loss:
+        if Statistic.OUTPUT_GRADIENTS not in self._recipe.method.needs_for(self._recipe.pattern):
             return 0
         inside = max((8 * self._hidden + 5 * self._widest) * self._per_value, self._scan)
         outer = sum(layer.out_features**2 for layer in self._facts.layers) * _FLOAT
@@ -185,7 +186,11 @@ class _Run:
 
     @property
     def pruning(self) -> float:
-        twin = self._block if self._recipe.method.compares_with_dense else 0
+        twin = (
+            self._block
+            if Statistic.DENSE_STREAM in self._recipe.method.needs_for(self._recipe.pattern)
+            else 0
+        )
         minded = 0 if self.from_disk else self.minded
         return (
             twin

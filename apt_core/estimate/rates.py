@@ -12,6 +12,7 @@ from apt_core.base.values import Frozen
 from apt_core.events import Finished, ModelLoaded
 from apt_core.events.records import RunRecord
 from apt_core.jobs.recipe import Recipe
+from apt_core.methods import Statistic
 
 
 class Rates(Frozen):
@@ -192,7 +193,7 @@ def solve_key(record: RunRecord) -> str:
 
 def asked_tokens(recipe: Recipe) -> int:
     """Calibration tokens whose gradients are taken, where a method asks the loss."""
-    if not recipe.method.asks_the_loss:
+    if Statistic.OUTPUT_GRADIENTS not in recipe.method.needs_for(recipe.pattern):
         return 0
     length = recipe.calibration.length
     return min(recipe.calibration.samples, max(1, GRADIENT_TOKENS // length)) * length
@@ -200,12 +201,12 @@ def asked_tokens(recipe: Recipe) -> int:
 
 def forward_passes(recipe: Recipe) -> int:
     """How often each block is computed: once, and once more in the dense model where a method compares."""
-    return 2 if recipe.method.compares_with_dense else 1
+    return 2 if Statistic.DENSE_STREAM in recipe.method.needs_for(recipe.pattern) else 1
 
 
 def gram_matrices(recipe: Recipe) -> int:
     """The work on an input's statistics, in Gram matrices; the drift is not symmetric, so it counts twice."""
-    return 3 if recipe.method.compares_with_dense else 1
+    return 3 if Statistic.DENSE_STREAM in recipe.method.needs_for(recipe.pattern) else 1
 
 
 def distinct_input(layer: str) -> str:

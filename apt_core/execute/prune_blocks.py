@@ -17,11 +17,10 @@ from apt_core.estimate.rates import asked_tokens
 from apt_core.events import Event, LayerPruned, PartPruned, Progress, Warned
 from apt_core.families import Layer
 from apt_core.jobs.recipe import Recipe
-from apt_core.maths.allocation import removals
 from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
-from apt_core.methods import Method, Pruned
+from apt_core.methods import LayerKey, Method, Pruned, Statistic
 from apt_core.models.load.weights import Weights
 from apt_core.passes.coverage import Seen, saw_few
 from apt_core.passes.embedding_and_head import Bypass
@@ -53,7 +52,8 @@ def prune_blocks(
     yield Progress(stage="calibrate", done=0, total=len(blocks), detail="embedding the calibration text")
     with Bypass.of(model, weights).stepped_over():
         hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
-    if recipe.method.compares_with_dense:
+    needs = recipe.method.needs_for(recipe.pattern)
+    if Statistic.DENSE_STREAM in needs:
         hidden.keep_dense_stream()
     if uses := families.later_uses(blocks, every_layer):
         yield Warned(message=_shared(uses))
@@ -61,13 +61,15 @@ def prune_blocks(
             yield Progress(
                 stage="calibrate", done=0, total=len(blocks), detail="later uses of shared weights"
             )
-    if recipe.method.asks_the_loss:
+    if Statistic.OUTPUT_GRADIENTS in needs:
         some = windows[: asked_tokens(recipe) // windows.shape[1]]
         steps = steps_of(len(blocks), *some.shape)
-        asking = hidden.ask_the_loss(model, weights, every_layer, some, recipe.method.condense, scratch)
+        asking = hidden.ask_the_loss(
+            model, weights, every_layer, some, recipe.method.target.condense, scratch
+        )
         for done, _ in enumerate(asking):
             yield Progress(stage="calibrate", done=done, total=steps, detail="gradients of the dense loss")
-    patterns = _patterns(recipe, every_layer, hidden)
+    patterns = _patterns(recipe, hidden)
     if hidden.minded is not None:
         hidden.minded.costs.clear()  # 80 kB a layer that nobody asks for any more
     with weights.rest_away():
@@ -86,7 +88,7 @@ def _prune_block(
     index: int,
     every_layer: list[Layer],
     hidden: HiddenStates,
-    patterns: dict[tuple[int, str], Unstructured],
+    patterns: dict[LayerKey, Unstructured],
     stored: torch.dtype,
     clock: Clock,
     kept: PatchedCheckpoint | WholeCheckpoint,
@@ -114,20 +116,11 @@ def _shared(uses: dict[tuple[int, str], list[Layer]]) -> str:
     )
 
 
-def _patterns(
-    recipe: Recipe, layers: list[Layer], hidden: HiddenStates
-) -> dict[tuple[int, str], Unstructured]:
-    """(block, layer name) -> its own sparsity, where the method lets the loss share out the removals."""
-    reach = recipe.method.budget_reach(recipe.pattern)
-    if not reach or hidden.minded is None or recipe.pattern.sparsity == 0:
-        return {}
-    costs = hidden.minded.costs
-    counts = dict(zip(costs, removals(list(costs.values()), recipe.pattern.sparsity, reach), strict=True))
-    return {
-        key: Unstructured(sparsity=counts[key] / costs[key].weights)
-        for layer in layers
-        if (key := (layer.block, layer.name)) in counts
-    }
+def _patterns(recipe: Recipe, hidden: HiddenStates) -> dict[LayerKey, Unstructured]:
+    """(block, layer name) -> its own sparsity, where the method's allocation lets layers differ."""
+    costs = {} if hidden.minded is None else hidden.minded.costs
+    shares = recipe.method.allocation.shares(costs, recipe.pattern) or {}
+    return {key: Unstructured(sparsity=share) for key, share in shares.items()}
 
 
 def _prune_layer(
@@ -199,7 +192,7 @@ def _solve(
         try:
             return method.prune(dense, stats, pattern)
         except NotPositiveDefinite:
-            used = getattr(method, "dampening", _MAX_DAMPENING)
+            used = method.dampening
             if used * 10 > _MAX_DAMPENING:
                 raise
             method = method.model_copy(update={"dampening": used * 10})

@@ -72,7 +72,7 @@ class Recipe(Frozen):
     @field_validator("method", mode="before")
     @classmethod
     def _method_from_registry(cls, value: Any) -> Any:
-        """{"name": "apt", "block_size": 128} -> Apt(block_size=128)."""
+        """{"name": "apt", "mask": {"block_size": 128}} -> the method."""
         if isinstance(value, str):
             return make_method(value)
         if isinstance(value, dict):
@@ -82,7 +82,7 @@ class Recipe(Frozen):
 
     @field_serializer("method")
     def _method_with_name(self, method: Method) -> dict[str, Any]:
-        return {"name": method.name, **method.model_dump()}
+        return method.model_dump()
 
     @property
     def label(self) -> str:

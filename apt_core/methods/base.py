@@ -1,73 +1,107 @@
-"""What a pruning method is: a frozen value whose fields are its options."""
+"""A method: allocation x target x mask x refinement x reconstruction, and the dampening they share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from apt_core.base.cost import Cost
 from apt_core.base.patterns import SemiStructured, Unstructured
-from apt_core.base.values import Frozen
+from apt_core.base.shapes import LayerShape
+from apt_core.methods.allocations.uniform import Uniform
+from apt_core.methods.component import (
+    SLOTS,
+    Allocation,
+    Component,
+    LayerKey,
+    Mask,
+    Named,
+    Reconstruction,
+    Refinement,
+    Statistic,
+    Target,
+)
+from apt_core.methods.masks.wanda import WandaMask
+from apt_core.methods.problem import LayerProblem, MaskedWeight, Pruned
+from apt_core.methods.reconstructions.none import NoReconstruction
+from apt_core.methods.refinements.none import NoRefinement
+from apt_core.methods.registry import component_of
+from apt_core.methods.targets.own_inputs import OwnInputs
 
 if TYPE_CHECKING:  # the page reads the options without loading torch
     from torch import Tensor
 
     from apt_core.maths.hessian import LayerStats
-    from apt_core.maths.output_metric import OutputMetric
 
+__all__ = [
+    "Allocation",
+    "Component",
+    "Dampening",
+    "LayerKey",
+    "LayerProblem",
+    "Mask",
+    "MaskedWeight",
+    "Method",
+    "Pruned",
+    "Reconstruction",
+    "Refinement",
+    "Statistic",
+    "Target",
+]
 
-# The option of every method that factorises its statistics; the pipeline retries with ten times as much.
+# The pipeline retries with ten times as much where the statistics cannot be factorised.
 Dampening = Annotated[
     float, Field(gt=0, le=1, title="Dampening", description="Added to the diagonal, as a share of its mean")
 ]
 
 
-class Pruned(NamedTuple):
-    """The result for one linear layer."""
+class Method(Named):
+    """A composition; a published method is a subclass in `named/` that bears a name and sets other defaults."""
 
-    weight: Tensor  # [out, in] float32, exactly zero where removed
-    pruned: Tensor  # [out, in] bool, True where removed
-    dampening: float = 0.0  # what was really used, as a fraction of the Gram's mean diagonal
+    allocation: Allocation = Field(
+        default=Uniform(), title="Allocation", description="Which share of its weights each layer loses"
+    )
+    target: Target = Field(
+        default=OwnInputs(), title="Target", description="Which outputs a pruned layer is to come close to"
+    )
+    mask: Mask = Field(default=WandaMask(), title="Mask", description="Which rule says what goes")
+    refinement: Refinement = Field(
+        default=NoRefinement(), title="Refinement", description="Whether the mask is improved afterwards"
+    )
+    reconstruction: Reconstruction = Field(
+        default=NoReconstruction(), title="Reconstruction", description="How the weights that stay make up"
+    )
+    dampening: Dampening = 0.01
 
-
-class Method(Frozen):
-    """One way to prune one linear layer.
-
-    A new method is one file in this folder with one subclass: its fields (with defaults, bounds,
-    `title` and `description`) become the controls of the page, the `--set` options of the command
-    line and the schema of the Python API.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    source: ClassVar[str]
-    summary: ClassVar[str]  # one plain sentence for somebody who has never pruned a model
-
-    @property
-    def label(self) -> str:
-        """What tables call it."""
-        return self.title
+    @field_validator(*SLOTS, mode="before")
+    @classmethod
+    def _from_registry(cls, value: Any, info: ValidationInfo) -> Component:
+        return component_of(info.field_name, value, cls.model_fields[info.field_name].default)
 
     @property
-    def compares_with_dense(self) -> bool:
-        """Does this method read how the dense model's hidden states differ? Then both are carried along."""
-        return False
+    def components(self) -> dict[str, Component]:
+        """Slot -> component."""
+        return {slot: getattr(self, slot) for slot in SLOTS}
 
     @property
-    def asks_the_loss(self) -> bool:
-        """Does this method weigh outputs by the gradients of the dense model's loss? Then they are measured."""
-        return False
+    def needs(self) -> frozenset[Statistic]:
+        """The statistics that its components read."""
+        return frozenset().union(*(component.needs for component in self.components.values()))
 
-    def condense(self, outer: Tensor) -> OutputMetric:
-        """What a method that asks the loss keeps of the mean of g g^T [out, out] at a layer's output."""
-        raise NotImplementedError(f"{self.name} asks the loss without saying what it keeps of it")
+    def needs_for(self, pattern: Unstructured | SemiStructured) -> frozenset[Statistic]:
+        """What a run collects: an allocation that the pattern leaves nothing to decide needs nothing."""
+        asked = self.components
+        if not self.allocation.varies(pattern):
+            del asked["allocation"]
+        return frozenset().union(*(component.needs for component in asked.values()))
 
-    def budget_reach(self, pattern: Unstructured | SemiStructured) -> float:
-        """How far the sparsity of a layer may lie from the model's; 0 where every layer loses the same share.
-
-        Only methods that ask the loss can answer with more than 0 (`budgets`).
-        """
-        return 0.0
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """What its components take for one layer, shared factorisations (`Statistic.cost`) not included."""
+        total = Cost()
+        for component in self.components.values():
+            total += component.cost(shape, tokens, pattern)
+        return total
 
     def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
         """Prune `weight` [out, in] with the statistics of its inputs; never writes to `weight`.
@@ -75,4 +109,37 @@ class Method(Frozen):
         Raises NotPositiveDefinite when the statistics cannot be factorised, BadPattern when the
         pattern does not fit the width.
         """
-        raise NotImplementedError
+        pattern.check_width(weight.shape[1], "this layer")
+        aim = self.target.weight(weight.float(), stats, self.dampening)
+        problem = LayerProblem(aim, stats, pattern, self.dampening, self.target.outputs(stats))
+        found = self.refinement.refine(problem, self.mask.search(problem))
+        solved = self.reconstruction.solve(problem, found)
+        return Pruned(solved.masked_fill(found.pruned, 0), found.pruned, self.dampening)
+
+    def settings(self) -> dict[str, Any]:
+        """Every choice by the path that `--set` takes: {"mask": "apt", "mask.block_size": 256, "dampening": 0.01}."""
+        found = {field: getattr(self, field) for field in type(self).model_fields if field not in SLOTS}
+        for slot, component in self.components.items():
+            found |= _settings(slot, component)
+        return found
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that differ from the composition of this name."""
+        named = type(self)()
+        usual = named.settings()
+        for slot, own in self.components.items():
+            default = getattr(named, slot)
+            if own.name != default.name:
+                usual |= _settings(slot, type(own)()) | {slot: default.name}
+        return {path: value for path, value in self.settings().items() if value != usual[path]}
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the title, and what differs from the composition of this name."""
+        changed = ", ".join(f"{path} {value}" for path, value in self.changes().items())
+        return f"{self.title} ({changed})" if changed else self.title
+
+
+def _settings(slot: str, component: Component) -> dict[str, Any]:
+    options = {f"{slot}.{option}": getattr(component, option) for option in type(component).model_fields}
+    return {slot: component.name} | options

@@ -112,7 +112,7 @@ CHART = Chart(
 
 def _exactly(record: RunRecord) -> str:
     pattern = record.recipe.pattern
-    if record.recipe.method.budget_reach(pattern):
+    if record.recipe.method.allocation.varies(pattern):
         return "Exactly the layer's own share removed"
     return f"Pattern {pattern.label} kept" if pattern.kind == "n:m" else f"Exactly {pattern.label} removed"
 

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, tally, times
 from apt_core.events.records import RunRecord
-from apt_core.methods import METHODS
+from apt_core.methods import METHODS, Statistic
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.palette import colour
@@ -144,8 +144,9 @@ def _row(member: RunRecord, shown: bool) -> Row:
 
 def _dense_askers(members: tuple[RunRecord, ...]) -> list[str]:
     """The yardstick of methods that aim at something else than their own inputs."""
-    methods = [member.recipe.method for member in members]
-    asking = [method.label for method in methods if method.compares_with_dense or method.asks_the_loss]
+    dense = {Statistic.DENSE_STREAM, Statistic.OUTPUT_GRADIENTS}
+    recipes = [member.recipe for member in members]
+    asking = [recipe.method.label for recipe in recipes if recipe.method.needs_for(recipe.pattern) & dense]
     if not asking:
         return []
     return [

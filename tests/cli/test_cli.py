@@ -17,7 +17,7 @@ import pytest
 from apt_core.cli import main
 from apt_core.cli.progress import ProgressLine, describe
 from apt_core.jobs.recipe import make_recipe
-from apt_core.methods import METHODS
+from apt_core.methods import COMPONENTS, METHODS
 from apt_core.runs.launcher import REPOSITORY, Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
@@ -133,7 +133,7 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
         "--eval-length",
         "128",
         "--set",
-        "block_size=64",
+        "mask.block_size=64",
         "--set",
         "dampening=0.1",
         "--seed",
@@ -178,6 +178,17 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
         (["--seed", "-1"], "seed"),
         (["--set", "block_size"], "not of the form KEY=VALUE"),
         (["--set", "blocksize=3"], "has no option 'blocksize'"),
+        (["--set", "mask=aple"], "There is no mask 'aple'; choose one of magnitude, wanda,"),
+        (
+            ["--set", "mask=sparsegpt", "--set", "mask.steps=3"],
+            "has no option 'steps'; its options are block_size.",
+        ),
+        (
+            ["--set", "allocation.max_deviation=3"],
+            "allocation uniform has no option 'max_deviation'; it has none.",
+        ),
+        (["--set", "mask.block_size=ten"], "mask apt: block_size: input should be a valid integer"),
+        (["--set", "mask={"], "as JSON"),
         (["--calibration", "no-such-text"], "no text called 'no-such-text'"),
         (["--calibration", "{binary}"], "binary"),
         (["--calibration", "{blank}"], "empty"),
@@ -414,7 +425,10 @@ def test_models_and_methods_for_programs(capsys):
     assert [method["name"] for method in methods] == list(METHODS)
     assert all({"name", "title", "source", "options"} <= method.keys() for method in methods)
     apt = next(method for method in methods if method["name"] == "apt")
-    assert {"mask", "block_size", "dampening"} <= apt["options"]["properties"].keys()
+    assert {"allocation", "mask", "dampening"} <= apt["options"]["properties"].keys()
+    assert apt["composition"]["mask"] == {"name": "apt", "block_size": 256, "solution": "auto"}
+    masks = apt["options"]["$defs"]["Mask"]["oneOf"]
+    assert {mask["properties"]["name"]["const"] for mask in masks} == set(COMPONENTS["mask"])
 
 
 def test_models_and_methods_for_people(capsys):
@@ -422,7 +436,7 @@ def test_models_and_methods_for_people(capsys):
     assert main(["methods"]) == 0
     out = capsys.readouterr().out
     assert "smollm2-135m" in out
-    assert "--set block_size=" in out
+    assert "--set mask.block_size=" in out and "--set allocation=loss" in out
 
 
 @pytest.fixture

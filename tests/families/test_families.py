@@ -109,7 +109,7 @@ def check(events, model, recipe, dense, checkpoint):
         if f"block {layer.block} {layer.name}" not in unreached
     ]
     told = {(event.block, event.layer): event.removed for event in events if event.kind == "layer_pruned"}
-    own_budgets = recipe.method.budget_reach(recipe.pattern) > 0
+    own_budgets = recipe.method.allocation.varies(recipe.pattern)
     for layer in prunable:
         if (layer.block, layer.name) in reported:
             k = removed_count(layer.matrix.numel(), recipe.pattern.sparsity)

@@ -49,7 +49,7 @@ def test_apt_beats_sparsegpt_beats_wanda_beats_magnitude(pattern, mask):
         result = make_method(name, options).prune(weight, stats, wanted)
         return relative_error(weight, result.weight, stats.gram)
 
-    apt, sparsegpt = error("apt", mask=mask), error("sparsegpt")
+    apt, sparsegpt = error("apt", mask={"solution": mask}), error("sparsegpt")
     assert apt < sparsegpt < min(error("wanda"), error("magnitude"))
 
 
@@ -58,8 +58,8 @@ def test_apt_removes_one_weight_as_sparsegpt_does():
     weight, stats = problem(out=1, width=64)
     weight[0, 1:] *= 100  # so that the first one goes
     wanted = parse_pattern(str(1 / 64))
-    apt = make_method("apt", {"block_size": 64}).prune(weight, stats, wanted)
-    sparsegpt = make_method("sparsegpt", {"block_size": 64}).prune(weight, stats, wanted)
+    apt = make_method("apt", {"mask.block_size": 64}).prune(weight, stats, wanted)
+    sparsegpt = make_method("sparsegpt", {"mask.block_size": 64}).prune(weight, stats, wanted)
     assert torch.equal(apt.pruned, sparsegpt.pruned)
     assert apt.pruned[0, 0]
     assert torch.allclose(apt.weight, sparsegpt.weight, atol=1e-3)
@@ -70,8 +70,8 @@ def test_on_a_shared_mask_in_one_block_apt_is_never_worse_than_sparsegpt():
     for seed in range(8):
         weight, stats = problem(out=16, width=48, seed=seed)
         wanted = parse_pattern("0.5")
-        apt = make_method("apt", {"mask": "S", "block_size": 48}).prune(weight, stats, wanted)
-        sparsegpt = make_method("sparsegpt", {"block_size": 48}).prune(weight, stats, wanted)
+        apt = make_method("apt", {"mask": {"solution": "S", "block_size": 48}}).prune(weight, stats, wanted)
+        sparsegpt = make_method("sparsegpt", {"mask.block_size": 48}).prune(weight, stats, wanted)
         assert torch.equal(apt.pruned, sparsegpt.pruned)
         ours = relative_error(weight, apt.weight, stats.gram)
         assert ours <= relative_error(weight, sparsegpt.weight, stats.gram) + 1e-4
@@ -105,7 +105,7 @@ def test_a_width_that_does_not_divide_is_refused(name):
 
 def test_options_are_checked_with_one_sentence():
     with pytest.raises(BadOption, match="block_size"):
-        make_method("apt", {"block_size": 0})
+        make_method("apt", {"mask.block_size": 0})
     with pytest.raises(BadOption, match="blok_size"):
         make_method("apt", {"blok_size": 64})
     with pytest.raises(BadOption, match="no method 'atp'"):

@@ -37,10 +37,9 @@ def asked(options=None, **changes):
 
 
 def test_a_good_form_is_a_recipe():
-    recipe = asked({"apt": {"block_size": 64.0, "mask": "S"}, "sparsegpt": {"block_size": 3}})
-    assert (
-        recipe.pattern.label == "2:4" and recipe.method.block_size == 64 and recipe.calibration.samples == 16
-    )
+    recipe = asked({"mask": {"name": "apt", "block_size": 64, "solution": "S"}, "dampening": 0.1})
+    assert recipe.pattern.label == "2:4" and recipe.calibration.samples == 16
+    assert recipe.method.mask.block_size == 64 and recipe.method.dampening == 0.1
 
 
 def test_only_what_was_chosen_counts():
@@ -85,9 +84,9 @@ def test_every_bad_choice_is_one_sentence(changes, sentence):
     assert sentence in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_options_out_of_bounds_name_the_method():
-    with pytest.raises(BadInput, match="APT: block_size"):
-        asked({"apt": {"block_size": 3}})
+def test_options_out_of_bounds_name_the_component():
+    with pytest.raises(BadInput, match="mask apt: block_size"):
+        asked({"mask": {"name": "apt", "block_size": 3}})
 
 
 @pytest.mark.parametrize(
@@ -105,8 +104,11 @@ def test_a_recipe_put_back_into_the_form_is_asked_for_again(changes):
 
 def test_rivals_are_asked_for_the_same_with_their_own_defaults():
     form = GOOD._replace(rivals=["wanda", "apt", "sparsegpt"])
-    chosen, *rivals = recipes_of(form, {"apt": {"mask": "S"}, "sparsegpt": {"block_size": 64}})
-    assert chosen.method.mask == "S" and [rival.method.name for rival in rivals] == ["sparsegpt", "wanda"]
+    chosen, *rivals = recipes_of(form, {"mask": {"name": "apt", "solution": "S"}})
+    assert chosen.method.mask.solution == "S" and [rival.method.name for rival in rivals] == [
+        "sparsegpt",
+        "wanda",
+    ]
     assert rivals[0].method == METHODS["sparsegpt"]()
     assert {rival.model_copy(update={"method": chosen.method}) for rival in rivals} == {chosen}
     assert len(recipes_of(GOOD, {})) == len(recipes_of(GOOD._replace(rivals=None), {})) == 1

@@ -15,6 +15,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 from apt_core import events as ev
 from apt_core.base.policy import HostPolicy
 from apt_core.measure.questions import Answered, ReaderReady, Step
+from apt_core.methods import COMPONENTS, METHODS, Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
@@ -284,7 +285,7 @@ def test_stop_asks_the_store(explore, studio, store):
 def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
     store.put(RUN, some_events(), a_recipe(method={"name": "apt", "mask": "S"}, calibration={"samples": 5}))
     updates = explore_tab.choose_the_same(explore, studio, ViewState(RUN))
-    place = explore.chooser.keys.index(("apt", "mask"))
+    place = explore.chooser.keys.index("mask.apt.solution")
     assert updates[explore.chooser.controls[place]] == "S" and updates[explore.chooser.form.samples] == 5
     assert updates[explore.chooser.preset] is None
 
@@ -416,10 +417,38 @@ def test_clicks_that_are_none_do_nothing(data):
 # ---- options from the schema
 
 
-def test_every_option_of_every_method_has_a_labelled_control(explore):
-    assert ("apt", "mask") in explore.chooser.keys and ("sparsegpt", "dampening") in explore.chooser.keys
-    for control in explore.chooser.controls:
+def test_every_slot_and_every_option_of_every_component_has_a_labelled_control(explore):
+    assert explore.chooser.keys == list(options.values_of(make_method("apt")))
+    keys = set(explore.chooser.keys) - {"method"}
+    wanted = set(Method.model_fields) | {
+        f"{slot}.{name}.{option}"
+        for slot, components in COMPONENTS.items()
+        for name, component in components.items()
+        for option in component.model_fields
+    }
+    assert keys == wanted and {"mask", "mask.apt.block_size", "dampening"} < keys
+    for control in explore.chooser.controls[1:]:
         assert control.label and control.info
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_controls_filled_with_a_method_ask_for_it_and_for_no_other(name):
+    method = make_method(name)
+    values = options.values_of(method)
+    keys = list(values)
+    assert make_method(name, options.collect(list(values.values()), keys, name)) == method
+    changed = values | {"mask": "apt", "mask.apt.block_size": 64.0, "dampening": 0.5}
+    found = make_method(name, options.collect(list(changed.values()), keys, name))
+    assert found.mask.block_size == 64 and found.mask.name == "apt" and found.dampening == 0.5
+    other = next(other for other in METHODS if other != name)
+    assert options.collect(list(changed.values()), keys, other) == {}
+
+
+def test_choosing_a_method_puts_its_composition_in_unless_it_came_with_one():
+    keys = list(options.values_of(make_method("apt")))
+    put = dict(zip(keys, options._composition("apt-joint", "apt"), strict=True))
+    assert put["method"] == "apt-joint" and put["allocation"] == "loss" and put["mask.admm.steps"] == 25
+    assert options._composition("apt-joint", "apt-joint") == gr.skip() == options._composition("<b>", "apt")
 
 
 @pytest.mark.parametrize(

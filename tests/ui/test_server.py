@@ -105,7 +105,7 @@ def test_our_own_assets(client):
     assert "window.aptStudio" in script.text and "immutable" in script.headers["cache-control"]
     assert "plotly.js" in client.get("/studio/plotly.js").text[:200]
     styles = client.get("/studio/studio.css").text
-    assert "--apt-accent" in styles and ".options-apt" in styles
+    assert "--apt-accent" in styles and ".options-mask-apt" in styles
 
 
 def test_no_asset_names_another_host():

@@ -4,12 +4,12 @@ import re
 import shlex
 
 import pytest
+from apt_core.methods.named.apt import APT
 from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
 from apt_core.events.records import RunRecord, fold
 from apt_core.measure.questions import Answered, Question
-from apt_core.methods.apt import APT
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
 from apt_core.texts.titles import text_title
@@ -187,7 +187,7 @@ def test_command_names_only_what_differs():
     )
     assert command(recipe) == (
         "python -m apt_core prune --model tiny-random-llama --method apt --sparsity 0.55 "
-        "--calibration '/tmp/my text.txt' --samples 16 --seed 7 --set block_size=64"
+        "--calibration '/tmp/my text.txt' --samples 16 --seed 7 --set mask.block_size=64"
     )
 
 
@@ -262,8 +262,8 @@ def test_terms_explain_themselves_to_eyes_and_ears():
 def test_methods_page_lists_every_option_with_its_bounds():
     said = words_of(methods_page.methods_page())
     assert (
-        f"block_size {APT().block_size} 16 to 4096" in said
-        and "above 0, up to 1" in said
+        f"mask.block_size (apt) {APT().mask.block_size} 16 to 4096" in said
+        and "allocation.max_deviation (loss) 0.25 0 to 0.5" in said
         and "auto, S or M" in said
     )
 

@@ -211,6 +211,7 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
         trigger_mode="always_last",
         **quiet,
     )
+    options.wire(chooser.form.method, chooser.controls)
     chooser.upload.upload(
         _take_upload,
         chooser.upload,
@@ -270,7 +271,8 @@ def check(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> dict[Any
 def recipes_from(chooser: Chooser, studio: Studio, values: tuple[Any, ...]) -> list[Recipe]:
     """The recipe of these values, then those of the rivals; raises PruneError with one sentence."""
     n = len(chooser.form)
-    return recipes_of(Form(*values[:n]), options.collect(values[n:], chooser.keys), studio.policy)
+    form = Form(*values[:n])
+    return recipes_of(form, options.collect(values[n:], chooser.keys, form.method), studio.policy)
 
 
 def fill(chooser: Chooser, recipe: Recipe) -> dict[Any, Any]:
@@ -281,10 +283,8 @@ def fill(chooser: Chooser, recipe: Recipe) -> dict[Any, Any]:
         token = getattr(form, field)
         extra = token if token.startswith(uploads.PREFIX) else None
         updates[getattr(chooser.form, field)] = gr.update(choices=text_choices(extra), value=token)
-    chosen = recipe.method.model_dump()
-    for control, (method, name) in zip(chooser.controls, chooser.keys, strict=True):
-        if method == recipe.method.name:
-            updates[control] = chosen[name]
+    chosen = options.values_of(recipe.method)
+    updates |= {control: chosen[key] for control, key in zip(chooser.controls, chooser.keys, strict=True)}
     numbers = (form.samples, form.length, form.eval_samples, form.eval_length)
     return updates | {chooser.preset: preset_of(*numbers)}
 

@@ -47,14 +47,14 @@ class Form(NamedTuple):
     terms: Any = False  # the model's conditions of use are accepted
 
 
-def recipe_of(form: Form, options: dict[str, dict[str, Any]]) -> Recipe:
-    """The recipe; raises BadInput with one sentence. `options`: method name -> option name -> value."""
+def recipe_of(form: Form, options: dict[str, Any]) -> Recipe:
+    """The recipe; raises BadInput with one sentence. `options`: those of the method (`forms.options.collect`)."""
     method = str(form.method or "")
     if method not in METHODS:
         raise BadInput(f"There is no method '{method[:40]}'; choose one of {', '.join(METHODS)}.")
     return make_recipe(
         model={"id": _model(form.model)},
-        method={"name": method} | {name: _plain(value) for name, value in options.get(method, {}).items()},
+        method={**options, "name": method},
         pattern=_pattern(form).model_dump(),
         calibration={
             "text": text_for(form.text),
@@ -85,7 +85,7 @@ def open_terms(form: Form, policy: HostPolicy) -> Terms | None:
 
 def recipes_of(
     form: Form,
-    options: dict[str, dict[str, Any]],
+    options: dict[str, Any],
     policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
 ) -> list[Recipe]:
     """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
@@ -166,8 +166,3 @@ def _whole(value: Any, name: str) -> int:
     if number != int(number):
         raise BadInput(f"{name}: give a whole number, not {number:g}.")
     return int(number)
-
-
-def _plain(value: Any) -> Any:
-    """A browser has no integers; 128.0 means 128."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value

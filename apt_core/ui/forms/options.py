@@ -1,31 +1,95 @@
-"""Controls drawn from the schema of every method's options. A new method needs nothing here."""
+"""Controls drawn from the schemas of the components. A new component or option needs nothing here.
+
+One dropdown a slot, the options of every component in a group of their own (the browser shows the group of what is
+chosen), and what all components share. Choosing a named method puts its composition in.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from apt_core.methods import METHODS
+from apt_core.methods import COMPONENTS, METHODS, Method
+from apt_core.methods.component import SLOTS, Named
+from apt_core.ui.views.html import Markup
 from apt_core.ui.views.methods_page import allowed
 
-Keys = list[tuple[str, str]]  # (method, option), in the order of the controls
+Keys = list[str]  # "mask", "mask.apt.block_size", "dampening": in the order of the controls
+_FILLED = "method"  # the name of the method whose composition the controls show
 
 
 def draw_controls() -> tuple[list[Component], Keys]:
-    """One group of controls per method; css shows the group of the method that is chosen."""
-    controls: list[Component] = []
-    keys: Keys = []
-    for method in METHODS.values():
-        properties = method.model_json_schema().get("properties", {})
-        with gr.Column(elem_classes=["options", f"options-{method.name}"]):
-            if not properties:
-                gr.HTML(f'<p class="quiet">{method.title} has no options.</p>', apply_default_css=False)
-            for name, schema in properties.items():
-                controls.append(control(name, schema))
-                keys.append((method.name, name))
-    return controls, keys
+    """The controls as the first method has them, and what each of them stands for."""
+    first = next(iter(METHODS.values()))()
+    controls: dict[str, Component] = {_FILLED: gr.State(first.name)}
+    values = values_of(first)
+    for slot, components in COMPONENTS.items():
+        field = Method.model_fields[slot]
+        choices = [(kind.title, name) for name, kind in components.items()]
+        controls[slot] = gr.Dropdown(
+            choices, value=values[slot], label=field.title, info=field.description, filterable=False
+        )
+        # At once and in the browser, whoever has changed it; `visibility_css` goes by this attribute.
+        controls[slot].change(None, controls[slot], js=_SHOWS.format(slot), api_visibility="private")
+        for name, kind in components.items():
+            with gr.Column(elem_classes=["options", f"options-{slot}-{name}"]):
+                gr.HTML(str(Markup('<p class="says">{}</p>').format(kind.summary)), apply_default_css=False)
+                for option, schema in properties(kind).items():
+                    path = f"{slot}.{name}.{option}"
+                    controls[path] = control(option, schema | {"default": values[path]})
+    for option, schema in properties(Method).items():
+        if option not in SLOTS:
+            controls[option] = control(option, schema | {"default": values[option]})
+    return list(controls.values()), list(controls)
+
+
+def wire(method: Component, controls: Sequence[Component]) -> None:
+    """Whoever chooses a method (a visitor, a preset) gets its composition, unless it came with one of its own."""
+    method.change(
+        _composition,
+        [method, controls[0]],
+        list(controls),
+        show_progress="hidden",
+        api_visibility="private",
+        concurrency_limit=None,
+    )
+
+
+def values_of(method: Method) -> dict[str, Any]:
+    """Key -> value of its control; components that the method does not use show their own defaults."""
+    values: dict[str, Any] = {_FILLED: method.name}
+    for slot, components in COMPONENTS.items():
+        chosen = getattr(method, slot)
+        values[slot] = chosen.name
+        for name, kind in components.items():
+            shown = chosen if name == chosen.name else kind()
+            values |= {f"{slot}.{name}.{option}": getattr(shown, option) for option in kind.model_fields}
+    return values | {option: value for option, value in method.settings().items() if option in _shared()}
+
+
+def collect(values: Sequence[Any], keys: Keys, method: Any) -> dict[str, Any]:
+    """What the controls say about `method`, nested as a job holds it.
+
+    Nothing, while they still show another method's composition: then its own defaults hold.
+    """
+    given = {key: _plain(value) for key, value in zip(keys, values, strict=True)}
+    if given.pop(_FILLED, None) != method:
+        return {}
+    options: dict[str, Any] = {option: given[option] for option in _shared()}
+    for slot in SLOTS:
+        own = f"{slot}.{given[slot]}."
+        chosen = {key.removeprefix(own): value for key, value in given.items() if key.startswith(own)}
+        options[slot] = {"name": given[slot]} | chosen
+    return options
+
+
+def properties(kind: type[Named]) -> dict[str, dict[str, Any]]:
+    """Option -> its schema."""
+    found = kind.model_json_schema().get("properties", {})
+    return {option: schema for option, schema in found.items() if option in kind.model_fields}
 
 
 def control(name: str, schema: dict[str, Any]) -> Component:
@@ -45,21 +109,37 @@ def control(name: str, schema: dict[str, Any]) -> Component:
     return gr.Textbox(value="" if default is None else str(default), label=label, info=info)
 
 
-def collect(values: tuple[Any, ...], keys: Keys) -> dict[str, dict[str, Any]]:
-    """Flat values of the controls -> method name -> option name -> value."""
-    options: dict[str, dict[str, Any]] = {}
-    for (method, name), value in zip(keys, values, strict=True):
-        options.setdefault(method, {})[name] = value
-    return options
-
-
 def visibility_css() -> str:
-    """Show what belongs to the chosen method, hide the rest: in the browser, at once."""
+    """Show what belongs to the chosen method and components, hide the rest: in the browser, at once."""
+    first = next(iter(METHODS.values()))()
     rules = []
     for name in METHODS:
         chosen = f'#choose:not(:has(#method input[value="{name}"]:checked))'
-        rules.append(f"{chosen} .options-{name}, {chosen} .says-{name} {{ display: none !important; }}")
+        rules.append(f"{chosen} .says-{name} {{ display: none !important; }}")
+    for slot, components in COMPONENTS.items():
+        for name in components:
+            said = f"[data-{slot}]" if name == getattr(first, slot).name else ""
+            other = f'#choose{said}:not([data-{slot}="{name}"])'
+            rules.append(f"{other} .options-{slot}-{name} {{ display: none !important; }}")
     return "\n".join(rules)
+
+
+_SHOWS = "(name) => {{ document.querySelector('#choose').dataset['{}'] = name; }}"
+
+
+def _composition(method: Any, filled: Any) -> Any:
+    if method == filled or method not in METHODS:
+        return gr.skip()
+    return list(values_of(METHODS[method]()).values())
+
+
+def _shared() -> list[str]:
+    return [option for option in Method.model_fields if option not in SLOTS]
+
+
+def _plain(value: Any) -> Any:
+    """A browser has no integers; 128.0 means 128."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _step(schema: dict[str, Any], default: Any) -> float:

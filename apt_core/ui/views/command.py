@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from apt_core.base.patterns import SemiStructured
 from apt_core.events.records import told
 from apt_core.jobs.recipe import Calibration, Evaluation, Recipe
-from apt_core.methods import METHODS
 from apt_core.ui.views.html import Markup
 
 _DEFAULT_CALIBRATION, _DEFAULT_EVALUATION = Calibration(), Evaluation()
@@ -60,11 +59,6 @@ def _differing(recipe: Recipe) -> list[str]:
             out += [flag, str(value)]
     if recipe.optional_layers:
         out.append("--optional-layers")
-    for name, value in _changed_options(recipe):
+    for name, value in recipe.method.changes().items():
         out += ["--set", f"{name}={value}"]
     return out
-
-
-def _changed_options(recipe: Recipe) -> list[tuple[str, object]]:
-    defaults = METHODS[recipe.method.name]().model_dump()
-    return [(name, value) for name, value in recipe.method.model_dump().items() if value != defaults[name]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from apt_core.base.words import duration
+from apt_core.base.words import DASH, duration
 from apt_core.estimate.rates import packaged_rates
-from apt_core.methods import METHODS, Method
+from apt_core.methods import COMPONENTS, METHODS, Method
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join, table
 
@@ -16,18 +16,39 @@ def methods_page() -> Markup:
         "Every method sets exactly the same number of weights to zero. They differ in which weights they choose, "
         "and in whether the weights that stay move to make up for those that go."
     )
-    return Markup('<div class="methods"><p class="lead">{}</p>{}</div>').format(
-        intro, join(_method(method) for method in METHODS.values())
+    return Markup('<div class="methods"><p class="lead">{}</p>{}<p class="lead">{}</p>{}</div>').format(
+        intro,
+        join(_method(method) for method in METHODS.values()),
+        "Each of these is a composition of five components, and every one of them can be put in another's place.",
+        join(_slot(slot) for slot in COMPONENTS),
     )
 
 
-def option_rows(method: type[Method]) -> list[tuple[str, str, str, str]]:
-    """(name, default, allowed, meaning) of each option, as its schema states them."""
-    properties = method.model_json_schema().get("properties", {})
+def option_rows(slot: str) -> list[tuple[str, str, str, str]]:
+    """(path, default, allowed, meaning) of each option of each component, as its schema states them."""
     return [
-        (name, str(schema.get("default", "")), allowed(schema), schema.get("description", ""))
-        for name, schema in properties.items()
+        (
+            f"{slot}.{option} ({name})",
+            str(schema.get("default", "")),
+            allowed(schema),
+            schema.get("description", ""),
+        )
+        for name, kind in COMPONENTS[slot].items()
+        for option, schema in kind.model_json_schema()["properties"].items()
+        if option in kind.model_fields
     ]
+
+
+def composition(method: Method) -> str:
+    """'mask apt (block_size 256, solution auto), reconstruction search, dampening 0.01'."""
+    parts = []
+    for slot, component in method.components.items():
+        options = ", ".join(
+            f"{option} {getattr(component, option)}" for option in type(component).model_fields
+        )
+        parts.append(f"{slot} {component.name}" + (f" ({options})" if options else ""))
+    shared = {field for field in type(method).model_fields if field not in method.components}
+    return ", ".join(parts + [f"{field} {getattr(method, field)}" for field in sorted(shared)])
 
 
 def allowed(schema: dict[str, Any]) -> str:
@@ -59,16 +80,20 @@ def cost(method: type[Method]) -> str:
 
 
 def _method(method: type[Method]) -> Markup:
-    options = option_rows(method)
     return Markup(
-        '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{}. {}</p>{}</article>'
-    ).format(
-        method.name,
-        method.title,
-        method.summary,
-        method.source,
-        cost(method),
-        table(("option", "default", "allowed", "what it does"), options, f"Options of {method.title}")
-        if options
-        else Markup('<p class="quiet">No options.</p>'),
+        '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{}. {}</p>'
+        '<p class="quiet">Composition: {}.</p></article>'
+    ).format(method.name, method.title, method.summary, method.source, cost(method), composition(method()))
+
+
+def _slot(slot: str) -> Markup:
+    field, components, options = Method.model_fields[slot], COMPONENTS[slot], option_rows(slot)
+    rows = [(name, kind.title, kind.summary, kind.source or DASH) for name, kind in components.items()]
+    heads = ("option", "default", "allowed", "what it does")
+    return Markup('<article class="method" id="slot-{}"><h2>{}</h2><p>{}.</p>{}{}</article>').format(
+        slot,
+        field.title,
+        field.description,
+        table(("name", "component", "what it does", "source"), rows, f"Components: {field.title}"),
+        table(heads, options, f"Options: {field.title}") if options else Markup(""),
     )

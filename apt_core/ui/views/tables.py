@@ -61,7 +61,7 @@ def warnings_block(record: RunRecord) -> Markup:
 def provenance(record: RunRecord) -> Markup:
     """Everything that decided the result, for those who want to get it again."""
     recipe, model = record.recipe, record.model
-    options = ", ".join(f"{name} {value}" for name, value in recipe.method.model_dump().items()) or "none"
+    options = ", ".join(f"{name} {value}" for name, value in recipe.method.settings().items())
     pairs = [
         ("run", record.id),
         ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),

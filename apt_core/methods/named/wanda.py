@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from apt_core.methods.base import Mask, Method
+from apt_core.methods.masks.wanda import WandaMask
 
-from apt_core.methods.composition import MASK, Composition, MaskName
 
-
-class Wanda(Composition):
+class Wanda(Method):
     """Remove the smallest |w_ij| ||x_j|| of each output row; nothing is compensated."""
 
     name: ClassVar[str] = "wanda"
@@ -18,5 +17,6 @@ class Wanda(Composition):
     summary: ClassVar[str] = (
         "Drops weights that are small or whose inputs are small; the weights that stay are not changed."
     )
+    place: ClassVar[int] = 4
 
-    mask: MaskName = Field(default="wanda", **MASK)
+    mask: Mask = WandaMask()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from apt_core.methods.base import Mask, Method, Refinement
+from apt_core.methods.masks.wanda import WandaMask
+from apt_core.methods.refinements.sparseswaps import SparseSwaps as Swaps
 
-from apt_core.methods.composition import MASK, REFINEMENT, Composition, MaskName, RefinementName
 
-
-class SparseSwaps(Composition):
+class SparseSwaps(Method):
     """Start from Wanda and swap kept for removed weights, each swap by its exact change of the loss."""
 
     name: ClassVar[str] = "sparseswaps"
@@ -20,5 +20,5 @@ class SparseSwaps(Composition):
         "nothing that stays is changed."
     )
 
-    mask: MaskName = Field(default="wanda", **MASK)
-    refinement: RefinementName = Field(default="sparseswaps", **REFINEMENT)
+    mask: Mask = WandaMask()
+    refinement: Refinement = Swaps()

@@ -1,4 +1,4 @@
-"""D2Prune: SparseGPT with a saliency that also looks at the outputs (arXiv 2601.09176)."""
+"""D2Prune's rule: SparseGPT with a saliency that also looks at the outputs (arXiv 2601.09176)."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from apt_core.methods.sparsegpt import SparseGPT
+from apt_core.methods.masks.sparsegpt import SparseGPTMask
+from apt_core.methods.problem import LayerProblem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from apt_core.maths.hessian import LayerStats
     from apt_core.maths.sequential import Score
 
 
-class D2Prune(SparseGPT):
+class D2PruneMask(SparseGPTMask):
     """W^2 / U_jj^2 + r |W_ij| y_i x_j, with the size y_i of each output and x_j of each input.
 
     The authors' code averages both sizes over the calibration sequences with weights that grow with their
-    number; `maths.dual` has its closed form. Their second ingredient, some of q, k and v masked without
-    any compensation, is left out: which ones is found by trying all of them and comparing perplexity.
+    number; `maths.dual` has its closed form.
     """
 
     name: ClassVar[str] = "d2prune"
     title: ClassVar[str] = "D2Prune"
-    source: ClassVar[str] = "arXiv 2601.09176, without its search over q, k and v"
+    source: ClassVar[str] = "arXiv 2601.09176"
     summary: ClassVar[str] = (
-        "SparseGPT, with weights also counted by how large their inputs and their outputs are."
+        "SparseGPT's rule, with weights also counted by how large their inputs and their outputs are."
     )
+    place: ClassVar[int] = 50
 
     output_weight: float = Field(
         default=1.0,
@@ -38,11 +38,11 @@ class D2Prune(SparseGPT):
         description="How much the size of inputs and outputs counts beside SparseGPT's own score",
     )
 
-    def score(self, dense: Tensor, stats: LayerStats, factor: Tensor) -> Score:
+    def score(self, problem: LayerProblem, factor: Tensor) -> Score:
         from apt_core.maths.dual import sizes
         from apt_core.maths.saliency import obs
 
-        outputs, inputs, unit = sizes(dense, stats)
+        outputs, inputs, unit = sizes(problem.weight, problem.stats)
 
         def score(columns: Tensor, start: int, stop: int) -> Tensor:
             also = columns.abs() * outputs.unsqueeze(1) * inputs[start:stop]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from apt_core.methods.base import Mask, Method
+from apt_core.methods.masks.ria import RIAMask
 
-from apt_core.methods.composition import MASK, Composition, MaskName
 
-
-class RIA(Composition):
+class RIA(Method):
     """Relative importance and activations: Wanda, with each weight measured against its row and its column."""
 
     name: ClassVar[str] = "ria"
@@ -20,4 +19,4 @@ class RIA(Composition):
         "nothing that stays is changed."
     )
 
-    mask: MaskName = Field(default="ria", **MASK)
+    mask: Mask = RIAMask()

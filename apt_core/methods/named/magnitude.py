@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from apt_core.methods.base import Mask, Method
+from apt_core.methods.masks.magnitude import MagnitudeMask
 
-from apt_core.methods.composition import MASK, Composition, MaskName
 
-
-class Magnitude(Composition):
+class Magnitude(Method):
     """Remove the smallest |w| of each matrix; nothing is compensated."""
 
     name: ClassVar[str] = "magnitude"
@@ -18,5 +17,6 @@ class Magnitude(Composition):
     summary: ClassVar[str] = (
         "Drops the smallest weights and looks at nothing else: instant, and usually the worst."
     )
+    place: ClassVar[int] = 5
 
-    mask: MaskName = Field(default="magnitude", **MASK)
+    mask: Mask = MagnitudeMask()

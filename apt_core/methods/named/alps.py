@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from apt_core.methods.base import Mask, Method, Reconstruction
+from apt_core.methods.masks.alps import ALPSMask
+from apt_core.methods.reconstructions.joint import Joint
 
-from apt_core.methods.composition import MASK, RECONSTRUCTION, Composition, MaskName, ReconstructionName
 
-
-class ALPS(Composition):
+class ALPS(Method):
     """ADMM over the whole layer, then a few conjugate gradient steps on the mask it settled on."""
 
     name: ClassVar[str] = "alps"
@@ -19,13 +19,7 @@ class ALPS(Composition):
         "Lets all weights of a layer trade places until the mask settles, then moves what remains; "
         "slow and strong."
     )
+    place: ClassVar[int] = 6
 
-    mask: MaskName = Field(default="alps", **MASK)
-    reconstruction: ReconstructionName = Field(default="joint", **RECONSTRUCTION)
-    solver_steps: int = Field(
-        default=10,
-        ge=0,
-        le=500,
-        title="Solver steps",
-        description="Conjugate gradient steps on the final mask",
-    )
+    mask: Mask = ALPSMask()
+    reconstruction: Reconstruction = Joint(steps=10)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from apt_core.methods.base import Mask, Method, Reconstruction
+from apt_core.methods.masks.wanda import WandaMask
+from apt_core.methods.reconstructions.exact import Exact
 
-from apt_core.methods.composition import MASK, RECONSTRUCTION, Composition, MaskName, ReconstructionName
 
-
-class OPTIMA(Composition):
+class OPTIMA(Method):
     """The paper solves one quadratic programme per row to a tolerance; here each is solved exactly."""
 
     name: ClassVar[str] = "optima"
@@ -19,5 +19,5 @@ class OPTIMA(Composition):
         "Keeps Wanda's choice and computes the exact best value of every weight that stays; slow."
     )
 
-    mask: MaskName = Field(default="wanda", **MASK)
-    reconstruction: ReconstructionName = Field(default="exact", **RECONSTRUCTION)
+    mask: Mask = WandaMask()
+    reconstruction: Reconstruction = Exact()

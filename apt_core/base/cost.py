@@ -1,0 +1,50 @@
+"""What a computation takes: work and memory, counted from shapes. Seconds are the machine's business (`estimate`)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FLOAT = 4  # bytes of a float32 number
+
+
+class Cost(NamedTuple):
+    """Work adds up; memory does not, because one part frees what it held before the next begins.
+
+    Example: Cost(products=2, peak=8) + Cost(products=3, peak=4) = Cost(products=5, peak=8).
+    """
+
+    products: float = 0.0  # floating point operations of matrix products in float32
+    rounded_products: float = 0.0  # of products whose inputs are rounded to bfloat16 where the run does so
+    factorisations: float = 0.0  # floating point operations of Cholesky factors, inverses, eigenvectors
+    sorted: float = 0.0  # numbers that are sorted or selected from
+    moved: float = 0.0  # bytes read and written by all that goes number by number
+    peak: float = 0.0  # bytes held at most, beside the layer's weight and the Gram matrix of its inputs
+
+    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+        work = (mine + theirs for mine, theirs in zip(self[:-1], other[:-1], strict=True))
+        return Cost(*work, peak=max(self.peak, other.peak))
+
+    def times(self, repeats: float) -> Cost:
+        """The same work so many times over, one after the other."""
+        return Cost(*(repeats * own for own in self[:-1]), peak=self.peak)
+
+
+def product(rows: float, inner: float, columns: float) -> float:
+    """Floating point operations of [rows, inner] @ [inner, columns]."""
+    return 2.0 * rows * inner * columns
+
+
+def passes(numbers: float, times: float = 1.0) -> float:
+    """Bytes that `times` operations move, each reading and writing so many float32 numbers once."""
+    return 2.0 * FLOAT * numbers * times
+
+
+def inverse_factor(width: int) -> Cost:
+    """U with G^-1 = U^T U (`maths.hessian.inverse_factor`): a Cholesky factor and a triangular
+    inverse, n^3 / 3 each."""
+    return Cost(factorisations=2 * width**3 / 3, moved=passes(width**2, 4), peak=3 * FLOAT * width**2)
+
+
+def spectrum(width: int) -> Cost:
+    """Eigenvalues and vectors of a symmetric matrix (`maths.hessian.spectrum`): about 9 n^3."""
+    return Cost(factorisations=9.0 * width**3, moved=passes(width**2, 4), peak=5 * FLOAT * width**2)

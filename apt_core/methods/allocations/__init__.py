@@ -1,0 +1,1 @@
+"""Which share of its weights each layer loses."""

@@ -1,0 +1,59 @@
+"""Layers lose more where that costs the model's loss less (`maths.allocation`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from apt_core.base.cost import Cost
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.methods.component import Allocation, LayerKey, Statistic
+
+if TYPE_CHECKING:
+    from apt_core.maths.allocation import Cost as RemovalCost
+
+_SAMPLE, _HALVINGS = 20_000, 60  # of a layer's weights, and of the threshold, as in `maths.allocation`
+
+
+class LossAllocation(Allocation):
+    """One threshold on the estimated cost of each removal over the whole model; unstructured patterns only."""
+
+    name: ClassVar[str] = "loss"
+    title: ClassVar[str] = "By the loss"
+    source: ClassVar[str] = "this project; costs after Optimal Brain Damage and K-FAC, arXiv 1503.05671"
+    summary: ClassVar[str] = (
+        "Unstructured, layers lose fewer weights where the model's loss is more sensitive to them; "
+        "the whole loses exactly what was chosen."
+    )
+    place: ClassVar[int] = 10
+
+    max_deviation: float = Field(
+        default=0.25,
+        ge=0,
+        le=0.5,
+        title="Largest deviation",
+        description="How far a layer's sparsity may lie from the whole model's",
+    )
+
+    @property
+    def needs(self) -> frozenset[Statistic]:
+        return frozenset({Statistic.OUTPUT_GRADIENTS} if self.max_deviation else ())
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        sample = min(_SAMPLE, shape.weights)
+        return Cost(sorted=sample, moved=4.0 * sample * _HALVINGS) if self.varies(pattern) else Cost()
+
+    def varies(self, pattern: Unstructured | SemiStructured) -> bool:
+        return isinstance(pattern, Unstructured) and self.max_deviation > 0
+
+    def shares(
+        self, costs: dict[LayerKey, RemovalCost], pattern: Unstructured | SemiStructured
+    ) -> dict[LayerKey, float] | None:
+        if not self.varies(pattern) or not costs or pattern.sparsity == 0:
+            return None
+        from apt_core.maths.allocation import removals
+
+        counts = removals(list(costs.values()), pattern.sparsity, self.max_deviation)
+        return {key: count / costs[key].weights for key, count in zip(costs, counts, strict=True)}

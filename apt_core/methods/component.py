@@ -1,0 +1,183 @@
+"""What a method is composed of: frozen values whose fields are their options."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from apt_core.base import cost
+from apt_core.base.cost import Cost
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.base.values import Frozen
+
+if TYPE_CHECKING:  # the page reads the options without loading torch
+    from torch import Tensor
+
+    from apt_core.maths.allocation import Cost as RemovalCost
+    from apt_core.maths.hessian import LayerStats
+    from apt_core.maths.output_metric import OutputMetric
+    from apt_core.methods.problem import LayerProblem, MaskedWeight
+
+LayerKey = tuple[int, str]  # (block, layer name)
+
+
+class Statistic(StrEnum):
+    """What is collected before a layer is pruned; whatever no component needs is not collected."""
+
+    GRAM = "gram"  # G = X X^T of the layer's inputs
+    MOMENTS = "moments"  # its diagonal alone
+    DENSE_STREAM = "dense-stream"  # (X_dense - X) X^T: how the inputs have drifted from the dense model's
+    OUTPUT_GRADIENTS = (
+        "output-gradients"  # mean of g g^T, g the gradient of the dense loss at the layer's output
+    )
+    SPECTRUM = "spectrum"  # eigenvalues and vectors of the dampened Gram matrix
+    INVERSE_FACTOR = "inverse-factor"  # U with (dampened Gram)^-1 = U^T U
+
+    def cost(self, width: int) -> Cost:
+        """The factorisation of one input's statistics, which all layers that read this input share."""
+        if self is Statistic.SPECTRUM:
+            return cost.spectrum(width)
+        return cost.inverse_factor(width) if self is Statistic.INVERSE_FACTOR else Cost()
+
+
+class Named(Frozen):
+    """A value that is found by its name and says it in JSON: {"name": "alps", option: value, ...}."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    summary: ClassVar[str]  # one plain sentence for somebody who has never pruned a model
+    place: ClassVar[int] = 100  # in lists, the lowest first; equal ones by name
+
+    @model_serializer
+    def _with_name(self) -> dict[str, Any]:
+        return {"name": self.name} | {field: getattr(self, field) for field in type(self).model_fields}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("name") == getattr(cls, "name", None):
+            return {field: given for field, given in value.items() if field != "name"}
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of the options; that of a slot (`Mask`) is one of the schemas of what can be put there."""
+        if hasattr(cls, "name"):
+            return cls._described(handler.resolve_ref_schema(handler(core)))
+        if members := cls.members():
+            return {"oneOf": [kind._described(handler(kind.__pydantic_core_schema__)) for kind in members]}
+        return handler(core)
+
+    @classmethod
+    def _described(cls, schema: JsonSchemaValue) -> JsonSchemaValue:
+        properties = {"name": {"const": cls.name}} | schema.get("properties", {})
+        return schema | {"title": cls.title, "description": cls.summary, "properties": properties}
+
+    @classmethod
+    def members(cls) -> list[type[Named]]:
+        """What is registered for a slot; a value that is no slot has none."""
+        return []
+
+
+class Component(Named):
+    """One of the five choices that make a method. A component is one file: its fields (with defaults, bounds,
+    `title` and `description`) become the controls of the page, the `--set` options of the command line and the
+    schema of the Python API; its needs and its cost are its own words.
+    """
+
+    slot: ClassVar[str]
+
+    @property
+    def needs(self) -> frozenset[Statistic]:
+        """The statistics this component reads; may depend on its options."""
+        return frozenset()
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """What it takes for one layer, shared factorisations (`Statistic.cost`) not included."""
+        return Cost()
+
+    @classmethod
+    def members(cls) -> list[type[Named]]:
+        from apt_core.methods.registry import COMPONENTS
+
+        return list(COMPONENTS[cls.slot].values()) if hasattr(cls, "slot") else []
+
+
+class Allocation(Component):
+    """Which share of its weights each layer loses."""
+
+    slot: ClassVar[str] = "allocation"
+
+    def varies(self, pattern: Unstructured | SemiStructured) -> bool:
+        """Whether layers can lose different shares; an N:M pattern fixes the share of each."""
+        return False
+
+    def shares(
+        self, costs: dict[LayerKey, RemovalCost], pattern: Unstructured | SemiStructured
+    ) -> dict[LayerKey, float] | None:
+        """The sparsity of each layer, None where all have the pattern's.
+
+        costs: what removing each weight of a layer costs, for allocations that need OUTPUT_GRADIENTS.
+        """
+        return None
+
+
+class Target(Component):
+    """Which outputs the pruned layer is to come close to, and how much each direction of them counts."""
+
+    slot: ClassVar[str] = "target"
+
+    def weight(self, weight: Tensor, stats: LayerStats, dampening: float) -> Tensor:
+        """The weight [out, in] whose outputs are aimed at; `weight` itself is not written to."""
+        return weight
+
+    def condense(self, outer: Tensor) -> OutputMetric:
+        """What is kept of the mean of g g^T [out, out] until the layer is pruned."""
+        from apt_core.maths.output_metric import layer_wise
+
+        return layer_wise(len(outer), outer)
+
+    def outputs(self, stats: LayerStats) -> OutputMetric | None:
+        """How much each direction of the layer's output counts; None where all count alike."""
+        return None
+
+
+class Mask(Component):
+    """Which weights go, and the weights that the search for them leaves behind."""
+
+    slot: ClassVar[str] = "mask"
+
+    def search(self, problem: LayerProblem) -> MaskedWeight:
+        """Exactly as many removals as the pattern says. Raises NotPositiveDefinite when the statistics
+        cannot be factorised."""
+        raise NotImplementedError
+
+
+class Refinement(Component):
+    """The same number of removals per row and group, better placed."""
+
+    slot: ClassVar[str] = "refinement"
+
+    def refine(self, problem: LayerProblem, found: MaskedWeight) -> MaskedWeight:
+        raise NotImplementedError
+
+
+class Reconstruction(Component):
+    """The weights that stay, moved to make up for those that went."""
+
+    slot: ClassVar[str] = "reconstruction"
+
+    def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
+        """[out, in]; what it holds where a weight is removed does not matter."""
+        raise NotImplementedError
+
+
+SLOTS: dict[str, type[Component]] = {
+    kind.slot: kind for kind in (Allocation, Target, Mask, Refinement, Reconstruction)
+}

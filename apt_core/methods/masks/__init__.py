@@ -1,0 +1,1 @@
+"""Which weights go: one file a rule."""

@@ -1,0 +1,68 @@
+"""APT's rule: many weights at once, with the closed-form optimal compensation (arXiv 2410.15567)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.methods.component import Mask
+from apt_core.methods.masks.column_blocks import ColumnBlocks
+from apt_core.methods.problem import LayerProblem, MaskedWeight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class APTMask(ColumnBlocks, Mask):
+    """Block by block, left to right: choose what goes, then solve the Multiple Removal Problem of the block.
+
+    All weights that a block loses are removed at once, and every other weight of the block and of all
+    blocks to its right takes the optimal compensation `maths.compensate` derives (with a 2x2 example).
+    SparseGPT removes them one by one and never revises what is left of a column; that is what APT gains.
+
+    Solution S scores each weight alone, w^2 / [H^-1]_jj with the left frozen. Solution M scores sets jointly:
+    for N:M every set of a group (above 100 sets one at a time, each exactly), for unstructured in rounds,
+    each round seeing the compensation for what has already gone.
+    """
+
+    name: ClassVar[str] = "apt"
+    title: ClassVar[str] = "APT"
+    source: ClassVar[str] = "Zhao et al. 2024, arXiv 2410.15567"
+    summary: ClassVar[str] = (
+        "Of every block of columns those weights go together whose loss all other weights make up for best."
+    )
+    place: ClassVar[int] = 60
+
+    solution: Literal["auto", "S", "M"] = Field(
+        default="auto",
+        title="Solution",
+        description="S scores weights one by one, M scores sets jointly; auto takes S for unstructured, M for N:M",
+    )
+
+    def search(self, problem: LayerProblem) -> MaskedWeight:
+        from apt_core.maths.block_masks import choose_block
+        from apt_core.maths.block_wise import prune_block_wise
+        from apt_core.maths.pattern import block_budget
+
+        weight, stats, pattern, dampening, _ = problem
+        factor, dead, joint = stats.inverse_factor(dampening), stats.dead, self._joint(pattern)
+
+        def choose(columns: Tensor, start: int, stop: int) -> Tensor:
+            return choose_block(
+                columns[:, : stop - start],
+                factor[start:stop, start:stop],
+                dead[start:stop],
+                pattern,
+                budget=block_budget(len(weight), start, stop, pattern.sparsity),
+                joint=joint,
+            )
+
+        solved, pruned = prune_block_wise(weight, factor, pattern, self.block_size, choose)
+        return MaskedWeight(pruned, solved)
+
+    def _joint(self, pattern: Unstructured | SemiStructured) -> bool:
+        if self.solution == "auto":
+            return isinstance(pattern, SemiStructured)
+        return self.solution == "M"

@@ -1,0 +1,43 @@
+"""A mask that grows step by step within ADMM (arXiv 2401.02938)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from apt_core.base.cost import FLOAT, Cost, passes, product
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.methods.component import Mask, Statistic
+from apt_core.methods.problem import LayerProblem, MaskedWeight
+
+_STEPS, _CHOOSING = 20, 15  # as in `maths.gradual`
+
+
+class GradualADMMMask(Mask):
+    """Twenty steps, the mask chosen anew in the first fifteen while the sparsity rises cubically."""
+
+    name: ClassVar[str] = "gradual-admm"
+    title: ClassVar[str] = "Gradual ADMM"
+    source: ClassVar[str] = "Boza 2024, arXiv 2401.02938"
+    summary: ClassVar[str] = "More and more weights go in fifteen steps while the rest keeps adjusting."
+    place: ClassVar[int] = 80
+
+    @property
+    def needs(self) -> frozenset[Statistic]:
+        return frozenset({Statistic.GRAM})
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """One product a step, after one Cholesky inverse (n^3) that layers do not share."""
+        rows, width = shape.out_features, shape.in_features
+        return Cost(
+            products=(_STEPS + 1) * product(rows, width, width),
+            factorisations=float(width**3),
+            sorted=_CHOOSING * shape.weights,
+            moved=passes(shape.weights, 8 * _STEPS),
+            peak=FLOAT * (8 * shape.weights + 4 * width**2),
+        )
+
+    def search(self, problem: LayerProblem) -> MaskedWeight:
+        from apt_core.maths.gradual import gradual_mask
+
+        return MaskedWeight(*gradual_mask(problem.weight, problem.hessian, problem.pattern))

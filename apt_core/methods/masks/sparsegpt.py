@@ -1,0 +1,64 @@
+"""SparseGPT's rule: one column at a time, the columns to its right make up for it (arXiv 2301.00774)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from apt_core.base.cost import FLOAT, Cost, passes, product
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.methods.component import Mask, Statistic
+from apt_core.methods.problem import LayerProblem, MaskedWeight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from apt_core.maths.sequential import Score
+
+
+class SparseGPTMask(Mask):
+    """Algorithm 1 of the paper: masks per column block (or N:M group), then sequential updates."""
+
+    name: ClassVar[str] = "sparsegpt"
+    title: ClassVar[str] = "SparseGPT"
+    source: ClassVar[str] = "Frantar & Alistarh 2023, arXiv 2301.00774"
+    summary: ClassVar[str] = (
+        "Column by column the weights go whose loss the columns to the right can make up for best."
+    )
+    place: ClassVar[int] = 40
+
+    block_size: int = Field(
+        default=128, ge=16, le=4096, title="Block size", description="Columns whose mask is chosen together"
+    )
+
+    @property
+    def needs(self) -> frozenset[Statistic]:
+        return frozenset({Statistic.GRAM, Statistic.INVERSE_FACTOR})
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """Half a product with U, and a rank-one update of what is left of the block for each of its columns."""
+        rows, width = shape.out_features, shape.in_features
+        block = min(self.block_size, width)
+        return Cost(
+            products=product(rows, width, width) / 2,
+            sorted=shape.weights,
+            moved=passes(shape.weights, block / 2 + 8),
+            peak=FLOAT * (2 * shape.weights + 3 * rows * block),
+        )
+
+    def search(self, problem: LayerProblem) -> MaskedWeight:
+        from apt_core.maths.sequential import prune_sequentially
+
+        weight, stats, pattern, dampening, _ = problem
+        factor = stats.inverse_factor(dampening)
+        score = self.score(problem, factor)
+        work, pruned = prune_sequentially(weight, factor, stats.dead, pattern, self.block_size, score)
+        return MaskedWeight(pruned, work)
+
+    def score(self, problem: LayerProblem, factor: Tensor) -> Score:
+        """How the columns start..stop of the weight, as updated so far, are ranked."""
+        from apt_core.maths.saliency import obs
+
+        return lambda columns, start, stop: obs(columns, factor[start:stop, start:stop])

@@ -1,0 +1,1 @@
+"""Published methods: each a composition of components with its defaults."""

@@ -1,0 +1,1 @@
+"""How the weights that stay make up for those that went."""

@@ -1,0 +1,1 @@
+"""How a mask is improved: the same number of removals, better placed."""

@@ -1,0 +1,56 @@
+"""SparseSwaps: a mask improved by trading weights (arXiv 2512.10922)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from apt_core.base.cost import FLOAT, Cost, passes, product
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.methods.component import Refinement, Statistic
+from apt_core.methods.problem import LayerProblem, MaskedWeight
+
+_SHORTLIST = 32  # candidates of a row on either side, as in `maths.swaps`
+
+
+class SparseSwaps(Refinement):
+    """Swap kept for removed weights, each swap by its exact change of the layer's loss."""
+
+    name: ClassVar[str] = "sparseswaps"
+    title: ClassVar[str] = "SparseSwaps"
+    source: ClassVar[str] = "arXiv 2512.10922"
+    summary: ClassVar[str] = "Kept and removed weights trade places as long as that lowers the layer's error."
+
+    swaps: int = Field(
+        default=25, ge=1, le=1000, title="Swaps", description="Per row; sweeps over all groups for N:M"
+    )
+
+    @property
+    def needs(self) -> frozenset[Statistic]:
+        return frozenset({Statistic.GRAM})
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """c = G e once; then for each swap the two shortlists of a row and their pairs, or for each sweep all pairs
+        of every group and their image [of, in]."""
+        rows, width, weights = shape.out_features, shape.in_features, shape.weights
+        first = product(rows, width, width)
+        if isinstance(pattern, SemiStructured):
+            sweep = product(rows, width, width) + product(rows, width, pattern.of)
+            moved = passes(weights, self.swaps * (4 * pattern.of + width / pattern.of))
+            return Cost(products=first + self.swaps * sweep, moved=moved, peak=4 * FLOAT * weights)
+        pairs = rows * _SHORTLIST**2
+        return Cost(
+            products=first,
+            sorted=self.swaps * 2 * weights,
+            moved=passes(8 * weights + 6 * pairs, self.swaps),
+            peak=FLOAT * (6 * weights + 3 * pairs),
+        )
+
+    def refine(self, problem: LayerProblem, found: MaskedWeight) -> MaskedWeight:
+        from apt_core.maths.swaps import swapped
+
+        pruned = swapped(problem.weight, found.pruned, problem.stats.gram, problem.pattern, self.swaps)
+        back = found.pruned & ~pruned  # what returns begins at the weight it had
+        return MaskedWeight(pruned, problem.weight.where(back, found.weight).masked_fill_(pruned, 0))
