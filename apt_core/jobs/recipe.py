@@ -28,25 +28,40 @@ class Calibration(Frozen):
     `text` is a name from `calibration.TEXTS`, a path of a UTF-8 file, or `hub:<dataset>[:<config>[:<split>]]`.
     """
 
-    text: str = Field(default="wikipedia", min_length=1, max_length=MAX_TEXT_NAME)
-    samples: int = Field(default=32, ge=1, le=4096)
-    length: int = Field(default=512, ge=16, le=32768)
+    text: str = Field(
+        default="wikipedia",
+        min_length=1,
+        max_length=MAX_TEXT_NAME,
+        title="Calibration text",
+        description="From the list, or a dataset of the Hub such as hub:owner/name",
+        json_schema_extra={"control": "text"},
+    )
+    samples: int = Field(default=32, ge=1, le=4096, title="Samples")
+    length: int = Field(default=512, ge=16, le=32768, title="Tokens each")
 
 
 class Evaluation(Frozen):
     """Which text perplexity is measured on; windows do not overlap, the tail is dropped."""
 
-    text: str = Field(default="wikipedia", min_length=1, max_length=MAX_TEXT_NAME)
-    samples: int = Field(default=12, ge=1, le=4096)
-    length: int = Field(default=1024, ge=16, le=32768)
+    text: str = Field(
+        default="wikipedia",
+        min_length=1,
+        max_length=MAX_TEXT_NAME,
+        title="Evaluation text",
+        json_schema_extra={"control": "text"},
+    )
+    samples: int = Field(default=12, ge=1, le=4096, title="Windows")
+    length: int = Field(default=1024, ge=16, le=32768, title="Tokens each")
 
 
 class Recipe(Frozen):
     """Everything that decides the result of a run."""
 
-    model: ModelRef
-    method: Method
-    pattern: Pattern = SemiStructured(keep=2, of=4)
+    model: ModelRef = Field(title="Model", json_schema_extra={"control": "model"})
+    method: Method = Field(title="Method", json_schema_extra={"control": "method"})
+    pattern: Pattern = Field(
+        default=SemiStructured(keep=2, of=4), title="Pattern", json_schema_extra={"control": "pattern"}
+    )
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     seed: int = Field(
@@ -55,8 +70,8 @@ class Recipe(Frozen):
         le=2**32 - 1,
         description="0 calibrates on the first windows of the text; any other number draws windows",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", title="Device")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", title="Precision")
     weights: Literal["auto", "memory", "disk"] = Field(
         default="auto",
         title="Weights",

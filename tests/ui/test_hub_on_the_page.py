@@ -127,7 +127,7 @@ def test_a_worker_gets_the_token_only_when_it_needs_it(studio, monkeypatch, memb
     monkeypatch.setattr(checks, "facts_of", lambda _model: facts)
     with gr.Blocks():
         laid_out = explore.lay_out()
-    values = tuple(component.value for component in laid_out.chooser.inputs)
+    values = {path: component.value for path, component in laid_out.chooser.controls.items()}
     with hub_token.of_visitor("hf_a"):
         explore.start(laid_out, studio, values)
     assert studio.launcher.token == wanted

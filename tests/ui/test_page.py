@@ -63,11 +63,13 @@ def named(explore, updates):
 
 
 def values(explore, **changes):
-    form = [component.value for component in explore.chooser.form]
-    fields = (
-        dict(zip(explore.chooser.form._fields, form, strict=True)) | {"model": "tiny-random-llama"} | changes
+    """What the controls show, some of it changed; two underscores are a dot."""
+    shown = {path: component.value for path, component in explore.chooser.controls.items()}
+    return (
+        shown
+        | {"model": "tiny-random-llama"}
+        | {path.replace("__", "."): new for path, new in changes.items()}
     )
-    return (*fields.values(), *(control.value for control in explore.chooser.controls))
 
 
 # ---- arriving
@@ -213,11 +215,11 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
     ("changes", "sentence"),
     [
         ({"model": "no-such-model"}, "There is no model called"),
-        ({"pattern": "custom", "keep": 1, "of": 3}, "divisible by 3"),
-        ({"samples": 0}, "Calibration samples"),
-        ({"text": "/etc/passwd"}, "There is no text"),
-        ({"kind": "unstructured", "sparsity": 100}, "out of range"),
-        ({"length": 9000}, "was made for"),
+        ({"pattern__name": "custom", "pattern__keep": 1, "pattern__of": 3}, "divisible by 3"),
+        ({"calibration__samples": 0}, "Calibration samples"),
+        ({"calibration__text": "/etc/passwd"}, "There is no text"),
+        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "out of range"),
+        ({"calibration__length": 9000}, "was made for"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words_and_starts_nothing(explore, studio, store, changes, sentence):
@@ -229,19 +231,19 @@ def test_conditions_of_use_are_shown_and_wait_for_a_tick(explore, studio, store)
     shown = named(explore, explore_tab.start(explore, studio, values(explore, model="gemma-3-270m")))
     assert 'href="https://ai.google.dev/gemma/terms"' in shown[explore.chooser.facts]
     assert "Gemma Terms of Use" in shown["preflight"] and not store.logs
-    assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
+    assert shown[explore.chooser.controls["terms"]]["visible"] and not shown["prune"]["interactive"]
     ticked = values(explore, model="gemma-3-270m", terms=True)
     shown = named(explore, explore_tab.start(explore, studio, ticked))
     assert len(store.logs) == 1 and terms.to_accept("gemma-3-270m") is None
     again = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
-    assert again[explore.chooser.form.terms]["visible"] is False and again["prune"]["interactive"]
+    assert again[explore.chooser.controls["terms"]]["visible"] is False and again["prune"]["interactive"]
 
 
 def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store):
     terms.accept("gemma-3-270m")
     studio.policy = HostPolicy(public=True)
     shown = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
-    assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
+    assert shown[explore.chooser.controls["terms"]]["visible"] and not shown["prune"]["interactive"]
 
 
 def broken(*_):
@@ -253,7 +255,7 @@ def test_without_network_the_button_is_off_and_the_reason_is_said(explore, studi
     shown = named(explore, explore_tab.start(explore, studio, values(explore, model="smollm2-135m")))
     assert "choose Tiny random Llama, it comes with the app." in shown["preflight"] and not store.logs
     assert shown["prune"]["interactive"] is False
-    bundled = {"model": "tiny-random-llama", "text": "wiki-sample", "eval_text": "wiki-sample"}
+    bundled = {"calibration__text": "wiki-sample", "evaluation__text": "wiki-sample"}
     shown = named(explore, explore_tab.start(explore, studio, values(explore, **bundled)))
     assert "comes with the app" in shown[explore.chooser.facts] and len(store.logs) == 1
 
@@ -285,8 +287,10 @@ def test_stop_asks_the_store(explore, studio, store):
 def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
     store.put(RUN, some_events(), a_recipe(method={"name": "apt", "mask": "S"}, calibration={"samples": 5}))
     updates = explore_tab.choose_the_same(explore, studio, ViewState(RUN))
-    place = explore.chooser.keys.index("mask.apt.solution")
-    assert updates[explore.chooser.controls[place]] == "S" and updates[explore.chooser.form.samples] == 5
+    controls = explore.chooser.controls
+    assert (
+        updates[controls["method.mask.apt.solution"]] == "S" and updates[controls["calibration.samples"]] == 5
+    )
     assert updates[explore.chooser.preset] is None
 
 
@@ -418,8 +422,13 @@ def test_clicks_that_are_none_do_nothing(data):
 
 
 def test_every_slot_and_every_option_of_every_component_has_a_labelled_control(explore):
-    assert explore.chooser.keys == list(options.values_of(make_method("apt")))
-    keys = set(explore.chooser.keys) - {"method"}
+    drawn = {
+        path.removeprefix("method."): control
+        for path, control in explore.chooser.controls.items()
+        if path.startswith("method.") and path != "method.name"
+    }
+    assert list(drawn) == list(options.values_of(make_method("apt")))
+    keys = set(drawn) - {"method"}
     wanted = set(Method.model_fields) | {
         f"{slot}.{name}.{option}"
         for slot, components in COMPONENTS.items()
@@ -427,7 +436,7 @@ def test_every_slot_and_every_option_of_every_component_has_a_labelled_control(e
         for option in component.model_fields
     }
     assert keys == wanted and {"mask", "mask.apt.block_size", "dampening"} < keys
-    for control in explore.chooser.controls[1:]:
+    for control in (drawn[key] for key in keys):
         assert control.label and control.info
 
 

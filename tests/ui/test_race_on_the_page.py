@@ -41,9 +41,8 @@ def explore():
 
 
 def values(explore, **changes):
-    form = {name: part.value for name, part in explore.chooser.form._asdict().items()}
-    form |= {"model": "tiny-random-llama"} | changes
-    return (*form.values(), *(control.value for control in explore.chooser.controls))
+    shown = {path: component.value for path, component in explore.chooser.controls.items()}
+    return shown | {"model": "tiny-random-llama"} | changes
 
 
 def put(store, run_id, method, upto, **changes):
@@ -111,7 +110,7 @@ def test_the_choices_of_a_run_in_a_race_come_back_without_its_rivals(explore, st
     put(store, RUN, "apt", "finished")
     put(store, RIVAL, "wanda", "finished")
     updates = explore_tab.choose_the_same(explore, studio, ViewState(RUN))
-    assert updates[explore.chooser.form.rivals] == []
+    assert updates[explore.chooser.controls["rivals"]] == []
 
 
 # ---- watching

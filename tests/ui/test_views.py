@@ -4,12 +4,12 @@ import re
 import shlex
 
 import pytest
-from apt_core.methods.named.apt import APT
 from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
 from apt_core.events.records import RunRecord, fold
 from apt_core.measure.questions import Answered, Question
+from apt_core.methods.named.apt import APT
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
 from apt_core.texts.titles import text_title

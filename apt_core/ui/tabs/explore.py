@@ -16,6 +16,7 @@ from apt_core.models.fetch import hub_token
 from apt_core.ui.forms import checks, choose
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
+from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import read, result
 from apt_core.ui.tabs.read import Reading
@@ -79,12 +80,12 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
-            return start(explore, studio, values)
+            return start(explore, studio, explore.chooser.values(values))
 
     explore.chooser.prune.click(
         pressed,
         explore.chooser.inputs,
-        [*explore.outputs, *choose.checked_outputs(explore.chooser)],
+        [*explore.outputs, *explore.chooser.checked],
         concurrency_limit=4,
         **_QUIET,
     )
@@ -111,7 +112,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     ).then(  # what it downloaded is on this machine now
         choose.checked_for_visitor(explore.chooser, studio),
         explore.chooser.inputs,
-        choose.checked_outputs(explore.chooser),
+        explore.chooser.checked,
         concurrency_limit=None,
         **_QUIET,
     )
@@ -165,16 +166,16 @@ def reopen(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     return open_run(explore, studio, record, link=True)
 
 
-def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
+def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any, Any]:
     """Prune was pressed: check once more, queue the run and its rivals, show the first."""
     checked = choose.check(explore.chooser, studio, values)
     try:
-        recipes = choose.recipes_from(explore.chooser, studio, values)
-        facts = checks.facts_of(recipes[0].model.id)
-        if checks.estimate_of(studio, recipes, facts).refusal:
+        jobs = jobs_of(explore.chooser.kind, values, studio.policy)
+        facts = checks.facts_of(jobs[0].model.id)
+        if checks.estimate_of(studio, jobs, facts).refusal:
             return checked
-        terms.accept(recipes[0].model.id)  # `recipes_from` would have refused without the tick
-        run_id = studio.submit(recipes, hub_token.handed() if _needs_token(facts) else None)
+        terms.accept(jobs[0].model.id)  # `jobs_of` would have refused without the tick
+        run_id = studio.submit(jobs, hub_token.handed() if _needs_token(facts) else None)
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
