@@ -90,8 +90,8 @@ def summary(record: RunRecord) -> str:
 
 
 def _exactly(record: RunRecord) -> str:
-    pattern = record.recipe.pattern
-    if record.recipe.method.budget_reach(pattern):
+    pattern = record.job.pattern
+    if record.job.method.budget_reach(pattern):
         return "Exactly the layer's own share removed"
     return f"Pattern {pattern.label} kept" if pattern.kind == "n:m" else f"Exactly {pattern.label} removed"
 
@@ -140,7 +140,7 @@ def _hover(layer: LayerPruned, record: RunRecord) -> list[str]:
     rows, columns = layer.shape
     exact = "yes" if layer.pattern_valid else "NO"
     removed = f"{layer.sparsity:.2%}".replace(".00%", "%")
-    pattern = record.recipe.pattern.label
+    pattern = record.job.pattern.label
     return [
         layer.layer,
         number(layer.relative_error),

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, number, times
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.plots.palette import FONT, colour
 
 _SIDES = ("dense", "pruned")
@@ -90,15 +91,19 @@ def comparable(record: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord
     """The newest finished run of every other method that was asked for the same: same model, same pattern,
     same evaluation, same dense perplexity (so the same text and windows)."""
     found: dict[str, RunRecord] = {}
+    if not isinstance(record.job, Prune):
+        return []
     for other in others:
-        name = other.recipe.method.name
-        if other.ratio is not None and name != record.recipe.method.name and _alike(record, other):
+        if not isinstance(other.job, Prune):
+            continue
+        name = other.job.method.name
+        if other.ratio is not None and name != record.job.method.name and _alike(record, other):
             found.setdefault(name, other)
     return sorted(found.values(), key=lambda other: other.pruned.perplexity)
 
 
 def _alike(record: RunRecord, other: RunRecord) -> bool:
-    asked = [(run.recipe.model, run.recipe.pattern, run.recipe.evaluation) for run in (record, other)]
+    asked = [(run.job.model, run.job.pattern, run.job.evaluation) for run in (record, other)]
     near = record.dense and other.dense and abs(other.dense.perplexity / record.dense.perplexity - 1) < 1e-3
     return bool(near) and asked[0] == asked[1]
 
@@ -110,7 +115,7 @@ def _ticks(references: Sequence[RunRecord], dark: bool) -> go.Scatter:
         y=["pruned"] * len(references),
         mode="markers",
         marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
-        customdata=[other.recipe.method.label for other in references],
+        customdata=[other.job.method.label for other in references],
         hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
     )
 

@@ -44,8 +44,8 @@ def title(race: Race) -> str:
     first, second = ranking[:2]
     best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
     if best == next_best:
-        return f"{first.recipe.method.label} and {second.recipe.method.label} are level at {best}"
-    return f"{first.recipe.method.label} leads: {best} against {next_best} ({second.recipe.method.label})"
+        return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
+    return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
 
 
 def summary(race: Race) -> str:
@@ -59,7 +59,7 @@ def marks(race: Race) -> dict[str, tuple[str, str]]:
     taken_shapes: list[str] = []
     taken_colours: list[str] = []
     for member in race.members:
-        place = list(METHODS).index(member.recipe.method.name)
+        place = list(METHODS).index(member.job.method.name)
         taken_shapes.append(_free(_SHAPES, place, taken_shapes))
         taken_colours.append(_free(_COLOURS, place, taken_colours))
     slots = zip(taken_shapes, taken_colours, strict=True)
@@ -97,12 +97,12 @@ def _trace(
 
 def _name(member: RunRecord) -> str:
     """'APT joint · 29.8', without the perplexity as long as it is not known."""
-    label = member.recipe.method.label
+    label = member.job.method.label
     return f"{label} · {number(member.pruned.perplexity)}" if member.pruned else label
 
 
 def _said(member: RunRecord) -> str:
-    label = member.recipe.method.label
+    label = member.job.method.label
     if member.pruned:
         mean = number(member.mean_relative_error)
         return f"{label}: mean {mean}, perplexity {number(member.pruned.perplexity)}."

@@ -56,14 +56,14 @@ def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
 
     others: newest first. Of every method label the newest run counts, live or finished, and `shown` for its own.
     """
-    found = {shown.recipe.method.label: shown}
+    found = {shown.job.method.label: shown}
     for other in others:
         if other.status not in _OUT and _asked(other) == _asked(shown):
-            found.setdefault(other.recipe.method.label, other)
+            found.setdefault(other.job.method.label, other)
     if len(found) < 2:
         return None
     place = list(METHODS).index
-    members = sorted(found.items(), key=lambda item: (place(item[1].recipe.method.name), item[0]))
+    members = sorted(found.items(), key=lambda item: (place(item[1].job.method.name), item[0]))
     return Race(shown, tuple(member for _, member in members))
 
 
@@ -89,7 +89,7 @@ def pruned_whole(record: RunRecord) -> bool:
 
 
 def _asked(record: RunRecord) -> tuple[object, ...]:
-    recipe = record.recipe
+    recipe = record.job
     return (
         recipe.model, recipe.pattern, recipe.calibration, recipe.evaluation, recipe.seed,
         recipe.optional_layers,

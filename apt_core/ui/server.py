@@ -145,7 +145,7 @@ def perplexity_csv(record: RunRecord) -> str:
     heads = ("side", "perplexity", "windows", "length", "tokens", "text", "protocol", "seconds")
     rows = [
         (
-            side.side,
+            side.subject,
             side.perplexity,
             side.windows,
             side.length,
@@ -165,7 +165,7 @@ def race_csv(race: Race) -> str:
     rows = [
         (
             member.id,
-            member.recipe.method.label,
+            member.job.method.label,
             member.status,
             member.pruned.perplexity if member.pruned else "",
             block,

@@ -59,7 +59,7 @@ class Studio:
         return [(run_id, sample.title) for run_id, sample in self.recorded.items()]
 
     def title(self, record: RunRecord) -> str:
-        return record.model.title if record.model else title_of(record.recipe.model.id)
+        return record.model.title if record.model else title_of(record.job.model.id)
 
     def position(self, record: RunRecord) -> int | None:
         return self.store.position(record.id) if record.status == "queued" else None

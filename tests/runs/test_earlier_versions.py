@@ -18,7 +18,17 @@ from apt_core.runs.store import Store
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "store-v1"
 EXPECTED = json.loads((FIXTURE / "expected.json").read_text())
 FIGURES = (
-    *("run", "status", "model", "method", "pattern", "calibration", "seed", "sparsity", "mean_relative_error"),
+    *(
+        "run",
+        "status",
+        "model",
+        "method",
+        "pattern",
+        "calibration",
+        "seed",
+        "sparsity",
+        "mean_relative_error",
+    ),
     *("perplexity", "tokens_per_second", "bytes_on_disk", "seconds", "peak_rss_bytes", "layers", "warnings"),
     *("failure", "device", "dtype", "hardware", "versions"),
 )

@@ -56,8 +56,8 @@ def forget() -> None:
         _answers.clear()
 
 
-def _texts_of(recipe: Recipe) -> tuple[str, str]:
-    return recipe.calibration.text, recipe.evaluation.text
+def _texts_of(recipe: Recipe) -> tuple[str, ...]:
+    return recipe.calibration.text, *(each.text for each in recipe.evaluation)
 
 
 def _is_here(text: str) -> bool:

@@ -202,7 +202,7 @@ def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
 def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
-        return choose.fill(explore.chooser, studio.record(seen.run).recipe)
+        return choose.fill(explore.chooser, studio.record(seen.run).job)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
 

@@ -9,12 +9,12 @@ from apt_core.ui.views.html import Markup
 
 def chosen_line(record: RunRecord, title: str) -> Markup:
     """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again."""
-    recipe = record.recipe
+    recipe = record.job
     name = preset_of(
         recipe.calibration.samples,
         recipe.calibration.length,
-        recipe.evaluation.samples,
-        recipe.evaluation.length,
+        recipe.evaluation[0].samples,
+        recipe.evaluation[0].length,
     )
     parts = [title, recipe.method.label, recipe.pattern.label]
     if name:

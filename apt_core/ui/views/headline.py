@@ -42,7 +42,7 @@ def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] =
 
 def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
-    recipe, text = record.recipe, record.recipe.calibration
+    recipe, text = record.job, record.job.calibration
     read = f"{text.samples} × {text.length} tokens of {text_title(text.text)}"
     return " · ".join((title, recipe.label, read, f"seed {recipe.seed}"))
 

@@ -7,7 +7,7 @@ from apt_core.events.records import RunRecord
 from apt_core.ui.views.html import Markup, folded, join
 
 _STEPS = ("Model", "Dense perplexity", "Prune", "Pruned perplexity")
-_STEP_OF_STAGE = {"download": 0, "convert": 0, "load": 0, "dense_eval": 1, "calibrate": 2, "prune": 2}
+_STEP_OF_STAGE = {"download": 0, "convert": 0, "load": 0, "calibrate": 2, "prune": 2}
 
 
 def status_block(record: RunRecord, title: str, now: float, position: int | None = None) -> Markup:
@@ -41,16 +41,15 @@ def where(record: RunRecord, title: str) -> str:
         return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
-    if stage == "dense_eval":
-        return f"Reading the text with the dense model: window {_step(progress)}"
+    if stage == "evaluate":
+        again = progress.subject == "pruned"
+        return f"Reading the {'same ' if again else ''}text with the {progress.subject} model: window {_step(progress)}"
     if stage == "calibrate":
         return "Preparing the calibration text"
     if stage == "prune":
         return f"Pruning block {_block_now(record)} of {model.blocks if model else int(progress.total)}"
     if stage == "save":
         return "Writing the pruned weights"
-    if stage == "pruned_eval":
-        return f"Reading the same text with the pruned model: window {_step(progress)}"
     if stage == "measure":
         return f"Measuring how fast the {'pruned' if record.layers else 'dense'} model writes"
     return f"Loading {title}"
@@ -66,7 +65,7 @@ def remaining(record: RunRecord, now: float) -> float | None:
     if progress.stage == "prune" and record.layers:
         done = len(record.layers)
         return spent * (record.model.total_layers - done) / done + after
-    if progress.stage == "pruned_eval" and record.dense:
+    if progress.stage == "evaluate" and progress.subject == "pruned" and record.dense:
         return max(record.dense.seconds - spent, 0.0)
     if progress.stage in ("save", "measure") and record.layers:
         return after if record.pruned is None else 2.0
@@ -149,7 +148,7 @@ def _current_step(record: RunRecord) -> int:
     stage = record.progress.stage if record.progress else "load"
     if stage in _STEP_OF_STAGE:
         return _STEP_OF_STAGE[stage]
-    return 3 if record.layers else 1  # save, pruned_eval, and a speed measured before or after
+    return 3 if record.layers else 1  # save, and what is evaluated or measured before or after
 
 
 def _fraction(record: RunRecord) -> float | None:

@@ -44,12 +44,12 @@ def _row(member: RunRecord, shown: bool) -> tuple[str, ...]:
 def _link(member: RunRecord) -> Markup:
     """Opens the run in this tab, without loading the page again; a recorded sample by its address."""
     here = Markup('data-action="open" data-run="{}"').format(member.id) if is_run_id(member.id) else ""
-    return Markup('<a href="?run={}" {}>{}</a>').format(member.id, here, member.recipe.method.label)
+    return Markup('<a href="?run={}" {}>{}</a>').format(member.id, here, member.job.method.label)
 
 
 def _dense_askers(race: Race) -> list[str]:
     """The yardstick of methods that aim at something else than their own inputs."""
-    methods = [member.recipe.method for member in race.members]
+    methods = [member.job.method for member in race.members]
     asking = [method.label for method in methods if method.compares_with_dense or method.asks_the_loss]
     if not asking:
         return []

@@ -28,7 +28,7 @@ def runs_table(
             "the run stays here until you delete it.</p>"
         )
     heads = join(Markup('<th scope="col">{}</th>').format(head) for head in _HEADS)
-    rows = join(_row(record, title_of(record.recipe.model.id), now, has_weights) for record in records)
+    rows = join(_row(record, title_of(record.job.model.id), now, has_weights) for record in records)
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs"><caption class="sr">'
         "All runs, newest first</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
@@ -48,8 +48,8 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
         status=record.status,
         words=STATUS_WORDS[record.status],
         title=title,
-        method=record.recipe.method.label,
-        pattern=record.recipe.pattern.label,
+        method=record.job.method.label,
+        pattern=record.job.pattern.label,
         perplexity=_perplexity(record),
         time=_time(record, now),
         created=_created(record.created_at),
@@ -89,7 +89,7 @@ def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]
     files = [("results.json", "JSON"), ("layers.csv", "CSV")] if record.layers or record.dense else []
     if record.status == "finished" and has_weights(record.id):
         files.append(("model.zip", "safetensors"))
-    about = f"{title}, {record.recipe.label}"
+    about = f"{title}, {record.job.label}"
     return join(
         Markup(
             '<a class="quiet-button" href="studio/runs/{}/{}" aria-label="Download {}: {}" download>{}</a>'
@@ -99,7 +99,7 @@ def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]
 
 
 def _actions(record: RunRecord, title: str) -> Markup:
-    about = f"{title}, {record.recipe.label}"
+    about = f"{title}, {record.job.label}"
     if record.live:
         return _button("cancel", "Stop", about)
     return Markup('{}<span class="confirm" hidden><span>Delete for good?</span>{}{}</span>').format(

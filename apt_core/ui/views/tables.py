@@ -47,7 +47,7 @@ def _row(layer: LayerPruned, name: str, exact: str, time: str) -> Row:
 def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) -> Markup:
     """Both sides, and the pruned side of comparable runs of other methods."""
     sides = [("dense", record.dense), ("pruned", record.pruned)]
-    sides += [(f"pruned by {other.recipe.method.label}", other.pruned) for other in references]
+    sides += [(f"pruned by {other.job.method.label}", other.pruned) for other in references]
     rows = [
         (
             side,
@@ -115,7 +115,7 @@ def warnings_block(record: RunRecord) -> Markup:
 
 def provenance(record: RunRecord) -> Markup:
     """Everything that decided the result, for those who want to get it again."""
-    recipe, model = record.recipe, record.model
+    recipe, model = record.job, record.model
     options = ", ".join(f"{name} {value}" for name, value in recipe.method.model_dump().items()) or "none"
     pairs = [
         ("run", record.id),
@@ -128,7 +128,7 @@ def provenance(record: RunRecord) -> Markup:
         ),
         (
             "evaluation",
-            f"{recipe.evaluation.samples} × {recipe.evaluation.length} of {text_title(recipe.evaluation.text)}",
+            ", ".join(f"{one.samples} × {one.length} of {text_title(one.text)}" for one in recipe.evaluation),
         ),
         ("mean relative error", number(record.mean_relative_error)),
     ]
@@ -156,7 +156,7 @@ def _near(ratio: float, tolerance: float) -> bool:
 
 
 def _what_could(record: RunRecord) -> str:
-    pattern = record.recipe.pattern
+    pattern = record.job.pattern
     if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
         return (
             "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."

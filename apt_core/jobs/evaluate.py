@@ -1,0 +1,23 @@
+"""Measure the perplexity of a model on any number of texts."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from apt_core.jobs.base import Job
+
+
+class Evaluate(Job):
+    """Everything that decides a perplexity: the model, the windows of each text, the precision."""
+
+    title: ClassVar[str] = "Perplexity"
+
+    kind: Literal["evaluate"] = "evaluate"
+    schema_version: int = Field(default=1, ge=1)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        texts = [one.text for one in self.evaluation]
+        return self.title, texts[0].rsplit("/", 1)[-1] if len(texts) == 1 else f"{len(texts)} texts"
