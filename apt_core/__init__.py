@@ -71,7 +71,7 @@ def prune(
     from apt_core.events.records import RunRecord, fold
 
     wanted = plan(model, method, pattern, **fields)
-    record = RunRecord(id="in-process", recipe=wanted, created_at=time(), started_at=time(), status="running")
+    record = RunRecord(id="in-process", job=wanted, created_at=time(), started_at=time(), status="running")
     for seq, event in enumerate(run(wanted, out)):
         record = fold(record, [Stamped(seq=seq, at=time(), event=event)])
         if on_event:

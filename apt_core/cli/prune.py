@@ -67,7 +67,7 @@ def _copy(checkpoint: Path, out: Path, record: RunRecord) -> Path:
     partial = out.with_name(f".{out.name}.partial-{record.id}")
     try:
         shutil.copytree(checkpoint, partial)
-        recipe = record.recipe.model_dump_json(indent=2)
+        recipe = record.job.model_dump_json(indent=2)
         (partial / RECIPE_FILE).write_text(recipe, encoding="utf-8")
         partial.replace(out)  # also over an empty folder
     except (OSError, shutil.Error) as error:

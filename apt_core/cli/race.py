@@ -38,7 +38,7 @@ def run_race(launcher: Launcher, recipes: list[Recipe], as_json: bool) -> int:
 def _row(record: RunRecord) -> tuple[str, ...]:
     finished = record.finished
     return (
-        record.recipe.method.label,
+        record.job.method.label,
         record.status,
         words.number(record.pruned.perplexity if record.pruned else None),
         words.times(record.ratio),

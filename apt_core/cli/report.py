@@ -24,7 +24,7 @@ def report(record: RunRecord, checkpoint: str | None) -> str:
     if record.failure:
         parts.append(record.failure.message)
     elif record.ratio is not None:
-        parts.append(words.verdict_sentence(record, title_of(record.recipe.model.id)))
+        parts.append(words.verdict_sentence(record, title_of(record.job.model.id)))
     return "\n\n".join(part for part in parts if part)
 
 

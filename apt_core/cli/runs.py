@@ -93,8 +93,8 @@ def _row(record: RunRecord) -> tuple[str, ...]:
     return (
         record.id,
         record.status,
-        record.recipe.model.id,
-        record.recipe.label,
+        record.job.model.id,
+        record.job.label,
         words.number(record.pruned.perplexity if record.pruned else None),
         words.times(record.ratio),
         started,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from apt_core import families
 from apt_core.base import hardware
 from apt_core.events import Event, Warned
-from apt_core.jobs.recipe import Calibration, Recipe
+from apt_core.jobs.recipe import Calibration, Evaluation, Recipe
+from apt_core.models.fetch.background import with_progress
 from apt_core.models.load.placement import Placement, Room, Sizes, placement, spread_sentence
+from apt_core.texts.sources import TEXTS, Split, load_text, token_windows
 
 if TYPE_CHECKING:
     from apt_core.models.load.blocks_on_disk import BlocksOnDisk
@@ -22,7 +24,6 @@ _DRAW_FROM = 8
 
 
 def fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
-    from apt_core.models.fetch.background import with_progress
     from apt_core.models.fetch.gguf import unpacked_from
     from apt_core.models.fetch.sources import resolve
 
@@ -44,7 +45,7 @@ def load_model(
     placed = _placement(recipe, folder, dtype, device)
     scarce = placed.kind == "disk"
     hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
-    if scarce or (recipe.weights == "auto" and placed == Placement("whole", "cpu", {})):
+    if scarce or (recipe.resources.weights == "auto" and placed == Placement("whole", "cpu", {})):
         try:
             model, tokenizer, on_disk = load_by_block(folder, dtype, placed.device)
         except NotByBlock as why:
@@ -75,7 +76,7 @@ def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) ->
     from apt_core.models.catalogue.facts import folder_facts
     from apt_core.models.load.skeleton import without_weights
 
-    if recipe.weights == "disk":
+    if recipe.resources.weights == "disk":
         return Placement("disk", device, {})
     facts = folder_facts(folder, recipe.model.id, source="local folder")
     facts = facts.with_optional() if recipe.optional_layers else facts
@@ -86,45 +87,55 @@ def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) ->
     host_free = free_memory()
     rooms = [Room(*gpu) for gpu in hardware.gpus()] if device == "cuda" else [Room(device, host_free)]
     found = placement(sizes, rooms, host_free, lambda: without_weights(folder, dtype))
-    if found.kind == "disk" and recipe.weights == "memory":
+    if found.kind == "disk" and recipe.resources.weights == "memory":
         return Placement("whole", device, {})
     return found
 
 
 def windows_of(
     recipe: Recipe, model: nn.Module, tokenizer: object
-) -> Generator[Event, None, tuple[Tensor, Tensor]]:
-    """Calibration and evaluation windows, [n, length] token ids each."""
-    from apt_core.models.fetch.background import with_progress
-    from apt_core.texts.sources import TEXTS, load_text, token_windows
-
-    if recipe.calibration.text == recipe.evaluation.text and recipe.calibration.text not in TEXTS:
+) -> Generator[Event, None, tuple[Tensor, list[Tensor]]]:
+    """Calibration windows and those of every evaluation text, [n, length] token ids each."""
+    opening = families.opening_token(model.config, tokenizer)
+    own = {one.text for one in recipe.evaluation} - TEXTS.keys()
+    if recipe.calibration.text in own:
         yield Warned(
             message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
             "choose another evaluation text."
         )
+    text = yield from _text(recipe.calibration.text, "calibration")
+    calibration = _drawn(tokenizer, text, recipe.calibration, opening, recipe.seed)
+    yield from _said_if_few(calibration, recipe.calibration, "calibration")
+    return calibration, (yield from evaluation_windows(recipe.evaluation, model, tokenizer))
+
+
+def evaluation_windows(
+    wanted: tuple[Evaluation, ...], model: nn.Module, tokenizer: object
+) -> Generator[Event, None, list[Tensor]]:
+    """The windows of every text, [n, length] token ids each."""
     opening, found = families.opening_token(model.config, tokenizer), []
-    for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
-        text = yield from with_progress(
-            lambda progress, wanted=wanted, split=split: load_text(wanted.text, split, progress)
-        )
-        if split == "calibration":
-            windows = _drawn(tokenizer, text, wanted, opening, recipe.seed)
-        else:
-            windows = token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
-        if len(windows) < wanted.samples:
-            yield Warned(
-                message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
-                f"not {wanted.samples}; all of them are used."
-            )
+    for each in wanted:
+        text = yield from _text(each.text, "evaluation")
+        windows = token_windows(tokenizer, text, each.length, each.samples, opening)
+        yield from _said_if_few(windows, each, "evaluation")
         found.append(windows)
-    return found[0], found[1]
+    return found
+
+
+def _text(name: str, split: Split) -> Generator[Event, None, str]:
+    return (yield from with_progress(lambda progress: load_text(name, split, progress)))
+
+
+def _said_if_few(windows: Tensor, wanted: Calibration | Evaluation, split: Split) -> Iterator[Warned]:
+    if len(windows) < wanted.samples:
+        yield Warned(
+            message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
+            f"not {wanted.samples}; all of them are used."
+        )
 
 
 def _drawn(tokenizer: object, text: str, wanted: Calibration, opening: int | None, seed: int) -> Tensor:
     """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
-    from apt_core.texts.sources import token_windows
-
     if seed == 0:
         return token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
     pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)

@@ -36,7 +36,7 @@ from apt_core.execute.opening import fetch_model, load_model, windows_of
 from apt_core.execute.prune_blocks import prune_blocks
 from apt_core.families import Layer
 from apt_core.jobs.recipe import Recipe
-from apt_core.measure.dense_cache import dense_perplexity_events
+from apt_core.measure.dense_cache import known_perplexity_events
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
 from apt_core.models.checkpoint.whole import WholeCheckpoint, checkpoint_bytes, stored_dtype
 from apt_core.models.load.weights import InMemory
@@ -67,8 +67,8 @@ def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
 
 def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     clock = Clock()
-    device = choose_device(recipe.device)
-    dtype = choose_dtype(device, recipe.dtype)
+    device = choose_device(recipe.resources.device)
+    dtype = choose_dtype(device, recipe.resources.dtype)
 
     with clock("load"):
         dense_folder = yield from fetch_model(recipe)
@@ -83,14 +83,15 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     yield _describe(recipe, model, dense_folder, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
-        dense = yield from dense_perplexity_events(
-            model, evaluation, recipe.evaluation.text, dense_folder, on_disk
-        )
-        yield dense
+        for wanted, windows in zip(recipe.evaluation, evaluation, strict=True):
+            dense = yield from known_perplexity_events(
+                model, windows, "dense", wanted.text, dense_folder, on_disk
+            )
+            yield dense
     with clock("measure"):
-        yield Progress(stage="measure", done=0, total=2, detail="dense decoding speed")
+        yield Progress(stage="measure", subject="dense", done=0, total=2, detail="dense decoding speed")
         yield Measured(
-            side="dense",
+            subject="dense",
             tokens_per_second=_decoding_speed(model, on_disk),
             bytes_on_disk=checkpoint_bytes(dense_folder),
         )
@@ -111,14 +112,13 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     if on_disk:
         on_disk.read_from(checkpoint)
     with clock("pruned_eval"):
-        pruned: Evaluated = yield from perplexity_events(
-            model, evaluation, "pruned", recipe.evaluation.text, on_disk
-        )
-        yield pruned
+        for wanted, windows in zip(recipe.evaluation, evaluation, strict=True):
+            pruned: Evaluated = yield from perplexity_events(model, windows, "pruned", wanted.text, on_disk)
+            yield pruned
     with clock("measure"):
-        yield Progress(stage="measure", done=1, total=2, detail="pruned decoding speed")
+        yield Progress(stage="measure", subject="pruned", done=1, total=2, detail="pruned decoding speed")
         yield Measured(
-            side="pruned",
+            subject="pruned",
             tokens_per_second=_decoding_speed(model, on_disk),
             bytes_on_disk=checkpoint_bytes(checkpoint),
         )

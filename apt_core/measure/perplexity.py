@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from time import perf_counter
 
 import torch
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base.errors import RunFailed
-from apt_core.events import Evaluated, Progress, Side
+from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.decoding import Decoder
+from apt_core.measure.interval import perplexity_interval
 from apt_core.models.load.weights import InMemory, Weights
 from apt_core.passes.embedding_and_head import Bypass
 from apt_core.passes.halting import HiddenStates
@@ -35,7 +36,7 @@ _TOKENS_PER_BATCH = 4096  # through one block at a time
 
 @torch.no_grad()
 def perplexity_events(
-    model: nn.Module, windows: Tensor, side: Side, text: str, on_disk: Weights | None = None
+    model: nn.Module, windows: Tensor, subject: Subject, text: str, on_disk: Weights | None = None
 ) -> Generator[Progress, None, Evaluated]:
     """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
 
@@ -44,23 +45,27 @@ def perplexity_events(
     start = perf_counter()
     windows = windows.to(next(model.parameters()).device)
     steps = _by_block(model, windows, on_disk or InMemory(families.decoder_blocks(model)))
-    total = 0.0
-    for done, of, what, lost in steps:
-        total += lost
-        yield Progress(stage=f"{side}_eval", done=done, total=of, detail=what)
     length = windows.shape[1]
-    predicted = len(windows) * (length - 1)
-    mean = total / predicted
+    losses: list[float] = []  # of each window, in their order
+    for done, of, what, lost in steps:
+        if lost is not None:
+            losses.append(lost / (length - 1))
+        yield Progress(stage="evaluate", subject=subject, done=done, total=of, detail=what)
+    mean = statistics.fmean(losses)
     if not math.isfinite(mean):
         raise RunFailed(
             "The model's predictions are not numbers any more; use more dampening or less sparsity."
         )
+    low, high = perplexity_interval(losses)
     return Evaluated(
-        side=side,
+        subject=subject,
         perplexity=math.exp(min(mean, 700.0)),
+        low=low,
+        high=high,
+        losses=tuple(losses),
         windows=len(windows),
         length=length,
-        tokens=predicted,
+        tokens=len(windows) * (length - 1),  # that were predicted
         text=text,
         protocol=protocol_of(model),
         seconds=perf_counter() - start,
@@ -72,8 +77,8 @@ def protocol_of(model: nn.Module) -> str:
     return PROTOCOL_WITH_OPENING if families.opens_with_bos(model.config) else PROTOCOL
 
 
-# (done, of how many, of what, the negative log-likelihood that was added up)
-Steps = Iterator[tuple[int, int, str, float]]
+# (done, of how many, of what, the summed negative log-likelihood of a window that is done)
+Steps = Iterator[tuple[int, int, str, float | None]]
 
 
 @torch.no_grad()
@@ -89,7 +94,7 @@ def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
     for index in range(len(weights.blocks)):
         with weights.block(index) as block:
             for _ in hidden.straight_through(block, index):
-                yield index, len(weights.blocks), "blocks", 0.0
+                yield index, len(weights.blocks), "blocks", None
     for number, window in enumerate(windows):
         lost = 0.0
         for part in bypass.parts(len(window) - 1):
@@ -121,44 +126,3 @@ def decoding_speed(model: nn.Module, seconds: float = 1.0, most: int = 64) -> fl
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def evaluate(
-    model: str,
-    text: str = "wikipedia",
-    samples: int = 12,
-    length: int = 1024,
-    device: str = "auto",
-    dtype: str = "auto",
-    progress: Callable[[Progress], None] | None = None,
-) -> Evaluated:
-    """Perplexity of any model (catalogue name, folder or Hub id) on a text (a name or a UTF-8 file).
-
-    Raises PruneError with one sentence for what the user can change.
-    """
-    from apt_core.base.hardware import choose_device, choose_dtype
-    from apt_core.jobs.recipe import Evaluation, ModelRef, make_value
-    from apt_core.models.fetch.sources import resolve
-    from apt_core.models.load.loading import load
-    from apt_core.texts.sources import load_text, token_windows
-
-    wanted = make_value(Evaluation, text=text, samples=samples, length=length)
-    ref = make_value(ModelRef, id=model)
-
-    def report(stage: str, done: float, total: float, detail: str = "") -> None:
-        if progress:
-            progress(Progress(stage=stage, done=done, total=total, detail=detail))
-
-    used_device = choose_device(device)
-    loaded, tokenizer = load(resolve(ref, report), choose_dtype(used_device, dtype), used_device)
-    content = load_text(wanted.text, "evaluation", report)
-    opening = families.opening_token(loaded.config, tokenizer)
-    windows = token_windows(tokenizer, content, wanted.length, wanted.samples, opening)
-    steps = perplexity_events(loaded, windows, "dense", wanted.text)
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        if progress:
-            progress(event)

@@ -13,7 +13,6 @@ from apt_core.base.words import duration, fold, number, percent
 from apt_core.events import LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.findings import leading_kind, lone_layer, trend
@@ -30,7 +29,7 @@ _NEUTRAL = "Error of each layer"
 
 def applies(runs: RunSet) -> bool:
     """Also before the first layer: the empty axis is as wide as the model is deep."""
-    return isinstance(runs.shown.recipe, Recipe)
+    return "pruned" in runs.shown.job.subjects
 
 
 def looks(runs: RunSet) -> object:
@@ -111,8 +110,8 @@ CHART = Chart(
 
 
 def _exactly(record: RunRecord) -> str:
-    pattern = record.recipe.pattern
-    if record.recipe.method.allocation.varies(pattern):
+    pattern = record.job.pattern
+    if record.job.method.allocation.varies(pattern):
         return "Exactly the layer's own share removed"
     return f"Pattern {pattern.label} kept" if pattern.kind == "n:m" else f"Exactly {pattern.label} removed"
 
@@ -138,7 +137,7 @@ def _hover(layer: LayerPruned, record: RunRecord) -> list[str]:
     rows, columns = layer.shape
     error, shape, time = number(layer.relative_error), f"{rows} × {columns}", f"{layer.seconds:.2f} s"
     removed = f"{layer.sparsity:.2%}".replace(".00%", "%")
-    exact = f"{'yes' if layer.pattern_valid else 'NO'} ({record.recipe.pattern.label})"
+    exact = f"{'yes' if layer.pattern_valid else 'NO'} ({record.job.pattern.label})"
     readout = (
         f"Block {layer.block}, {layer.layer}: relative error {error}, {removed} removed, pattern exact: {exact}, "
         f"shape {shape}, {time}"

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from apt_core.base.words import DASH, duration, number, times
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour
 from apt_core.studies.compare import comparable
@@ -20,7 +19,7 @@ _SIDES = ("dense", "pruned")
 
 def applies(runs: RunSet) -> bool:
     """Also before anything is measured: a dash on each side says that something will be."""
-    return isinstance(runs.shown.recipe, Recipe)
+    return "pruned" in runs.shown.job.subjects
 
 
 def looks(runs: RunSet) -> object:
@@ -109,7 +108,7 @@ def table(runs: RunSet) -> Table:
     record = runs.shown
     sides: list[tuple[str | RunLink, Evaluated | None]] = [("dense", record.dense), ("pruned", record.pruned)]
     sides += [
-        (RunLink(other.id, f"pruned by {other.recipe.method.label}"), other.pruned)
+        (RunLink(other.id, f"pruned by {other.job.method.label}"), other.pruned)
         for other in references(runs)
     ]
     heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
@@ -119,10 +118,10 @@ def table(runs: RunSet) -> Table:
 
 
 def sheet(runs: RunSet) -> Sheet:
-    heads = ("side", "perplexity", "windows", "length", "tokens", "text", "protocol", "seconds")
+    heads = ("side", "perplexity", "low", "high", "windows", "length", "tokens", "text", "protocol", "seconds")
     rows = tuple(
         (
-            *(name, side.perplexity, side.windows, side.length, side.tokens),
+            *(name, side.perplexity, side.low, side.high, side.windows, side.length, side.tokens),
             *(Path(side.text).name, side.protocol, side.seconds),
         )
         for name in _SIDES
@@ -135,9 +134,9 @@ def references(runs: RunSet) -> list[RunRecord]:
     """The newest run of every other method whose perplexity compares with that of the run shown, the best first."""
     record, found = runs.shown, {}
     for other in runs.others if record.pruned else ():
-        name = other.recipe.method.name
-        if other.ratio is not None and name != record.recipe.method.name and comparable(record, other):
-            found.setdefault(name, other)
+        if other.ratio is not None and comparable(record, other):
+            found.setdefault(other.job.method.name, other)
+    found.pop(record.job.method.name, None)
     return sorted(found.values(), key=lambda other: other.pruned.perplexity)
 
 
@@ -172,7 +171,7 @@ def _ticks(others: Sequence[RunRecord], dark: bool) -> go.Scatter:
         y=["pruned"] * len(others),
         mode="markers",
         marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
-        customdata=[other.recipe.method.label for other in others],
+        customdata=[other.job.method.label for other in others],
         hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
     )
 

@@ -68,8 +68,8 @@ def title(runs: RunSet) -> str:
     first, second = ranking[:2]
     best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
     if best == next_best:
-        return f"{first.recipe.method.label} and {second.recipe.method.label} are level at {best}"
-    return f"{first.recipe.method.label} leads: {best} against {next_best} ({second.recipe.method.label})"
+        return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
+    return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
 
 
 def summary(runs: RunSet) -> str:
@@ -93,7 +93,7 @@ def table(runs: RunSet) -> Table:
 def sheet(runs: RunSet) -> Sheet:
     heads = ("run", "method", "status", "perplexity", "block", "mean_relative_error")
     rows = tuple(
-        (member.id, member.recipe.method.label, member.status, _known(member), block, error)
+        (member.id, member.job.method.label, member.status, _known(member), block, error)
         for member in _members(runs)
         for block, error in whole_blocks(member).items()
     )
@@ -132,7 +132,7 @@ def _row(member: RunRecord, shown: bool) -> Row:
     finished = member.finished
     return Row(
         (
-            RunLink(member.id, member.recipe.method.label, shown),
+            RunLink(member.id, member.job.method.label, shown),
             STATUS_WORDS[member.status] if is_run_id(member.id) else "recorded sample",
             number(member.mean_relative_error) if pruned_whole(member) else DASH,
             number(member.pruned.perplexity) if member.pruned else DASH,
@@ -145,7 +145,7 @@ def _row(member: RunRecord, shown: bool) -> Row:
 def _dense_askers(members: tuple[RunRecord, ...]) -> list[str]:
     """The yardstick of methods that aim at something else than their own inputs."""
     dense = {Statistic.DENSE_STREAM, Statistic.OUTPUT_GRADIENTS}
-    recipes = [member.recipe for member in members]
+    recipes = [member.job for member in members]
     asking = [recipe.method.label for recipe in recipes if recipe.method.needs_for(recipe.pattern) & dense]
     if not asking:
         return []
@@ -160,7 +160,7 @@ def marks(race: Race) -> dict[str, tuple[str, str]]:
     taken_shapes: list[str] = []
     taken_colours: list[str] = []
     for member in race.members:
-        place = list(METHODS).index(member.recipe.method.name)
+        place = list(METHODS).index(member.job.method.name)
         taken_shapes.append(_free(_SHAPES, place, taken_shapes))
         taken_colours.append(_free(_COLOURS, place, taken_colours))
     slots = zip(taken_shapes, taken_colours, strict=True)
@@ -198,12 +198,12 @@ def _trace(
 
 def _name(member: RunRecord) -> str:
     """'APT joint · 29.8', without the perplexity as long as it is not known."""
-    label = member.recipe.method.label
+    label = member.job.method.label
     return f"{label} · {number(member.pruned.perplexity)}" if member.pruned else label
 
 
 def _said(member: RunRecord) -> str:
-    label = member.recipe.method.label
+    label = member.job.method.label
     if member.pruned:
         mean = number(member.mean_relative_error)
         return f"{label}: mean {mean}, perplexity {number(member.pruned.perplexity)}."

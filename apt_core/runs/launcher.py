@@ -18,7 +18,7 @@ from pathlib import Path
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Job
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.index import Row, Rows
@@ -55,7 +55,7 @@ class Launcher:
         self._thread: threading.Thread | None = None
         self._trouble = ""  # what the log last said, so that it is said once
 
-    def submit(self, recipe: Recipe, token: str | None = None) -> str:
+    def submit(self, recipe: Job, token: str | None = None) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
 
         token: of the Hub, handed to the worker through a pipe. Only this process knows it, so only this

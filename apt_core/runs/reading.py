@@ -124,7 +124,7 @@ class Reader:
             raise BadInput(
                 "The pruned weights of this run have been removed to save disk space; prune again."
             )
-        return Pair(record.recipe.model, checkpoint)
+        return Pair(record.job.model, checkpoint)
 
     def _end_if_stuck(self) -> None:
         """A process that hangs in an answer that nobody hears must not bar the way for ever."""

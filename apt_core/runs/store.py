@@ -10,14 +10,12 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from apt_core import events as ev
 from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
 from apt_core.base.errors import BadInput, DiskFull, UnknownRun
 from apt_core.base.paths import data_dir
 from apt_core.events.records import LIVE, RunRecord, fold
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Job, read_job
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.ids import check_id, is_run_id, new_id
@@ -40,7 +38,7 @@ class Store:
 
     # --- making and ending -----------------------------------------------------------------------
 
-    def create(self, recipe: Recipe, needs_our_token: bool = False) -> str:
+    def create(self, recipe: Job, needs_our_token: bool = False) -> str:
         """Put a run at the end of the queue. Raises DiskFull, and leaves nothing behind, without room.
 
         needs_our_token: only this process can start it, because it alone knows a token of the Hub.
@@ -179,7 +177,7 @@ class Store:
         return DiskFull(f"The disk that holds {self.root} is full; free some space.")
 
     @staticmethod
-    def _fill_folder(folder: Path, recipe: Recipe) -> Row:
+    def _fill_folder(folder: Path, recipe: Job) -> Row:
         """What a run consists of before it starts; returns its row for the index."""
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
         log = EventLog(folder)
@@ -230,12 +228,12 @@ class Store:
     @staticmethod
     def _empty(row: Row) -> RunRecord:
         try:
-            recipe = Recipe.model_validate_json(row.recipe)
-        except (ValidationError, BadInput) as error:
+            recipe = read_job(row.recipe)
+        except BadInput as error:
             raise BadInput(
                 f"Run {row.id} was made by another version of the app and cannot be read."
             ) from error
-        return RunRecord(id=row.id, recipe=recipe, created_at=row.created_at)
+        return RunRecord(id=row.id, job=recipe, created_at=row.created_at)
 
     def _forget_process(self, run_id: str) -> None:
         """A worker that has said its last word but is still tidying up has nothing left to do."""
@@ -259,18 +257,19 @@ _UNTOLD = ev.Failed(
 def _row_of(folder: Path) -> Row | None:
     """One run as its folder tells it, None (and a line in the log) when the recipe cannot be read."""
     try:
-        recipe = Recipe.model_validate_json((folder / "recipe.json").read_text(encoding="utf-8"))
+        text = (folder / "recipe.json").read_text(encoding="utf-8")
+        recipe = read_job(text)
     except (OSError, ValueError, BadInput) as error:  # ValidationError and torn UTF-8 are ValueErrors
         _log.warning("The run folder %s cannot be read and is left alone: %s", folder, error)
         return None
     log = EventLog(folder).read()
-    record = fold(RunRecord(id=folder.name, recipe=recipe), log)
+    record = fold(RunRecord(id=folder.name, job=recipe), log)
     started = next((line.event for line in log if isinstance(line.event, ev.Started)), None)
     return Row(
         id=folder.name,
         created_at=record.created_at or folder.stat().st_mtime,
         status=record.status,
-        recipe=recipe.model_dump_json(),
+        recipe=text,
         # Without a birth only a process that names this run on its command line counts as its worker.
         pid=started.pid if started else None,
         ended_at=record.ended_at,

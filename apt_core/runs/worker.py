@@ -17,13 +17,13 @@ from pathlib import Path
 
 from apt_core import events as ev
 from apt_core.base.errors import PruneError
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Job
 from apt_core.runs import keeping, processes
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
 
-Pipeline = Callable[[Recipe, Path], Iterator[ev.Event]]
+Pipeline = Callable[[Job, Path], Iterator[ev.Event]]
 _NICE = 5  # below the page, which must answer while both cores prune
 _ASK_EVERY_SECONDS = 0.2
 _EXIT_STATUS = {"finished": 0, "cancelled": 0, "failed": 1}
@@ -119,7 +119,7 @@ def work(
         store.append(run_id, ev.Started(pid=os.getpid()))
         stop.check()
         with stop.interrupts():
-            recipe = store.get(run_id).recipe
+            recipe = store.get(run_id).job
             events = (run or _pipeline())(recipe, store.folder(run_id))
         with contextlib.closing(events):
             for event in _until_stopped(events, stop):

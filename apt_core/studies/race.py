@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.methods import METHODS, make_method
 from apt_core.studies.compare import same_task
 
@@ -38,7 +38,7 @@ class Race(NamedTuple):
         return sorted(measured, key=lambda member: member.pruned.perplexity)
 
 
-def line_up(recipe: Recipe, names: Any) -> list[Recipe]:
+def line_up(recipe: Prune, names: Any) -> list[Prune]:
     """The recipe, then one for every rival in the order of the registry: all else the same, default options.
 
     The method of `recipe` is not its own rival. Raises BadInput with one sentence for what is no method.
@@ -57,14 +57,16 @@ def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
 
     others: newest first. Of every method label the newest run counts, live or finished, and `shown` for its own.
     """
-    found = {shown.recipe.method.label: shown}
+    if not isinstance(shown.job, Prune):
+        return None
+    found = {shown.job.method.label: shown}
     for other in others:
         if other.status not in _OUT and same_task(other, shown):
-            found.setdefault(other.recipe.method.label, other)
+            found.setdefault(other.job.method.label, other)
     if len(found) < 2:
         return None
     place = list(METHODS).index
-    members = sorted(found.items(), key=lambda item: (place(item[1].recipe.method.name), item[0]))
+    members = sorted(found.items(), key=lambda item: (place(item[1].job.method.name), item[0]))
     return Race(shown, tuple(member for _, member in members))
 
 

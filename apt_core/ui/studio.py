@@ -12,7 +12,7 @@ from typing import Any
 from apt_core.base.errors import PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Job
 from apt_core.measure.questions import Question
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports import samples
@@ -65,7 +65,16 @@ class Studio:
         return [(run_id, sample.title) for run_id, sample in self.recorded.items()]
 
     def title(self, record: RunRecord) -> str:
-        return record.model.title if record.model else title_of(record.recipe.model.id)
+        """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
+        if (made_by := record.made_from) and (origin := self._known(made_by)):
+            return f"{self.title(origin)} ({origin.job.label})"
+        return record.model.title if record.model else title_of(record.job.model.id)
+
+    def _known(self, run_id: str) -> RunRecord | None:
+        try:
+            return self.record(run_id)
+        except PruneError:
+            return None
 
     def position(self, record: RunRecord) -> int | None:
         return self.store.position(record.id) if record.status == "queued" else None
@@ -104,15 +113,15 @@ class Studio:
 
     # --- doing -----------------------------------------------------------------------------------
 
-    def submit(self, recipes: Sequence[Recipe], token: str | None = None) -> str:
-        """Queue one run for each recipe, all or none of them; returns the id of the first.
+    def submit(self, jobs: Sequence[Job], token: str | None = None) -> str:
+        """Queue one run for each job, all or none of them; returns the id of the first.
 
         token: of the Hub, for the workers alone; it stays in memory.
         """
         run_ids: list[str] = []
         try:
-            for recipe in recipes:
-                run_ids.append(self.launcher.submit(recipe, token))
+            for job in jobs:
+                run_ids.append(self.launcher.submit(job, token))
         except PruneError:
             for run_id in run_ids:
                 self.cancel(run_id)

@@ -357,7 +357,7 @@ window.aptStudio = (() => {
       }
       setTimeout(() => (copy.textContent = "Copy"), 2000);
     }
-    if (event.target.closest('#prune, [data-action="open"]')) askedForRun = true;
+    if (event.target.closest('#prune, #measure-start, [data-action="open"]')) askedForRun = true;
     if (event.target.closest("#again")) {
       const chosen = document.querySelector("[data-fold]");
       chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away

@@ -87,7 +87,7 @@ def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, patter
 
 def test_the_perplexity_reported_is_the_checkpoints(tmp_path):
     events = list(pipeline.run(plan(), tmp_path))
-    reported = next(event for event in events if event.kind == "evaluated" and event.side == "pruned")
+    reported = next(event for event in events if event.kind == "evaluated" and event.subject == "pruned")
     measured = apt_core.evaluate(str(tmp_path / "checkpoint"), "wiki-sample", samples=3, length=64)
     assert measured.perplexity == pytest.approx(reported.perplexity, rel=1e-5)
     assert measured.protocol == reported.protocol == "joined-v1"
@@ -297,8 +297,8 @@ def test_folding_a_log_in_pieces_gives_the_same_record(tmp_path):
         Stamped(seq=seq, at=float(seq), event=event)
         for seq, event in enumerate(pipeline.run(recipe, tmp_path))
     ]
-    whole = fold(RunRecord(id="x", recipe=recipe), log)
-    pieces = RunRecord(id="x", recipe=recipe)
+    whole = fold(RunRecord(id="x", job=recipe), log)
+    pieces = RunRecord(id="x", job=recipe)
     for start in range(0, len(log), 3):
         pieces = fold(pieces, log[max(0, start - 2) : start + 3])  # overlaps are ignored
     assert pieces == whole

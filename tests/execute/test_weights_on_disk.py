@@ -111,7 +111,7 @@ def test_speed_is_not_measured_and_that_is_said(tmp_path):
 
     events = list(pipeline.run(recipe, tmp_path))
     record = fold(
-        RunRecord(id="x", recipe=recipe),
+        RunRecord(id="x", job=recipe),
         [Stamped(seq=n, at=n, event=event) for n, event in enumerate(events)],
     )
     assert any("decoding speed is not measured" in warning.message for warning in record.warnings)

@@ -473,7 +473,7 @@ def folded(events, recipe):
     from apt_core.events.records import RunRecord, fold
 
     stamped = [Stamped(seq=number, at=number, event=event) for number, event in enumerate(events)]
-    return fold(RunRecord(id="x", recipe=recipe), stamped)
+    return fold(RunRecord(id="x", job=recipe), stamped)
 
 
 def test_the_rows_of_a_fused_projection_are_rows_and_traces(pruned_by):

@@ -103,7 +103,7 @@ def test_a_reused_perplexity_does_not_teach_how_fast_one_is_measured():
 
     def rate(reused):
         told = [evaluated("dense", 20.0).model_copy(update={"reused": reused}), *events[5:]]
-        record = fold(RunRecord(id="r", recipe=recipe), stamped([*events[:4], *told]))
+        record = fold(RunRecord(id="r", job=recipe), stamped([*events[:4], *told]))
         return rates_from(record, FLOAT32_RATES).eval
 
     assert rate(True) == pytest.approx(3e4 * rate(False))

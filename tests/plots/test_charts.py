@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_events
 
 from apt_core import plots
+from apt_core.events import Allocated
 from apt_core.plots import allocation, charts, charts_of
 from apt_core.plots.chart import RunSet
 from apt_core.ui import server
@@ -127,10 +128,22 @@ def test_an_allocation_is_shown_where_layers_differ_and_only_there():
     assert allocation.applies(runs) and allocation.title(runs) == "Layers lose 25% to 75% of their weights"
     assert "The least goes in block 0, q (25%), the most in block 1, down (75%)" in allocation.summary(runs)
     assert list(allocation.figure(runs).data[0].y) == [0.25, 0.5]
-    assert allocation.sheet(runs).rows[0] == (0, "self_attn.q_proj", 4096, 1024, 0.25)
+    assert allocation.sheet(runs).rows[0] == (0, "self_attn.q_proj", 0.25, 0.25)
 
 
 def test_the_axis_of_an_allocation_is_linear_and_holds_every_layer():
     axis = allocation.figure(uneven([0.25, 0.5, 0.5, 0.5, 0.5, 0.75])).layout.yaxis
     low, high = axis.range
     assert axis.type == "linear" and low < 0.25 and high > 0.75
+
+
+def test_an_allocation_is_shown_as_it_was_given_before_any_layer_is_pruned():
+    given = {"0:self_attn.q_proj": 0.3, "1:self_attn.q_proj": 0.7, "0:mlp.experts.0.down_proj": 0.6}
+    record = a_record("loaded").model_copy(update={"allocated": Allocated(shares=given)})
+    runs = RunSet(record)
+    assert allocation.applies(runs) and allocation.title(runs) == "Layers lose 30% to 70% of their weights"
+    assert [(trace.name, list(trace.y)) for trace in allocation.figure(runs).data] == [
+        ("q", [0.3, 0.7]),
+        ("down", [0.6]),
+    ]
+    assert [row.cells[3] for row in allocation.table(runs).rows] == ["–", "–", "–"]

@@ -30,7 +30,7 @@ def test_a_new_run_waits_with_its_recipe(store, recipe):
     run_id = store.create(recipe)
     assert is_run_id(run_id)
     record = store.get(run_id)
-    assert (record.status, record.recipe, record.live) == ("queued", recipe, True)
+    assert (record.status, record.job, record.live) == ("queued", recipe, True)
     assert store.position(run_id) == 1
     assert [stamped.event.kind for stamped in store.events_since(run_id)] == ["queued"]
     assert abs(record.created_at - time.time()) < 5

@@ -12,7 +12,7 @@ def run(method, place, upto="finished", **changes):
 
 
 def names(race):
-    return [member.recipe.method.name for member in race.members]
+    return [member.job.method.name for member in race.members]
 
 
 def test_the_chosen_method_is_first_and_races_once():
@@ -28,7 +28,7 @@ def test_runs_that_were_asked_for_the_same_race_in_the_order_of_the_registry():
     shown = run("wanda", 1)
     race = race_of(shown, [run("apt", 3, "layers"), run("magnitude", 2, "queued"), shown])
     assert names(race) == ["apt", "wanda", "magnitude"] and race.id == shown.id and race.live
-    assert [member.recipe.method.name for member in race.ranking] == ["wanda"]
+    assert [member.job.method.name for member in race.ranking] == ["wanda"]
 
 
 @pytest.mark.parametrize(

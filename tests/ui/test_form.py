@@ -11,7 +11,7 @@ from ui_helpers import a_recipe
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.methods import METHODS
 from apt_core.ui.forms import choose, options, uploads
 from apt_core.ui.forms.controls import CUSTOM
@@ -34,14 +34,14 @@ GOOD = {
     "evaluation.samples": 8,
     "evaluation.length": 512,
     "seed": 0,
-    "device": "auto",
-    "dtype": "auto",
+    "resources.device": "auto",
+    "resources.dtype": "auto",
 }
 
 
 def asked(**changes):
     """A recipe of GOOD with other values; two underscores are a dot."""
-    return read(Recipe, GOOD | {path.replace("__", "."): value for path, value in changes.items()})
+    return read(Prune, GOOD | {path.replace("__", "."): value for path, value in changes.items()})
 
 
 def with_options(**changes):
@@ -53,7 +53,7 @@ def with_options(**changes):
 
 
 def test_a_good_form_is_a_recipe():
-    recipe = read(Recipe, GOOD | with_options(mask__apt__block_size=64.0, dampening=0.1))
+    recipe = read(Prune, GOOD | with_options(mask__apt__block_size=64.0, dampening=0.1))
     assert recipe.pattern.label == "2:4" and recipe.calibration.samples == 16
     assert recipe.method.mask.block_size == 64 and recipe.method.dampening == 0.1
 
@@ -94,7 +94,7 @@ def test_only_what_was_chosen_counts():
         ({"calibration__text": "upload:../../etc/passwd"}, "There is no text"),
         ({"calibration__text": "upload:0123456789ab-gone.txt"}, "upload it again"),
         ({"calibration__text": None}, "There is no text"),
-        ({"device": "abacus"}, "device"),
+        ({"resources__device": "abacus"}, "device"),
     ],
 )
 def test_every_bad_choice_is_one_sentence(changes, sentence):
@@ -105,7 +105,7 @@ def test_every_bad_choice_is_one_sentence(changes, sentence):
 
 def test_options_out_of_bounds_name_the_component():
     with pytest.raises(BadInput, match="mask apt: block_size"):
-        read(Recipe, GOOD | with_options(mask__apt__block_size=3))
+        read(Prune, GOOD | with_options(mask__apt__block_size=3))
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_options_out_of_bounds_name_the_component():
 )
 def test_a_recipe_put_back_into_the_form_is_asked_for_again(changes):
     recipe = a_recipe(**changes)
-    assert read(Recipe, write(recipe)) == recipe
+    assert read(Prune, write(recipe)) == recipe
 
 
 def test_rivals_are_asked_for_the_same_with_their_own_defaults():
     values = GOOD | with_options(mask__apt__solution="S") | {"rivals": ["wanda", "apt", "sparsegpt"]}
-    chosen, *rivals = jobs_of(Recipe, values, HostPolicy())
+    chosen, *rivals = jobs_of(Prune, values, HostPolicy())
     assert chosen.method.mask.solution == "S" and [rival.method.name for rival in rivals] == [
         "sparsegpt",
         "wanda",
@@ -131,7 +131,7 @@ def test_rivals_are_asked_for_the_same_with_their_own_defaults():
     assert rivals[0].method == METHODS["sparsegpt"]()
     assert {rival.model_copy(update={"method": chosen.method}) for rival in rivals} == {chosen}
     for none in ({}, {"rivals": None}, {"rivals": []}):
-        assert len(jobs_of(Recipe, GOOD | none, HostPolicy())) == 1
+        assert len(jobs_of(Prune, GOOD | none, HostPolicy())) == 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_rivals_are_asked_for_the_same_with_their_own_defaults():
 )
 def test_rivals_that_are_none_are_one_sentence(rivals):
     with pytest.raises(BadInput) as refused:
-        jobs_of(Recipe, GOOD | {"rivals": rivals}, HostPolicy())
+        jobs_of(Prune, GOOD | {"rivals": rivals}, HostPolicy())
     assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
 
 
@@ -150,7 +150,7 @@ def test_uploads_are_kept_by_content_and_asked_for_by_token(fresh_cache, tmp_pat
     recipe = asked(calibration__text=token)
     assert uploads.title(token) == "My-notes-1.txt (yours)" and uploads.keep(path) == token
     assert Path(recipe.calibration.text).read_text("utf-8") == path.read_text("utf-8")
-    assert read(Recipe, write(recipe)) == recipe
+    assert read(Prune, write(recipe)) == recipe
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_optional_layers_are_a_tick():
 # ---- a field that the page has never heard of
 
 
-class Longer(Recipe):
+class Longer(Prune):
     """A job with one field more of every plain kind."""
 
     patience: float = Field(default=0.5, ge=0, le=4, title="Patience", description="How long it waits")
@@ -252,5 +252,5 @@ def test_the_page_draws_every_field_of_the_job_and_nothing_twice(longer):
 
 
 def test_nothing_chosen_is_the_default_and_a_hidden_field_is_never_read():
-    assert asked(device=None).device == "auto"
+    assert asked(resources__device=None).resources.device == "auto"
     assert read(Longer, GOOD | {"inner": "y"}).inner == "x"

@@ -170,7 +170,7 @@ def downloading(*ending: ev.Event) -> RunRecord:
     )
     progress = ev.Progress(stage="download", done=6_000_000, total=9_002_000, detail="ann/big", files=files)
     log = stamped([ev.Queued(), ev.Started(pid=1), progress, *ending])
-    return fold(RunRecord(id="20261124-100000-abcd", recipe=a_recipe()), log)
+    return fold(RunRecord(id="20261124-100000-abcd", job=a_recipe()), log)
 
 
 def test_every_file_of_a_download_shows_its_bytes():

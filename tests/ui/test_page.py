@@ -41,7 +41,7 @@ def store(tmp_path):
 @pytest.fixture
 def studio(store):
     sample = samples.Sample(
-        title="s", conditions="Recorded on a day.", recipe=a_recipe(), events=tuple(stamped(some_events()))
+        title="s", conditions="Recorded on a day.", job=a_recipe(), events=tuple(stamped(some_events()))
     )
     return Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
 

@@ -32,7 +32,7 @@ def client(checkpoint):
     store = FakeStore(checkpoint)
     store.put(RUN, some_events())
     sample = samples.Sample(
-        title="s", conditions="Recorded.", recipe=a_record().recipe, events=tuple(stamped(some_events()))
+        title="s", conditions="Recorded.", job=a_record().job, events=tuple(stamped(some_events()))
     )
     studio = Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
     with TestClient(Starlette(routes=server.routes(studio))) as client:

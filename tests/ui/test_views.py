@@ -26,7 +26,7 @@ NASTY = "<img src=x onerror=alert(1)>${7*7}{{evil}}"
 
 def with_events(*events, upto="layers", **changes):
     return fold(
-        RunRecord(id="20261124-100000-abcd", recipe=a_recipe()),
+        RunRecord(id="20261124-100000-abcd", job=a_recipe()),
         stamped([*some_events(upto, **changes), *events]),
     )
 
@@ -85,7 +85,7 @@ def test_a_finished_run_has_no_status_block():
 
 def test_a_download_says_how_much_of_what():
     events = [ev.Started(pid=1), ev.Progress(stage="download", done=41e6, total=93e6, detail="SmolLM2")]
-    record = fold(RunRecord(id="20261124-100000-abcd", recipe=a_recipe()), stamped(events))
+    record = fold(RunRecord(id="20261124-100000-abcd", job=a_recipe()), stamped(events))
     assert "Fetching SmolLM2: 41.0 MB of 93.0 MB" in words_of(progress.status_block(record, "Tiny", NOW))
 
 

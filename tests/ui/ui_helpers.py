@@ -45,9 +45,9 @@ def some_events(
             hardware="a machine, 2 cores",
             versions={"torch": "2.13.0"},
         ),
-        ev.Progress(stage="dense_eval", done=1, total=2),
+        ev.Progress(stage="evaluate", subject="dense", done=1, total=2),
         evaluated("dense", dense),
-        ev.Measured(side="dense", tokens_per_second=speed[0], bytes_on_disk=438_000),
+        ev.Measured(subject="dense", tokens_per_second=speed[0], bytes_on_disk=438_000),
     ]
     if upto == "loaded":
         return events
@@ -60,7 +60,7 @@ def some_events(
         return events
     events += [
         evaluated("pruned", pruned),
-        ev.Measured(side="pruned", tokens_per_second=speed[1], bytes_on_disk=438_000),
+        ev.Measured(subject="pruned", tokens_per_second=speed[1], bytes_on_disk=438_000),
     ]
     if upto == "pruned":
         return events
@@ -81,7 +81,7 @@ def some_events(
 
 def evaluated(side: str, perplexity: float) -> ev.Evaluated:
     return ev.Evaluated(
-        side=side,
+        subject=side,
         perplexity=perplexity,
         windows=8,
         length=512,
@@ -114,7 +114,7 @@ def stamped(events: list[ev.Event]) -> list[ev.Stamped]:
 def a_record(
     upto: str = "finished", run_id: str = "20261124-100000-abcd", recipe: Recipe | None = None, **changes
 ):
-    return fold(RunRecord(id=run_id, recipe=recipe or a_recipe()), stamped(some_events(upto, **changes)))
+    return fold(RunRecord(id=run_id, job=recipe or a_recipe()), stamped(some_events(upto, **changes)))
 
 
 class FakeStore:
@@ -137,7 +137,7 @@ class FakeStore:
         self.reads += 1
         if run_id not in self.logs:
             raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
-        record = fold(RunRecord(id=run_id, recipe=self.recipes[run_id]), stamped(self.logs[run_id]))
+        record = fold(RunRecord(id=run_id, job=self.recipes[run_id]), stamped(self.logs[run_id]))
         return record.model_copy(update={"status": self.statuses.get(run_id, record.status)})
 
     def list(self, limit: int = 200) -> list[RunRecord]:

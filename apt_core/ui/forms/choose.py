@@ -17,7 +17,7 @@ from gradio.components import Component
 
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.policy import HostPolicy
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.methods import METHODS
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import hub_token
@@ -44,7 +44,7 @@ _IN_A_ROW = 4
 class Chooser(NamedTuple):
     """The components of the rail. `controls`: by the paths of the job's fields, and what is not of the job."""
 
-    kind: type[Recipe]
+    kind: type[Prune]
     controls: dict[str, Component]
     preset: gr.Radio
     upload: gr.UploadButton
@@ -73,7 +73,7 @@ class Chooser(NamedTuple):
         return [self.controls[path] for path in paths]
 
 
-def lay_out(policy: HostPolicy, kind: type[Recipe] = Recipe) -> Chooser:
+def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
     """Draw the rail inside the current Blocks context."""
     fields = {field.path: field for field in _with_preset(fields_of(kind))}
     with gr.Column(elem_id="choose"):
@@ -163,7 +163,7 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
     }
 
 
-def fill(chooser: Chooser, job: Recipe) -> dict[Any, Any]:
+def fill(chooser: Chooser, job: Prune) -> dict[Any, Any]:
     """The updates that make the rail ask for this job, alone; a job of another kind fills what they share."""
     values = write(job)
     updates = {chooser.controls[path]: value for path, value in values.items() if path in chooser.controls}

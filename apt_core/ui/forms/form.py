@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from apt_core.base.errors import TermsNotAccepted
 from apt_core.base.policy import HostPolicy
-from apt_core.jobs.recipe import Recipe, make_value
+from apt_core.jobs import Prune, make_value
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, Terms
 from apt_core.studies.race import line_up
@@ -39,7 +39,7 @@ def write(job: BaseModel) -> dict[str, Any]:
     return values
 
 
-def jobs_of(kind: type[Recipe], values: Values, policy: HostPolicy) -> list[Recipe]:
+def jobs_of(kind: type[Prune], values: Values, policy: HostPolicy) -> list[Prune]:
     """The job that was chosen, and one for every rival of a race; raises BadInput with one sentence."""
     if (unread := open_terms(values.get("model"), policy)) and values.get("terms") is not True:
         raise TermsNotAccepted(

@@ -18,7 +18,8 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import read, result
+from apt_core.ui.tabs import measure, read, result
+from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.result import Result
 from apt_core.ui.views.cards import sentence_card
@@ -33,6 +34,7 @@ class Explore(NamedTuple):
     chooser: Chooser
     result: Result
     reading: Reading
+    measuring: Measuring
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
     last_run: gr.BrowserState
@@ -43,6 +45,8 @@ class Explore(NamedTuple):
         reading = self.reading
         return [
             *self.result.outputs,
+            self.measuring.controls["model"],
+            self.measuring.note,
             reading.columns,
             reading.state,
             reading.ask,
@@ -69,14 +73,21 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             chooser = choose.lay_out(policy)
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
+            measuring = measure.lay_out()
             with gr.Column(elem_id="read"):
                 reading = read.lay_out()
-    return Explore(chooser, shown, reading, seen, folded, last_run)
+    return Explore(chooser, shown, reading, measuring, seen, folded, last_run)
 
 
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
     read.wire(explore.reading, explore.seen, studio)
+    measure.wire(
+        explore.measuring,
+        studio,
+        lambda run_id: open_run(explore, studio, studio.record(run_id), link=True),
+        explore.outputs,
+    )
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
@@ -146,6 +157,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     return (
         result.show(explore.result, studio, record)
         | read.show(explore.reading, studio, record)
+        | measure.show(explore.measuring, studio, record)
         | {
             explore.result.note: "",
             explore.seen: view,
@@ -204,7 +216,7 @@ def stop(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
 def choose_the_same(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
-        return choose.fill(explore.chooser, studio.record(seen.run).recipe)
+        return choose.fill(explore.chooser, studio.record(seen.run).job)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
 

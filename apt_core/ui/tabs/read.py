@@ -216,6 +216,8 @@ def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:
         return "You can ask as soon as this run has finished."
     if record.id.startswith("sample-"):
         return "This is a recorded sample without weights; prune a model to ask both."
+    if "pruned" not in record.job.subjects:
+        return "This run measured one model; there are no two to ask."
     if record.status == "finished":
         return "The pruned weights of this run were removed to save disk space; prune again to ask."
     return "This run did not finish, so there is no pruned model to ask."

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
-from apt_core.models.catalogue.entries import title_of
 from apt_core.runs.ids import is_run_id
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
@@ -38,7 +37,7 @@ def refresh(tab: RunsTab, studio: Studio, note: str = "") -> dict[Any, Any]:
     return {
         tab.note: str(sentence_card(note)) if note else "",
         tab.table: str(
-            runs_table(records, title_of, time.time(), lambda run_id: studio.checkpoint(run_id) is not None)
+            runs_table(records, studio.title, time.time(), lambda run_id: studio.checkpoint(run_id) is not None)
         ),
         tab.timer: gr.Timer(active=any(record.live for record in records)),
     }

@@ -19,15 +19,20 @@ def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
         measured = record.pruned_speed
         how_big = f", {size(measured.bytes_on_disk)}" if measured else ""
         links.append(_link(f"studio/runs/{record.id}/model.zip", f"Pruned model, safetensors{how_big}"))
-    elif record.status == "finished" and not record.id.startswith("sample-"):
+    elif _made_a_model(record):
         links.append(Markup('<span class="quiet">The pruned weights were removed to save disk space.</span>'))
     return Markup('<nav class="downloads" aria-label="Download"><span>Download</span>{}</nav>').format(
         join(links)
     )
 
 
+def _made_a_model(record: RunRecord) -> bool:
+    makes = "pruned" in record.job.subjects and not record.id.startswith("sample-")
+    return makes and record.status == "finished"
+
+
 def has_numbers(record: RunRecord) -> bool:
-    return bool(record.layers) or record.dense is not None
+    return bool(record.layers or record.evaluated)
 
 
 def numbers_of(record: RunRecord) -> list[tuple[str, str]]:

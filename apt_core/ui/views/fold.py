@@ -9,9 +9,8 @@ from apt_core.ui.views.html import Markup
 
 def chosen_line(record: RunRecord, title: str) -> Markup:
     """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again."""
-    recipe = record.recipe
-    parts = [title, recipe.method.label, recipe.pattern.label]
-    if name := preset_of(numbers_of(recipe)):
+    parts = [title, *filter(None, record.job.labels)]
+    if name := preset_of(numbers_of(record.job)):
         parts.append(PRESETS[name].title)
     return Markup(
         '<button type="button" class="chosen" data-fold aria-expanded="false" aria-controls="choose">'

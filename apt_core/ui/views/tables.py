@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from apt_core.base.patterns import SemiStructured
 from apt_core.base.words import number, sentence, size, times
-from apt_core.events.records import RunRecord
+from apt_core.events.records import RunRecord, public_name
+from apt_core.jobs import Calibration, Evaluation, Prune
 from apt_core.texts.titles import text_title
 from apt_core.ui.views.html import Markup, facts, join, table
 
 
 def size_panel(record: RunRecord) -> Markup:
-    """Size on disk and speed, measured, and the sentence that nobody likes to hear."""
+    """Size on disk and speed, measured, and the sentence that nobody likes to hear; nothing where no model is made."""
+    if "pruned" not in record.job.subjects:
+        return Markup("")
     dense, pruned = record.dense_speed, record.pruned_speed
     rows = (
         (
@@ -60,23 +63,14 @@ def warnings_block(record: RunRecord) -> Markup:
 
 def provenance(record: RunRecord) -> Markup:
     """Everything that decided the result, for those who want to get it again."""
-    recipe, model = record.recipe, record.model
-    options = ", ".join(f"{name} {value}" for name, value in recipe.method.settings().items())
-    pairs = [
-        ("run", record.id),
-        ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),
-        ("method", f"{recipe.method.label} ({recipe.method.source})"),
-        ("options", options),
-        (
-            "calibration",
-            f"{recipe.calibration.samples} × {recipe.calibration.length} of {text_title(recipe.calibration.text)}",
-        ),
-        (
-            "evaluation",
-            f"{recipe.evaluation.samples} × {recipe.evaluation.length} of {text_title(recipe.evaluation.text)}",
-        ),
-        ("mean relative error", number(record.mean_relative_error)),
-    ]
+    job, model = record.job, record.model
+    name = public_name(job.model.id) + (f" @ {job.model.revision}" if job.model.revision else "")
+    pairs = [("run", record.id), ("model", name)]
+    if isinstance(job, Prune):
+        pairs += _method_facts(job)
+    pairs.append(("evaluation", ", ".join(map(_windows, job.evaluation))))
+    if record.layers:
+        pairs.append(("mean relative error", number(record.mean_relative_error)))
     if model:
         pairs += [
             ("architecture", f"{model.architecture}, {model.blocks} blocks, {model.total_layers} layers"),
@@ -84,6 +78,19 @@ def provenance(record: RunRecord) -> Markup:
             ("versions", ", ".join(f"{name} {version}" for name, version in model.versions.items())),
         ]
     return facts(pairs)
+
+
+def _method_facts(job: Prune) -> list[tuple[str, str]]:
+    options = ", ".join(f"{name} {value}" for name, value in job.method.settings().items())
+    return [
+        ("method", f"{job.method.label} ({job.method.source})"),
+        ("options", options),
+        ("calibration", _windows(job.calibration)),
+    ]
+
+
+def _windows(read: Calibration | Evaluation) -> str:
+    return f"{read.samples} × {read.length} of {text_title(read.text)}"
 
 
 def _speed(measured) -> str:
@@ -95,7 +102,7 @@ def _near(ratio: float, tolerance: float) -> bool:
 
 
 def _what_could(record: RunRecord) -> str:
-    pattern = record.recipe.pattern
+    pattern = record.job.pattern
     if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
         return (
             "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
