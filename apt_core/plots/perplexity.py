@@ -108,8 +108,7 @@ def table(runs: RunSet) -> Table:
     record = runs.shown
     sides: list[tuple[str | RunLink, Evaluated | None]] = [("dense", record.dense), ("pruned", record.pruned)]
     sides += [
-        (RunLink(other.id, f"pruned by {other.job.method.label}"), other.pruned)
-        for other in references(runs)
+        (RunLink(other.id, f"pruned by {other.job.method.label}"), other.pruned) for other in references(runs)
     ]
     heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
     protocol = record.dense.protocol if record.dense else "measured before and after pruning"
@@ -118,7 +117,18 @@ def table(runs: RunSet) -> Table:
 
 
 def sheet(runs: RunSet) -> Sheet:
-    heads = ("side", "perplexity", "low", "high", "windows", "length", "tokens", "text", "protocol", "seconds")
+    heads = (
+        "side",
+        "perplexity",
+        "low",
+        "high",
+        "windows",
+        "length",
+        "tokens",
+        "text",
+        "protocol",
+        "seconds",
+    )
     rows = tuple(
         (
             *(name, side.perplexity, side.low, side.high, side.windows, side.length, side.tokens),

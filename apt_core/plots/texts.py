@@ -98,7 +98,18 @@ def table(runs: RunSet) -> Table:
 
 
 def sheet(runs: RunSet) -> Sheet:
-    heads = ("text", "model", "perplexity", "low", "high", "windows", "length", "tokens", "protocol", "seconds")
+    heads = (
+        "text",
+        "model",
+        "perplexity",
+        "low",
+        "high",
+        "windows",
+        "length",
+        "tokens",
+        "protocol",
+        "seconds",
+    )
     rows = tuple(
         (
             *(Path(one.text).name, one.subject, one.perplexity, one.low, one.high),
@@ -159,7 +170,9 @@ def _below(one: Evaluated, other: Evaluated) -> bool:
 
 
 def _interval(one: Evaluated) -> str:
-    return f"{number(one.low)} to {number(one.high)}" if one.low is not None and one.high is not None else DASH
+    return (
+        f"{number(one.low)} to {number(one.high)}" if one.low is not None and one.high is not None else DASH
+    )
 
 
 def _with_interval(one: Evaluated) -> str:

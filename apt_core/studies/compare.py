@@ -31,4 +31,12 @@ def _measured_on(job: Job) -> tuple[object, ...] | None:
 def _task(job: Job) -> tuple[object, ...] | None:
     if not isinstance(job, Prune):
         return None
-    return job.model, job.pattern, job.evaluation, job.calibration, job.seed, job.optional_layers, job.resources.dtype
+    return (
+        job.model,
+        job.pattern,
+        job.evaluation,
+        job.calibration,
+        job.seed,
+        job.optional_layers,
+        job.resources.dtype,
+    )

@@ -131,6 +131,9 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     texts = values.get(_TEXT)
     if not texts or not isinstance(texts, list | tuple):
         raise BadInput("Choose at least one text.")
+    most = Evaluate.model_json_schema()["properties"]["evaluation"]["maxItems"]
+    if len(texts) > most:
+        raise BadInput(f"Choose at most {most} texts.")
     if unread := open_terms(read["model"]["id"], studio.policy):
         raise TermsNotAccepted(f"Choose this model on the left first, and accept the {unread.title} there.")
     windows = _inside(read, "evaluation")

@@ -37,7 +37,9 @@ def refresh(tab: RunsTab, studio: Studio, note: str = "") -> dict[Any, Any]:
     return {
         tab.note: str(sentence_card(note)) if note else "",
         tab.table: str(
-            runs_table(records, studio.title, time.time(), lambda run_id: studio.checkpoint(run_id) is not None)
+            runs_table(
+                records, studio.title, time.time(), lambda run_id: studio.checkpoint(run_id) is not None
+            )
         ),
         tab.timer: gr.Timer(active=any(record.live for record in records)),
     }

@@ -86,9 +86,7 @@ def _measured(record: RunRecord, title: str) -> str:
     if not more:
         return f"{title} has a perplexity of {number(first.perplexity)} on {text_title(first.text)}."
     known = [one.perplexity for one in record.evaluated]
-    return (
-        f"{title} has a perplexity of {number(min(known))} to {number(max(known))} on {len(known)} texts."
-    )
+    return f"{title} has a perplexity of {number(min(known))} to {number(max(known))} on {len(known)} texts."
 
 
 def _band(record: RunRecord) -> str:

@@ -14,7 +14,9 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
     if record.status == "queued":
         return _block(record, place_in_line(position), _waiting_note(record, now))
     if record.status == "stopping":
-        what = "Stopping the download." if _is_download(record) else _STOPPING.get(_stage(record), "Stopping.")
+        what = (
+            "Stopping the download." if _is_download(record) else _STOPPING.get(_stage(record), "Stopping.")
+        )
         return _block(record, what, "What was done so far is kept.", bar=_fraction(record))
     if record.status == "running":
         return _block(
@@ -57,7 +59,9 @@ def _text_now(record: RunRecord) -> str:
     """'the text with the dense model', 'the same text with the pruned model', 'text 2 of 3'."""
     subject, texts = record.progress.subject, len(record.job.evaluation)
     place = len(record.evaluated_on(subject)) + 1 if subject else 1
-    which = f"text {place} of {texts}" if texts > 1 else "the same text" if subject == "pruned" else "the text"
+    which = (
+        f"text {place} of {texts}" if texts > 1 else "the same text" if subject == "pruned" else "the text"
+    )
     return f"{which} with the {subject} model" if len(record.job.subjects) > 1 else which
 
 
