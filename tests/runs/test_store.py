@@ -174,7 +174,7 @@ def test_a_run_that_says_it_runs_but_has_no_worker_is_taken_in_as_running(store,
 
 def test_a_folder_without_a_readable_recipe_is_left_alone(store, recipe):
     good, bad = store.create(recipe), store.create(recipe)
-    (store.folder(bad) / "recipe.json").write_bytes(b'{"model": \xff')
+    (store.folder(bad) / "job.json").write_bytes(b'{"model": \xff')
     (store.root / "runs.db").unlink()
     assert [record.id for record in store.list()] == [good]
     assert store.folder(bad).exists()
@@ -183,7 +183,7 @@ def test_a_folder_without_a_readable_recipe_is_left_alone(store, recipe):
 def test_a_recipe_of_another_version_does_not_hide_the_others(store, recipe):
     good, odd = store.create(recipe), store.create(recipe)
     with store.index.write() as rows:
-        rows.update(odd, recipe='{"model": {"id": "x"}, "method": "no-such-method"}')
+        rows.update(odd, job='{"model": {"id": "x"}, "method": "no-such-method"}')
     assert [record.id for record in store.list()] == [good]
     with pytest.raises(BadInput, match="another version"):
         store.get(odd)
