@@ -102,7 +102,9 @@ def _check_model(recipe: Recipe) -> None:
     """That the model exists and its layers can be cut this way, as far as is known without a download."""
     parent = recipe.model.run
     facts = (
-        model_facts(recipe.model) if parent is None else folder_facts(Store().made_by(parent).folder, parent)
+        model_facts(recipe.model)
+        if parent is None
+        else folder_facts(Store().made_by(parent).folder, parent, source="run")
     )
     for layer in facts.layers:
         recipe.pattern.check_width(layer.in_features, layer.name)

@@ -84,14 +84,13 @@ def _answer(options: argparse.Namespace, status: str, sentence: str) -> int:
     return 0
 
 
+_LONG = ("layers", "allocated", "warnings", "versions")
+
+
 def _light(record: RunRecord) -> dict:
     """The summary without what is long."""
-    full = summary(record)
-    return {
-        name: value
-        for name, value in full.items()
-        if name not in ("layers", "allocated", "warnings", "versions")
-    } | {"created_at": record.created_at}
+    short = {name: value for name, value in summary(record).items() if name not in _LONG}
+    return short | {"created_at": record.created_at}
 
 
 def _last_perplexity(record: RunRecord) -> float | None:

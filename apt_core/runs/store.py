@@ -360,6 +360,7 @@ class Store:
         study_of = {run_id: study.id for study in studies for run_id in study.runs}
         folders = sorted(path for path in self.runs.glob("*") if is_run_id(path.name))
         rows = [row for folder in folders if (row := _row_of(folder, study_of.get(folder.name)))]
+        rows.sort(key=lambda row: row.created_at)  # ids tell the second alone
         return Found(rows, [StudyRow(study.id, study.created_at, study.kind) for study in studies])
 
 

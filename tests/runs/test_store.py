@@ -129,7 +129,7 @@ def test_delete_of_a_run_whose_folder_is_gone_already(store, recipe):
     assert store.list() == []
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "missing", "empty", "other_version", "page"])
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "missing", "empty", "page"])
 def test_a_damaged_index_is_made_again_from_the_folders(store, recipe, damage):
     done, waiting, dropped = (store.create(recipe) for _ in range(3))
     finish(store, done)
@@ -146,10 +146,6 @@ def test_a_damaged_index_is_made_again_from_the_folders(store, recipe, damage):
             path.unlink()
         case "empty":
             path.write_bytes(b"")
-        case "other_version":
-            with sqlite3.connect(path) as connection:
-                connection.execute("PRAGMA user_version = 77")
-            connection.close()
         case "page":
             data = bytearray(path.read_bytes())
             data[4096:] = b"\xee" * (len(data) - 4096)
