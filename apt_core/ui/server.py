@@ -21,7 +21,7 @@ from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord, summary
 from apt_core.plots import charts_of
-from apt_core.plots.chart import RunSet, Sheet
+from apt_core.plots.chart import Sheet
 from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.run_view import ViewState, live
@@ -107,7 +107,7 @@ def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:
 
 def _sheet_of(studio: Studio, record: RunRecord, name: str) -> Sheet | None:
     """The numbers of a chart of this run, by the chart's name."""
-    runs = RunSet(record, tuple(studio.known_runs()))
+    runs = studio.run_set(record)
     return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
 
 

@@ -15,7 +15,9 @@ from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.measure.questions import Question
 from apt_core.models.catalogue.entries import title_of
+from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.studies.race import RACE
 
 LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -101,14 +103,24 @@ class Studio:
         """The newest runs of the store, then the recorded samples."""
         return [*self.store.list(limit=limit), *self._sample_records.values()]
 
+    def run_set(self, record: RunRecord) -> RunSet:
+        """The run, and those that its charts may draw beside it: its study first, then the newest runs."""
+        studied = self._recent(record.study) if record.study else []
+        others = {run.id: run for run in (*studied, *self.lately())}
+        return RunSet(record, tuple(others.values()))
+
     def lately(self) -> list[RunRecord]:
-        """`known_runs` as they were within the last second: many tabs ask what their rivals do, one look serves
-        all of them."""
+        """`known_runs` as they were within the last second."""
+        return self._recent("")
+
+    def _recent(self, study: str) -> list[RunRecord]:
+        """The runs of a study, or the known ones, as they were within the last second: many tabs ask what others
+        do, one look serves all of them."""
         with self._looking:
-            at, found = self._lately
+            at, found = self._looks.get(study, (float("-inf"), []))
             if time.monotonic() - at > LATELY_SECONDS:
-                found = self.known_runs()
-                self._lately = (time.monotonic(), found)
+                found = self.store.runs_of(study) if study else self.known_runs()
+                self._looks[study] = (time.monotonic(), found)
             return found
 
     # --- doing -----------------------------------------------------------------------------------
@@ -118,22 +130,18 @@ class Studio:
 
         token: of the Hub, for the workers alone; it stays in memory.
         """
-        run_ids: list[str] = []
-        try:
-            for job in jobs:
-                run_ids.append(self.launcher.submit(job, token))
-        except PruneError:
-            for run_id in run_ids:
-                self.cancel(run_id)
-            raise
+        if len(jobs) == 1:
+            first = self.launcher.submit(jobs[0], token)
+        else:
+            first = self.launcher.submit_study(RACE, jobs, token).runs[0]
         self._forget_lately()
-        return run_ids[0]
+        return first
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop; a run that has ended in the meantime is left alone."""
         if run_id not in self._sample_records:
             self.store.request_cancel(run_id)
-            self.launcher.pump()
+            self.launcher.tick()
             self._forget_lately()
 
     def delete(self, run_id: str) -> None:
@@ -144,7 +152,7 @@ class Studio:
         return self.reader.ask(run_id, question)
 
     def _forget_lately(self) -> None:
-        self._lately: tuple[float, list[RunRecord]] = (float("-inf"), [])
+        self._looks: dict[str, tuple[float, list[RunRecord]]] = {}
 
     def close(self) -> None:
         """The page goes away; runs go on."""

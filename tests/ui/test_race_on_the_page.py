@@ -93,17 +93,18 @@ def test_a_rival_that_cannot_run_here_refuses_the_race_by_name(explore, studio, 
     assert not store.logs
 
 
-def test_a_race_is_queued_whole_or_not_at_all(explore, studio, store, monkeypatch):
-    submit = studio.launcher.submit
+def test_a_race_is_one_study_and_a_refusal_of_it_is_a_sentence(explore, studio, store, monkeypatch):
+    explore_tab.start(explore, studio, values(explore, rivals=["wanda"]))
+    assert len(set(store.studies.values())) == 1 and list(store.studies) == list(store.logs)
+    explore_tab.start(explore, studio, values(explore))
+    assert len(store.studies) == 2 < len(store.logs), "a run alone belongs to none"
 
-    def full(recipe, token=None):
-        if recipe.method.name == "wanda":
-            raise DiskFull("The disk is full; free some space.")
-        return submit(recipe)
+    def full(kind, jobs, token=None):
+        raise DiskFull("The disk is full; free some space.")
 
-    monkeypatch.setattr(studio.launcher, "submit", full)
+    monkeypatch.setattr(studio.launcher, "submit_study", full)
     shown = explore_tab.start(explore, studio, values(explore, rivals=["wanda", "sparsegpt"]))
-    assert "The disk is full" in shown[explore.chooser.preflight] and store.cancelled == list(store.logs)
+    assert "The disk is full" in shown[explore.chooser.preflight] and len(store.logs) == 3
 
 
 def test_the_choices_of_a_run_in_a_race_come_back_without_its_rivals(explore, studio, store):

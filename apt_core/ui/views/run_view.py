@@ -49,7 +49,7 @@ class ViewState(NamedTuple):
 
 def parts(studio: Studio, record: RunRecord, seen: ViewState | None = None) -> dict[str, Any]:
     """Name of a part -> HTML or chart, for everything that a tab which shows `seen` does not show yet."""
-    runs = RunSet(record, tuple(studio.lately()))
+    runs = studio.run_set(record)
     now = ViewState.of(runs)
     seen = seen if seen and (seen.run, seen.status) == (now.run, now.status) else ViewState()
     new: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def live(studio: Studio, record: RunRecord, seen: ViewState) -> dict[str, Any]:
 def shows(studio: Studio, record: RunRecord) -> dict[str, Any]:
     """What a tab shows now, and whether it should go on asking: while the run, or another one in its charts, goes
     on."""
-    runs = RunSet(record, tuple(studio.lately()))
+    runs = studio.run_set(record)
     rivals = [rival for chart in charts_of(runs) for rival in chart.rivals(runs)]
     return ViewState.of(runs)._asdict() | {"live": any(run.live for run in (record, *rivals))}
 
