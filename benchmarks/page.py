@@ -56,7 +56,7 @@ def _measure(browser, tabs: int) -> dict[str, str]:
         page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         page.set_default_timeout(120_000)
         page.goto(app.address)
-        page.wait_for_function("document.querySelectorAll('#layer-chart .points path').length > 100")
+        page.wait_for_function("document.querySelectorAll('#layers-chart .points path').length > 100")
         figures = {"start of `python app.py` to charts on the screen": f"{time.monotonic() - begun:.1f} s"}
         page.wait_for_function("!document.querySelector('#prune').disabled")
 

@@ -25,3 +25,7 @@ class Clock:
     @property
     def total(self) -> float:
         return perf_counter() - self._start
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds per stage, and in all, to the millisecond."""
+        return {stage: round(spent, 3) for stage, spent in (self.seconds | {"total": self.total}).items()}

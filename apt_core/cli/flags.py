@@ -28,20 +28,25 @@ class Flag(NamedTuple):
 
 # Fields whose flag is not --path-of-the-field.
 FLAGS = {
-    "model.id": Flag("--model", "MODEL", "a name of 'models', a folder of safetensors, or a Hub id"),
+    "model.id": Flag(
+        "--model",
+        "MODEL",
+        "a name of 'models', a folder of safetensors, a Hub id, or run:ID for what a run made",
+    ),
     "model.revision": Flag("--revision", "REVISION", "branch, tag or commit of a Hub model"),
     "calibration.text": Flag("--calibration", "NAME|FILE", "text that the statistics come from"),
     "calibration.samples": Flag("--samples", "N", "calibration windows at most"),
     "calibration.length": Flag("--length", "N", "tokens in each"),
-    "evaluation.text": Flag("--eval", "NAME|FILE", "text that perplexity is measured on"),
+    "evaluation.text": Flag(
+        "--eval", "NAME|FILE", "text, or several with commas, that perplexity is measured on"
+    ),
     "evaluation.samples": Flag("--eval-samples", "N", "evaluation windows at most"),
     "evaluation.length": Flag("--eval-length", "N", "tokens in each"),
     "seed": Flag("--seed", "N", "decides every random choice"),
     "resources.device": Flag("--device", help="where it is computed"),
     "resources.dtype": Flag("--dtype", help="the precision of the weights"),
     "resources.weights": Flag("--weights"),
-    "device": Flag("--device", help="where it is computed"),
-    "dtype": Flag("--dtype", help="the precision of the weights"),
+    "resources.walk": Flag("--walk"),
 }
 
 
@@ -56,14 +61,10 @@ class _Field(NamedTuple):
 
 
 def add_flags(
-    parser: argparse.ArgumentParser, job: type[BaseModel], only: frozenset[str] | None = None
+    parser: argparse.ArgumentParser, job: type[BaseModel], without: frozenset[str] = frozenset()
 ) -> None:
-    """A flag for every plain field of the job, or for the fields (and what is below them) that `only` names."""
-    paths = {
-        _add(parser, field).dest: field.path
-        for field in _fields(job)
-        if only is None or field.path in only or field.path.split(".")[0] in only
-    }
+    """A flag for every plain field of the job but those that `without` names."""
+    paths = {_add(parser, field).dest: field.path for field in _fields(job) if field.path not in without}
     parser.set_defaults(job_fields=paths)
 
 

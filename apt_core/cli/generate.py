@@ -17,7 +17,7 @@ from apt_core.cli.output import print_json, say
 from apt_core.cli.prune import RECIPE_FILE
 from apt_core.cli.recipes import model_from
 from apt_core.events import Failed
-from apt_core.jobs.recipe import ModelRef, Recipe
+from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Step
 from apt_core.models.checkpoint.headers import check
 from apt_core.runs.ids import check_id
@@ -73,7 +73,7 @@ def dense_of(folder: Path, named: str | None, policy: HostPolicy = STRICT) -> Mo
         return model_from(named, policy=policy)
     for file in (folder / RECIPE_FILE, folder.parent / "recipe.json"):
         try:
-            return Recipe.model_validate_json(file.read_text(encoding="utf-8")).model
+            return read_job(file.read_text(encoding="utf-8")).model
         except (OSError, ValueError, BadInput):
             continue  # not there, or not ours: the next place may say it
     raise BadInput(f"{folder} does not say which model it was pruned from; name it with --dense.")

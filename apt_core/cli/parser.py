@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import add_flags
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Evaluate, Prune
 
 _EXAMPLES = """\
 examples:
@@ -87,7 +87,7 @@ def _add(commands: Any, name: str, where: str, help: str, below: bool = False) -
 def _add_prune(commands: Any) -> None:
     """The flags of the job's fields, and beside them what is no field, or is said in another way."""
     parser = _add(commands, "prune", "prune:run", "prune a model and measure what it costs")
-    add_flags(parser, Recipe)
+    add_flags(parser, Prune)
     parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument("--sparsity", metavar="S", help="fraction of the weights to remove, such as 0.5")
@@ -106,7 +106,7 @@ def _add_prune(commands: Any) -> None:
 
 def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
-    add_flags(parser, Recipe, only=frozenset({"model.id", "evaluation", "device", "dtype"}))
+    add_flags(parser, Evaluate, without=frozenset({"model.revision", "resources.walk"}))
     _add_terms(parser)
 
 
@@ -151,6 +151,8 @@ def _add_runs(commands: Any) -> None:
     ):
         action = _add(actions, name, f"runs:{name}", help, below=True)
         action.add_argument("id", metavar="ID")
+        if name == "delete":
+            action.add_argument("--force", action="store_true", help="also when other runs were made from it")
 
 
 def _add_cache(commands: Any) -> None:

@@ -17,11 +17,10 @@ _STAGES = {
     "download": "Downloading",
     "convert": "Converting",
     "load": "Loading",
-    "dense_eval": "Dense perplexity",
+    "evaluate": "Perplexity",
     "calibrate": "Calibrating",
     "prune": "Pruning",
     "save": "Saving",
-    "pruned_eval": "Pruned perplexity",
     "measure": "Measuring speed",
 }
 
@@ -75,8 +74,8 @@ def describe(record: RunRecord, position: int | None = None) -> str:
 
 def what(record: RunRecord) -> str:
     """'SmolLM2 135M · APT · 2:4'."""
-    title = record.model.title if record.model else title_of(record.recipe.model.id)
-    return f"{title} · {record.recipe.label}"
+    title = record.model.title if record.model else title_of(record.job.model.id)
+    return f"{title} · {record.job.label}"
 
 
 def _where(record: RunRecord, position: int | None) -> str:
@@ -97,11 +96,18 @@ def stage_words(progress: Progress) -> str:
     if progress.files:
         return ", ".join(filter(None, (_of_bytes(progress), progress.detail, _on_their_way(progress))))
     how_far = f"{progress.done / progress.total:.0%}" if progress.total > 1 else ""
-    return ", ".join(filter(None, (_STAGES[progress.stage], how_far, progress.detail)))
+    return ", ".join(filter(None, (_stage(progress), how_far, progress.detail)))
+
+
+def _stage(progress: Progress) -> str:
+    """'Dense perplexity', 'Pruning'; a stage of another kind of job by its own word."""
+    words_ = _STAGES.get(progress.stage, progress.stage.capitalize())
+    both = progress.stage == "evaluate" and progress.subject in ("dense", "pruned")
+    return f"{progress.subject.capitalize()} {words_.lower()}" if both else words_
 
 
 def _of_bytes(progress: Progress) -> str:
-    return f"{_STAGES[progress.stage]} {words.size(progress.done)} of {words.size(progress.total)}"
+    return f"{_stage(progress)} {words.size(progress.done)} of {words.size(progress.total)}"
 
 
 def _on_their_way(progress: Progress) -> str:

@@ -13,17 +13,19 @@ from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import given
-from apt_core.jobs.recipe import Evaluation, ModelRef, Recipe, make_recipe
+from apt_core.jobs import Evaluation, ModelRef, Prune, make_job
+from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.methods import Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
-from apt_core.models.catalogue.facts import model_facts
+from apt_core.models.catalogue.facts import folder_facts, model_facts
 from apt_core.models.fetch.sources import local_path
+from apt_core.runs.store import Store
 from apt_core.texts import hub as texts_on_hub
 from apt_core.texts.sources import TEXTS, read_file
 
 
-def recipe_from(options: argparse.Namespace) -> Recipe:
+def recipe_from(options: argparse.Namespace) -> Prune:
     """The recipe that `prune` was asked for; raises BadInput with one sentence."""
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
     method = method_from(options.method, options.set)
@@ -32,7 +34,7 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     for part in ("calibration", "evaluation"):
         if "text" in fields.get(part, {}):
             fields[part]["text"] = text_from(fields[part]["text"], options.policy)
-    recipe = make_recipe(method=method.model_dump(), pattern=pattern.model_dump(), **fields)
+    recipe = make_job("prune", method=method.model_dump(), pattern=pattern.model_dump(), **fields)
     _check_model(recipe, options.policy)
     check_terms(recipe.model, options.accept_terms)
     return recipe
@@ -60,7 +62,7 @@ def model_from(text: str, revision: str | None = None, policy: HostPolicy = STRI
     """A name or Hub id as it is; a folder with its whole path, because workers live elsewhere."""
     if not text.strip():
         raise BadInput("The model's name is empty; give a name of 'models', a folder or a Hub id.")
-    folder = None if text in CATALOGUE else local_path(text, policy)
+    folder = None if text in CATALOGUE or text.startswith(RUN_PREFIX) else local_path(text, policy)
     return _model_ref(str(folder) if folder else text, revision)
 
 
@@ -92,9 +94,15 @@ def _model_ref(text: str, revision: str | None) -> ModelRef:
         raise BadInput(f"Model {one_sentence(error)}") from error
 
 
-def _check_model(recipe: Recipe, policy: HostPolicy) -> None:
+def _check_model(recipe: Prune, policy: HostPolicy) -> None:
     """That the model exists and its layers can be cut this way, as far as is known without a download."""
-    for layer in model_facts(recipe.model, policy).layers:
+    parent = recipe.model.run
+    facts = (
+        model_facts(recipe.model, policy)
+        if parent is None
+        else folder_facts(Store().made_by(parent).folder, parent, source="run")
+    )
+    for layer in facts.layers:
         recipe.pattern.check_width(layer.in_features, layer.name)
 
 

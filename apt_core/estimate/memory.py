@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from apt_core.estimate.rates import GRADIENT_TOKENS, distinct_input
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs.recipe import Evaluation, Recipe
 from apt_core.methods import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.shape import LayerShape
@@ -164,7 +164,10 @@ class _Run:
 
     @property
     def evaluating(self) -> float:
-        evaluation = self._recipe.evaluation
+        """One text after another, so the longest decides."""
+        return max(map(self._evaluating, self._recipe.evaluation))
+
+    def _evaluating(self, evaluation: Evaluation) -> float:
         of_a_token = (4 * self._hidden + 3 * self._widest) * self._per_value  # within a block
         inside = max(of_a_token, self._scan)
         states = evaluation.samples * evaluation.length * self._hidden * self._per_value

@@ -57,7 +57,7 @@ def estimate(
     recipe: Recipe, facts: ModelFacts, rates: Rates | None = None, policy: HostPolicy = STRICT
 ) -> Estimate:
     """The needs of `recipe` on a model with these facts, at these rates (None: the packaged ones)."""
-    rates = rates or packaged_rates(recipe.dtype)
+    rates = rates or packaged_rates(recipe.resources.dtype)
     without = recipe.optional_layers and bool(facts.layers) and not facts.optional
     facts = facts.with_optional() if recipe.optional_layers else facts
     known = is_known(facts)
@@ -90,10 +90,8 @@ def _seconds(recipe: Recipe, facts: ModelFacts, rates: Rates, place: WeightsIn |
     weights, parameters = facts.prunable or 0, facts.parameters or 0
     n_bytes = facts.bytes_on_disk or 2 * parameters
     tokens = recipe.calibration.samples * recipe.calibration.length
-    evaluated = (
-        recipe.evaluation.samples
-        * recipe.evaluation.length
-        * (parameters * rates.eval + facts.scans * rates.eval_scan)
+    evaluated = sum(each.samples * each.length for each in recipe.evaluation) * (
+        parameters * rates.eval + facts.scans * rates.eval_scan
     )
     passing = weights * rates.forward + facts.scans * rates.scan
     squares = (facts.blocks or 0) * sum(width**2 for width in _input_widths(facts))
@@ -130,15 +128,15 @@ def is_known(facts: ModelFacts) -> bool:
 
 def _weights_in(recipe: Recipe, facts: ModelFacts, dtype: str) -> WeightsIn:
     """Where the weights will be; `placement` decides once the devices are known."""
-    if not facts.by_block or recipe.weights == "memory":
+    if not facts.by_block or recipe.resources.weights == "memory":
         return "memory"
-    if recipe.weights == "disk":
+    if recipe.resources.weights == "disk":
         return "disk"
     return "by block" if peak_bytes(recipe, facts, dtype, "memory") <= free_memory() else "disk"
 
 
 def _dtype(recipe: Recipe, rates: Rates) -> str:
-    return rates.dtype if recipe.dtype == "auto" else recipe.dtype
+    return rates.dtype if recipe.resources.dtype == "auto" else recipe.resources.dtype
 
 
 def _disk(recipe: Recipe, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> int:
@@ -214,7 +212,10 @@ def _pattern_refusal(recipe: Recipe, facts: ModelFacts) -> str | None:
 
 
 def _window_refusal(recipe: Recipe, facts: ModelFacts, policy: HostPolicy) -> str | None:
-    for what, part in (("Calibration", recipe.calibration), ("Evaluation", recipe.evaluation)):
+    for what, part in (
+        ("Calibration", recipe.calibration),
+        *(("Evaluation", each) for each in recipe.evaluation),
+    ):
         if facts.context and part.length > facts.context:
             return (
                 f"{what} windows of {part.length:,} tokens are longer than the {facts.context:,} that "
@@ -304,7 +305,7 @@ def _sentences(
         _memory_sentence(needs),
         _disk_sentence(needs),
         _window_sentence("calibration", recipe.calibration, policy),
-        _window_sentence("evaluation", recipe.evaluation, policy),
+        *(_window_sentence("evaluation", each, policy) for each in recipe.evaluation),
         "At a sparsity of 0 nothing is removed." if recipe.pattern.sparsity == 0 else None,
         "This model has no optional layers." if no_optional else None,
     ]

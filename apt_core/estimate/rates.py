@@ -157,7 +157,12 @@ def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
     elsewhere, teaches nothing: `base` comes back.
     """
     base = base or packaged_rates(record.model.dtype if record.model else "auto")
-    if record.finished is None or record.model is None or record.conditions:
+    if (
+        record.finished is None
+        or record.model is None
+        or record.conditions
+        or not isinstance(record.job, Recipe)
+    ):
         return base
     work = _Work(record, record.model, record.finished)
     key = solve_key(record)
@@ -188,7 +193,7 @@ def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
 
 
 def solve_key(record: RunRecord) -> str:
-    return f"{record.recipe.method.name}/{record.recipe.pattern.kind}"
+    return f"{record.job.method.name}/{record.job.pattern.kind}"
 
 
 def asked_tokens(recipe: Recipe) -> int:
@@ -234,12 +239,13 @@ class _Work:
         self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
         # without a speed the weights stayed on disk: nothing was loaded whole, and no token was written
         self.whole_model = record.dense_speed is not None and record.dense_speed.tokens_per_second is not None
-        self.calibration_tokens = record.recipe.calibration.samples * record.recipe.calibration.length
-        self.asked_tokens = asked_tokens(record.recipe)
-        self.passes, self.grams = forward_passes(record.recipe), gram_matrices(record.recipe)
+        self.calibration_tokens = record.job.calibration.samples * record.job.calibration.length
+        self.asked_tokens = asked_tokens(record.job)
+        self.passes, self.grams = forward_passes(record.job), gram_matrices(record.job)
         # a dense perplexity that was reused took no time
-        self.evaluated_in = "pruned_eval" if record.dense and record.dense.reused else "dense_eval"
-        self.evaluated_tokens = record.dense.windows * record.dense.length if record.dense else 0
+        reused = any(each.reused for each in record.evaluated_on("dense"))
+        self.evaluated_in = "pruned_eval" if reused else "dense_eval"
+        self.evaluated_tokens = sum(each.windows * each.length for each in record.evaluated_on("dense"))
         widths = {(layer.block, distinct_input(layer.layer)): layer.shape[1] for layer in record.layers}
         self.squares = sum(width**2 for width in widths.values())
 

@@ -2,6 +2,7 @@
 
 from apt_core.events.common import (
     TERMINAL,
+    Allocated,
     Cancelled,
     Evaluated,
     Event,
@@ -14,17 +15,17 @@ from apt_core.events.common import (
     PartPruned,
     Progress,
     Queued,
-    Side,
-    Stage,
     Stamped,
     Started,
+    Subject,
+    Unknown,
     Warned,
-    dump_line,
-    parse_line,
 )
+from apt_core.events.lines import dump_line, parse_line, read_stamped
 
 __all__ = [
     "TERMINAL",
+    "Allocated",
     "Cancelled",
     "Evaluated",
     "Event",
@@ -37,11 +38,12 @@ __all__ = [
     "PartPruned",
     "Progress",
     "Queued",
-    "Side",
-    "Stage",
     "Stamped",
     "Started",
+    "Subject",
+    "Unknown",
     "Warned",
     "dump_line",
     "parse_line",
+    "read_stamped",
 ]

@@ -5,16 +5,14 @@ A worker yields events; the store keeps them; every view is a fold over them (`r
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from apt_core.base.values import Frozen
 
-Stage = Literal[
-    "download", "convert", "load", "dense_eval", "calibrate", "prune", "save", "pruned_eval", "measure"
-]
-Side = Literal["dense", "pruned"]
+# Whose figures they are: the model that was opened and the one that was made of it, or the only one there is.
+Subject = Literal["dense", "pruned", "model"]
 
 
 class Queued(Frozen):
@@ -56,10 +54,14 @@ class FileBytes(Frozen):
 
 
 class Progress(Frozen):
-    """Where the run is; `done` of `total` units of this stage (bytes, windows or layers)."""
+    """Where the run is; `done` of `total` units of this stage (bytes, windows or layers).
+
+    stage: download, convert, load, evaluate, calibrate, prune, save, measure, or a word of another kind of job.
+    """
 
     kind: Literal["progress"] = "progress"
-    stage: Stage
+    stage: str
+    subject: Subject | None = None  # the model that is evaluated or measured
     done: float
     total: float
     detail: str = ""
@@ -94,16 +96,30 @@ class LayerPruned(Frozen):
     few_tokens: bool = False  # too few for the layer's width, so its statistics are mostly noise
 
 
+class Allocated(Frozen):
+    """The sparsity that each layer was given, where an allocation differs from layer to layer."""
+
+    kind: Literal["allocated"] = "allocated"
+    shares: dict[str, float]  # "block:layer" -> fraction of its weights to remove
+
+
 class Evaluated(Frozen):
+    """Perplexity of one model on one text: exp of the mean negative log-likelihood of a predicted token."""
+
     kind: Literal["evaluated"] = "evaluated"
-    side: Side
+    subject: Subject
     perplexity: float
+    low: float | None = (
+        None  # 95% interval from the windows' losses; None where one window says nothing of spread
+    )
+    high: float | None = None
     windows: int
     length: int
     tokens: int  # predicted tokens: windows * (length - 1)
     text: str
     protocol: str
     seconds: float
+    losses: tuple[float, ...] = ()  # mean negative log-likelihood of each window; empty in runs of version 1
     reused: bool = False  # measured by an earlier run, with the same weights on the same windows
 
 
@@ -111,7 +127,7 @@ class Measured(Frozen):
     """Speed and size as measured on this machine."""
 
     kind: Literal["measured"] = "measured"
-    side: Side
+    subject: Subject
     tokens_per_second: float | None = None  # greedy decoding, batch 1, with cache; None: not measured
     bytes_on_disk: int
 
@@ -136,43 +152,61 @@ class Failed(Frozen):
 
 class Finished(Frozen):
     kind: Literal["finished"] = "finished"
-    sparsity: float  # fraction really zero over what was pruned
-    parameters: int
-    removed: int
+    sparsity: float | None = None  # fraction really zero over what was pruned; None where nothing was
+    parameters: int | None = None
+    removed: int | None = None
     seconds: dict[str, float]  # load, dense_eval, prune, pruned_eval, total (+ forward, statistics, solve)
     peak_rss_bytes: int
-    checkpoint: str = ""  # folder of the pruned safetensors, empty when not kept
+    checkpoint: str = ""  # folder of the safetensors that were made, empty when none were kept
+
+
+class Unknown(Frozen):
+    """An event that only a later version knows: kept as it is, and ignored by every fold."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+
+
+KNOWN: dict[str, type[Frozen]] = {
+    event.model_fields["kind"].default: event
+    for event in (
+        *(Queued, Started, ModelLoaded, Progress, LayerPruned, Allocated, Evaluated, Measured, Warned),
+        *(Cancelled, Failed, Finished),
+    )
+}
+TERMINAL = (Cancelled, Failed, Finished)
+
+
+def _tag(value: Any) -> str | None:
+    if isinstance(value, Unknown):
+        return "unknown"
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if kind in KNOWN else "unknown" if isinstance(kind, str) else None
 
 
 Event = Annotated[
-    Queued
-    | Started
-    | ModelLoaded
-    | Progress
-    | LayerPruned
-    | Evaluated
-    | Measured
-    | Warned
-    | Cancelled
-    | Failed
-    | Finished,
-    Field(discriminator="kind"),
+    Annotated[Queued, Tag("queued")]
+    | Annotated[Started, Tag("started")]
+    | Annotated[ModelLoaded, Tag("model_loaded")]
+    | Annotated[Progress, Tag("progress")]
+    | Annotated[LayerPruned, Tag("layer_pruned")]
+    | Annotated[Allocated, Tag("allocated")]
+    | Annotated[Evaluated, Tag("evaluated")]
+    | Annotated[Measured, Tag("measured")]
+    | Annotated[Warned, Tag("warned")]
+    | Annotated[Cancelled, Tag("cancelled")]
+    | Annotated[Failed, Tag("failed")]
+    | Annotated[Finished, Tag("finished")]
+    | Annotated[Unknown, Tag("unknown")],
+    Discriminator(_tag),
 ]
-TERMINAL = (Cancelled, Failed, Finished)
 
 
 class Stamped(Frozen):
     """One line of a run's log: an event, its place in the log and when it happened (Unix seconds)."""
 
     seq: int
+    version: int = Field(default=2, ge=1)  # of the events' form; lines without one are of version 1
     at: float
     event: Event
-
-
-def dump_line(stamped: Stamped) -> str:
-    return stamped.model_dump_json()
-
-
-def parse_line(line: str | bytes) -> Stamped:
-    """Raises pydantic.ValidationError on a torn or foreign line."""
-    return Stamped.model_validate_json(line)

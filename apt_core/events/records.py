@@ -1,15 +1,15 @@
-"""A run after (or while) it happened: the recipe and its events, folded. No torch."""
+"""A run after (or while) it happened: the job and its events, folded. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from apt_core import events as ev
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import AnyJob
 
 Status = Literal["queued", "running", "stopping", "finished", "failed", "cancelled"]
 LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
@@ -19,7 +19,7 @@ class RunRecord(Frozen):
     """What every view draws. A number that is not known yet is None, never 0."""
 
     id: str
-    recipe: Recipe
+    job: AnyJob
     status: Status = "queued"
     created_at: float | None = None
     started_at: float | None = None
@@ -31,13 +31,14 @@ class RunRecord(Frozen):
     progress_at: float | None = None
     stage_started_at: float | None = None
     layers: tuple[ev.LayerPruned, ...] = ()
-    dense: ev.Evaluated | None = None
-    pruned: ev.Evaluated | None = None
-    dense_speed: ev.Measured | None = None
-    pruned_speed: ev.Measured | None = None
+    allocated: ev.Allocated | None = None
+    evaluated: tuple[ev.Evaluated, ...] = ()  # for every subject the texts of the job, in their order
+    measured: tuple[ev.Measured, ...] = ()
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
+    study: str = ""  # the id of the study that this run belongs to
+    orphaned: bool = False  # the run that its model was made by has been deleted
     conditions: str = ""  # for recorded samples: where and when they were recorded
 
     @property
@@ -45,8 +46,34 @@ class RunRecord(Frozen):
         return self.status in LIVE
 
     @property
+    def made_from(self) -> str | None:
+        """The id of the run that made the model of this one."""
+        return self.job.model.run
+
+    def evaluated_on(self, subject: ev.Subject) -> tuple[ev.Evaluated, ...]:
+        """The perplexities of one model, in the order of the job's texts."""
+        return tuple(one for one in self.evaluated if one.subject == subject)
+
+    @property
+    def dense(self) -> ev.Evaluated | None:
+        """The model that was opened, on the first text."""
+        return next(iter(self.evaluated_on("dense")), None)
+
+    @property
+    def pruned(self) -> ev.Evaluated | None:
+        return next(iter(self.evaluated_on("pruned")), None)
+
+    @property
+    def dense_speed(self) -> ev.Measured | None:
+        return next((one for one in self.measured if one.subject == "dense"), None)
+
+    @property
+    def pruned_speed(self) -> ev.Measured | None:
+        return next((one for one in self.measured if one.subject == "pruned"), None)
+
+    @property
     def ratio(self) -> float | None:
-        """Pruned over dense perplexity."""
+        """Pruned over dense perplexity, on the first text."""
         if self.dense is None or self.pruned is None:
             return None
         return self.pruned.perplexity / self.dense.perplexity
@@ -68,91 +95,122 @@ class RunRecord(Frozen):
 
 def fold(record: RunRecord, log: Iterable[ev.Stamped]) -> RunRecord:
     """The record after these events. Pure; feeding a log in pieces gives the same record."""
-    fields: dict[str, Any] = {}
-    layers = list(record.layers)
-    warnings = list(record.warnings)
-    stage = record.progress.stage if record.progress else None
+    fields: dict[str, Any] = {"last_seq": record.last_seq}
+    lists = {name: list(getattr(record, name)) for name in ("layers", "evaluated", "measured", "warnings")}
+    stage = _stage(record.progress)
     for stamped in log:
-        if stamped.seq <= fields.get("last_seq", record.last_seq):
+        if stamped.seq <= fields["last_seq"]:
             continue
-        fields["last_seq"] = stamped.seq
-        fields["last_event_at"] = stamped.at
-        event = stamped.event
-        match event:
-            case ev.Queued():
-                fields["created_at"] = stamped.at
-            case ev.Started():
-                fields |= {"started_at": stamped.at, "status": "running"}
-            case ev.ModelLoaded():
-                fields["model"] = event
-            case ev.Progress():
-                if event.stage != stage:
-                    stage = event.stage
-                    fields["stage_started_at"] = stamped.at
-                fields |= {"progress": event, "progress_at": stamped.at}
-            case ev.LayerPruned():
-                layers.append(event)
-            case ev.Evaluated():
-                fields[event.side] = event
-            case ev.Measured():
-                fields[f"{event.side}_speed"] = event
-            case ev.Warned():
-                warnings.append(event)
-            case ev.Cancelled():
-                fields |= {"status": "cancelled", "ended_at": stamped.at}
-            case ev.Failed():
-                fields |= {"status": "failed", "ended_at": stamped.at, "failure": event}
-            case ev.Finished():
-                fields |= {"status": "finished", "ended_at": stamped.at, "finished": event}
-    return record.model_copy(update=fields | {"layers": tuple(layers), "warnings": tuple(warnings)})
+        event, at = stamped.event, stamped.at
+        fields |= {"last_seq": stamped.seq, "last_event_at": at}
+        if (name := _LISTED.get(type(event))) is not None:
+            lists[name].append(event)
+        elif isinstance(event, ev.Progress):
+            fields |= {"progress": event, "progress_at": at}
+            if _stage(event) != stage:
+                stage = _stage(event)
+                fields["stage_started_at"] = at
+        else:
+            fields |= _changes(event, at)
+    return record.model_copy(update=fields | {name: tuple(found) for name, found in lists.items()})
 
 
-def told(place: str, policy: HostPolicy = STRICT) -> str:
+_LISTED: dict[type, str] = {
+    ev.LayerPruned: "layers",
+    ev.Evaluated: "evaluated",
+    ev.Measured: "measured",
+    ev.Warned: "warnings",
+}
+
+
+def _stage(progress: ev.Progress | None) -> tuple[str, str | None] | None:
+    return (progress.stage, progress.subject) if progress else None
+
+
+def _changes(event: ev.Event, at: float) -> dict[str, Any]:
+    """What an event that happens once sets; nothing for one that only a later version knows."""
+    match event:
+        case ev.Queued():
+            return {"created_at": at}
+        case ev.Started():
+            return {"started_at": at, "status": "running"}
+        case ev.ModelLoaded():
+            return {"model": event}
+        case ev.Allocated():
+            return {"allocated": event}
+        case ev.Cancelled():
+            return {"status": "cancelled", "ended_at": at}
+        case ev.Failed():
+            return {"status": "failed", "ended_at": at, "failure": event}
+        case ev.Finished():
+            return {"status": "finished", "ended_at": at, "finished": event}
+    return {}
+
+
+def public_name(place: str, policy: HostPolicy = STRICT) -> str:
     """A name as it is, and a path too; on a public host only the last part of a path."""
     return Path(place).name if policy.public and Path(place).is_absolute() else place
 
 
 def summary(record: RunRecord, policy: HostPolicy = STRICT) -> dict[str, Any]:
-    """The one JSON object of a run: what `prune --json` prints and the page lets people download.
+    """The one JSON object of a run: what `--json` prints and the page lets people download.
 
     On a public host files are named without their folders.
     """
-    finished = record.finished
+
+    def name(place: str) -> str:
+        return public_name(place, policy)
+
     return {
         "run": record.id,
+        "kind": record.job.kind,
         "status": record.status,
-        "model": told(record.recipe.model.id, policy),
-        "method": record.recipe.method.name,
-        "pattern": record.recipe.pattern.label,
-        "options": record.recipe.method.model_dump(),
-        "calibration": record.recipe.calibration.model_dump()
-        | {"text": told(record.recipe.calibration.text, policy)},
-        "evaluation": record.recipe.evaluation.model_dump()
-        | {"text": told(record.recipe.evaluation.text, policy)},
-        "seed": record.recipe.seed,
-        "sparsity": finished.sparsity if finished else record.sparsity,
-        "mean_relative_error": record.mean_relative_error,
-        "perplexity": {
-            "dense": record.dense.perplexity if record.dense else None,
-            "pruned": record.pruned.perplexity if record.pruned else None,
-            "protocol": record.dense.protocol if record.dense else None,
-        },
-        "tokens_per_second": {
-            "dense": record.dense_speed.tokens_per_second if record.dense_speed else None,
-            "pruned": record.pruned_speed.tokens_per_second if record.pruned_speed else None,
-        },
-        "bytes_on_disk": {
-            "dense": record.dense_speed.bytes_on_disk if record.dense_speed else None,
-            "pruned": record.pruned_speed.bytes_on_disk if record.pruned_speed else None,
-        },
-        "seconds": finished.seconds if finished else None,
-        "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
-        "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
-        "warnings": [warning.message for warning in record.warnings],
+        "model": name(record.job.model.id),
+        "made_from": record.made_from,
+        "study": record.study or None,
+        **record.job.request(name),
+        **_results(record, name),
         "failure": record.failure.model_dump(exclude={"kind"}) if record.failure else None,
-        "checkpoint": told(finished.checkpoint, policy) if finished else None,
+        "checkpoint": name(record.finished.checkpoint) if record.finished else None,
         "device": record.model.device if record.model else None,
         "dtype": record.model.dtype if record.model else None,
         "hardware": record.model.hardware if record.model else None,
         "versions": record.model.versions if record.model else None,
+    }
+
+
+def texts_of(record: RunRecord, name: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Every perplexity with its interval: which model, which text, how many windows."""
+    return [
+        {
+            "subject": one.subject,
+            "text": name(one.text),
+            "perplexity": one.perplexity,
+            "low": one.low,
+            "high": one.high,
+            "windows": one.windows,
+        }
+        for one in record.evaluated
+    ]
+
+
+def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
+    finished, dense, pruned = record.finished, record.dense, record.pruned
+    fast = {"dense": record.dense_speed, "pruned": record.pruned_speed}
+    return {
+        "sparsity": finished.sparsity if finished else record.sparsity,
+        "mean_relative_error": record.mean_relative_error,
+        "perplexity": {
+            "dense": dense.perplexity if dense else None,
+            "pruned": pruned.perplexity if pruned else None,
+            "protocol": next((one.protocol for one in record.evaluated), None),
+        },
+        "texts": texts_of(record, name),
+        "tokens_per_second": {side: one.tokens_per_second if one else None for side, one in fast.items()},
+        "bytes_on_disk": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
+        "seconds": finished.seconds if finished else None,
+        "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
+        "allocated": record.allocated.shares if record.allocated else None,
+        "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
+        "warnings": [warning.message for warning in record.warnings],
     }

@@ -1,9 +1,10 @@
-"""What a run begins with: the model where it has room, and the token windows of both texts."""
+"""What a run begins with: the model where it has room, and the token windows of its texts."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +12,41 @@ from torch import Tensor, nn
 from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.policy import HostPolicy
-from apt_core.events import Event, Warned
-from apt_core.jobs.recipe import Calibration, Recipe
-from apt_core.models.load.placement import Placement, Room, Sizes, placement
+from apt_core.events import Event, ModelLoaded, Warned
+from apt_core.execute.context import Context
+from apt_core.families import Layer
+from apt_core.jobs import Calibration, Evaluation, Job, Prune
+from apt_core.models.catalogue.entries import title_of
+from apt_core.models.catalogue.facts import folder_facts
+from apt_core.models.fetch.background import with_progress
+from apt_core.models.fetch.gguf import unpacked_from
+from apt_core.models.fetch.sources import resolve
+from apt_core.models.load.loading import load, load_by_block, load_spread
+from apt_core.models.load.placement import Placement
+from apt_core.models.load.skeleton import NotByBlock
+from apt_core.models.load.spread_store import SpreadStore
 from apt_core.models.load.weight_store import MemoryStore, WeightStore
+from apt_core.texts.sources import Split, never_overlaps, read
+from apt_core.texts.windows import token_windows
 
 _DRAW_FROM = 8
 
 
-def fetch_model(recipe: Recipe, policy: HostPolicy) -> Generator[Event, None, Path]:
-    from apt_core.models.fetch.background import with_progress
-    from apt_core.models.fetch.gguf import unpacked_from
-    from apt_core.models.fetch.sources import resolve
+class Opened(NamedTuple):
+    """A model that was loaded from `folder`: its tokenizer, where its weights are, and the layers of all blocks."""
 
-    folder = yield from with_progress(lambda progress: resolve(recipe.model, progress, policy))
+    folder: Path
+    model: nn.Module
+    tokenizer: object
+    store: WeightStore
+    layers: list[Layer]
+
+
+def fetch_model(job: Job, context: Context) -> Generator[Event, None, Path]:
+    """The folder of the job's model: what a run made as it lies in the store, any other from wherever it comes."""
+    if job.model.run is not None:
+        return context.made_by(job.model.run).folder
+    folder = yield from with_progress(lambda progress: resolve(job.model, progress, context.policy))
     if packing := unpacked_from(folder):
         yield Warned(
             message=f"The weights are those of a GGUF ({packing}), dequantised; what it had lost did not come back."
@@ -32,107 +54,121 @@ def fetch_model(recipe: Recipe, policy: HostPolicy) -> Generator[Event, None, Pa
     return folder
 
 
-def load_model(
-    recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
-) -> Generator[Event, None, tuple[nn.Module, object, WeightStore]]:
-    """(model, tokenizer, where its weights are): as the recipe says, or where there is room."""
-    from apt_core.models.load.loading import load, load_by_block, load_spread
-    from apt_core.models.load.skeleton import NotByBlock
-    from apt_core.models.load.spread_store import SpreadStore
+def open_model(
+    job: Job, context: Context, dtype: torch.dtype, device: str, optional_layers: bool = False
+) -> Generator[Event, None, Opened]:
+    """Fetch the job's model and load it: as the job says, or where there is room."""
+    folder = yield from fetch_model(job, context)
+    placed = (context.place or as_asked)(job, folder, dtype, device)
+    model, tokenizer, store = yield from _load(job, folder, dtype, placed)
+    if store.notice:
+        yield Warned(message=store.notice)
+    return Opened(folder, model, tokenizer, store, families.all_layers(store.blocks, optional_layers))
 
-    placed = _placement(recipe, folder, dtype, device)
+
+def as_asked(job: Job, folder: Path, dtype: torch.dtype, device: str) -> Placement:
+    """Where the job says that the weights go; on one device where it leaves that open."""
+    return Placement("disk" if job.resources.weights == "disk" else "whole", device, {})
+
+
+def _load(
+    job: Job, folder: Path, dtype: torch.dtype, placed: Placement
+) -> Generator[Event, None, tuple[nn.Module, object, WeightStore]]:
     scarce = placed.kind == "disk"
     hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
-    if scarce or (recipe.weights == "auto" and placed == Placement("whole", "cpu", {})):
+    if scarce or (job.resources.weights == "auto" and placed == Placement("whole", "cpu", {})):
         try:
-            model, tokenizer, store = load_by_block(folder, dtype, placed.device, room_for_all=not scarce)
+            return load_by_block(folder, dtype, placed.device, room_for_all=not scarce)
         except NotByBlock as why:
             if scarce:
                 yield Warned(
                     message=f"The blocks of this model cannot be read from disk one at a time ({why}), so the whole "
                     "model is in memory."
                 )
-        else:
-            yield from _noticed(store)
-            return model, tokenizer, store
     if placed.kind == "spread":
         model, tokenizer = load_spread(folder, dtype, placed.device_map)
-        store = SpreadStore(model)
-    else:
-        model, tokenizer = load(folder, dtype, placed.device)
-        store = MemoryStore(model)
-    yield from _noticed(store)
-    return model, tokenizer, store
+        return model, tokenizer, SpreadStore(model)
+    model, tokenizer = load(folder, dtype, placed.device)
+    return model, tokenizer, MemoryStore(model)
 
 
-def _noticed(store: WeightStore) -> Iterator[Event]:
-    if store.notice:
-        yield Warned(message=store.notice)
+def describe(job: Job, context: Context, opened: Opened, device: str, dtype: torch.dtype) -> ModelLoaded:
+    """What was opened, and what it is computed on."""
+    parent = job.model.run
+    layers = opened.layers
+    return ModelLoaded(
+        title=title_of(job.model.id) if parent is None else context.made_by(parent).title,
+        architecture=type(opened.model).__name__,
+        parameters=parameters_of(opened.model),
+        prunable=prunable_of(layers),
+        blocks=len(opened.store.blocks),
+        layers=tuple(dict.fromkeys(layer.name for layer in layers)),
+        total_layers=len(layers),
+        scans=folder_facts(opened.folder, job.model.id, source="local folder").scans,
+        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        hardware=hardware.hardware_name(device),
+        versions=hardware.versions(),
+    )
 
 
-def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:
-    """What the recipe says of where the weights are; where it leaves that open, what has room."""
-    from apt_core.estimate.memory import peak_bytes, working_bytes
-    from apt_core.estimate.preflight import free_memory, is_known
-    from apt_core.models.catalogue.facts import folder_facts
-    from apt_core.models.load.skeleton import without_weights
-
-    if recipe.weights == "disk":
-        return Placement("disk", device, {})
-    facts = folder_facts(folder, recipe.model.id, source="local folder")
-    facts = facts.with_optional() if recipe.optional_layers else facts
-    if not is_known(facts):
-        return Placement("whole", device, {})
-    name = str(dtype).removeprefix("torch.")
-    sizes = Sizes(peak_bytes(recipe, facts, name, "memory"), working_bytes(recipe, facts, name))
-    host_free = free_memory()
-    rooms = [Room(*gpu) for gpu in hardware.gpus()] if device == "cuda" else [Room(device, host_free)]
-    found = placement(sizes, rooms, host_free, lambda: without_weights(folder, dtype))
-    if found.kind == "disk" and recipe.weights == "memory":
-        return Placement("whole", device, {})
-    return found
+def parameters_of(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())  # tied weights count once
 
 
-def windows_of(
-    recipe: Recipe, model: nn.Module, tokenizer: object, policy: HostPolicy
-) -> Generator[Event, None, tuple[Tensor, Tensor]]:
-    """Calibration and evaluation windows, [n, length] token ids each."""
-    from apt_core.models.fetch.background import with_progress
-    from apt_core.texts.sources import never_overlaps, read
-    from apt_core.texts.windows import token_windows
+def prunable_of(layers: list[Layer]) -> int:
+    return sum(layer.matrix.numel() for layer in layers)
 
-    shared = recipe.calibration.text == recipe.evaluation.text
-    if shared and not never_overlaps(recipe.calibration.text):
+
+def calibration_windows(job: Prune, opened: Opened, policy: HostPolicy) -> Generator[Event, None, Tensor]:
+    """[n, length] token ids. Warns where an evaluation reads the same text."""
+    wanted = job.calibration
+    shared = wanted.text in {one.text for one in job.evaluation}
+    if shared and not never_overlaps(wanted.text):
         yield Warned(
             message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
             "choose another evaluation text."
         )
-    opening, found = families.opening_token(model.config, tokenizer), []
-    for wanted, split in ((recipe.calibration, "calibration"), (recipe.evaluation, "evaluation")):
-        text, note = yield from with_progress(
-            lambda progress, wanted=wanted, split=split: read(wanted.text, split, progress, policy, shared)
-        )
-        if note:
-            yield Warned(message=note)
-        if split == "calibration":
-            windows = _drawn(tokenizer, text, wanted, opening, recipe.seed)
-        else:
-            windows = token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
-        if len(windows) < wanted.samples:
-            yield Warned(
-                message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
-                f"not {wanted.samples}; all of them are used."
-            )
+    text = yield from _text(wanted.text, "calibration", policy, shared)
+    windows = _drawn(opened, text, wanted, job.seed)
+    yield from _said_if_few(windows, wanted, "calibration")
+    return windows
+
+
+def evaluation_windows(
+    job: Job, opened: Opened, policy: HostPolicy, calibrated_on: str | None = None
+) -> Generator[Event, None, list[Tensor]]:
+    """The windows of every evaluation text, [n, length] token ids each."""
+    opening, found = families.opening_token(opened.model.config, opened.tokenizer), []
+    for each in job.evaluation:
+        text = yield from _text(each.text, "evaluation", policy, each.text == calibrated_on)
+        windows = token_windows(opened.tokenizer, text, each.length, each.samples, opening)
+        yield from _said_if_few(windows, each, "evaluation")
         found.append(windows)
-    return found[0], found[1]
+    return found
 
 
-def _drawn(tokenizer: object, text: str, wanted: Calibration, opening: int | None, seed: int) -> Tensor:
+def _text(name: str, split: Split, policy: HostPolicy, shared: bool) -> Generator[Event, None, str]:
+    text, note = yield from with_progress(lambda progress: read(name, split, progress, policy, shared))
+    if note:
+        yield Warned(message=note)
+    return text
+
+
+def _said_if_few(windows: Tensor, wanted: Calibration | Evaluation, split: Split) -> Iterator[Warned]:
+    if len(windows) < wanted.samples:
+        yield Warned(
+            message=f"The {split} text gives {len(windows)} windows of {wanted.length} tokens, "
+            f"not {wanted.samples}; all of them are used."
+        )
+
+
+def _drawn(opened: Opened, text: str, wanted: Calibration, seed: int) -> Tensor:
     """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
-    from apt_core.texts.windows import token_windows
-
+    opening = families.opening_token(opened.model.config, opened.tokenizer)
     if seed == 0:
-        return token_windows(tokenizer, text, wanted.length, wanted.samples, opening)
-    pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)
+        return token_windows(opened.tokenizer, text, wanted.length, wanted.samples, opening)
+    pool = token_windows(opened.tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
     return pool[order[: wanted.samples].sort().values]

@@ -14,9 +14,9 @@ from apt_core.base.clock import Clock
 from apt_core.base.errors import NotPositiveDefinite
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.estimate.rates import asked_tokens
-from apt_core.events import Event, LayerPruned, PartPruned, Progress, Warned
+from apt_core.events import Allocated, Event, LayerPruned, PartPruned, Progress, Warned
 from apt_core.families import Layer
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
@@ -45,7 +45,7 @@ class Calibrated(NamedTuple):
     stored: the dtype of the checkpoint. scratch: where tensors wait.
     """
 
-    recipe: Recipe
+    job: Prune
     model: nn.Module
     store: WeightStore
     layers: list[Layer]
@@ -79,14 +79,14 @@ def _before_the_first_block(
 ) -> Generator[Event, None, tuple[Runner, LayerWalk, dict[LayerKey, Unstructured]]]:
     """What the dense model is asked for, and each layer's own sparsity where that decides it."""
     store, windows = given.store, given.windows
-    needs = given.recipe.method.needs_for(given.recipe.pattern)
+    needs = given.job.method.needs_for(given.job.pattern)
     yield given.progress("embedding the calibration text")
     with EmbeddingAndHead.of(given.model, store).skip_blocks():
         entering = Entering.of(given.model, store.blocks, windows, given.batch)
     later_uses = yield from _later_uses(given, entering, clock)
     asked = Statistic.OUTPUT_GRADIENTS in needs
     sensitivity = yield from _sensitivity(given, entering, clock) if asked else _none()
-    patterns = _patterns(given.recipe, sensitivity)
+    patterns = yield from _patterns(given.job, sensitivity)
     if sensitivity is not None:
         sensitivity.costs.clear()  # 80 kB a layer that nobody asks for any more
     walk = _WALKS[given.walk](
@@ -125,7 +125,7 @@ def _sensitivity(
     given: Calibrated, entering: Entering, clock: Clock
 ) -> Generator[Event, None, OutputSensitivity]:
     """Of the dense model's loss to the outputs of each layer, on the first windows."""
-    windows = given.windows[: asked_tokens(given.recipe) // given.windows.shape[1]]
+    windows = given.windows[: asked_tokens(given.job) // given.windows.shape[1]]
     total = steps_of(len(given.store.blocks), *windows.shape)
     measuring = output_sensitivity(
         given.model,
@@ -133,7 +133,7 @@ def _sensitivity(
         given.layers,
         windows,
         entering.first(len(windows)),
-        given.recipe.method.target.condense,
+        given.job.method.target.condense,
         given.scratch,
     )
     return (
@@ -164,10 +164,14 @@ def _none() -> Generator[Event, None, None]:
     yield from ()
 
 
-def _patterns(recipe: Recipe, sensitivity: OutputSensitivity | None) -> dict[LayerKey, Unstructured]:
+def _patterns(
+    job: Prune, sensitivity: OutputSensitivity | None
+) -> Generator[Event, None, dict[LayerKey, Unstructured]]:
     """(block, layer name) -> its own sparsity, where the method's allocation lets layers differ."""
     costs = {} if sensitivity is None else sensitivity.costs
-    shares = recipe.method.allocation.shares(costs, recipe.pattern) or {}
+    shares = job.method.allocation.shares(costs, job.pattern) or {}
+    if shares:
+        yield Allocated(shares={f"{block}:{name}": share for (block, name), share in shares.items()})
     return {key: Unstructured(sparsity=share) for key, share in shares.items()}
 
 
@@ -187,7 +191,7 @@ class _BlockPruner:
         self._walk.to(device)
 
     def visit(self, block: OpenBlock) -> Iterator[Event]:
-        recipe, store = self._given.recipe, self._given.store
+        job, store = self._given.job, self._given.store
         pruned: list[Layer] = []
         for arrival in self._walk.visit(block):
             if arrival is None:
@@ -198,8 +202,8 @@ class _BlockPruner:
             layer, stats = arrival
             pruned.append(layer)
             self._coverage.add(layer, stats.tokens)
-            pattern = self._patterns.get((layer.block, layer.name), recipe.pattern)
-            yield from _prune_layer(recipe.method, pattern, layer, stats, self._given.stored, self._clock)
+            pattern = self._patterns.get((layer.block, layer.name), job.pattern)
+            yield from _prune_layer(job.method, pattern, layer, stats, self._given.stored, self._clock)
             del arrival, stats  # free while the windows go on
         store.commit(block.index, _names(block.module, pruned))
         yield from self._coverage.warnings(block.index)

@@ -1,4 +1,4 @@
-"""The dense model's perplexity, measured once: rivals read the same windows with the same dense weights.
+"""A perplexity, measured once: rivals of a race read the same windows with the same dense weights.
 
 What was measured is kept as a small JSON file of the cache folder, under a name made of everything that decides
 it: the files of the model, the windows themselves (so the text, its tokenizer, their number and length), dtype,
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from apt_core.base import hardware
 from apt_core.base.paths import cache_dir
-from apt_core.events import Evaluated, Progress
+from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.perplexity import perplexity_events, protocol_of
 from apt_core.models.load.weight_store import WeightStore
 
@@ -28,17 +28,22 @@ _log = logging.getLogger(__name__)
 _FILES = ("*.safetensors", "config.json")
 
 
-def dense_perplexity_events(
-    model: nn.Module, windows: Tensor, text: str, folder: Path, store: WeightStore | None = None
+def known_perplexity_events(
+    model: nn.Module,
+    windows: Tensor,
+    subject: Subject,
+    text: str,
+    folder: Path,
+    store: WeightStore | None = None,
 ) -> Generator[Progress, None, Evaluated]:
-    """`perplexity_events` of the dense model, or at once what they returned before, marked as reused.
+    """`perplexity_events` of an unchanged model, or at once what they returned before, marked as reused.
 
     folder: where the model was loaded from. `seconds` stay those of the measurement.
     """
     file = _file(model, windows, folder)
     if known := _recall(file):
-        return known.model_copy(update={"reused": True, "text": text})
-    measured = yield from perplexity_events(model, windows, "dense", text, store)
+        return known.model_copy(update={"reused": True, "text": text, "subject": subject})
+    measured = yield from perplexity_events(model, windows, subject, text, store)
     _keep(file, measured)
     return measured
 
@@ -52,6 +57,7 @@ def _file(model: nn.Module, windows: Tensor, folder: Path) -> Path:
         "device": hardware.hardware_name(parameter.device.type),
         "versions": hardware.versions(),
         "protocol": protocol_of(model),
+        "form": 2,  # of the file
     }
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     return cache_dir() / "dense" / f"{name}.json"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from time import perf_counter
 
 import torch
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base.errors import RunFailed
-from apt_core.base.policy import STRICT, HostPolicy
-from apt_core.events import Evaluated, Progress, Side
+from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.decoding import Decoder
+from apt_core.measure.interval import perplexity_interval
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.evaluation import window_losses
 
@@ -34,7 +34,7 @@ _WARM_UP = 4
 
 @torch.no_grad()
 def perplexity_events(
-    model: nn.Module, windows: Tensor, side: Side, text: str, store: WeightStore | None = None
+    model: nn.Module, windows: Tensor, subject: Subject, text: str, store: WeightStore | None = None
 ) -> Generator[Progress, None, Evaluated]:
     """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
 
@@ -42,23 +42,27 @@ def perplexity_events(
     """
     start = perf_counter()
     windows = windows.to(next(model.parameters()).device)
-    total = 0.0
-    for step in window_losses(model, windows, store):
-        total += step.loss or 0.0
-        yield Progress(stage=f"{side}_eval", done=step.done, total=step.total, detail="blocks")
     length = windows.shape[1]
-    predicted = len(windows) * (length - 1)
-    mean = total / predicted
+    losses: list[float] = []  # of each window, in their order
+    for step in window_losses(model, windows, store):
+        if step.loss is not None:
+            losses.append(step.loss / (length - 1))
+        yield Progress(stage="evaluate", subject=subject, done=step.done, total=step.total, detail="blocks")
+    mean = statistics.fmean(losses)
     if not math.isfinite(mean):
         raise RunFailed(
             "The model's predictions are not numbers any more; use more dampening or less sparsity."
         )
+    low, high = perplexity_interval(losses)
     return Evaluated(
-        side=side,
+        subject=subject,
         perplexity=math.exp(min(mean, 700.0)),
+        low=low,
+        high=high,
+        losses=tuple(losses),
         windows=len(windows),
         length=length,
-        tokens=predicted,
+        tokens=len(windows) * (length - 1),  # that were predicted
         text=text,
         protocol=protocol_of(model),
         seconds=perf_counter() - start,
@@ -92,46 +96,3 @@ def decoding_speed(model: nn.Module, seconds: float = 1.0, most: int = 64) -> fl
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def evaluate(
-    model: str,
-    text: str = "wikipedia",
-    samples: int = 12,
-    length: int = 1024,
-    device: str = "auto",
-    dtype: str = "auto",
-    progress: Callable[[Progress], None] | None = None,
-    policy: HostPolicy = STRICT,
-) -> Evaluated:
-    """Perplexity of any model (catalogue name, folder or Hub id) on a text (a name or a UTF-8 file).
-
-    Raises PruneError with one sentence for what the user can change.
-    """
-    from apt_core.base.hardware import choose_device, choose_dtype
-    from apt_core.jobs.recipe import Evaluation, ModelRef, make_value
-    from apt_core.models.fetch.sources import resolve
-    from apt_core.models.load.loading import load
-    from apt_core.texts.sources import load_text
-    from apt_core.texts.windows import token_windows
-
-    wanted = make_value(Evaluation, text=text, samples=samples, length=length)
-    ref = make_value(ModelRef, id=model)
-
-    def report(stage: str, done: float, total: float, detail: str = "") -> None:
-        if progress:
-            progress(Progress(stage=stage, done=done, total=total, detail=detail))
-
-    used_device = choose_device(device)
-    loaded, tokenizer = load(resolve(ref, report, policy), choose_dtype(used_device, dtype), used_device)
-    content = load_text(wanted.text, "evaluation", report, policy)
-    opening = families.opening_token(loaded.config, tokenizer)
-    windows = token_windows(tokenizer, content, wanted.length, wanted.samples, opening)
-    steps = perplexity_events(loaded, windows, "dense", wanted.text)
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        if progress:
-            progress(event)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import plotly.graph_objects as go
 
-from apt_core.base.words import DASH, number, times
+from apt_core.base.words import DASH, duration, number, times
+from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
+from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour
+from apt_core.studies.compare import comparable
 
 _SIDES = ("dense", "pruned")
 
 
-def figure(record: RunRecord, dark: bool = False, references: Sequence[RunRecord] = ()) -> go.Figure:
+def applies(runs: RunSet) -> bool:
+    """Also before anything is measured: a dash on each side says that something will be."""
+    return "pruned" in runs.shown.job.subjects
+
+
+def looks(runs: RunSet) -> object:
+    """A side is measured, or a comparable run has finished since."""
+    measured = [_perplexity(runs.shown, side) for side in _SIDES]
+    return *measured, *((other.id, other.last_seq) for other in references(runs))
+
+
+def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """A side that is not measured yet has its name and a dash, and no bar.
 
-    references: finished runs of other methods, asked for the same; they are faint ticks on the pruned bar.
+    Comparable runs of other methods are faint ticks on the pruned bar.
     """
+    record, others = runs.shown, references(runs)
     values = [_perplexity(record, side) for side in _SIDES]
-    known = [
-        value
-        for value in (*values, *(_perplexity(other, "pruned") for other in references))
-        if value is not None
-    ]
-    reach = max(known, default=1.0)
+    known = [*values, *(_perplexity(other, "pruned") for other in others)]
     plot = go.Figure(
         go.Bar(
             x=values,
@@ -35,25 +46,32 @@ def figure(record: RunRecord, dark: bool = False, references: Sequence[RunRecord
             hovertemplate="%{y}: perplexity %{x:.4g}<extra></extra>",
         )
     )
-    if references:
-        plot.add_trace(_ticks(references, dark))
-    plot.update_layout(
-        uirevision=record.id,
-        height=190,
-        margin={"l": 62, "r": 8, "t": 4, "b": 34},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
-        showlegend=False,
-        bargap=0.2,
-        xaxis={
+    if others:
+        plot.add_trace(_ticks(others, dark))
+    annotations = [_label(side, value, dark) for side, value in zip(_SIDES, values, strict=True)]
+    reach = max((value for value in known if value is not None), default=1.0)
+    return plot.update_layout(
+        **_layout(reach, dark), uirevision=record.id, annotations=[*annotations, _between(record, dark)]
+    )
+
+
+def _layout(reach: float, dark: bool) -> dict:
+    return {
+        "height": 190,
+        "margin": {"l": 62, "r": 8, "t": 4, "b": 34},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
+        "showlegend": False,
+        "bargap": 0.2,
+        "xaxis": {
             "range": [0, reach * 1.35],
             "gridcolor": colour("line", dark),
             "zeroline": False,
             "fixedrange": True,
             "nticks": 5,
         },
-        yaxis={
+        "yaxis": {
             "autorange": "reversed",
             "fixedrange": True,
             "tickfont": {"size": 15, "color": colour("ink", dark)},
@@ -61,13 +79,11 @@ def figure(record: RunRecord, dark: bool = False, references: Sequence[RunRecord
             "ticklen": 6,
             "tickcolor": "rgba(0,0,0,0)",
         },
-        annotations=[_label(side, value, dark) for side, value in zip(_SIDES, values, strict=True)]
-        + [_between(record, dark)],
-    )
-    return plot
+    }
 
 
-def title(record: RunRecord) -> str:
+def title(runs: RunSet) -> str:
+    record = runs.shown
     if record.ratio is None:
         return "Perplexity, dense and pruned"
     if record.ratio < 1.005:
@@ -75,8 +91,9 @@ def title(record: RunRecord) -> str:
     return f"The pruned perplexity is {number(record.ratio)} times the dense one"
 
 
-def summary(record: RunRecord) -> str:
+def summary(runs: RunSet) -> str:
     """Both numbers and how they were measured."""
+    record = runs.shown
     measured = record.dense or record.pruned
     if measured is None:
         return "Perplexity is measured before and after pruning; lower is better."
@@ -86,31 +103,85 @@ def summary(record: RunRecord) -> str:
     return f"{both}{ratio}; lower is better. Measured on {how}."
 
 
-def comparable(record: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:
-    """The newest finished run of every other method that was asked for the same: same model, same pattern,
-    same evaluation, same dense perplexity (so the same text and windows)."""
-    found: dict[str, RunRecord] = {}
-    for other in others:
-        name = other.recipe.method.name
-        if other.ratio is not None and name != record.recipe.method.name and _alike(record, other):
-            found.setdefault(name, other)
+def table(runs: RunSet) -> Table:
+    """Both sides, and the pruned side of comparable runs of other methods."""
+    record = runs.shown
+    sides: list[tuple[str | RunLink, Evaluated | None]] = [("dense", record.dense), ("pruned", record.pruned)]
+    sides += [
+        (RunLink(other.id, f"pruned by {other.job.method.label}"), other.pruned) for other in references(runs)
+    ]
+    heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
+    protocol = record.dense.protocol if record.dense else "measured before and after pruning"
+    rows = tuple(Row((side, *_cells(measured))) for side, measured in sides)
+    return Table(f"Perplexity, protocol {protocol}", heads, rows, "tnnnnn")
+
+
+def sheet(runs: RunSet) -> Sheet:
+    heads = (
+        "side",
+        "perplexity",
+        "low",
+        "high",
+        "windows",
+        "length",
+        "tokens",
+        "text",
+        "protocol",
+        "seconds",
+    )
+    rows = tuple(
+        (
+            *(name, side.perplexity, side.low, side.high, side.windows, side.length, side.tokens),
+            *(Path(side.text).name, side.protocol, side.seconds),
+        )
+        for name in _SIDES
+        if (side := getattr(runs.shown, name))
+    )
+    return Sheet(heads, rows)
+
+
+def references(runs: RunSet) -> list[RunRecord]:
+    """The newest run of every other method whose perplexity compares with that of the run shown, the best first."""
+    record, found = runs.shown, {}
+    for other in runs.others if record.pruned else ():
+        if other.ratio is not None and comparable(record, other):
+            found.setdefault(other.job.method.name, other)
+    found.pop(record.job.method.name, None)
     return sorted(found.values(), key=lambda other: other.pruned.perplexity)
 
 
-def _alike(record: RunRecord, other: RunRecord) -> bool:
-    asked = [(run.recipe.model, run.recipe.pattern, run.recipe.evaluation) for run in (record, other)]
-    near = record.dense and other.dense and abs(other.dense.perplexity / record.dense.perplexity - 1) < 1e-3
-    return bool(near) and asked[0] == asked[1]
+CHART = Chart(
+    name="perplexity",
+    applies=applies,
+    looks=looks,
+    title=title,
+    figure=figure,
+    summary=summary,
+    table=table,
+    sheet=sheet,
+    wide=False,
+    place=10,
+)
 
 
-def _ticks(references: Sequence[RunRecord], dark: bool) -> go.Scatter:
+def _cells(measured: Evaluated | None) -> tuple[str, ...]:
+    if measured is None:
+        return (DASH,) * 5
+    seconds = duration(measured.seconds) + (" (measured once, reused)" if measured.reused else "")
+    return (
+        *(number(measured.perplexity), str(measured.windows), str(measured.length)),
+        *(f"{measured.tokens:,}", seconds),
+    )
+
+
+def _ticks(others: Sequence[RunRecord], dark: bool) -> go.Scatter:
     shade = colour("muted", dark)
     return go.Scatter(
-        x=[other.pruned.perplexity for other in references],
-        y=["pruned"] * len(references),
+        x=[other.pruned.perplexity for other in others],
+        y=["pruned"] * len(others),
         mode="markers",
         marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
-        customdata=[other.recipe.method.label for other in references],
+        customdata=[other.job.method.label for other in others],
         hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from apt_core.base.words import STATUS_WORDS, number, tally
+from apt_core.base.words import DASH, STATUS_WORDS, duration, number, tally, times
 from apt_core.events.records import RunRecord
-from apt_core.methods import METHODS
+from apt_core.methods import METHODS, Statistic
 from apt_core.plots.block_axes import over_blocks
+from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.palette import colour
-from apt_core.studies.race import Race, pruned_whole, whole_blocks
+from apt_core.runs.ids import is_run_id
+from apt_core.studies.race import Race, pruned_whole, race_of, whole_blocks
 
 _SHAPES = (
     *("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "x", "star"),
@@ -18,10 +20,31 @@ _SHAPES = (
 _COLOURS = tuple(f"mark-{place}" for place in range(1, 9))
 _A_NAME = 20  # pixels that a name takes above the plot on a narrow screen, where each has a line to itself
 _HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
+_FAIR = (
+    "Every method is given the same windows of the same text. Each sees what its own pruned layers hand on, so "
+    "statistics cannot be shared beyond the first layer of the first block."
+)
 
 
-def figure(race: Race, dark: bool = False) -> go.Figure:
+def applies(runs: RunSet) -> bool:
+    return _race(runs) is not None
+
+
+def looks(runs: RunSet) -> object:
+    """Another value whenever a run came or went, turned, finished a block or was measured."""
+    return [
+        (member.id, member.status, len(whole_blocks(member)), member.dense, member.pruned)
+        for member in _members(runs)
+    ]
+
+
+def rivals(runs: RunSet) -> tuple[RunRecord, ...]:
+    return tuple(member for member in _members(runs) if member.id != runs.shown.id)
+
+
+def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """What is known so far; blocks that are not done yet have no point."""
+    race = _race(runs)
     curves = {member.id: whole_blocks(member) for member in race.members}
     slots = marks(race)
     plot = go.Figure(
@@ -36,22 +59,100 @@ def figure(race: Race, dark: bool = False) -> go.Figure:
     return plot.update_layout(meta={"narrowHeight": 360 + _A_NAME * max(0, len(race.members) - 3)})
 
 
-def title(race: Race) -> str:
+def title(runs: RunSet) -> str:
     """The finding once nobody runs any more, a plain name before."""
+    race = _race(runs)
     ranking = race.ranking
     if race.live or len(ranking) < 2:
         return f"Race of {tally(len(race.members))} methods"
     first, second = ranking[:2]
     best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
     if best == next_best:
-        return f"{first.recipe.method.label} and {second.recipe.method.label} are level at {best}"
-    return f"{first.recipe.method.label} leads: {best} against {next_best} ({second.recipe.method.label})"
+        return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
+    return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
 
 
-def summary(race: Race) -> str:
+def summary(runs: RunSet) -> str:
     """The chart in words, for those who do not see it."""
-    said = " ".join(_said(member) for member in race.members)
+    said = " ".join(_said(member) for member in _members(runs))
     return f"Mean relative error of the layers of each block; lower is better. {said}"
+
+
+def note(runs: RunSet) -> str:
+    """What is the same for all of them and what is not."""
+    return " ".join([_FAIR, *_dense_askers(_members(runs))])
+
+
+def table(runs: RunSet) -> Table:
+    """One row for every run; a number that does not compare yet is a dash."""
+    heads = ("method", "status", "mean relative error", "perplexity", "ratio to dense", "time of pruning")
+    rows = tuple(_row(member, member.id == runs.shown.id) for member in _members(runs))
+    return Table("Methods given the same task", heads, rows, "ttnnnn")
+
+
+def sheet(runs: RunSet) -> Sheet:
+    heads = ("run", "method", "status", "perplexity", "block", "mean_relative_error")
+    rows = tuple(
+        (member.id, member.job.method.label, member.status, _known(member), block, error)
+        for member in _members(runs)
+        for block, error in whole_blocks(member).items()
+    )
+    return Sheet(heads, rows)
+
+
+CHART = Chart(
+    name="race",
+    applies=applies,
+    looks=looks,
+    title=title,
+    figure=figure,
+    summary=summary,
+    table=table,
+    sheet=sheet,
+    note=note,
+    rivals=rivals,
+    place=30,
+)
+
+
+def _race(runs: RunSet) -> Race | None:
+    return race_of(runs.shown, runs.others)
+
+
+def _members(runs: RunSet) -> tuple[RunRecord, ...]:
+    race = _race(runs)
+    return race.members if race else ()
+
+
+def _known(member: RunRecord) -> float | str:
+    return member.pruned.perplexity if member.pruned else ""
+
+
+def _row(member: RunRecord, shown: bool) -> Row:
+    finished = member.finished
+    return Row(
+        (
+            RunLink(member.id, member.job.method.label, shown),
+            STATUS_WORDS[member.status] if is_run_id(member.id) else "recorded sample",
+            number(member.mean_relative_error) if pruned_whole(member) else DASH,
+            number(member.pruned.perplexity) if member.pruned else DASH,
+            times(member.ratio),
+            duration(finished.seconds.get("prune")) if finished else DASH,
+        )
+    )
+
+
+def _dense_askers(members: tuple[RunRecord, ...]) -> list[str]:
+    """The yardstick of methods that aim at something else than their own inputs."""
+    dense = {Statistic.DENSE_STREAM, Statistic.OUTPUT_GRADIENTS}
+    recipes = [member.job for member in members]
+    asking = [recipe.method.label for recipe in recipes if recipe.method.needs_for(recipe.pattern) & dense]
+    if not asking:
+        return []
+    return [
+        f"{' and '.join(asking)} also aims at the dense model; the error is measured by the same yardstick: against "
+        "the dense weights, on that run's own inputs."
+    ]
 
 
 def marks(race: Race) -> dict[str, tuple[str, str]]:
@@ -59,7 +160,7 @@ def marks(race: Race) -> dict[str, tuple[str, str]]:
     taken_shapes: list[str] = []
     taken_colours: list[str] = []
     for member in race.members:
-        place = list(METHODS).index(member.recipe.method.name)
+        place = list(METHODS).index(member.job.method.name)
         taken_shapes.append(_free(_SHAPES, place, taken_shapes))
         taken_colours.append(_free(_COLOURS, place, taken_colours))
     slots = zip(taken_shapes, taken_colours, strict=True)
@@ -97,12 +198,12 @@ def _trace(
 
 def _name(member: RunRecord) -> str:
     """'APT joint · 29.8', without the perplexity as long as it is not known."""
-    label = member.recipe.method.label
+    label = member.job.method.label
     return f"{label} · {number(member.pruned.perplexity)}" if member.pruned else label
 
 
 def _said(member: RunRecord) -> str:
-    label = member.recipe.method.label
+    label = member.job.method.label
     if member.pruned:
         mean = number(member.mean_relative_error)
         return f"{label}: mean {mean}, perplexity {number(member.pruned.perplexity)}."

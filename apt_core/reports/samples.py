@@ -2,7 +2,7 @@
 
     python -m apt_core.reports.samples RUN_ID NAME [--title TITLE] [--prompt PROMPT]
 
-records a finished run of the store as assets/samples/NAME.json: its recipe, its events (without the
+records a finished run of the store as assets/samples/NAME.json: its job, its events (without the
 progress in between, process ids and paths), and, when a prompt is given, both models' answers.
 """
 
@@ -18,14 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.paths import ASSETS
 from apt_core.base.values import Frozen
 from apt_core.events.records import RunRecord, fold
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import AnyJob, Job, read_job
 from apt_core.measure.questions import Answered, Question
 
 PREFIX = "sample-"
@@ -43,12 +41,12 @@ class Sample(Frozen):
     title: str
     conditions: str
     order: int = 100  # the lowest is the one that the empty page shows
-    recipe: Recipe
+    job: AnyJob
     events: tuple[ev.Stamped, ...]
     answer: SampleAnswer | None = None
 
     def record(self, name: str) -> RunRecord:
-        empty = RunRecord(id=f"{PREFIX}{name}", recipe=self.recipe, conditions=self.conditions)
+        empty = RunRecord(id=f"{PREFIX}{name}", job=self.job, conditions=self.conditions)
         return fold(empty, self.events)
 
 
@@ -58,10 +56,23 @@ def load(folder: Path = ASSETS / "samples") -> dict[str, Sample]:
     found: dict[str, Sample] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found[f"{PREFIX}{path.stem}"] = Sample.model_validate_json(path.read_text("utf-8"))
-        except (ValidationError, BadInput, OSError, UnicodeDecodeError) as error:
+            found[f"{PREFIX}{path.stem}"] = read_sample(path.read_text("utf-8"))
+        except (ValueError, BadInput, OSError) as error:  # ValidationError and torn UTF-8 are ValueErrors
             _log.warning("The recorded sample %s cannot be read and is left out: %s", path.name, error)
     return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def read_sample(text: str) -> Sample:
+    """A sample that any version recorded."""
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise BadInput("A recorded sample is a JSON object.")
+    job, events = data.pop("recipe", None) or data.get("job"), data.get("events")
+    if isinstance(job, dict):
+        data["job"] = read_job(job)
+    if isinstance(events, list):
+        data["events"] = [ev.read_stamped(line) for line in events]
+    return Sample.model_validate(data, extra="ignore")
 
 
 def sample_of(
@@ -81,7 +92,7 @@ def sample_of(
         title=title,
         conditions=_conditions(record),
         order=order,
-        recipe=_without_paths(record.recipe),
+        job=_without_paths(record.job),
         events=tuple(kept),
         answer=answer,
     )
@@ -105,10 +116,16 @@ def _without_machine(event: ev.Event) -> ev.Event:
     return event
 
 
-def _without_paths(recipe: Recipe) -> Recipe:
-    calibration = recipe.calibration.model_copy(update={"text": _name(recipe.calibration.text)})
-    evaluation = recipe.evaluation.model_copy(update={"text": _name(recipe.evaluation.text)})
-    return recipe.model_copy(update={"calibration": calibration, "evaluation": evaluation})
+def _without_paths(job: Job) -> Job:
+    """The job with texts named by their files alone."""
+    changed = {"evaluation": tuple(_named(one) for one in job.evaluation)}
+    if calibration := getattr(job, "calibration", None):
+        changed["calibration"] = _named(calibration)
+    return job.model_copy(update=changed)
+
+
+def _named(part: Any) -> Any:
+    return part.model_copy(update={"text": _name(part.text)})
 
 
 def _name(text: str) -> str:
@@ -175,7 +192,7 @@ def record_sample(
     store = store or Store()
     record = store.get(run_id)
     answer = _ask(run_id, prompt) if prompt else None
-    sample = sample_of(record, store.events_since(run_id, -1), title or record.recipe.label, order, answer)
+    sample = sample_of(record, store.events_since(run_id, -1), title or record.job.label, order, answer)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(

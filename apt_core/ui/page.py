@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from apt_core.base.paths import ASSETS, cache_dir, data_dir, is_public_host
+from apt_core.base.paths import ASSETS, cache_dir, data_dir
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
@@ -32,7 +32,7 @@ def build(studio: Studio) -> gr.Blocks:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore") as explore_item:
-                explore = explore_tab.lay_out()
+                explore = explore_tab.lay_out(studio.policy)
             with gr.Tab("Runs", id="runs") as runs_item:
                 runs = runs_tab.lay_out()
             models_item = _models_tab(studio)
@@ -48,7 +48,7 @@ def build(studio: Studio) -> gr.Blocks:
 
 def _models_tab(studio: Studio) -> gr.Tab | None:
     """None on a public host: what visitors have fetched is their own affair."""
-    if is_public_host():
+    if studio.policy.public:
         return None
     with gr.Tab("Models", id="models") as item:
         models = models_tab.lay_out()
@@ -58,9 +58,9 @@ def _models_tab(studio: Studio) -> gr.Tab | None:
 
 def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:
     """Closed by default: this machine only, no telemetry, no monitoring, no history, no files by path."""
-    public = is_public_host()
     return {
-        "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if public else "127.0.0.1"),
+        "server_name": os.environ.get("GRADIO_SERVER_NAME")
+        or ("0.0.0.0" if studio.policy.public else "127.0.0.1"),
         "server_port": port,
         "theme": theme(),
         "head": server.head(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -20,13 +19,12 @@ from starlette.routing import Mount, Route
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
-from apt_core.base.policy import HostPolicy
-from apt_core.events.projections import parts_of
 from apt_core.events.records import RunRecord, summary
-from apt_core.studies.race import Race, race_of, whole_blocks
+from apt_core.plots import charts_of
+from apt_core.plots.chart import Sheet
 from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
-from apt_core.ui.views.parts import Seen, live
+from apt_core.ui.views.run_view import ViewState, live
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"
@@ -44,7 +42,7 @@ def routes(studio: Studio) -> list[Mount]:
         return answer(studio, request.path_params["run_id"], request.path_params["what"])
 
     def news(request: Request) -> Response:
-        return tell(studio, request.path_params["run_id"], Seen.told(request.query_params))
+        return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
     return [
         Mount(
@@ -86,17 +84,9 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
     except BadInput as error:
         return PlainTextResponse(str(error), status_code=404)
     if what == "results.json":
-        return _text(
-            json.dumps(summary(record, HostPolicy.from_environment()), indent=2),
-            "application/json",
-            f"{run_id}.json",
-        )
-    if what == "layers.csv":
-        return _text(layers_csv(record), "text/csv", f"{run_id}-layers.csv")
-    if what == "results.csv":
-        return _text(perplexity_csv(record), "text/csv", f"{run_id}-perplexity.csv")
-    if what == "race.csv" and (race := race_of(record, studio.known_runs())):
-        return _text(race_csv(race), "text/csv", f"{run_id}-race.csv")
+        return _text(json.dumps(summary(record), indent=2), "application/json", f"{run_id}.json")
+    if what.endswith(".csv") and (sheet := _sheet_of(studio, record, what.removesuffix(".csv"))):
+        return _text(sheet.as_csv(), "text/csv", f"{run_id}-{what}")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
         return StreamingResponse(
             zip_of(folder, run_id), media_type="application/zip", headers=_as(f"{run_id}.zip")
@@ -104,7 +94,7 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
 
 
-def tell(studio: Studio, run_id: str, seen: Seen) -> Response:
+def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:
     """What is new of a run, for a tab that shows `seen`. Cheap: tabs ask once a second."""
     try:
         return JSONResponse(live(studio, studio.record(run_id), seen), headers=_NEVER_KEPT)
@@ -115,71 +105,10 @@ def tell(studio: Studio, run_id: str, seen: Seen) -> Response:
         return PlainTextResponse(str(error), status_code=503)
 
 
-def layers_csv(record: RunRecord) -> str:
-    heads = (
-        "block",
-        "layer",
-        "rows",
-        "columns",
-        "removed",
-        "sparsity",
-        "relative_error",
-        "pattern_valid",
-        "seconds",
-        "tokens",
-    )
-    rows = [
-        (
-            layer.block,
-            layer.layer,
-            *layer.shape,
-            layer.removed,
-            layer.sparsity,
-            layer.relative_error,
-            layer.pattern_valid,
-            layer.seconds,
-            layer.tokens,
-        )
-        for whole in record.layers
-        for layer in (whole, *parts_of(whole))
-    ]
-    return _csv(heads, rows)
-
-
-def perplexity_csv(record: RunRecord) -> str:
-    heads = ("side", "perplexity", "windows", "length", "tokens", "text", "protocol", "seconds")
-    rows = [
-        (
-            side.side,
-            side.perplexity,
-            side.windows,
-            side.length,
-            side.tokens,
-            Path(side.text).name,
-            side.protocol,
-            side.seconds,
-        )
-        for side in (record.dense, record.pruned)
-        if side
-    ]
-    return _csv(heads, rows)
-
-
-def race_csv(race: Race) -> str:
-    heads = ("run", "method", "status", "perplexity", "block", "mean_relative_error")
-    rows = [
-        (
-            member.id,
-            member.recipe.method.label,
-            member.status,
-            member.pruned.perplexity if member.pruned else "",
-            block,
-            error,
-        )
-        for member in race.members
-        for block, error in whole_blocks(member).items()
-    ]
-    return _csv(heads, rows)
+def _sheet_of(studio: Studio, record: RunRecord, name: str) -> Sheet | None:
+    """The numbers of a chart of this run, by the chart's name."""
+    runs = studio.run_set(record)
+    return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
 
 
 def zip_of(folder: Path, name: str) -> Iterator[bytes]:
@@ -229,14 +158,6 @@ def _digest(content: bytes) -> str:
 
 def _forever(body: str, media_type: str) -> Response:
     return Response(body, media_type=media_type, headers=_FOREVER)
-
-
-def _csv(heads: tuple[str, ...], rows: list[tuple]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def _text(body: str, media_type: str, name: str) -> Response:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from apt_core.base.errors import PruneError, UnknownRun
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Job
 from apt_core.measure.questions import Question
 from apt_core.models.catalogue.entries import title_of
+from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.studies.race import RACE
 
 LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -25,11 +27,17 @@ class Studio:
     """One per process; every handler of the page gets it. Tests give their own store and launcher."""
 
     def __init__(
-        self, store: Any, launcher: Any, reader: Any, recorded: dict[str, samples.Sample] | None = None
+        self,
+        store: Any,
+        launcher: Any,
+        reader: Any,
+        recorded: dict[str, samples.Sample] | None = None,
+        policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
     ):
         self.store = store
         self.launcher = launcher
         self.reader = reader
+        self.policy = policy
         self.recorded = samples.load() if recorded is None else recorded
         self._sample_records = {
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
@@ -59,7 +67,16 @@ class Studio:
         return [(run_id, sample.title) for run_id, sample in self.recorded.items()]
 
     def title(self, record: RunRecord) -> str:
-        return record.model.title if record.model else title_of(record.recipe.model.id)
+        """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
+        if (made_by := record.made_from) and (origin := self._known(made_by)):
+            return f"{self.title(origin)} ({origin.job.label})"
+        return record.model.title if record.model else title_of(record.job.model.id)
+
+    def _known(self, run_id: str) -> RunRecord | None:
+        try:
+            return self.record(run_id)
+        except PruneError:
+            return None
 
     def position(self, record: RunRecord) -> int | None:
         return self.store.position(record.id) if record.status == "queued" else None
@@ -74,7 +91,9 @@ class Studio:
     def withholds(self, run_id: str) -> bool:
         """Whether the weights of this run stay here: on a public host, when its model came with a visitor's
         account, which others may not have."""
-        return is_public_host() and run_id not in self._sample_records and self.store.came_with_token(run_id)
+        return (
+            self.policy.public and run_id not in self._sample_records and self.store.came_with_token(run_id)
+        )
 
     def recorded_answer(self, run_id: str) -> samples.SampleAnswer | None:
         sample = self.recorded.get(run_id)
@@ -84,39 +103,45 @@ class Studio:
         """The newest runs of the store, then the recorded samples."""
         return [*self.store.list(limit=limit), *self._sample_records.values()]
 
+    def run_set(self, record: RunRecord) -> RunSet:
+        """The run, and those that its charts may draw beside it: its study first, then the newest runs."""
+        studied = self._recent(record.study) if record.study else []
+        others = {run.id: run for run in (*studied, *self.lately())}
+        return RunSet(record, tuple(others.values()))
+
     def lately(self) -> list[RunRecord]:
-        """`known_runs` as they were within the last second: many tabs ask what their rivals do, one look serves
-        all of them."""
+        """`known_runs` as they were within the last second."""
+        return self._recent("")
+
+    def _recent(self, study: str) -> list[RunRecord]:
+        """The runs of a study, or the known ones, as they were within the last second: many tabs ask what others
+        do, one look serves all of them."""
         with self._looking:
-            at, found = self._lately
+            at, found = self._looks.get(study, (float("-inf"), []))
             if time.monotonic() - at > LATELY_SECONDS:
-                found = self.known_runs()
-                self._lately = (time.monotonic(), found)
+                found = self.store.runs_of(study) if study else self.known_runs()
+                self._looks[study] = (time.monotonic(), found)
             return found
 
     # --- doing -----------------------------------------------------------------------------------
 
-    def submit(self, recipes: Sequence[Recipe], token: str | None = None) -> str:
-        """Queue one run for each recipe, all or none of them; returns the id of the first.
+    def submit(self, jobs: Sequence[Job], token: str | None = None) -> str:
+        """Queue one run for each job, all or none of them; returns the id of the first.
 
         token: of the Hub, for the workers alone; it stays in memory.
         """
-        run_ids: list[str] = []
-        try:
-            for recipe in recipes:
-                run_ids.append(self.launcher.submit(recipe, token))
-        except PruneError:
-            for run_id in run_ids:
-                self.cancel(run_id)
-            raise
+        if len(jobs) == 1:
+            first = self.launcher.submit(jobs[0], token)
+        else:
+            first = self.launcher.submit_study(RACE, jobs, token).runs[0]
         self._forget_lately()
-        return run_ids[0]
+        return first
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop; a run that has ended in the meantime is left alone."""
         if run_id not in self._sample_records:
             self.store.request_cancel(run_id)
-            self.launcher.pump()
+            self.launcher.tick()
             self._forget_lately()
 
     def delete(self, run_id: str) -> None:
@@ -127,7 +152,7 @@ class Studio:
         return self.reader.ask(run_id, question)
 
     def _forget_lately(self) -> None:
-        self._lately: tuple[float, list[RunRecord]] = (float("-inf"), [])
+        self._looks: dict[str, tuple[float, list[RunRecord]]] = {}
 
     def close(self) -> None:
         """The page goes away; runs go on."""
@@ -138,7 +163,7 @@ class Studio:
                 _log.warning("The %s could not be closed: %s", part, error)
 
 
-def open_studio() -> Studio:
+def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
     from apt_core.runs.launcher import Launcher
     from apt_core.runs.reading import Reader
@@ -147,4 +172,4 @@ def open_studio() -> Studio:
     store = Store()
     launcher = Launcher(store)
     launcher.start()
-    return Studio(store, launcher, Reader(store))
+    return Studio(store, launcher, Reader(store), policy=policy)

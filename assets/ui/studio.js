@@ -71,6 +71,7 @@ window.aptStudio = (() => {
 
     async function draw() {
       const value = props.value;
+      find(".chart").dataset.shown = value?.figure ? "yes" : "no";
       if (!value?.figure) return;
       find(".chart-title").textContent = value.title;
       find(".chart-summary").textContent = value.summary;
@@ -102,13 +103,12 @@ window.aptStudio = (() => {
 
     function select(point) {
       if (!point?.data?.meta) return;
-      const [kind, error, removed, exact, shape, time] = point.customdata;
+      const [sentence, key] = point.customdata.slice(-2);
       const readout = find(".chart-readout");
       readout.hidden = false;
-      readout.textContent =
-        `Block ${point.x}, ${kind}: relative error ${error}, ${removed} removed, pattern exact: ${exact}, shape ${shape}, ${time}`;
-      document.querySelectorAll("tr[data-layer][aria-selected]").forEach((row) => row.removeAttribute("aria-selected"));
-      const row = document.querySelector(`tr[data-layer="${CSS.escape(`${point.x}:${kind}`)}"]`);
+      readout.textContent = sentence;
+      document.querySelectorAll("tr[data-key][aria-selected]").forEach((row) => row.removeAttribute("aria-selected"));
+      const row = document.querySelector(`tr[data-key="${CSS.escape(key)}"]`);
       row?.setAttribute("aria-selected", "true");
       row?.scrollIntoView({ block: "nearest" });
     }
@@ -167,7 +167,7 @@ window.aptStudio = (() => {
     });
   }
 
-  // While a run or a rival of its race goes on, ask the server once a second what is new, and show that. When
+  // While a run, or another one in its charts, goes on, ask the server once a second what is new, and show that. When
   // the run has turned (finished, stopped, deleted), press `seen`: Gradio then brings everything, buttons included.
   function follow(props, watch, trigger) {
     let asking = false;
@@ -186,8 +186,8 @@ window.aptStudio = (() => {
       if (!seen?.live || asking || document.visibilityState !== "visible") return;
       asking = true;
       try {
-        const { run, status, seq, layers, measured, race } = seen;
-        const what = new URLSearchParams({ run, status, seq, layers, measured, race: race ?? "" });
+        const { run, status, seq, charts } = seen;
+        const what = new URLSearchParams({ run, status, seq, charts });
         const answer = await fetch(`studio/runs/${run}/live?${what}`, { signal: AbortSignal.timeout(8000) });
         if (props.value !== seen) return; // another run was opened meanwhile
         if (answer.status === 503) return;
@@ -195,7 +195,7 @@ window.aptStudio = (() => {
         const news = answer.ok ? await answer.json() : { turned: true };
         if (news.turned) return press();
         for (const [name, value] of Object.entries(news.parts)) parts[name]?.(value);
-        Object.assign(seen, news.seen); // also whether there will be more: rivals may go on after this run
+        Object.assign(seen, news.seen); // also whether there will be more: other runs in its charts may go on after it
       } catch {
         say("The app does not answer. The run may well go on; this page tries again every second.");
       } finally {
@@ -232,7 +232,7 @@ window.aptStudio = (() => {
     complaint = sentence;
   }
 
-  // ---- lists of runs (the tab, and the race) and of models ---------------------------------------------------
+  // ---- lists of runs (the tab, and those of a chart) and of models ---------------------------------------------------
 
   function runs(element, trigger) {
     element.addEventListener("click", (event) => {
@@ -357,7 +357,7 @@ window.aptStudio = (() => {
       }
       setTimeout(() => (copy.textContent = "Copy"), 2000);
     }
-    if (event.target.closest('#prune, [data-action="open"]')) askedForRun = true;
+    if (event.target.closest('#prune, #measure-start, [data-action="open"]')) askedForRun = true;
     if (event.target.closest("#again")) {
       const chosen = document.querySelector("[data-fold]");
       chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-POINTS = "#layer-chart .scatterlayer .points path"
+POINTS = "#layers-chart .scatterlayer .points path"
 
 
 def choose_tiny(page, samples: int = 8, length: int = 64, windows: int = 4) -> None:

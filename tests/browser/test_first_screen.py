@@ -22,7 +22,7 @@ def test_opens_within_six_seconds_with_the_sample_and_asks_no_other_host(app, br
     page.goto(app.address)
     page.wait_for_selector("#prune")
     if samples.load():
-        page.wait_for_selector("#layer-chart .scatterlayer path")
+        page.wait_for_selector("#layers-chart .scatterlayer path")
         assert points(page) > 0 and "Recorded sample" in text(page, "#headline")
     seconds = app.seconds_to_start + time.monotonic() - begun
     assert not [url for url in asked if not url.startswith((app.address, "data:", "blob:"))]

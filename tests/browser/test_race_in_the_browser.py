@@ -34,7 +34,7 @@ def race(app, browser):
 
 def test_three_curves_appear_by_one_press_and_the_finding_ends_them(app, open_page):
     page = open_page()
-    assert not page.locator("#race").is_visible()
+    assert not page.locator("#race-section").is_visible()
     choose_tiny(page, samples=40, length=256)
     race_against(page, "SparseGPT", "Wanda")
     run_id = prune(page)
@@ -78,7 +78,7 @@ def test_focus_stays_on_a_link_while_the_race_goes_on(open_page):
     race_against(page, "SparseGPT", "Wanda")
     prune(page)
     wait_for_end(page, PATIENCE)
-    page.locator("#race .label-wrap").click()
+    page.locator("#race-section .label-wrap").click()
     link = page.locator("#race-table a", has_text="SparseGPT")
     link.focus()
     waiting = link.evaluate("link => link.closest('tr').innerText")
@@ -93,7 +93,7 @@ def test_a_rival_opens_in_this_tab_from_the_note_and_from_the_table(open_page, r
     page.locator(".rivals a", has_text="Wanda").click()
     page.wait_for_function("id => !location.search.includes(id)", arg=race)
     says(page, "#headline", "Wanda · 2:4")
-    page.locator("#race .label-wrap").click()
+    page.locator("#race-section .label-wrap").click()
     rows = page.locator("#race-table tbody tr")
     rows.first.wait_for()
     assert rows.count() == 3 and "(shown)" in rows.nth(2).inner_text()
@@ -119,6 +119,6 @@ def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
 def test_a_race_fits_a_narrow_screen(open_page, race, theme):
     page = open_page(f"?run={race}", width=390, height=844, color_scheme=theme)
     page.locator("#race-chart .legendtext").first.wait_for()
-    page.locator("#race .label-wrap").click()
+    page.locator("#race-section .label-wrap").click()
     page.locator("#race-table tbody tr").first.wait_for()
     assert not scrolls_sideways(page) and "against" in text(page, "#race-chart .chart-title")

@@ -61,27 +61,27 @@ def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page):
         until(lambda: points(second) == 14)
     assert shown_axes(page) == zoomed != shown_axes(second)
     assert "→" in text(page, "#figures") and "zeros alone save nothing" in text(page, "#sizes")
-    page.locator("#layer-chart [data-tool=reset]").click()
-    page.locator("#layer-chart [data-tool=reset]").wait_for(state="hidden")
+    page.locator("#layers-chart [data-tool=reset]").click()
+    page.locator("#layers-chart [data-tool=reset]").wait_for(state="hidden")
     assert shown_axes(page)[0] == shown_axes(second)[0]
 
 
 def zoom_in(page) -> None:
     """Drag over a part of the chart and hide the first projection, as a visitor does."""
-    box = page.locator("#layer-chart .nsewdrag").bounding_box()
+    box = page.locator("#layers-chart .nsewdrag").bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
     page.mouse.up()
-    page.locator("#layer-chart .legendtoggle").first.click()
+    page.locator("#layers-chart .legendtoggle").first.click()
     page.wait_for_function(
-        "document.querySelector('#layer-chart .chart-host')._fullData[0].visible === 'legendonly'"
+        "document.querySelector('#layers-chart .chart-host')._fullData[0].visible === 'legendonly'"
     )
 
 
 def shown_axes(page) -> list:
     return page.evaluate(
-        "() => { const host = document.querySelector('#layer-chart .chart-host');"
+        "() => { const host = document.querySelector('#layers-chart .chart-host');"
         " return [host._fullLayout.xaxis.range, host._fullData[0].visible]; }"
     )
 
@@ -89,21 +89,25 @@ def shown_axes(page) -> list:
 def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("text=The same numbers as a table").first.click()
-    page.locator("#layer-table tbody tr").nth(13).wait_for()  # unfolded and filled
-    assert page.locator("#layer-table tbody tr").count() == 14
-    assert page.locator("#layer-table").is_visible()
+    page.locator("#layers-table tbody tr").nth(13).wait_for()  # unfolded and filled
+    assert page.locator("#layers-table tbody tr").count() == 14
+    assert page.locator("#layers-table").is_visible()
     assert page.locator(".label-wrap[aria-expanded=true]").count() == 1
 
 
 def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("text=The same numbers as a table").first.click()
-    page.wait_for_selector("#layer-chart .scatterlayer path")
+    page.wait_for_selector("#layers-chart .scatterlayer path")
     place = (
-        page.locator("#layer-chart .scatterlayer .trace").nth(6).locator(".points path").nth(0).bounding_box()
+        page.locator("#layers-chart .scatterlayer .trace")
+        .nth(6)
+        .locator(".points path")
+        .nth(0)
+        .bounding_box()
     )
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-    says(page, "#layer-chart .chart-readout", "Block 0, mlp.down_proj: relative error")
+    says(page, "#layers-chart .chart-readout", "Block 0, mlp.down_proj: relative error")
     assert page.locator("tr[aria-selected=true]").count() == 1
 
 

@@ -143,7 +143,7 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
         "float32",
     ]
     assert main(arguments) == 0
-    assert runs()[0].recipe == make_recipe(
+    assert runs()[0].job == make_recipe(
         model={"id": "tiny-random-llama"},
         method={"name": "apt", "block_size": 64, "dampening": 0.1},
         pattern={"kind": "unstructured", "sparsity": 0.5},

@@ -26,14 +26,14 @@ def workers(tmp_path, monkeypatch):
 
 
 def methods():
-    return [record.recipe.method.name for record in reversed(Store().list())]
+    return [record.job.method.name for record in reversed(Store().list())]
 
 
 def test_a_race_is_one_small_table(capsys):
     assert main([*RACE, "wanda, sparsegpt,apt", "--set", "mask=S", "--seed", "7"]) == 0
     out, err = capsys.readouterr()
     assert methods() == ["apt", "sparsegpt", "wanda"]
-    assert {record.recipe.seed for record in Store().list()} == {7}
+    assert {record.job.seed for record in Store().list()} == {7}
     assert [line.split()[0] for line in out.splitlines()[2:]] == ["APT", "SparseGPT", "Wanda"]
     assert out.count("finished") == 3 and all(record.id in err for record in Store().list())
 

@@ -208,7 +208,7 @@ def test_from_disk_the_depth_of_a_model_costs_disk_and_no_memory():
 
 def test_blocks_are_read_one_at_a_time_even_where_all_fit(monkeypatch):
     recipe = recipe_for("x/y", dtype="bfloat16")
-    kept = recipe.model_copy(update={"weights": "memory"})
+    kept = recipe_for("x/y", dtype="bfloat16", weights="memory")
     monkeypatch.setattr(preflight, "free_memory", lambda: 60 * GB)
     by_block = estimate(recipe, seven_billion())
     assert by_block.weights_in == "by block" and by_block.parts["measure"] > 0
@@ -218,12 +218,6 @@ def test_blocks_are_read_one_at_a_time_even_where_all_fit(monkeypatch):
     assert estimate(recipe, rearranged).weights_in == "memory"
     monkeypatch.setattr(preflight, "free_memory", lambda: 12 * GB)
     assert "read the weights from disk" in estimate(kept, seven_billion()).refusal
-
-
-def test_old_recipes_leave_it_open_where_the_weights_are():
-    old = recipe_for().model_dump(mode="json")
-    del old["weights"]
-    assert Recipe.model_validate(old).weights == "auto"
 
 
 def test_a_model_whose_size_is_not_known_has_no_numbers():
@@ -355,17 +349,19 @@ def finished_run(method: str = "apt", faster: float = 1.0, of: str = SMOL, **cha
             versions={},
         ),
         "layers": layers,
-        "dense": ev.Evaluated(
-            side="dense",
-            perplexity=20,
-            windows=12,
-            length=1024,
-            tokens=12 * 1023,
-            text="wikipedia",
-            protocol="joined-v1",
-            seconds=1,
+        "evaluated": (
+            ev.Evaluated(
+                subject="dense",
+                perplexity=20,
+                windows=12,
+                length=1024,
+                tokens=12 * 1023,
+                text="wikipedia",
+                protocol="joined-v1",
+                seconds=1,
+            ),
         ),
-        "dense_speed": ev.Measured(side="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk),
+        "measured": (ev.Measured(subject="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk),),
         "finished": ev.Finished(
             sparsity=0.5, parameters=1, removed=1, seconds=seconds | {"total": total}, peak_rss_bytes=1
         ),
@@ -373,14 +369,14 @@ def finished_run(method: str = "apt", faster: float = 1.0, of: str = SMOL, **cha
         "started_at": 100.0,
         "ended_at": 100.0 + total + 3,
     }
-    return RunRecord(id="run", recipe=recipe, **fields | changes)
+    return RunRecord(id="run", job=recipe, **fields | changes)
 
 
 @pytest.mark.parametrize("method", ["apt", "apt-joint"])
 def test_a_finished_run_is_foretold_by_its_own_rates(method):
     record = finished_run(method, faster=2.5)
     learnt = rates_from(record)
-    again = estimate(record.recipe, model_facts(record.recipe.model), learnt)
+    again = estimate(record.job, model_facts(record.job.model), learnt)
     assert again.measured_here and "earlier runs on this machine" in again.sentences[0]
     for stage, spent in record.finished.seconds.items():
         if stage != "total":
@@ -400,7 +396,7 @@ def test_a_run_that_left_the_weights_on_disk_teaches_nothing_about_loading_and_s
     record = finished_run(faster=3)
     learnt = rates_from(
         record.model_copy(
-            update={"dense_speed": record.dense_speed.model_copy(update={"tokens_per_second": None})}
+            update={"measured": (record.dense_speed.model_copy(update={"tokens_per_second": None}),)}
         )
     )
     assert (learnt.load, learnt.generation) == (FLOAT32_RATES.load, FLOAT32_RATES.generation)

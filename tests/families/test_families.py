@@ -79,7 +79,7 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
     def run(family: str, method: str, pattern: str, **more):
         wanted = {"dtype": "float32"} | texts | more
         recipe = apt_core.plan(str(folder(family)), method, pattern, **wanted)
-        events = list(pipeline.run(recipe, tmp_path))
+        events = list(apt_core.run(recipe, tmp_path))
         model, _, store = loaded[-1]
         assert isinstance(store, DiskStore) == model_facts(recipe.model).by_block
         for index in range(len(store.blocks) if isinstance(store, DiskStore) else 0):
@@ -447,7 +447,7 @@ def test_what_needs_float32_stays_so_in_half_precision(
     call_as_always = OpenBlock.__call__
     monkeypatch.setattr(OpenBlock, "__call__", call)
     recipe = apt_core.plan(str(place), "wanda", "0.5", dtype="bfloat16", weights=weights, **texts)
-    assert list(pipeline.run(recipe, tmp_path / "run"))[-1].kind == "finished"
+    assert list(apt_core.run(recipe, tmp_path / "run"))[-1].kind == "finished"
     computed = {dtype for name, dtype in seen.items() if _in_float32(name)}
     assert computed == {torch.float32}
     files = list((tmp_path / "run" / "checkpoint").glob("*.safetensors"))
@@ -475,7 +475,7 @@ def folded(events, recipe):
     from apt_core.events.records import RunRecord, fold
 
     stamped = [Stamped(seq=number, at=number, event=event) for number, event in enumerate(events)]
-    return fold(RunRecord(id="x", recipe=recipe), stamped)
+    return fold(RunRecord(id="x", job=recipe), stamped)
 
 
 def test_the_rows_of_a_fused_projection_are_rows_and_traces(pruned_by):
@@ -483,21 +483,23 @@ def test_the_rows_of_a_fused_projection_are_rows_and_traces(pruned_by):
     from apt_core.cli.report import report
     from apt_core.events.records import summary
     from apt_core.plots import layer_error
-    from apt_core.ui.server import layers_csv
-    from apt_core.ui.views.tables import layer_table
+    from apt_core.plots.chart import RunSet
+    from apt_core.ui.views.chart_payload import chart_table
 
     events, _, recipe = pruned_by("mamba2", "wanda", "0.5")
     record = folded(events, recipe)
     assert [part["name"] for part in summary(record)["layers"][0]["parts"]] == ["z", "x", "B", "C", "dt"]
-    assert "4 pruned layers" in layer_table(record)
+    runs = RunSet(record)
+    table, sheet = str(chart_table(layer_error.table(runs))), layer_error.sheet(runs).as_csv()
+    assert "4 pruned layers" in table
     for part in ("z", "x", "B", "C", "dt"):
-        assert f'data-layer="1:mixer.in_proj[{part}]"' in layer_table(record)
+        assert f'data-key="1:mixer.in_proj[{part}]"' in table
         assert f"mixer.in_proj[{part}]" in report(record, None)
-        assert f"1,mixer.in_proj[{part}]," in layers_csv(record)
-    traces = [trace.name for trace in layer_error.figure(record).data]
+        assert f"1,mixer.in_proj[{part}]," in sheet
+    traces = [trace.name for trace in layer_error.figure(runs).data]
     assert traces == ["in z", "in x", "in B", "in C", "in dt", "out"]
     empty = record.model_copy(update={"layers": ()})  # the legend is there before the first point
-    assert [trace.name for trace in layer_error.figure(empty).data] == traces
+    assert [trace.name for trace in layer_error.figure(RunSet(empty)).data] == traces
 
 
 def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
@@ -555,7 +557,7 @@ def test_a_shared_block_is_pruned_once_and_stays_shared(stored, folder, texts, t
         place = zamba2_stored_twice(place, tmp_path / "twice")
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
     recipe = apt_core.plan(str(place), "apt", "2:4", dtype="float32", **texts)
-    events = list(pipeline.run(recipe, tmp_path / "run"))
+    events = list(apt_core.run(recipe, tmp_path / "run"))
     told = [event for event in events if event.kind == "layer_pruned" and "shared" in event.layer]
     assert {event.block for event in told} == {1} and len({event.layer for event in told}) == len(told) == 6
     assert all(event.tokens == 2 * 6 * 32 for event in told)  # of both uses

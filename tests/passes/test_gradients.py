@@ -139,7 +139,10 @@ def test_the_costs_of_experts_are_those_of_their_tokens():
 
         return hook
 
-    hooks = [*families.module_proxies(layers), *(one.module.register_forward_hook(listen(one)) for one in experts)]
+    hooks = [
+        *families.module_proxies(layers),
+        *(one.module.register_forward_hook(listen(one)) for one in experts),
+    ]
     for window in windows:
         embedded = model.get_input_embeddings()(window.unsqueeze(0)).detach().requires_grad_(True)
         logits = model(inputs_embeds=embedded, use_cache=False).logits[0, :-1]

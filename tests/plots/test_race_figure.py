@@ -11,6 +11,7 @@ from ui_helpers import a_recipe, a_record
 
 from apt_core.methods import METHODS
 from apt_core.plots import race as race_plot
+from apt_core.plots.chart import RunSet
 from apt_core.studies.race import race_of
 
 
@@ -21,11 +22,11 @@ def run(method, upto="finished", **changes):
 
 def a_race(**upto):
     shown = run("apt", pruned=34.8)
-    return race_of(shown, [shown, *(run(name, state) for name, state in upto.items())])
+    return RunSet(shown, (shown, *(run(name, state) for name, state in upto.items())))
 
 
 def finished(perplexity):
-    return race_of(run("apt", pruned=34.8), [run("wanda", pruned=41.7), run("sparsegpt", pruned=perplexity)])
+    return RunSet(run("apt", pruned=34.8), (run("wanda", pruned=41.7), run("sparsegpt", pruned=perplexity)))
 
 
 def test_a_line_for_every_method_and_the_one_shown_is_thicker():

@@ -35,7 +35,7 @@ def test_a_recorded_run_comes_back_as_it_was_without_the_machine(store, tmp_path
     record = sample.record("tiny-24")
     assert run_id == record.id == "sample-tiny-24" and record.ratio == 1.5 and len(record.layers) == 6
     assert record.conditions.startswith("Recorded on ") and "a machine, 2 cores" in record.conditions
-    assert record.recipe.calibration.text == "wikitext.txt"
+    assert record.job.calibration.text == "wikitext.txt"
 
 
 def test_only_finished_runs_can_be_recorded(store, tmp_path):

@@ -46,7 +46,7 @@ def test_a_torn_tail_is_skipped_and_ended_by_the_next_writer(log):
         b"\0" * 300,
         b"hello\n",
         b'{"seq":99}\n',
-        b'{"seq":5,"at":1,"event":{"kind":"unknown"}}\n',
+        b'{"seq":5,"at":1,"event":{"kind":"layer_pruned"}}\n',
         b"\xff\xfe\n\n",
     ],
 )
@@ -115,3 +115,35 @@ def test_an_ending_is_found_behind_later_rubbish(log):
     with open(log.path, "ab") as file:
         file.write(b"torn")
     assert isinstance(log.ending().event, ev.Finished)
+
+
+def test_an_event_of_a_later_version_keeps_its_place_and_its_words(log):
+    log.append(ev.Queued())
+    later = (
+        b'{"seq":1,"version":9,"at":2.5,"mood":"new","event":{"kind":"heated","degrees":40}}\n'
+        b'{"seq":2,"version":9,"at":3.5,"event":{"kind":"warned","message":"Hot.","layer":"","colour":"red"}}\n'
+        b'{"seq":3,"version":9,"at":4.5,"event":{"kind":"measured","subject":["dense","pruned"]}}\n'
+    )
+    with open(log.path, "ab") as file:
+        file.write(later)
+    log.append(ev.Warned(message="Cold."))
+    read = log.read()
+    assert [line.seq for line in read] == [0, 1, 2, 3, 4]
+    heated, warned, measured = (line.event for line in read[1:4])
+    assert isinstance(heated, ev.Unknown) and heated.model_dump() == {"kind": "heated", "degrees": 40}
+    assert warned == ev.Warned(message="Hot.")
+    assert isinstance(measured, ev.Unknown), "a form that this version cannot read"
+    assert later in log.path.read_bytes(), "nothing is rewritten"
+
+
+def test_lines_of_version_1_are_read_in_todays_words():
+    old = (
+        '{"seq":3,"at":1.0,"event":{"kind":"evaluated","side":"dense","perplexity":5.5,"windows":4,"length":256,'
+        '"tokens":1020,"text":"wiki-sample","protocol":"joined-v1","seconds":0.05,"reused":true}}'
+    )
+    event = ev.parse_line(old).event
+    assert (event.subject, event.perplexity, event.low, event.losses) == ("dense", 5.5, None, ())
+    for stage, subject in (("dense_eval", "dense"), ("pruned_eval", "pruned"), ("prune", None)):
+        line = f'{{"seq":1,"at":1.0,"event":{{"kind":"progress","stage":"{stage}","done":0,"total":4}}}}'
+        event = ev.parse_line(line).event
+        assert (event.stage, event.subject) == ("prune" if subject is None else "evaluate", subject)

@@ -10,6 +10,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, a_record, 
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, NotReachable
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord, fold
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch import hub_token
@@ -78,16 +79,21 @@ def test_a_token_is_kept_only_when_the_hub_knows_it_and_the_field_is_emptied(mon
     assert hub_token.handed() is None
 
 
-def test_the_token_field_is_for_ones_own_machine_and_the_button_for_spaces(monkeypatch):
-    monkeypatch.delenv("SPACE_ID", raising=False)
+@pytest.mark.parametrize(
+    ("policy", "field", "button"),
+    [
+        (HostPolicy(), True, False),
+        (HostPolicy(public=True), False, False),
+        (HostPolicy(public=True, signs_in=True), False, True),
+    ],
+)
+def test_the_token_field_is_for_ones_own_machine_and_the_button_for_spaces(
+    policy, field, button, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(account.gr, "LoginButton", lambda **options: drawn.append(options))
     with gr.Blocks():
-        assert account.lay_out() is not None
-        monkeypatch.setenv("APT_PUBLIC", "1")
-        assert account.lay_out() is None and not account.is_space_with_login()
-        monkeypatch.setenv("SPACE_ID", "ann/studio")
-        assert not account.is_space_with_login(), "without OAuth settings Gradio could not start"
-        monkeypatch.setenv("OAUTH_CLIENT_ID", "id")
-        assert account.is_space_with_login()
+        assert (account.lay_out(policy) is not None) is field and bool(drawn) is button
 
 
 def test_no_component_carries_a_token(studio, monkeypatch):
@@ -121,17 +127,17 @@ def test_a_worker_gets_the_token_only_when_it_needs_it(studio, monkeypatch, memb
     monkeypatch.setattr(checks, "facts_of", lambda _model: facts)
     with gr.Blocks():
         laid_out = explore.lay_out()
-    values = tuple(component.value for component in laid_out.chooser.inputs)
+    values = {path: component.value for path, component in laid_out.chooser.controls.items()}
     with hub_token.of_visitor("hf_a"):
         explore.start(laid_out, studio, values)
     assert studio.launcher.token == wanted
 
 
-def test_on_a_public_page_weights_that_came_with_an_account_stay(studio, monkeypatch):
+def test_on_a_public_page_weights_that_came_with_an_account_stay(studio):
     run_id = studio.store.put("20261124-100000-abcd", some_events())
     studio.store.with_token.add(run_id)
     assert studio.checkpoint(run_id) is not None
-    monkeypatch.setenv("APT_PUBLIC", "1")
+    studio.policy = HostPolicy(public=True)
     assert studio.checkpoint(run_id) is None and studio.withholds(run_id)
 
 
@@ -164,7 +170,7 @@ def downloading(*ending: ev.Event) -> RunRecord:
     )
     progress = ev.Progress(stage="download", done=6_000_000, total=9_002_000, detail="ann/big", files=files)
     log = stamped([ev.Queued(), ev.Started(pid=1), progress, *ending])
-    return fold(RunRecord(id="20261124-100000-abcd", recipe=a_recipe()), log)
+    return fold(RunRecord(id="20261124-100000-abcd", job=a_recipe()), log)
 
 
 def test_every_file_of_a_download_shows_its_bytes():
@@ -205,5 +211,5 @@ def test_deleting_says_what_happened(studio, monkeypatch, fresh_cache):
     monkeypatch.setattr(models.models_in_use, "remove", lambda store, name: 2_000_000)
     said = models.delete(tab, studio, "ann/tiny")
     assert "ann/tiny is deleted; 2.00 MB are free again." in said[tab.note]
-    monkeypatch.setenv("APT_PUBLIC", "1")
+    studio.policy = HostPolicy(public=True)
     assert "nobody can delete them" in models.delete(tab, studio, "ann/tiny")[tab.note]

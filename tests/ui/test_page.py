@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -12,18 +13,21 @@ import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
+from apt_core.base.policy import HostPolicy
 from apt_core.measure.questions import Answered, ReaderReady, Step
 from apt_core.methods import COMPONENTS, METHODS, Method, make_method
 from apt_core.models.catalogue import terms
-from apt_core.plots.layer_error import figure as layer_error_figure
+from apt_core.plots import layer_error
+from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
 from apt_core.ui import page
+from apt_core.ui import studio as studio_module
 from apt_core.ui.forms import checks, choose, options
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import read, runs
-from apt_core.ui.views import parts
-from apt_core.ui.views.parts import Seen, live
+from apt_core.ui.views import run_view
+from apt_core.ui.views.run_view import ViewState, live
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "20261124-100000-abcd"
@@ -37,7 +41,7 @@ def store(tmp_path):
 @pytest.fixture
 def studio(store):
     sample = samples.Sample(
-        title="s", conditions="Recorded on a day.", recipe=a_recipe(), events=tuple(stamped(some_events()))
+        title="s", conditions="Recorded on a day.", job=a_recipe(), events=tuple(stamped(some_events()))
     )
     return Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
 
@@ -59,11 +63,13 @@ def named(explore, updates):
 
 
 def values(explore, **changes):
-    form = [component.value for component in explore.chooser.form]
-    fields = (
-        dict(zip(explore.chooser.form._fields, form, strict=True)) | {"model": "tiny-random-llama"} | changes
+    """What the controls show, some of it changed; two underscores are a dot."""
+    shown = {path: component.value for path, component in explore.chooser.controls.items()}
+    return (
+        shown
+        | {"model": "tiny-random-llama"}
+        | {path.replace("__", "."): new for path, new in changes.items()}
     )
-    return (*fields.values(), *(control.value for control in explore.chooser.controls))
 
 
 # ---- arriving
@@ -111,27 +117,27 @@ def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, sto
 
 def test_a_look_sends_only_what_is_new(studio, store):
     store.put(RUN, some_events("layers"))
-    seen = Seen.of(store.get(RUN))
+    seen = ViewState.of(RunSet(store.get(RUN)))
     assert set(live(studio, store.get(RUN), seen)["parts"]) == {"status"}  # the time that has passed
     store.logs[RUN].append(ev.Progress(stage="save", done=0, total=1))
     news = live(studio, store.get(RUN), seen)
-    assert {"status", "figures"} <= set(news["parts"]) and "layer-chart" not in news["parts"]
+    assert {"status", "figures"} <= set(news["parts"]) and "layers-chart" not in news["parts"]
     assert news["seen"]["seq"] > seen.seq and json.dumps(news)
     store.put(RUN, some_events("pruned"))
     both = live(studio, store.get(RUN), seen)["parts"]
-    assert {"perplexity-chart", "perplexity-table", "sizes"} <= set(both) and "layer-chart" not in both
+    assert {"perplexity-chart", "perplexity-table", "sizes"} <= set(both) and "layers-chart" not in both
 
 
 def test_a_model_that_becomes_known_widens_the_empty_axis(studio, store):
     store.put(RUN, some_events("loaded")[:2])
-    seen = Seen.of(store.get(RUN))
+    seen = ViewState.of(RunSet(store.get(RUN)))
     store.put(RUN, some_events("loaded"))
-    assert "layer-chart" in live(studio, store.get(RUN), seen)["parts"]
+    assert "layers-chart" in live(studio, store.get(RUN), seen)["parts"]
 
 
 def test_a_run_that_turned_is_opened_anew_with_its_buttons(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    seen = Seen.of(store.get(RUN))
+    seen = ViewState.of(RunSet(store.get(RUN)))
     store.put(RUN, some_events("finished"))
     assert live(studio, store.get(RUN), seen) == {"turned": True}
     shown = named(explore, explore_tab.reopen(explore, studio, seen))
@@ -147,7 +153,7 @@ def test_a_run_that_turned_is_opened_anew_with_its_buttons(explore, studio, stor
 
 def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
     shown = named(
-        explore, explore_tab.reopen(explore, studio, Seen("20200101-000000-0000", "running", 3, 1, 1))
+        explore, explore_tab.reopen(explore, studio, ViewState("20200101-000000-0000", "running", 3))
     )
     assert shown["seen"] == {} and "There is no run" in shown["note"]
 
@@ -155,20 +161,22 @@ def test_a_run_that_was_deleted_elsewhere_is_a_sentence(explore, studio):
 def test_many_tabs_share_one_drawing(studio, store, monkeypatch):
     store.put(RUN, some_events("layers", dense=21.5))
     record, drawn = store.get(RUN), []
-    monkeypatch.setattr(
-        parts.layer_error, "figure", lambda record: drawn.append(1) or layer_error_figure(record)
-    )
-    looks = [parts.parts(studio, record.model_copy(update={"id": "20261124-100000-ffff"})) for _ in range(5)]
-    assert len(drawn) == 1 and all(look["layer-chart"] is looks[0]["layer-chart"] for look in looks)
+    counted = replace(layer_error.CHART, figure=lambda runs: drawn.append(1) or layer_error.figure(runs))
+    monkeypatch.setattr(run_view, "charts", lambda: (counted,))
+    looks = [
+        run_view.parts(studio, record.model_copy(update={"id": "20261124-100000-ffff"})) for _ in range(5)
+    ]
+    assert len(drawn) == 1 and all(look["layers-chart"] is looks[0]["layers-chart"] for look in looks)
 
 
-def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store):
+def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store, monkeypatch):
+    monkeypatch.setattr(studio_module, "LATELY_SECONDS", -1)  # every look is a fresh one
     other = "20261124-090000-eeee"
     store.put(RUN, some_events())
     store.put(other, some_events("layers"), a_recipe(method="wanda"))
 
     def references():
-        return parts.parts(studio, store.get(RUN))["perplexity-table"].count("Wanda")
+        return run_view.parts(studio, store.get(RUN))["perplexity-table"].count("Wanda")
 
     before = references()
     store.put(other, some_events(pruned=44.0), a_recipe(method="wanda"))
@@ -183,13 +191,15 @@ def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store)
         [],
         {},
         {"run": 7, "seq": "a"},
-        {"run": None, "layers": 1.5},
+        {"run": None, "charts": 1.5},
+        {"charts": "layers race==x ="},
         {"seq": "9" * 5000, "status": []},
     ],
 )
 def test_whatever_the_browser_says_it_shows_is_taken_with_care(value):
-    seen = Seen.told(value)
-    assert isinstance(seen.run, str) and isinstance(seen.status, str) and seen.seq == seen.layers == -1
+    seen = ViewState.parse(value)
+    assert isinstance(seen.run, str) and isinstance(seen.status, str) and seen.seq == -1
+    assert all(isinstance(name, str) for name in seen.looks())
 
 
 # ---- pruning
@@ -205,11 +215,11 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
     ("changes", "sentence"),
     [
         ({"model": "no-such-model"}, "There is no model called"),
-        ({"pattern": "custom", "keep": 1, "of": 3}, "divisible by 3"),
-        ({"samples": 0}, "Calibration samples"),
-        ({"text": "/etc/passwd"}, "There is no text"),
-        ({"kind": "unstructured", "sparsity": 100}, "out of range"),
-        ({"length": 9000}, "was made for"),
+        ({"pattern__name": "custom", "pattern__keep": 1, "pattern__of": 3}, "divisible by 3"),
+        ({"calibration__samples": 0}, "Calibration samples"),
+        ({"calibration__text": "/etc/passwd"}, "There is no text"),
+        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "out of range"),
+        ({"calibration__length": 9000}, "was made for"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words_and_starts_nothing(explore, studio, store, changes, sentence):
@@ -221,19 +231,19 @@ def test_conditions_of_use_are_shown_and_wait_for_a_tick(explore, studio, store)
     shown = named(explore, explore_tab.start(explore, studio, values(explore, model="gemma-3-270m")))
     assert 'href="https://ai.google.dev/gemma/terms"' in shown[explore.chooser.facts]
     assert "Gemma Terms of Use" in shown["preflight"] and not store.logs
-    assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
+    assert shown[explore.chooser.controls["terms"]]["visible"] and not shown["prune"]["interactive"]
     ticked = values(explore, model="gemma-3-270m", terms=True)
     shown = named(explore, explore_tab.start(explore, studio, ticked))
     assert len(store.logs) == 1 and terms.to_accept("gemma-3-270m") is None
     again = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
-    assert again[explore.chooser.form.terms]["visible"] is False and again["prune"]["interactive"]
+    assert again[explore.chooser.controls["terms"]]["visible"] is False and again["prune"]["interactive"]
 
 
-def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store, monkeypatch):
+def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store):
     terms.accept("gemma-3-270m")
-    monkeypatch.setenv("APT_PUBLIC", "1")
+    studio.policy = HostPolicy(public=True)
     shown = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))
-    assert shown[explore.chooser.form.terms]["visible"] and not shown["prune"]["interactive"]
+    assert shown[explore.chooser.controls["terms"]]["visible"] and not shown["prune"]["interactive"]
 
 
 def broken(*_):
@@ -245,7 +255,7 @@ def test_without_network_the_button_is_off_and_the_reason_is_said(explore, studi
     shown = named(explore, explore_tab.start(explore, studio, values(explore, model="smollm2-135m")))
     assert "choose Tiny random Llama, it comes with the app." in shown["preflight"] and not store.logs
     assert shown["prune"]["interactive"] is False
-    bundled = {"model": "tiny-random-llama", "text": "wiki-sample", "eval_text": "wiki-sample"}
+    bundled = {"calibration__text": "wiki-sample", "evaluation__text": "wiki-sample"}
     shown = named(explore, explore_tab.start(explore, studio, values(explore, **bundled)))
     assert "comes with the app" in shown[explore.chooser.facts] and len(store.logs) == 1
 
@@ -270,15 +280,17 @@ def test_a_fault_is_a_sentence_and_never_a_dead_button(explore, studio, store, m
 def test_stop_asks_the_store(explore, studio, store):
     store.put(RUN, some_events("layers"))
     store.statuses[RUN] = "stopping"
-    shown = named(explore, explore_tab.stop(explore, studio, Seen(RUN)))
+    shown = named(explore, explore_tab.stop(explore, studio, ViewState(RUN)))
     assert store.cancelled == [RUN] and "Stopping after this layer." in shown["status"]
 
 
 def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
     store.put(RUN, some_events(), a_recipe(method={"name": "apt", "mask": "S"}, calibration={"samples": 5}))
-    updates = explore_tab.choose_the_same(explore, studio, Seen(RUN))
-    place = explore.chooser.keys.index("mask.apt.solution")
-    assert updates[explore.chooser.controls[place]] == "S" and updates[explore.chooser.form.samples] == 5
+    updates = explore_tab.choose_the_same(explore, studio, ViewState(RUN))
+    controls = explore.chooser.controls
+    assert (
+        updates[controls["method.mask.apt.solution"]] == "S" and updates[controls["calibration.samples"]] == 5
+    )
     assert updates[explore.chooser.preset] is None
 
 
@@ -388,8 +400,8 @@ def test_runs_can_be_stopped_and_deleted_and_say_why_not(studio, store):
     assert "There is no run" in runs.act(tab, studio, "delete", RUN)[tab.note]
 
 
-def test_on_a_public_page_nobody_deletes_the_runs_of_others(studio, store, monkeypatch):
-    monkeypatch.setenv("APT_PUBLIC", "1")
+def test_on_a_public_page_nobody_deletes_the_runs_of_others(studio, store):
+    studio.policy = HostPolicy(public=True)
     with gr.Blocks():
         tab = runs.lay_out()
     store.put(RUN, some_events())
@@ -410,8 +422,13 @@ def test_clicks_that_are_none_do_nothing(data):
 
 
 def test_every_slot_and_every_option_of_every_component_has_a_labelled_control(explore):
-    assert explore.chooser.keys == list(options.values_of(make_method("apt")))
-    keys = set(explore.chooser.keys) - {"method"}
+    drawn = {
+        path.removeprefix("method."): control
+        for path, control in explore.chooser.controls.items()
+        if path.startswith("method.") and path != "method.name"
+    }
+    assert list(drawn) == list(options.values_of(make_method("apt")))
+    keys = set(drawn) - {"method"}
     wanted = set(Method.model_fields) | {
         f"{slot}.{name}.{option}"
         for slot, components in COMPONENTS.items()
@@ -419,7 +436,7 @@ def test_every_slot_and_every_option_of_every_component_has_a_labelled_control(e
         for option in component.model_fields
     }
     assert keys == wanted and {"mask", "mask.apt.block_size", "dampening"} < keys
-    for control in explore.chooser.controls[1:]:
+    for control in (drawn[key] for key in keys):
         assert control.label and control.info
 
 
@@ -490,8 +507,9 @@ def test_the_page_loads_no_torch(fresh_cache):
     code = (
         "import sys\n"
         "from apt_core.ui.page import build, launch_options\n"
+        "from apt_core.base.policy import HostPolicy\n"
         "from apt_core.ui.studio import open_studio\n"
-        "studio = open_studio(); build(studio); launch_options(studio, 1); studio.close()\n"
+        "studio = open_studio(HostPolicy()); build(studio); launch_options(studio, 1); studio.close()\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'accelerate') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -9,14 +9,15 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 
 from apt_core import events as ev
 from apt_core.base.errors import DiskFull
-from apt_core.studies.race import race_of
+from apt_core.plots import race as race_plot
+from apt_core.plots.chart import RunSet
 from apt_core.ui import server
 from apt_core.ui import studio as studio_module
 from apt_core.ui.forms import checks, choose
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
-from apt_core.ui.views.parts import Seen, live, parts, shows
-from apt_core.ui.views.race import race_note, race_table
+from apt_core.ui.views.chart_payload import chart_note, chart_table
+from apt_core.ui.views.run_view import ViewState, live, parts, shows
 
 RUN, RIVAL, LAST = "20261124-100000-abcd", "20261124-100001-abcd", "20261124-100002-abcd"
 RACE_PARTS = {"race-chart", "race-note", "race-table"}
@@ -40,9 +41,8 @@ def explore():
 
 
 def values(explore, **changes):
-    form = {name: part.value for name, part in explore.chooser.form._asdict().items()}
-    form |= {"model": "tiny-random-llama"} | changes
-    return (*form.values(), *(control.value for control in explore.chooser.controls))
+    shown = {path: component.value for path, component in explore.chooser.controls.items()}
+    return shown | {"model": "tiny-random-llama"} | changes
 
 
 def put(store, run_id, method, upto, **changes):
@@ -93,24 +93,25 @@ def test_a_rival_that_cannot_run_here_refuses_the_race_by_name(explore, studio, 
     assert not store.logs
 
 
-def test_a_race_is_queued_whole_or_not_at_all(explore, studio, store, monkeypatch):
-    submit = studio.launcher.submit
+def test_a_race_is_one_study_and_a_refusal_of_it_is_a_sentence(explore, studio, store, monkeypatch):
+    explore_tab.start(explore, studio, values(explore, rivals=["wanda"]))
+    assert len(set(store.studies.values())) == 1 and list(store.studies) == list(store.logs)
+    explore_tab.start(explore, studio, values(explore))
+    assert len(store.studies) == 2 < len(store.logs), "a run alone belongs to none"
 
-    def full(recipe, token=None):
-        if recipe.method.name == "wanda":
-            raise DiskFull("The disk is full; free some space.")
-        return submit(recipe)
+    def full(kind, jobs, token=None):
+        raise DiskFull("The disk is full; free some space.")
 
-    monkeypatch.setattr(studio.launcher, "submit", full)
+    monkeypatch.setattr(studio.launcher, "submit_study", full)
     shown = explore_tab.start(explore, studio, values(explore, rivals=["wanda", "sparsegpt"]))
-    assert "The disk is full" in shown[explore.chooser.preflight] and store.cancelled == list(store.logs)
+    assert "The disk is full" in shown[explore.chooser.preflight] and len(store.logs) == 3
 
 
 def test_the_choices_of_a_run_in_a_race_come_back_without_its_rivals(explore, studio, store):
     put(store, RUN, "apt", "finished")
     put(store, RIVAL, "wanda", "finished")
-    updates = explore_tab.choose_the_same(explore, studio, Seen(RUN))
-    assert updates[explore.chooser.form.rivals] == []
+    updates = explore_tab.choose_the_same(explore, studio, ViewState(RUN))
+    assert updates[explore.chooser.controls["rivals"]] == []
 
 
 # ---- watching
@@ -125,14 +126,14 @@ def test_a_tab_stays_subscribed_until_the_last_of_its_race_has_ended(studio, sto
 
     def look():
         nonlocal seen
-        news = live(studio, store.get(RUN), Seen.told(seen))
+        news = live(studio, store.get(RUN), ViewState.parse(seen))
         seen = news["seen"]
         return news
 
     assert look()["parts"] == {} and seen["live"] is True  # nothing has moved
     put(store, RIVAL, "wanda", "finished", pruned=44.0)
     news = look()
-    assert set(news["parts"]) == RACE_PARTS | {"perplexity-chart", "perplexity-table", "sizes"}
+    assert set(news["parts"]) == RACE_PARTS | {"perplexity-chart", "perplexity-note", "perplexity-table"}
     assert "Wanda" in news["parts"]["perplexity-table"] and seen["live"] is True
     put(store, LAST, "magnitude", "finished", pruned=99.0)
     news = look()
@@ -145,21 +146,21 @@ def test_a_layer_within_a_block_is_no_news_of_the_race(studio, store):
     put(store, RIVAL, "wanda", "layers")
     layers = store.logs[RIVAL]
     store.logs[RIVAL] = layers[:-2]
-    before = shows(studio, store.get(RUN))["race"]
+    before = shows(studio, store.get(RUN))["charts"]
     store.logs[RIVAL] = layers[:-1]
-    assert shows(studio, store.get(RUN))["race"] == before
+    assert shows(studio, store.get(RUN))["charts"] == before
     store.logs[RIVAL] = layers
-    assert shows(studio, store.get(RUN))["race"] != before
+    assert shows(studio, store.get(RUN))["charts"] != before
 
 
 def test_a_rival_that_fails_leaves_and_the_race_goes_away_with_the_last(studio, store):
     put(store, RUN, "apt", "finished")
     put(store, RIVAL, "wanda", "layers")
-    seen = Seen.told(shows(studio, store.get(RUN)))
+    seen = ViewState.parse(shows(studio, store.get(RUN)))
     store.logs[RIVAL].append(ev.Failed(reason="x", message="Gone."))
     news = live(studio, store.get(RUN), seen)
     assert news["parts"]["race-note"] == "" and news["parts"]["race-chart"] is None
-    assert news["seen"]["live"] is False and news["seen"]["race"] == ""
+    assert news["seen"]["live"] is False and "race" not in news["seen"]["charts"]
 
 
 def test_a_run_alone_has_no_race_and_is_not_asked_about_for_ever(studio, store):
@@ -191,7 +192,15 @@ def test_many_tabs_share_one_look_at_the_runs(studio, store, monkeypatch):
 
 
 def race_in(store, shown=RUN):
-    return race_of(store.get(shown), store.list())
+    return RunSet(store.get(shown), tuple(store.list()))
+
+
+def race_table(runs):
+    return chart_table(race_plot.table(runs))
+
+
+def race_note(runs):
+    return chart_note(race_plot.CHART, runs)
 
 
 def test_the_table_has_a_link_and_a_dash_for_what_does_not_compare_yet(store):

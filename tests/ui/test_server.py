@@ -32,7 +32,7 @@ def client(checkpoint):
     store = FakeStore(checkpoint)
     store.put(RUN, some_events())
     sample = samples.Sample(
-        title="s", conditions="Recorded.", recipe=a_record().recipe, events=tuple(stamped(some_events()))
+        title="s", conditions="Recorded.", job=a_record().job, events=tuple(stamped(some_events()))
     )
     studio = Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
     with TestClient(Starlette(routes=server.routes(studio))) as client:
@@ -48,7 +48,7 @@ def test_results_as_json_are_the_summary_of_the_run(client):
 def test_layers_as_csv(client):
     rows = list(csv.DictReader(io.StringIO(client.get(f"/studio/runs/{RUN}/layers.csv").text)))
     assert len(rows) == 6 and rows[5]["layer"] == "mlp.down_proj" and float(rows[5]["relative_error"]) == 0.06
-    sides = list(csv.DictReader(io.StringIO(client.get(f"/studio/runs/{RUN}/results.csv").text)))
+    sides = list(csv.DictReader(io.StringIO(client.get(f"/studio/runs/{RUN}/perplexity.csv").text)))
     assert [side["side"] for side in sides] == ["dense", "pruned"]
 
 
@@ -84,6 +84,8 @@ def test_tabs_can_ask_what_is_new(client):
         "/studio/runs/..%2f..%2fetc/results.json",
         "/studio/runs/20200101-000000-0000/results.json",
         "/studio/runs/sample-none/results.json",
+        f"/studio/runs/{RUN}/no-such-chart.csv",
+        f"/studio/runs/{RUN}/race.csv",
         "/studio/page.py",
         "/studio/..%2fapp.py",
     ],

@@ -10,11 +10,15 @@ from apt_core import events as ev
 from apt_core.events.records import RunRecord, fold
 from apt_core.measure.questions import Answered, Question
 from apt_core.methods.named.apt import APT
+from apt_core.plots import layer_error
+from apt_core.plots.chart import RunSet
+from apt_core.texts.titles import text_title
 from apt_core.ui.views import answers, cards, methods_page, progress, runs_table, tables
+from apt_core.ui.views.chart_payload import chart_table
 from apt_core.ui.views.command import command
 from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.fold import chosen_line
-from apt_core.ui.views.headline import figures, headline, text_title
+from apt_core.ui.views.headline import figures, headline
 from apt_core.ui.views.html import TERMS, term
 
 NASTY = "<img src=x onerror=alert(1)>${7*7}{{evil}}"
@@ -22,7 +26,7 @@ NASTY = "<img src=x onerror=alert(1)>${7*7}{{evil}}"
 
 def with_events(*events, upto="layers", **changes):
     return fold(
-        RunRecord(id="20261124-100000-abcd", recipe=a_recipe()),
+        RunRecord(id="20261124-100000-abcd", job=a_recipe()),
         stamped([*some_events(upto, **changes), *events]),
     )
 
@@ -81,7 +85,7 @@ def test_a_finished_run_has_no_status_block():
 
 def test_a_download_says_how_much_of_what():
     events = [ev.Started(pid=1), ev.Progress(stage="download", done=41e6, total=93e6, detail="SmolLM2")]
-    record = fold(RunRecord(id="20261124-100000-abcd", recipe=a_recipe()), stamped(events))
+    record = fold(RunRecord(id="20261124-100000-abcd", job=a_recipe()), stamped(events))
     assert "Fetching SmolLM2: 41.0 MB of 93.0 MB" in words_of(progress.status_block(record, "Tiny", NOW))
 
 
@@ -117,8 +121,8 @@ def test_titles_from_outside_stay_text():
 
 
 def test_layer_table_has_a_row_for_every_layer():
-    html = str(tables.layer_table(a_record(valid=False)))
-    assert html.count("<tr data-layer=") == 6 and html.count(">NO<") == 6
+    html = str(chart_table(layer_error.table(RunSet(a_record(valid=False)))))
+    assert html.count("<tr data-key=") == 6 and html.count(">NO<") == 6
 
 
 def test_the_honest_sentence_is_built_from_what_was_measured():
@@ -164,7 +168,8 @@ def test_runs_table_offers_what_fits_the_status():
 def test_downloads_name_the_run_and_never_a_file():
     html = str(downloads_block(a_record(), has_weights=True))
     assert re.findall(r'href="([^"]+)"', html) == [
-        f"studio/runs/20261124-100000-abcd/{what}" for what in ("results.json", "layers.csv", "model.zip")
+        f"studio/runs/20261124-100000-abcd/{what}"
+        for what in ("results.json", "layers.csv", "perplexity.csv", "model.zip")
     ]
     assert "removed to save disk" in downloads_block(a_record(), has_weights=False)
     assert downloads_block(a_record("queued"), has_weights=False) == ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from apt_core.base.errors import PruneError
-from apt_core.base.paths import is_public_host
+from apt_core.base.policy import HostPolicy
 from apt_core.models.fetch import hub_account, hub_token
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views.search_results import search_says
@@ -25,12 +24,15 @@ class Account(NamedTuple):
     note: gr.HTML
 
 
-def lay_out() -> Account | None:
-    """Draw what this host offers: Hugging Face's own button, a password field, or nothing."""
-    if is_space_with_login():
+def lay_out(policy: HostPolicy) -> Account | None:
+    """Draw what this host offers: Hugging Face's own button, a password field, or nothing.
+
+    Off Spaces, Gradio's button would sign every visitor in as the owner of the machine.
+    """
+    if policy.signs_in:
         gr.LoginButton(size="sm", elem_id="login")
         return None
-    if is_public_host():
+    if policy.public:
         return None
     with gr.Accordion("Hub account", open=False, elem_id="account", elem_classes="fold"):
         note = html("account-note")
@@ -87,8 +89,3 @@ def note_now() -> str:
 def token_of(signed_in: gr.OAuthToken | None) -> str | None:
     """Of a visitor who signed in with Hugging Face's button."""
     return signed_in.token if signed_in else None
-
-
-def is_space_with_login() -> bool:
-    """Off Spaces, Gradio's button would sign every visitor in as the owner of the machine."""
-    return bool(os.environ.get("SPACE_ID") and os.environ.get("OAUTH_CLIENT_ID"))

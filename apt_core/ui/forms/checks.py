@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, PruneError, one_sentence
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
-from apt_core.jobs.recipe import MAX_TEXT_NAME, ModelRef, Recipe
+from apt_core.jobs import ModelRef, Prune
+from apt_core.jobs.parts import MAX_TEXT_NAME
 from apt_core.models.catalogue.facts import ModelFacts, model_facts
 from apt_core.models.fetch import hub_token
 from apt_core.studies.race_estimate import together
@@ -71,7 +72,7 @@ def _ask(name: str) -> ModelFacts | PruneError:
         return BadInput(one_sentence(error))
 
 
-def estimate_of(studio: Studio, recipes: Sequence[Recipe], facts: ModelFacts) -> Estimate:
+def estimate_of(studio: Studio, recipes: Sequence[Prune], facts: ModelFacts) -> Estimate:
     """Preflight of these runs on this machine, from the rates that were measured here where there are any.
 
     Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
@@ -80,8 +81,8 @@ def estimate_of(studio: Studio, recipes: Sequence[Recipe], facts: ModelFacts) ->
     return together(recipes, [_needs(recipe, facts, rates) for recipe in recipes], facts)
 
 
-def _needs(recipe: Recipe, facts: ModelFacts, rates: Rates | None) -> Estimate:
-    needs = estimate(recipe, facts, rates, HostPolicy.from_environment())
+def _needs(recipe: Prune, facts: ModelFacts, rates: Rates | None) -> Estimate:
+    needs = estimate(recipe, facts, rates)
     return needs.model_copy(
         update={
             "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),

@@ -1,165 +1,60 @@
-"""What the browser sends, turned into a Recipe. Everything is checked here; nothing is trusted."""
+"""What the browser sends, turned into a job, and a job turned back into what the page shows.
+
+Everything is checked here; nothing is trusted.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from apt_core.base.errors import BadInput, TermsNotAccepted
-from apt_core.base.paths import is_public_host
-from apt_core.base.patterns import SemiStructured, parse_pattern
+from apt_core.base.errors import TermsNotAccepted
 from apt_core.base.policy import HostPolicy
-from apt_core.jobs.recipe import Calibration, Evaluation, Recipe, make_recipe
-from apt_core.methods import METHODS
+from apt_core.jobs import Prune, make_value
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, Terms
-from apt_core.models.fetch.sources import local_path
 from apt_core.studies.race import line_up
-from apt_core.ui.forms.uploads import text_for, token_for
+from apt_core.ui.forms.controls import CONTROLS
+from apt_core.ui.forms.fields import Field, Values, fields_of, put_at, value_at
 
-CUSTOM = "custom"
-PATTERNS = ("2:4", "4:8", "1:4", "3:4", "1:2", "2:8")
-
-
-class Form(NamedTuple):
-    """The values of the chooser, in the order of its components. `options` follow, one per schema field."""
-
-    model: Any
-    kind: Any  # "n:m" or "unstructured"
-    pattern: Any  # one of PATTERNS or CUSTOM
-    keep: Any
-    of: Any
-    sparsity: Any  # percent, as people say it
-    method: Any
-    text: Any
-    samples: Any
-    length: Any
-    eval_text: Any
-    eval_samples: Any
-    eval_length: Any
-    seed: Any
-    device: Any
-    dtype: Any
-    weights: Any = "auto"
-    optional_layers: Any = False
-    rivals: Any = ()  # names of methods that are raced against the chosen one
-    terms: Any = False  # the model's conditions of use are accepted
+AJob = TypeVar("AJob", bound=BaseModel)
 
 
-def recipe_of(form: Form, options: dict[str, Any]) -> Recipe:
-    """The recipe; raises BadInput with one sentence. `options`: those of the method (`forms.options.collect`)."""
-    method = str(form.method or "")
-    if method not in METHODS:
-        raise BadInput(f"There is no method '{method[:40]}'; choose one of {', '.join(METHODS)}.")
-    return make_recipe(
-        model={"id": _model(form.model)},
-        method={**options, "name": method},
-        pattern=_pattern(form).model_dump(),
-        calibration={
-            "text": text_for(form.text),
-            "samples": _bounded(form.samples, "Calibration samples", Calibration, "samples"),
-            "length": _bounded(form.length, "Tokens of a calibration sample", Calibration, "length"),
-        },
-        evaluation={
-            "text": text_for(form.eval_text),
-            "samples": _bounded(form.eval_samples, "Evaluation windows", Evaluation, "samples"),
-            "length": _bounded(form.eval_length, "Tokens of an evaluation window", Evaluation, "length"),
-        },
-        seed=_bounded(form.seed, "Seed", Recipe, "seed"),
-        device=form.device or "auto",
-        dtype=form.dtype or "auto",
-        weights=form.weights or "auto",
-        optional_layers=bool(form.optional_layers),
-    )
+def read(kind: type[AJob], values: Values) -> AJob:
+    """The job of these values; a field of which they say nothing has its default. Raises BadInput with one
+    sentence."""
+    data: dict[str, Any] = {}
+    for field in fields_of(kind):
+        if _is_given(field, values):
+            put_at(data, field.path, CONTROLS[field.control].read(field, values))
+    return make_value(kind, **data)
 
 
-def open_terms(form: Form) -> Terms | None:
-    """The conditions of the chosen model that still need a tick. On a public host every visitor ticks them."""
-    name = str(form.model or "").strip()
-    entry = CATALOGUE.get(name)
-    if is_public_host():
-        return entry.terms if entry else None
-    return terms.to_accept(name)
+def write(job: BaseModel) -> dict[str, Any]:
+    """The values with which the page asks for this job: what `read` undoes."""
+    values: dict[str, Any] = {}
+    for field in fields_of(type(job)):
+        values |= CONTROLS[field.control].write(field, value_at(job, field.path))
+    return values
 
 
-def recipes_of(form: Form, options: dict[str, Any]) -> list[Recipe]:
-    """The recipe that was chosen, and one for every rival; raises BadInput with one sentence."""
-    if (unread := open_terms(form)) and form.terms is not True:
+def jobs_of(kind: type[Prune], values: Values, policy: HostPolicy) -> list[Prune]:
+    """The job that was chosen, and one for every rival of a race; raises BadInput with one sentence."""
+    if (unread := open_terms(values.get("model"), policy)) and values.get("terms") is not True:
         raise TermsNotAccepted(
             f"Read the {unread.title} and tick that you accept them, then the run can start."
         )
-    return line_up(recipe_of(form, options), form.rivals)
+    return line_up(read(kind, values), values.get("rivals"))
 
 
-def form_of(recipe: Recipe) -> Form:
-    """The values with which the chooser asks for this recipe: what `recipe_of` undoes."""
-    pattern = recipe.pattern
-    grouped = isinstance(pattern, SemiStructured)
-    named = grouped and pattern.label in PATTERNS
-    return Form(
-        model=recipe.model.id,
-        kind=pattern.kind,
-        pattern=pattern.label if named else CUSTOM if grouped else PATTERNS[0],
-        keep=pattern.keep if grouped else 2,
-        of=pattern.of if grouped else 4,
-        sparsity=50 if grouped else round(100 * pattern.sparsity, 4),
-        method=recipe.method.name,
-        text=token_for(recipe.calibration.text),
-        samples=recipe.calibration.samples,
-        length=recipe.calibration.length,
-        eval_text=token_for(recipe.evaluation.text),
-        eval_samples=recipe.evaluation.samples,
-        eval_length=recipe.evaluation.length,
-        seed=recipe.seed,
-        device=recipe.device,
-        dtype=recipe.dtype,
-        weights=recipe.weights,
-        optional_layers=recipe.optional_layers,
-        rivals=[],  # a recipe knows of no race
-    )
+def open_terms(model: Any, policy: HostPolicy) -> Terms | None:
+    """The conditions of a model that still need a tick. On a public host every visitor ticks them."""
+    name = str(model or "").strip()
+    if policy.public:
+        return CATALOGUE[name].terms if name in CATALOGUE else None
+    return terms.to_accept(name)
 
 
-def _model(value: Any) -> str:
-    name = str(value or "").strip()
-    if not name:
-        raise BadInput("Choose a model, or type a Hub id such as owner/name.")
-    if name not in CATALOGUE and (folder := local_path(name, HostPolicy.from_environment())):
-        return str(folder)  # absolute: the worker works in another folder
-    return name
-
-
-def _pattern(form: Form):
-    if form.kind == "unstructured":
-        return parse_pattern(f"{_number(form.sparsity, 'Sparsity') / 100:.6g}")
-    if form.pattern == CUSTOM:
-        return parse_pattern(f"{_whole(form.keep, 'N')}:{_whole(form.of, 'M')}")
-    return parse_pattern(str(form.pattern or ""))
-
-
-def _bounded(value: Any, name: str, model: type[BaseModel], field: str) -> int:
-    """A whole number within the bounds that the recipe states for this field."""
-    number = _whole(value, name)
-    schema = model.model_json_schema()["properties"][field]
-    low, high = schema["minimum"], schema["maximum"]
-    if not low <= number <= high:
-        raise BadInput(f"{name}: give a number from {low:,} to {high:,}, not {number:,}.")
-    return number
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise BadInput(f"{name}: give a number.") from None
-    if not math.isfinite(number):
-        raise BadInput(f"{name}: give a number.")
-    return number
-
-
-def _whole(value: Any, name: str) -> int:
-    number = _number(value, name)
-    if number != int(number):
-        raise BadInput(f"{name}: give a whole number, not {number:g}.")
-    return int(number)
+def _is_given(field: Field, values: Values) -> bool:
+    return any(path == field.path or path.startswith(f"{field.path}.") for path in values)

@@ -7,7 +7,7 @@ import threading
 import time
 
 from apt_core.base.errors import NotReachable
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, title_of
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.pins import Pinned
@@ -25,12 +25,12 @@ def texts_to_come(*names: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in TEXTS and not _is_here(name)]
 
 
-def bytes_to_come(recipe: Recipe) -> int:
+def bytes_to_come(recipe: Prune) -> int:
     """Of the texts of this recipe; what the model needs is in its facts."""
     return sum(TEXTS[name].wheel.size for name in texts_to_come(*_texts_of(recipe)))
 
 
-def sentence_of(recipe: Recipe, facts: ModelFacts) -> str | None:
+def sentence_of(recipe: Prune, facts: ModelFacts) -> str | None:
     """Why what is missing cannot be fetched now, and what works instead; None when nothing is in the way.
 
     Takes at most some 4 seconds, once in 30.
@@ -56,8 +56,8 @@ def forget() -> None:
         _answers.clear()
 
 
-def _texts_of(recipe: Recipe) -> tuple[str, str]:
-    return recipe.calibration.text, recipe.evaluation.text
+def _texts_of(recipe: Prune) -> tuple[str, ...]:
+    return recipe.calibration.text, *(each.text for each in recipe.evaluation)
 
 
 def _is_here(text: str) -> bool:

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from apt_core.ui.forms.fields import fields_of, value_at
+
+NUMBERS = ("calibration.samples", "calibration.length", "evaluation.samples", "evaluation.length")
 
 
 class Preset(NamedTuple):
+    """A title, what the fields of NUMBERS become, and the method that goes with them."""
+
     title: str
-    samples: int
-    length: int
-    eval_samples: int
-    eval_length: int
+    numbers: tuple[int, int, int, int]
     method: str = "apt"
+
+    @property
+    def values(self) -> dict[str, int]:
+        return dict(zip(NUMBERS, self.numbers, strict=True))
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset("Quick", 16, 256, 8, 512),
-    "standard": Preset("Standard", 32, 512, 12, 1024),
-    "thorough": Preset("Thorough", 128, 1024, 40, 1024, "apt-joint"),
+    "quick": Preset("Quick", (16, 256, 8, 512)),
+    "standard": Preset("Standard", (32, 512, 12, 1024)),
+    "thorough": Preset("Thorough", (128, 1024, 40, 1024), "apt-joint"),
 }
 DEFAULT_PRESET = "quick"
 
 
-def preset_of(samples: int, length: int, eval_samples: int, eval_length: int) -> str | None:
+def preset_of(values: Mapping[str, Any]) -> str | None:
     """The name of the preset with exactly these numbers, None when they are the visitor's own."""
-    wanted = (samples, length, eval_samples, eval_length)
-    return next((name for name, preset in PRESETS.items() if tuple(preset)[1:5] == wanted), None)
+    wanted = tuple(values.get(path) for path in NUMBERS)
+    return next((name for name, preset in PRESETS.items() if preset.numbers == wanted), None)
+
+
+def numbers_of(job: BaseModel) -> dict[str, Any]:
+    """What a job says of the fields of NUMBERS; nothing of those that its kind does not have."""
+    paths = {field.path for field in fields_of(type(job))}
+    return {path: value_at(job, path) for path in NUMBERS if path in paths}
 
 
 def method_of(preset: str, chosen: str) -> str:

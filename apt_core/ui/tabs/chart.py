@@ -9,7 +9,7 @@ from __future__ import annotations
 import gradio as gr
 
 _TEMPLATE = """
-<figure class="chart" data-name="">
+<figure class="chart" data-shown="no">
   <div class="chart-head">
     <h3 class="chart-title"></h3>
     <div class="chart-tools" role="group" aria-label="Download the chart">
@@ -27,7 +27,7 @@ _TEMPLATE = """
 
 
 def chart(elem_id: str) -> gr.HTML:
-    """An empty chart; its value is what `drawing.drawing` returns. (A function and no subclass: for every
+    """An empty chart; its value is what `chart_payload` gives. (A function and no subclass: for every
     subclass of a component Gradio writes a stub file beside the source.)"""
     return gr.HTML(
         None,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.facts import ModelFacts
@@ -15,13 +16,15 @@ from apt_core.models.fetch import hub_token
 from apt_core.ui.forms import checks, choose
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
+from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import read, result
+from apt_core.ui.tabs import measure, read, result
+from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.result import Result
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
-from apt_core.ui.views.parts import Seen, shows
+from apt_core.ui.views.run_view import ViewState, shows
 
 _log = logging.getLogger(__name__)
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -31,6 +34,7 @@ class Explore(NamedTuple):
     chooser: Chooser
     result: Result
     reading: Reading
+    measuring: Measuring
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
     last_run: gr.BrowserState
@@ -41,6 +45,8 @@ class Explore(NamedTuple):
         reading = self.reading
         return [
             *self.result.outputs,
+            self.measuring.controls["model"],
+            self.measuring.note,
             reading.columns,
             reading.state,
             reading.ask,
@@ -51,7 +57,7 @@ class Explore(NamedTuple):
         ]
 
 
-def lay_out() -> Explore:
+def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immutable
     seen = gr.HTML(
         {},
         html_template="",
@@ -64,45 +70,52 @@ def lay_out() -> Explore:
     with gr.Row(elem_id="explore", equal_height=False):
         with gr.Column(elem_id="rail", min_width=280, scale=0):
             folded = result.html("folded")
-            chooser = choose.lay_out()
+            chooser = choose.lay_out(policy)
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
+            measuring = measure.lay_out()
             with gr.Column(elem_id="read"):
                 reading = read.lay_out()
-    return Explore(chooser, shown, reading, seen, folded, last_run)
+    return Explore(chooser, shown, reading, measuring, seen, folded, last_run)
 
 
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
     read.wire(explore.reading, explore.seen, studio)
+    measure.wire(
+        explore.measuring,
+        studio,
+        lambda run_id: open_run(explore, studio, studio.record(run_id), link=True),
+        explore.outputs,
+    )
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
-            return start(explore, studio, values)
+            return start(explore, studio, explore.chooser.values(values))
 
     explore.chooser.prune.click(
         pressed,
         explore.chooser.inputs,
-        [*explore.outputs, *choose.checked_outputs(explore.chooser)],
+        [*explore.outputs, *explore.chooser.checked],
         concurrency_limit=4,
         **_QUIET,
     )
     explore.result.stop.click(
-        lambda view: stop(explore, studio, Seen.told(view)),
+        lambda view: stop(explore, studio, ViewState.parse(view)),
         explore.seen,
         explore.outputs,
         concurrency_limit=None,
         **_QUIET,
     )
     explore.result.again.click(
-        lambda view: choose_the_same(explore, studio, Seen.told(view)),
+        lambda view: choose_the_same(explore, studio, ViewState.parse(view)),
         explore.seen,
         [*explore.chooser.inputs, explore.chooser.preset, explore.result.note],
         concurrency_limit=None,
         **_QUIET,
     )
     explore.seen.click(  # pressed by the script of the page when the run has turned: finished, stopped, gone
-        lambda view: reopen(explore, studio, Seen.told(view)),
+        lambda view: reopen(explore, studio, ViewState.parse(view)),
         explore.seen,
         explore.outputs,
         concurrency_limit=None,
@@ -110,7 +123,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     ).then(  # what it downloaded is on this machine now
         choose.checked_for_visitor(explore.chooser, studio),
         explore.chooser.inputs,
-        choose.checked_outputs(explore.chooser),
+        explore.chooser.checked,
         concurrency_limit=None,
         **_QUIET,
     )
@@ -144,6 +157,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     return (
         result.show(explore.result, studio, record)
         | read.show(explore.reading, studio, record)
+        | measure.show(explore.measuring, studio, record)
         | {
             explore.result.note: "",
             explore.seen: view,
@@ -153,7 +167,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     )
 
 
-def reopen(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+def reopen(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """The run that this tab shows has turned: show all of it again, buttons included."""
     try:
         record = studio.record(seen.run)
@@ -164,16 +178,16 @@ def reopen(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
     return open_run(explore, studio, record, link=True)
 
 
-def start(explore: Explore, studio: Studio, values: tuple[Any, ...]) -> dict[Any, Any]:
+def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any, Any]:
     """Prune was pressed: check once more, queue the run and its rivals, show the first."""
     checked = choose.check(explore.chooser, studio, values)
     try:
-        recipes = choose.recipes_from(explore.chooser, values)
-        facts = checks.facts_of(recipes[0].model.id)
-        if checks.estimate_of(studio, recipes, facts).refusal:
+        jobs = jobs_of(explore.chooser.kind, values, studio.policy)
+        facts = checks.facts_of(jobs[0].model.id)
+        if checks.estimate_of(studio, jobs, facts).refusal:
             return checked
-        terms.accept(recipes[0].model.id)  # `recipes_from` would have refused without the tick
-        run_id = studio.submit(recipes, hub_token.handed() if _needs_token(facts) else None)
+        terms.accept(jobs[0].model.id)  # `jobs_of` would have refused without the tick
+        run_id = studio.submit(jobs, hub_token.handed() if _needs_token(facts) else None)
         return checked | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
@@ -191,7 +205,7 @@ def _needs_token(facts: ModelFacts) -> bool:
     return facts.members_only and not facts.cached
 
 
-def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+def stop(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     try:
         studio.cancel(seen.run)
     except PruneError as error:
@@ -199,10 +213,10 @@ def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
     return reopen(explore, studio, seen)
 
 
-def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
+def choose_the_same(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
-        return choose.fill(explore.chooser, studio.record(seen.run).recipe)
+        return choose.fill(explore.chooser, studio.record(seen.run).job)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
-from apt_core.base.paths import is_public_host
 from apt_core.base.words import size
 from apt_core.models.fetch.cache_list import list_cached
 from apt_core.runs import models_in_use
@@ -58,7 +57,7 @@ def refresh(tab: ModelsTab, studio: Studio, note: str = "") -> dict[Any, Any]:
 def delete(tab: ModelsTab, studio: Studio, name: str) -> dict[Any, Any]:
     """Remove a model, then show the table again; what happened is a sentence above it."""
     try:
-        if is_public_host():
+        if studio.policy.public:
             raise BadInput("On this public page models belong to everybody, so nobody can delete them.")
         freed = models_in_use.remove(studio.store, name)
     except PruneError as error:

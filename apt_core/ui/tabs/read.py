@@ -11,6 +11,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, PruneError, one_sentence
+from apt_core.base.heartbeat import with_heartbeat
 from apt_core.base.words import duration, sentence
 from apt_core.events.records import RunRecord
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
@@ -18,8 +19,7 @@ from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
-from apt_core.ui.views.parts import Seen
-from apt_core.ui.views.patience import with_heartbeat
+from apt_core.ui.views.run_view import ViewState
 
 EXAMPLES = (
     "Why is the sky blue?",
@@ -104,7 +104,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         tab = request.session_hash or ""
         stops[tab] = threading.Event()
         try:
-            yield from converse(reading, studio, Seen.told(view).run, values, stops[tab])
+            yield from converse(reading, studio, ViewState.parse(view).run, values, stops[tab])
         finally:
             stops.pop(tab, None)
 
@@ -216,6 +216,8 @@ def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:
         return "You can ask as soon as this run has finished."
     if record.id.startswith("sample-"):
         return "This is a recorded sample without weights; prune a model to ask both."
+    if "pruned" not in record.job.subjects:
+        return "This run measured one model; there are no two to ask."
     if record.status == "finished":
         return "The pruned weights of this run were removed to save disk space; prune again to ask."
     return "This run did not finish, so there is no pruned model to ask."

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.events.records import RunRecord
+from apt_core.plots import charts
+from apt_core.plots.chart import Chart
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.chart import chart
-from apt_core.ui.views.parts import parts
+from apt_core.ui.views.chart_payload import part_of
+from apt_core.ui.views.run_view import parts
 
 # The script of the page finds a part by its name, and brings it up to date while a run goes on.
 _KNOWN_TO_SCRIPT = "window.aptStudio.part(element, props);"
@@ -27,7 +30,7 @@ class Result(NamedTuple):
     @property
     def openers(self) -> list[gr.HTML]:
         """The parts whose links open another run in this tab."""
-        return [self.parts["race-note"], self.parts["race-table"]]
+        return [self.parts[part_of(chart, what)] for chart in charts() for what in ("note", "table")]
 
     @property
     def outputs(self) -> list[Any]:
@@ -50,20 +53,14 @@ def lay_out() -> Result:
     part("headline")
     again = gr.Button("Use these choices", size="sm", elem_id="again")
     part("figures")
-    shown["layer-chart"] = chart("layer-chart")
-    with _folded("The same numbers as a table"):
-        part("layer-table")
-    with gr.Column(elem_id="race"):  # hidden while nobody else was asked for the same
-        shown["race-chart"] = chart("race-chart")
-        shown["race-note"] = html("race-note", opens=True)
-        with _folded("The same numbers as a table"):
-            shown["race-table"] = html("race-table", opens=True)
+    for one in charts():
+        if one.wide:
+            shown |= _section(one)
     with gr.Row(elem_id="panels", equal_height=False):
-        with gr.Column(min_width=280):
-            shown["perplexity-chart"] = chart("perplexity-chart")
-            with _folded("The same numbers as a table"):
-                part("perplexity-table")
-        with gr.Column(min_width=280):
+        for one in charts():
+            if not one.wide:
+                shown |= _section(one)
+        with gr.Column(min_width=280, elem_id="size-and-speed"):
             gr.HTML("<h3>Size and speed</h3>", apply_default_css=False, js_on_load=None)
             part("sizes")
     part("warnings")
@@ -71,6 +68,17 @@ def lay_out() -> Result:
     with _folded("How this was made"):
         part("provenance")
     return Result(shown, note, stop, again)
+
+
+def _section(one: Chart) -> dict[str, gr.HTML]:
+    """A chart, its note and its table; the script hides all three while the chart has nothing to say."""
+    name = {what: part_of(one, what) for what in ("chart", "note", "table")}
+    width = "wide" if one.wide else "half"
+    with gr.Column(min_width=280, elem_id=part_of(one, "section"), elem_classes=["chart-section", width]):
+        shown = {name["chart"]: chart(name["chart"]), name["note"]: html(name["note"], opens=True)}
+        with _folded("The same numbers as a table"):
+            shown[name["table"]] = html(name["table"], opens=True)
+    return shown
 
 
 def show(result: Result, studio: Studio, record: RunRecord) -> dict[Any, Any]:

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
-from apt_core.base.paths import is_public_host
-from apt_core.models.catalogue.entries import title_of
 from apt_core.runs.ids import is_run_id
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
@@ -39,7 +37,9 @@ def refresh(tab: RunsTab, studio: Studio, note: str = "") -> dict[Any, Any]:
     return {
         tab.note: str(sentence_card(note)) if note else "",
         tab.table: str(
-            runs_table(records, title_of, time.time(), lambda run_id: studio.checkpoint(run_id) is not None)
+            runs_table(
+                records, studio.title, time.time(), lambda run_id: studio.checkpoint(run_id) is not None
+            )
         ),
         tab.timer: gr.Timer(active=any(record.live for record in records)),
     }
@@ -50,7 +50,7 @@ def act(tab: RunsTab, studio: Studio, action: str, run_id: str) -> dict[Any, Any
     try:
         if action == "cancel":
             studio.cancel(run_id)
-        elif action == "delete" and is_public_host():
+        elif action == "delete" and studio.policy.public:
             raise BadInput("On this public page runs belong to everybody, so nobody can delete them.")
         elif action == "delete":
             studio.delete(run_id)

@@ -6,15 +6,14 @@ import shlex
 from collections.abc import Sequence
 
 from apt_core.base.patterns import SemiStructured
-from apt_core.base.policy import HostPolicy
-from apt_core.events.records import told
-from apt_core.jobs.recipe import Calibration, Evaluation, Recipe
+from apt_core.events.records import public_name
+from apt_core.jobs import Calibration, Evaluation, Prune
 from apt_core.ui.views.html import Markup
 
 _DEFAULT_CALIBRATION, _DEFAULT_EVALUATION = Calibration(), Evaluation()
 
 
-def command(recipe: Recipe, rivals: Sequence[Recipe] = ()) -> str:
+def command(recipe: Prune, rivals: Sequence[Prune] = ()) -> str:
     """`python -m apt_core prune ...`, naming only what differs from the defaults."""
     arguments = _arguments(recipe)
     if rivals:
@@ -22,7 +21,7 @@ def command(recipe: Recipe, rivals: Sequence[Recipe] = ()) -> str:
     return " ".join(["python -m apt_core prune", *map(shlex.quote, arguments)])
 
 
-def command_block(recipes: Sequence[Recipe]) -> Markup:
+def command_block(recipes: Sequence[Prune]) -> Markup:
     """recipes: the chosen one, then its rivals; none as long as the choices make no recipe."""
     text = command(recipes[0], recipes[1:]) if recipes else "Complete the choices above first."
     return Markup(
@@ -31,8 +30,8 @@ def command_block(recipes: Sequence[Recipe]) -> Markup:
     ).format(text)
 
 
-def _arguments(recipe: Recipe) -> list[str]:
-    out = ["--model", told(recipe.model.id, HostPolicy.from_environment())]
+def _arguments(recipe: Prune) -> list[str]:
+    out = ["--model", public_name(recipe.model.id)]
     out += ["--revision", recipe.model.revision] if recipe.model.revision else []
     out += ["--method", recipe.method.name]
     if isinstance(recipe.pattern, SemiStructured):
@@ -42,23 +41,19 @@ def _arguments(recipe: Recipe) -> list[str]:
     return out + _differing(recipe)
 
 
-def _differing(recipe: Recipe) -> list[str]:
+def _differing(recipe: Prune) -> list[str]:
     out: list[str] = []
     for flag, value, default in (
-        (
-            "--calibration",
-            told(recipe.calibration.text, HostPolicy.from_environment()),
-            _DEFAULT_CALIBRATION.text,
-        ),
+        ("--calibration", public_name(recipe.calibration.text), _DEFAULT_CALIBRATION.text),
         ("--samples", recipe.calibration.samples, _DEFAULT_CALIBRATION.samples),
         ("--length", recipe.calibration.length, _DEFAULT_CALIBRATION.length),
-        ("--eval", told(recipe.evaluation.text, HostPolicy.from_environment()), _DEFAULT_EVALUATION.text),
-        ("--eval-samples", recipe.evaluation.samples, _DEFAULT_EVALUATION.samples),
-        ("--eval-length", recipe.evaluation.length, _DEFAULT_EVALUATION.length),
+        ("--eval", public_name(recipe.evaluation[0].text), _DEFAULT_EVALUATION.text),
+        ("--eval-samples", recipe.evaluation[0].samples, _DEFAULT_EVALUATION.samples),
+        ("--eval-length", recipe.evaluation[0].length, _DEFAULT_EVALUATION.length),
         ("--seed", recipe.seed, 0),
-        ("--device", recipe.device, "auto"),
-        ("--dtype", recipe.dtype, "auto"),
-        ("--weights", recipe.weights, "auto"),
+        ("--device", recipe.resources.device, "auto"),
+        ("--dtype", recipe.resources.dtype, "auto"),
+        ("--weights", recipe.resources.weights, "auto"),
     ):
         if value != default:
             out += [flag, str(value)]

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 from apt_core.base.words import size
 from apt_core.events.records import RunRecord
+from apt_core.plots import charts_of
+from apt_core.plots.chart import RunSet
+from apt_core.ui.views.chart_payload import csv_address
 from apt_core.ui.views.html import Markup, join
 
 
 def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
-    """JSON and CSV as soon as there is a layer, the pruned model once it is whole."""
-    if not record.layers and record.dense is None:
+    """JSON and the CSV of every chart as soon as there are numbers, the pruned model once it is whole."""
+    if not has_numbers(record):
         return Markup("")
-    links = [
-        _link(record.id, "results.json", "Results, JSON"),
-        _link(record.id, "layers.csv", "Layers, CSV"),
-    ]
+    links = [_link(address, label) for address, label in numbers_of(record)]
     if has_weights and not record.live:
         measured = record.pruned_speed
         how_big = f", {size(measured.bytes_on_disk)}" if measured else ""
-        links.append(_link(record.id, "model.zip", f"Pruned model, safetensors{how_big}"))
-    elif record.status == "finished" and not record.id.startswith("sample-"):
+        links.append(_link(f"studio/runs/{record.id}/model.zip", f"Pruned model, safetensors{how_big}"))
+    elif _made_a_model(record):
         links.append(Markup('<span class="quiet">The pruned weights were removed to save disk space.</span>'))
     return Markup('<nav class="downloads" aria-label="Download"><span>Download</span>{}</nav>').format(
         join(links)
     )
 
 
-def _link(run_id: str, what: str, label: str) -> Markup:
-    return Markup('<a href="studio/runs/{}/{}" download>{}</a>').format(run_id, what, label)
+def _made_a_model(record: RunRecord) -> bool:
+    makes = "pruned" in record.job.subjects and not record.id.startswith("sample-")
+    return makes and record.status == "finished"
+
+
+def has_numbers(record: RunRecord) -> bool:
+    return bool(record.layers or record.evaluated)
+
+
+def numbers_of(record: RunRecord) -> list[tuple[str, str]]:
+    """(address, label) of the whole result and of each chart of this run alone."""
+    whole = (f"studio/runs/{record.id}/results.json", "Results, JSON")
+    return [
+        whole,
+        *((csv_address(chart, record.id), f"{chart.label}, CSV") for chart in charts_of(RunSet(record))),
+    ]
+
+
+def _link(address: str, label: str) -> Markup:
+    return Markup('<a href="{}" download>{}</a>').format(address, label)

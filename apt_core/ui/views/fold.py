@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from apt_core.events.records import RunRecord
-from apt_core.ui.forms.presets import PRESETS, preset_of
+from apt_core.ui.forms.presets import PRESETS, numbers_of, preset_of
 from apt_core.ui.views.html import Markup
 
 
 def chosen_line(record: RunRecord, title: str) -> Markup:
     """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again."""
-    recipe = record.recipe
-    name = preset_of(
-        recipe.calibration.samples,
-        recipe.calibration.length,
-        recipe.evaluation.samples,
-        recipe.evaluation.length,
-    )
-    parts = [title, recipe.method.label, recipe.pattern.label]
-    if name:
+    parts = [title, *filter(None, record.job.labels)]
+    if name := preset_of(numbers_of(record.job)):
         parts.append(PRESETS[name].title)
     return Markup(
         '<button type="button" class="chosen" data-fold aria-expanded="false" aria-controls="choose">'

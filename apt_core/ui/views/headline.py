@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -18,9 +17,12 @@ from apt_core.base.words import (
     verdict,
     verdict_sentence,
 )
+from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
-from apt_core.texts.sources import TEXTS
+from apt_core.texts.titles import text_title
 from apt_core.ui.views.html import Markup, join, term
+
+_PERPLEXITY = term("perplexity", "Perplexity")
 
 
 def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] = ()) -> Markup:
@@ -42,15 +44,17 @@ def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] =
 
 def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
-    recipe, text = record.recipe, record.recipe.calibration
-    read = f"{text.samples} × {text.length} tokens of {text_title(text.text)}"
-    return " · ".join((title, recipe.label, read, f"seed {recipe.seed}"))
+    job = record.job
+    read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
+    seed = [f"seed {job.seed}"] if "seed" in type(job).model_fields else []
+    return " · ".join((title, job.label, *read, *seed))
 
 
 def figures(record: RunRecord) -> Markup:
     """Perplexity, weights removed, time and memory; a dash where nothing is known yet."""
+    removed = (_removed(record),) if _prunes(record) else ()
     return Markup('<div class="figures">{}</div>').format(
-        join((_perplexity(record), _removed(record), _cost(record)))
+        join((_perplexity(record), *removed, _cost(record)))
     )
 
 
@@ -59,16 +63,30 @@ def _title(record: RunRecord, title: str) -> str | Markup:
         before, words, after = verdict_sentence(record, title).partition(verdict(record.ratio))
         return Markup("{}<em>{}</em>{}").format(before, words, after)
     if record.status == "finished":
-        return verdict_sentence(record, title)
-    if record.status == "failed":
-        return f"{title} could not be pruned to the end."
-    if record.status == "cancelled":
-        return f"{title} was stopped on the way."
-    if record.status == "queued":
-        return f"{title} is waiting to be pruned."
-    if record.status == "stopping":
-        return f"{title} is being stopped."
-    return f"{title} is being pruned."
+        return verdict_sentence(record, title) if _prunes(record) else _measured(record, title)
+    done = record.job.done
+    return {
+        "failed": f"{title} could not be {done} to the end.",
+        "cancelled": f"{title} was stopped on the way.",
+        "queued": f"{title} is waiting to be {done}.",
+        "stopping": f"{title} is being stopped.",
+    }.get(record.status, f"{title} is being {done}.")
+
+
+def _prunes(record: RunRecord) -> bool:
+    """Whether this kind of job makes a model of a model, so that two are compared."""
+    return "pruned" in record.job.subjects
+
+
+def _measured(record: RunRecord, title: str) -> str:
+    """'SmolLM2 has a perplexity of 14.9 on Wikipedia summaries.'"""
+    if not record.evaluated:
+        return f"{title} was not measured."
+    first, *more = record.evaluated
+    if not more:
+        return f"{title} has a perplexity of {number(first.perplexity)} on {text_title(first.text)}."
+    known = [one.perplexity for one in record.evaluated]
+    return f"{title} has a perplexity of {number(min(known))} to {number(max(known))} on {len(known)} texts."
 
 
 def _band(record: RunRecord) -> str:
@@ -116,14 +134,29 @@ def _figure(name: str | Markup, value: str | Markup, note: str) -> Markup:
 
 
 def _perplexity(record: RunRecord) -> Markup:
-    dense = number(record.dense.perplexity) if record.dense else DASH
-    pruned = number(record.pruned.perplexity) if record.pruned else DASH
-    value = Markup(
-        '<span class="dense"><span class="sr">dense </span>{}</span><span class="arrow" aria-hidden="true">→</span>'
-        '<span class="pruned"><span class="sr">pruned </span>{}</span>'
-    ).format(dense, pruned)
-    note = f"{times(record.ratio)} as high; lower is better" if record.ratio else "dense → pruned"
-    return _figure(term("perplexity", "Perplexity"), value, note)
+    """One number for each model that is measured, an arrow between them, on the first text."""
+    first = {subject: next(iter(record.evaluated_on(subject)), None) for subject in record.job.subjects}
+    arrow = Markup('<span class="arrow" aria-hidden="true">→</span>')
+    value = join((_side(subject, one) for subject, one in first.items()), arrow)
+    if record.ratio:
+        return _figure(_PERPLEXITY, value, f"{times(record.ratio)} as high; lower is better")
+    one = next(iter(first.values()))
+    alone = len(first) == 1 and one is not None
+    return _figure(_PERPLEXITY, value, _interval(one) if alone else " → ".join(first))
+
+
+def _side(subject: str, one: Evaluated | None) -> Markup:
+    shown = number(one.perplexity) if one else DASH
+    if subject == "model":
+        return Markup("<span>{}</span>").format(shown)
+    return Markup('<span class="{}"><span class="sr">{} </span>{}</span>').format(subject, subject, shown)
+
+
+def _interval(one: Evaluated) -> str:
+    where = f"on {text_title(one.text)}"
+    if one.low is None or one.high is None:
+        return where
+    return f"{where}; {number(one.low)} to {number(one.high)} with 95% confidence"
 
 
 def _removed(record: RunRecord) -> Markup:
@@ -141,17 +174,10 @@ def _removed(record: RunRecord) -> Markup:
 
 def _cost(record: RunRecord) -> Markup:
     if record.finished is None:
-        return _figure("Time and memory", DASH, "in all, with both perplexities")
+        return _figure("Time and memory", DASH, "in all, with everything that is measured")
     seconds = record.finished.seconds
     value = Markup('{}<span class="aside">{}</span>').format(
         duration(seconds.get("total")), size(record.finished.peak_rss_bytes)
     )
     pruning = f"{duration(seconds.get('prune'))} of it pruning; " if "prune" in seconds else ""
     return _figure("Time and memory", value, f"{pruning}memory at its peak")
-
-
-def text_title(text: str) -> str:
-    """A text as people call it: its title, or the file's name without the folder and the hash before it."""
-    if text in TEXTS:
-        return TEXTS[text].title
-    return re.sub(r"^[0-9a-f]{12}-", "", text.replace("\\", "/").rsplit("/", 1)[-1]) if "/" in text else text

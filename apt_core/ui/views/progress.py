@@ -6,8 +6,7 @@ from apt_core.base.words import duration, left, percent, place_in_line, sentence
 from apt_core.events.records import RunRecord
 from apt_core.ui.views.html import Markup, folded, join
 
-_STEPS = ("Model", "Dense perplexity", "Prune", "Pruned perplexity")
-_STEP_OF_STAGE = {"download": 0, "convert": 0, "load": 0, "dense_eval": 1, "calibrate": 2, "prune": 2}
+_STOPPING = {"prune": "Stopping after this layer.", "evaluate": "Stopping after this window."}
 
 
 def status_block(record: RunRecord, title: str, now: float, position: int | None = None) -> Markup:
@@ -15,7 +14,9 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
     if record.status == "queued":
         return _block(record, place_in_line(position), _waiting_note(record, now))
     if record.status == "stopping":
-        what = "Stopping the download." if _is_download(record) else "Stopping after this layer."
+        what = (
+            "Stopping the download." if _is_download(record) else _STOPPING.get(_stage(record), "Stopping.")
+        )
         return _block(record, what, "What was done so far is kept.", bar=_fraction(record))
     if record.status == "running":
         return _block(
@@ -41,19 +42,27 @@ def where(record: RunRecord, title: str) -> str:
         return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
-    if stage == "dense_eval":
-        return f"Reading the text with the dense model: window {_step(progress)}"
+    if stage == "evaluate":
+        return f"Reading {_text_now(record)}: window {_step(progress)}"
     if stage == "calibrate":
         return "Preparing the calibration text"
     if stage == "prune":
         return f"Pruning block {_block_now(record)} of {model.blocks if model else int(progress.total)}"
     if stage == "save":
         return "Writing the pruned weights"
-    if stage == "pruned_eval":
-        return f"Reading the same text with the pruned model: window {_step(progress)}"
     if stage == "measure":
-        return f"Measuring how fast the {'pruned' if record.layers else 'dense'} model writes"
+        return f"Measuring how fast the {progress.subject or ''} model writes".replace("  ", " ")
     return f"Loading {title}"
+
+
+def _text_now(record: RunRecord) -> str:
+    """'the text with the dense model', 'the same text with the pruned model', 'text 2 of 3'."""
+    subject, texts = record.progress.subject, len(record.job.evaluation)
+    place = len(record.evaluated_on(subject)) + 1 if subject else 1
+    which = (
+        f"text {place} of {texts}" if texts > 1 else "the same text" if subject == "pruned" else "the text"
+    )
+    return f"{which} with the {subject} model" if len(record.job.subjects) > 1 else which
 
 
 def remaining(record: RunRecord, now: float) -> float | None:
@@ -66,7 +75,7 @@ def remaining(record: RunRecord, now: float) -> float | None:
     if progress.stage == "prune" and record.layers:
         done = len(record.layers)
         return spent * (record.model.total_layers - done) / done + after
-    if progress.stage == "pruned_eval" and record.dense:
+    if progress.stage == "evaluate" and progress.subject == "pruned" and record.dense:
         return max(record.dense.seconds - spent, 0.0)
     if progress.stage in ("save", "measure") and record.layers:
         return after if record.pruned is None else 2.0
@@ -119,6 +128,10 @@ def _files(record: RunRecord) -> Markup:
     )
 
 
+def _stage(record: RunRecord) -> str:
+    return record.progress.stage if record.progress else ""
+
+
 def _is_download(record: RunRecord) -> bool:
     """Whether something is still to come; what follows is said only when the model has been loaded."""
     progress = record.progress
@@ -140,16 +153,17 @@ def _steps(record: RunRecord) -> Markup:
                 Markup(' aria-current="step"') if place == current else "",
                 name,
             )
-            for place, name in enumerate(_STEPS)
+            for place, (name, _) in enumerate(record.job.steps)
         )
     )
 
 
 def _current_step(record: RunRecord) -> int:
-    stage = record.progress.stage if record.progress else "load"
-    if stage in _STEP_OF_STAGE:
-        return _STEP_OF_STAGE[stage]
-    return 3 if record.layers else 1  # save, pruned_eval, and a speed measured before or after
+    """The step to which the stage belongs; the first before there is one."""
+    progress = record.progress
+    stage = progress.stage if progress else "load"
+    wanted = {stage, f"{stage}:{progress.subject}" if progress else stage}
+    return next((place for place, step in enumerate(record.job.steps) if wanted & set(step.stages)), 0)
 
 
 def _fraction(record: RunRecord) -> float | None:
@@ -202,6 +216,8 @@ def _stopped(record: RunRecord) -> str:
     if _is_download(record):
         progress = record.progress
         return f"The download was stopped after {size(progress.done)} of {size(progress.total)}."
+    if "pruned" not in record.job.subjects:
+        return f"Stopped after {len(record.evaluated)} of {len(record.job.evaluation)} texts."
     if record.model is None or not record.layers:
         return "Stopped before any layer was pruned."
     share = percent(len(record.layers) / record.model.total_layers)

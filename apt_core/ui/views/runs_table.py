@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
+from apt_core.ui.views.downloads import has_numbers, numbers_of
 from apt_core.ui.views.html import Markup, join
 
 _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
@@ -14,7 +15,7 @@ _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created
 
 def runs_table(
     records: list[RunRecord],
-    title_of: Callable[[str], str],
+    title_of: Callable[[RunRecord], str],
     now: float,
     has_weights: Callable[[str], bool] = lambda run_id: False,
 ) -> Markup:
@@ -28,7 +29,7 @@ def runs_table(
             "the run stays here until you delete it.</p>"
         )
     heads = join(Markup('<th scope="col">{}</th>').format(head) for head in _HEADS)
-    rows = join(_row(record, title_of(record.recipe.model.id), now, has_weights) for record in records)
+    rows = join(_row(record, title_of(record), now, has_weights) for record in records)
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs"><caption class="sr">'
         "All runs, newest first</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
@@ -48,8 +49,8 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
         status=record.status,
         words=STATUS_WORDS[record.status],
         title=title,
-        method=record.recipe.method.label,
-        pattern=record.recipe.pattern.label,
+        method=record.job.labels[0],
+        pattern=record.job.labels[1] or DASH,
         perplexity=_perplexity(record),
         time=_time(record, now),
         created=_created(record.created_at),
@@ -58,6 +59,8 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
 
 
 def _perplexity(record: RunRecord) -> Markup:
+    if "pruned" not in record.job.subjects:
+        return Markup("{}").format(", ".join(number(one.perplexity) for one in record.evaluated) or DASH)
     if record.dense is None:
         return Markup("{}").format(DASH)
     pruned = number(record.pruned.perplexity) if record.pruned else DASH
@@ -86,20 +89,21 @@ def _created(at: float | None) -> Markup:
 
 def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]) -> Markup:
     """The same files as under a run: numbers as soon as there are some, weights once they are whole."""
-    files = [("results.json", "JSON"), ("layers.csv", "CSV")] if record.layers or record.dense else []
+    files = [(address, label.rsplit(", ", 1)[-1]) for address, label in numbers_of(record)[:2]]
+    files = files if has_numbers(record) else []
     if record.status == "finished" and has_weights(record.id):
-        files.append(("model.zip", "safetensors"))
-    about = f"{title}, {record.recipe.label}"
+        files.append((f"studio/runs/{record.id}/model.zip", "safetensors"))
+    about = f"{title}, {record.job.label}"
     return join(
-        Markup(
-            '<a class="quiet-button" href="studio/runs/{}/{}" aria-label="Download {}: {}" download>{}</a>'
-        ).format(record.id, what, label, about, label)
-        for what, label in files
+        Markup('<a class="quiet-button" href="{}" aria-label="Download {}: {}" download>{}</a>').format(
+            address, label, about, label
+        )
+        for address, label in files
     )
 
 
 def _actions(record: RunRecord, title: str) -> Markup:
-    about = f"{title}, {record.recipe.label}"
+    about = f"{title}, {record.job.label}"
     if record.live:
         return _button("cancel", "Stop", about)
     return Markup('{}<span class="confirm" hidden><span>Delete for good?</span>{}{}</span>').format(

@@ -1,71 +1,19 @@
-"""The same numbers as the charts, as tables; and the panel that says what pruning did not buy."""
+"""Size and speed, warnings, and how a run was made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from apt_core.base.patterns import SemiStructured
-from apt_core.base.words import DASH, duration, number, percent, sentence, size, times
-from apt_core.events import Evaluated, LayerPruned
-from apt_core.events.projections import parts_of
-from apt_core.events.records import RunRecord
-from apt_core.ui.views.headline import text_title
-from apt_core.ui.views.html import Markup, Row, facts, join, table
-
-
-def layer_table(record: RunRecord) -> Markup:
-    """Every pruned layer, in the order in which it was pruned; below it the projections that its rows are."""
-    rows = [row for layer in record.layers for row in (_layer_row(layer), *map(_part_row, parts_of(layer)))]
-    heads = ("block", "layer", "shape", "relative error", "removed", "pattern exact", "time")
-    return table(heads, rows, f"{len(record.layers)} pruned layers", "ntnnntn")
-
-
-def _layer_row(layer: LayerPruned) -> Row:
-    few = f" (only {layer.tokens:,} tokens)" if layer.few_tokens else ""
-    exact = "yes" if layer.pattern_valid else "NO"
-    return _row(layer, layer.layer + few, exact, duration(layer.seconds))
-
-
-def _part_row(part: LayerPruned) -> Row:
-    """Exactness and time are said of the whole layer, in the row above."""
-    return _row(part, part.layer, "", "")
-
-
-def _row(layer: LayerPruned, name: str, exact: str, time: str) -> Row:
-    cells = (
-        str(layer.block),
-        name,
-        f"{layer.shape[0]} × {layer.shape[1]}",
-        number(layer.relative_error),
-        percent(layer.sparsity),
-        exact,
-        time,
-    )
-    return Row(cells, Markup('data-layer="{}:{}"').format(layer.block, layer.layer))
-
-
-def perplexity_table(record: RunRecord, references: Sequence[RunRecord] = ()) -> Markup:
-    """Both sides, and the pruned side of comparable runs of other methods."""
-    sides = [("dense", record.dense), ("pruned", record.pruned)]
-    sides += [(f"pruned by {other.recipe.method.label}", other.pruned) for other in references]
-    rows = [
-        (
-            side,
-            number(measured.perplexity) if measured else DASH,
-            str(measured.windows) if measured else DASH,
-            str(measured.length) if measured else DASH,
-            f"{measured.tokens:,}" if measured else DASH,
-            _seconds(measured),
-        )
-        for side, measured in sides
-    ]
-    heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
-    protocol = record.dense.protocol if record.dense else "measured before and after pruning"
-    return table(heads, rows, f"Perplexity, protocol {protocol}", "tnnnnn")
+from apt_core.base.words import number, sentence, size, times
+from apt_core.events.records import RunRecord, public_name
+from apt_core.jobs import Calibration, Evaluation, Prune
+from apt_core.texts.titles import text_title
+from apt_core.ui.views.html import Markup, facts, join, table
 
 
 def size_panel(record: RunRecord) -> Markup:
-    """Size on disk and speed, measured, and the sentence that nobody likes to hear."""
+    """Size on disk and speed, measured, and the sentence that nobody likes to hear; nothing where no model is made."""
+    if "pruned" not in record.job.subjects:
+        return Markup("")
     dense, pruned = record.dense_speed, record.pruned_speed
     rows = (
         (
@@ -115,23 +63,14 @@ def warnings_block(record: RunRecord) -> Markup:
 
 def provenance(record: RunRecord) -> Markup:
     """Everything that decided the result, for those who want to get it again."""
-    recipe, model = record.recipe, record.model
-    options = ", ".join(f"{name} {value}" for name, value in recipe.method.settings().items())
-    pairs = [
-        ("run", record.id),
-        ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),
-        ("method", f"{recipe.method.label} ({recipe.method.source})"),
-        ("options", options),
-        (
-            "calibration",
-            f"{recipe.calibration.samples} × {recipe.calibration.length} of {text_title(recipe.calibration.text)}",
-        ),
-        (
-            "evaluation",
-            f"{recipe.evaluation.samples} × {recipe.evaluation.length} of {text_title(recipe.evaluation.text)}",
-        ),
-        ("mean relative error", number(record.mean_relative_error)),
-    ]
+    job, model = record.job, record.model
+    name = public_name(job.model.id) + (f" @ {job.model.revision}" if job.model.revision else "")
+    pairs = [("run", record.id), ("model", name)]
+    if isinstance(job, Prune):
+        pairs += _method_facts(job)
+    pairs.append(("evaluation", ", ".join(map(_windows, job.evaluation))))
+    if record.layers:
+        pairs.append(("mean relative error", number(record.mean_relative_error)))
     if model:
         pairs += [
             ("architecture", f"{model.architecture}, {model.blocks} blocks, {model.total_layers} layers"),
@@ -141,10 +80,17 @@ def provenance(record: RunRecord) -> Markup:
     return facts(pairs)
 
 
-def _seconds(measured: Evaluated | None) -> str:
-    if measured is None:
-        return DASH
-    return duration(measured.seconds) + (" (measured once, reused)" if measured.reused else "")
+def _method_facts(job: Prune) -> list[tuple[str, str]]:
+    options = ", ".join(f"{name} {value}" for name, value in job.method.settings().items())
+    return [
+        ("method", f"{job.method.label} ({job.method.source})"),
+        ("options", options),
+        ("calibration", _windows(job.calibration)),
+    ]
+
+
+def _windows(read: Calibration | Evaluation) -> str:
+    return f"{read.samples} × {read.length} of {text_title(read.text)}"
 
 
 def _speed(measured) -> str:
@@ -156,7 +102,7 @@ def _near(ratio: float, tolerance: float) -> bool:
 
 
 def _what_could(record: RunRecord) -> str:
-    pattern = record.recipe.pattern
+    pattern = record.job.pattern
     if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
         return (
             "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."

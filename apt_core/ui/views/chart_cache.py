@@ -1,4 +1,4 @@
-"""What has been drawn already: many tabs watch one run, and each of its charts is made once."""
+"""Charts that were made already: many tabs watch one run, and each of its charts is made once."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ T = TypeVar("T")
 _MOST = 200
 
 
-class Drawn:
-    """The newest drawings by key. A second asker waits for the first instead of drawing again."""
+class ChartCache:
+    """The newest charts by key. A second asker waits for the first instead of making one again."""
 
     def __init__(self, most: int = _MOST):
         self._most = most
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._lock = threading.Lock()
 
-    def once(self, key: Hashable, draw: Callable[[], T]) -> T:
-        """`draw()`, or what it gave for this key before."""
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """`make()`, or what it gave for this key before."""
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = draw()
+                self._kept[key] = make()
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)

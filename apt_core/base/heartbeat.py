@@ -1,0 +1,77 @@
+"""Work in a thread, listened to without being held by it: the one bridge between threads and generators."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+Result = TypeVar("Result")
+
+
+class Abandoned(Exception):
+    """Raised inside the work, at its next item, when nobody listens any more."""
+
+
+class Closable(Protocol[T]):
+    """A generator, or what can be read and closed like one."""
+
+    def __iter__(self) -> Iterator[T]: ...
+
+    def close(self) -> None: ...
+
+
+def items_of(
+    work: Callable[[Callable[[T], None]], Result], seconds: float
+) -> Generator[T | None, None, Result]:
+    """Run `work(put)` in a thread: yields what it puts, and None whenever it has been silent for `seconds`.
+
+    Returns what the work returns; its exception comes through. Closing this raises Abandoned in the work's next put.
+    """
+    items: queue.Queue[tuple[str, object]] = queue.Queue()
+    abandoned = threading.Event()
+
+    def put(item: T) -> None:
+        if abandoned.is_set():
+            raise Abandoned
+        items.put(("item", item))
+
+    def run() -> None:
+        try:
+            items.put(("result", work(put)))
+        except BaseException as error:  # handed to the listener's thread, whatever it is
+            items.put(("error", error))
+
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()
+    try:
+        while True:
+            try:
+                kind, item = items.get(timeout=seconds)
+            except queue.Empty:
+                yield None
+                continue
+            if kind == "result":
+                return item
+            if kind == "error":
+                raise item
+            yield item
+    finally:
+        abandoned.set()
+
+
+def with_heartbeat(source: Closable[T], seconds: float) -> Iterator[T | None]:
+    """The items of `source`, and None whenever it has been silent for `seconds`.
+
+    Closing this closes the source at its next item; an exception of the source comes through.
+    """
+
+    def read(put: Callable[[T], None]) -> None:
+        try:
+            for item in source:
+                put(item)
+        finally:
+            source.close()
+
+    return items_of(read, seconds)

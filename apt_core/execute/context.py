@@ -1,0 +1,64 @@
+"""What a job is given to work with: nothing about a run is global. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from apt_core.base.clock import Clock
+from apt_core.base.errors import UnknownModel
+from apt_core.base.policy import HostPolicy
+from apt_core.jobs import Job
+
+if TYPE_CHECKING:
+    import torch
+
+    from apt_core.models.load.placement import Placement
+    from apt_core.passes.layer_walk import WalkName
+
+    # (job, the model's folder, float type, device) -> where its weights go.
+    Place = Callable[[Job, Path, torch.dtype, str], Placement]
+    # (job, the model's folder) -> how the calibration windows go through a block.
+    ChooseWalk = Callable[[Job, Path], WalkName]
+
+
+class Made(NamedTuple):
+    """A model that a run made: its folder, and what people call it."""
+
+    folder: Path
+    title: str
+
+
+class RunReader(Protocol):
+    """The part of the store that a job may look into."""
+
+    def made_by(self, run_id: str) -> Made:
+        """Raises BadInput with one sentence where that run has no model (any more)."""
+        ...
+
+
+class Context(NamedTuple):
+    """place and walk: what decides where the job leaves it open (`estimate.placing`); None takes what the job says,
+    in memory and halting where it says nothing."""
+
+    folder: Path  # of this run; what it makes goes to `checkpoint/` in it
+    device: str  # that was asked for: auto, cpu, cuda, mps
+    clock: Clock
+    policy: HostPolicy
+    store: RunReader | None = None  # None in a process without a store
+    place: Place | None = None
+    walk: ChooseWalk | None = None
+
+    @classmethod
+    def of(
+        cls, job: Job, folder: Path, policy: HostPolicy, store: RunReader | None = None, **planned: Any
+    ) -> Context:
+        """planned: `place` and `walk`."""
+        return cls(folder, job.resources.device, Clock(), policy, store, **planned)
+
+    def made_by(self, run_id: str) -> Made:
+        """The model of another run; raises BadInput where there is none."""
+        if self.store is None:
+            raise UnknownModel(f"There is no store of runs here, so run:{run_id[:40]} names no model.")
+        return self.store.made_by(run_id)

@@ -1,0 +1,86 @@
+"""What every kind of job is: a frozen request that round-trips JSON and names its kind and its version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from apt_core.base.values import Frozen
+from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
+
+Name = Callable[[str], str]  # a name or path -> what may be said of it in public
+Evaluations = Annotated[tuple[Evaluation, ...], Field(min_length=1, max_length=32)]
+_RESOURCES = tuple(Resources.model_fields)
+
+
+class Step(NamedTuple):
+    """A part of a run: its title, and the stages of `Progress` that belong to it. 'evaluate:dense' is a stage with
+    its subject."""
+
+    title: str
+    stages: tuple[str, ...]
+
+
+class Job(Frozen):
+    """A run before it happens: everything that decides its result.
+
+    A new kind is one file of this folder with one subclass whose field `kind` is a Literal with its name as the
+    default, and one file of `execute/` that does it. A package outside names both as entry points
+    (`apt_core.jobs`, `apt_core.execute`).
+    """
+
+    title: ClassVar[str]  # what is done, as a table names it: "Prune"
+    done: ClassVar[str]  # what becomes of the model: "pruned"
+    subjects: ClassVar[tuple[str, ...]]  # the models that are measured: ("dense", "pruned")
+    steps: ClassVar[tuple[Step, ...]]  # what a run goes through, as the page lists it
+
+    kind: str
+    schema_version: int = Field(default=1, ge=1, json_schema_extra={"control": "hidden"})
+    model: ModelRef = Field(title="Model", json_schema_extra={"control": "model"})
+    evaluation: Evaluations = (Evaluation(),)
+    resources: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_flat_fields(cls, value: Any) -> Any:
+        """{"device": "cpu"} -> {"resources": {"device": "cpu"}}: flags and keywords are flat."""
+        if not isinstance(value, dict) or not any(name in value for name in _RESOURCES):
+            return value
+        flat = {name: value[name] for name in _RESOURCES if name in value}
+        nested = value.get("resources") or {}
+        nested = nested.model_dump() if isinstance(nested, Resources) else nested
+        rest = {name: given for name, given in value.items() if name not in _RESOURCES}
+        return rest | {"resources": {**nested, **flat}}
+
+    @field_validator("evaluation", mode="before")
+    @classmethod
+    def _take_one_evaluation(cls, value: Any) -> Any:
+        """One evaluation counts as a tuple of one."""
+        return (value,) if isinstance(value, dict | Evaluation) else value
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What tables write under Method and Pattern: ('APT', '2:4')."""
+        return self.title, ""
+
+    @property
+    def label(self) -> str:
+        """'APT · 2:4', without the model."""
+        return " · ".join(filter(None, self.labels))
+
+    @property
+    def reads(self) -> tuple[Calibration | Evaluation, ...]:
+        """The texts that its main work reads."""
+        return self.evaluation
+
+    def request(self, name: Name) -> dict[str, Any]:
+        """What was asked for, as the JSON of a run says it; names and paths pass through `name`."""
+        texts = [one.model_dump() | {"text": name(one.text)} for one in self.evaluation]
+        return {"evaluation": texts}
+
+
+def name_of(kind: type[Job]) -> str:
+    """'prune' of `Prune`."""
+    return kind.model_fields["kind"].default

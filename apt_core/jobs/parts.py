@@ -1,0 +1,76 @@
+"""What jobs of every kind are made of: the model, the texts, the machine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from apt_core.base.values import Frozen
+
+MAX_TEXT_NAME = 500
+RUN_PREFIX = "run:"
+
+
+class ModelRef(Frozen):
+    """A catalogue name, a local folder of safetensors, a Hub id (`owner/name`), or `run:<id>`: what a run made."""
+
+    id: str = Field(min_length=1, max_length=MAX_TEXT_NAME)
+    revision: str | None = None
+
+    @property
+    def run(self) -> str | None:
+        """The id of the run that made this model, None for a model that no run made."""
+        name = self.id.strip()
+        return name.removeprefix(RUN_PREFIX) if name.startswith(RUN_PREFIX) else None
+
+
+class Calibration(Frozen):
+    """Which text the statistics come from, and how much of it.
+
+    `text` is a name from `texts.sources.TEXTS`, a path of a UTF-8 file, or `hub:<dataset>[:<config>[:<split>]]`.
+    """
+
+    text: str = Field(
+        default="wikipedia",
+        min_length=1,
+        max_length=MAX_TEXT_NAME,
+        title="Calibration text",
+        description="From the list, or a dataset of the Hub such as hub:owner/name",
+        json_schema_extra={"control": "text"},
+    )
+    samples: int = Field(default=32, ge=1, le=4096, title="Samples")
+    length: int = Field(default=512, ge=16, le=32768, title="Tokens each")
+
+
+class Evaluation(Frozen):
+    """Which text perplexity is measured on; windows do not overlap, the tail is dropped."""
+
+    text: str = Field(
+        default="wikipedia",
+        min_length=1,
+        max_length=MAX_TEXT_NAME,
+        title="Evaluation text",
+        json_schema_extra={"control": "text"},
+    )
+    samples: int = Field(default=12, ge=1, le=4096, title="Windows")
+    length: int = Field(default=1024, ge=16, le=32768, title="Tokens each")
+
+
+class Resources(Frozen):
+    """What a job computes on: `auto` goes by the machine."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", title="Device")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", title="Precision")
+    weights: Literal["auto", "memory", "disk"] = Field(
+        default="auto",
+        title="Weights",
+        description="memory keeps the whole model there; disk one decoder block at a time, and little else; "
+        "auto goes by what is free",
+    )
+    walk: Literal["auto", "halting", "two-pass"] = Field(
+        default="auto",
+        title="Walk",
+        description="halting computes each block once and prunes every layer with the inputs that the pruned model "
+        "gives it; two-pass computes it twice and holds far less; auto goes by what is free",
+    )

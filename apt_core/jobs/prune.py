@@ -1,0 +1,91 @@
+"""Prune a model layer by layer, and measure it before and after."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_serializer, field_validator
+
+from apt_core.base.errors import BadOption
+from apt_core.base.patterns import Pattern, SemiStructured
+from apt_core.jobs.base import Job, Name, Step
+from apt_core.jobs.parts import Calibration, Evaluation
+from apt_core.jobs.schema import is_stored
+from apt_core.methods import METHODS, Method, make_method
+
+
+class Prune(Job):
+    """Everything that decides the result of a pruning run."""
+
+    title: ClassVar[str] = "Prune"
+    done: ClassVar[str] = "pruned"
+    subjects: ClassVar[tuple[str, ...]] = ("dense", "pruned")
+    steps: ClassVar[tuple[Step, ...]] = (
+        Step("Model", ("download", "convert", "load")),
+        Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
+        Step("Prune", ("calibrate", "prune")),
+        Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
+    )
+
+    kind: Literal["prune"] = "prune"
+    schema_version: int = Field(default=2, ge=1, json_schema_extra={"control": "hidden"})
+    method: Method = Field(title="Method", json_schema_extra={"control": "method"})
+    pattern: Pattern = Field(
+        default=SemiStructured(keep=2, of=4), title="Pattern", json_schema_extra={"control": "pattern"}
+    )
+    calibration: Calibration = Calibration()
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="0 calibrates on the first windows of the text; any other number draws windows",
+    )
+    optional_layers: bool = Field(
+        default=False,
+        title="Optional layers",
+        description="also prune what a family leaves dense by default: dt_proj of Mamba, Falcon Mamba and Jamba",
+    )
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_from_registry(cls, value: Any, info: ValidationInfo) -> Any:
+        """{"name": "apt", "block_size": 128} -> Apt(block_size=128)."""
+        if isinstance(value, str):
+            return make_method(value)
+        if isinstance(value, dict):
+            options = dict(value)
+            return _method(options.pop("name", "apt"), options, is_stored(info))
+        return value
+
+    @field_serializer("method")
+    def _method_with_name(self, method: Method) -> dict[str, Any]:
+        return {"name": method.name, **method.model_dump()}
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        return self.method.label, self.pattern.label
+
+    @property
+    def reads(self) -> tuple[Calibration | Evaluation, ...]:
+        return (self.calibration,)
+
+    def request(self, name: Name) -> dict[str, Any]:
+        asked = super().request(name)
+        return {
+            "method": self.method.name,
+            "pattern": self.pattern.label,
+            "options": self.method.model_dump(),
+            "calibration": self.calibration.model_dump() | {"text": name(self.calibration.text)},
+            **asked,
+            "seed": self.seed,
+        }
+
+
+def _method(name: str, options: dict[str, Any], stored: bool) -> Method:
+    """The method with these options; of a stored job, options that only a later version has are left out."""
+    try:
+        return make_method(name, options)
+    except BadOption:
+        if not stored or name not in METHODS:
+            raise
+        return METHODS[name].model_validate(options, extra="ignore")

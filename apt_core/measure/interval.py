@@ -1,0 +1,49 @@
+"""The 95% interval of a perplexity, from the losses of its windows. No torch."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from functools import lru_cache
+
+_STEPS = 2000  # of Simpson's rule: quantiles are exact to nine digits
+
+
+def perplexity_interval(losses: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """(low, high): Student's t interval of the mean loss, exponentiated.
+
+    losses: mean negative log-likelihood of each window, all of the same length. One window says nothing of the
+    spread, so it has no interval.
+    """
+    if len(losses) < 2:
+        return None, None
+    reach = t_quantile(len(losses) - 1) * statistics.stdev(losses) / math.sqrt(len(losses))
+    mean = statistics.fmean(losses)
+    return _exp(mean - reach), _exp(mean + reach)
+
+
+@lru_cache(maxsize=64)
+def t_quantile(freedom: int, probability: float = 0.975) -> float:
+    """The t below which Student's distribution has this probability (above one half), by bisection."""
+    low, high = 0.0, 1.0
+    while _half_mass(high, freedom) < probability - 0.5:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _half_mass(middle, freedom) < probability - 0.5 else (low, middle)
+    return high
+
+
+def _half_mass(t: float, freedom: int) -> float:
+    """The probability between 0 and t. With t = sqrt(n) tan(a) the density becomes cos(a)^(n - 1)."""
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    step = math.atan(t / math.sqrt(freedom)) / _STEPS
+    inner = sum(
+        (4 if place % 2 else 2) * math.cos(place * step) ** (freedom - 1) for place in range(1, _STEPS)
+    )
+    return scale * step / 3 * (1 + inner + math.cos(_STEPS * step) ** (freedom - 1))
+
+
+def _exp(loss: float) -> float:
+    return math.exp(min(loss, 700.0))

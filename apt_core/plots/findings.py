@@ -1,0 +1,93 @@
+"""What the error of layers shows, each finding by a stated test. No finding is said without one.
+
+Errors are compared as logarithms, for they span decades.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+from typing import NamedTuple
+
+from apt_core.events import LayerPruned
+from apt_core.events.projections import kind_of
+
+SIGNIFICANT = 0.01
+_WORTH_SAYING = 1.25  # a trend of less is even, however sure it is
+_FAR = 3.5  # modified z-score of an outlier: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
+_MAD_TO_SIGMA = 1.4826
+
+
+class Trend(NamedTuple):
+    """The factor by which the error changes from the first block to the last."""
+
+    factor: float
+    first: int
+    last: int
+
+
+def trend(layers: Sequence[LayerPruned]) -> Trend | None:
+    """A monotone change from block to block: Spearman's rank correlation, p < 0.01.
+
+    Every kind of layer is compared with its own mean, so that blocks of other kinds make no trend. The size of the
+    change is the median slope over all pairs of blocks (Theil and Sen).
+    """
+    from scipy.stats import spearmanr, theilslopes  # a second of importing, needed by finished runs only
+
+    by_block = _centred_by_block(layers)
+    if len(by_block) < 3 or len(set(by_block.values())) < 2:
+        return None
+    blocks, levels = zip(*sorted(by_block.items()), strict=True)
+    if not spearmanr(blocks, levels).pvalue < SIGNIFICANT:
+        return None
+    factor = math.exp(theilslopes(levels, blocks).slope * (blocks[-1] - blocks[0]))
+    worth = max(factor, 1 / factor) >= _WORTH_SAYING
+    return Trend(factor, blocks[0], blocks[-1]) if worth else None
+
+
+def leading_kind(layers: Sequence[LayerPruned]) -> str | None:
+    """The kind of layer whose errors are larger than those of all other kinds: Mann and Whitney's U, one-sided,
+    p < 0.01 after Bonferroni's correction for the number of kinds."""
+    from scipy.stats import mannwhitneyu
+
+    by_kind = _by_kind(layers)
+    if len(by_kind) < 2:
+        return None
+    leader = max(by_kind, key=lambda kind: fmean(by_kind[kind]))
+    rest = [error for kind, errors in by_kind.items() if kind != leader for error in errors]
+    p = mannwhitneyu(by_kind[leader], rest, alternative="greater").pvalue
+    return leader if p * len(by_kind) < SIGNIFICANT else None
+
+
+def lone_layer(layers: Sequence[LayerPruned]) -> LayerPruned | None:
+    """The only layer whose error lies far above the rest: a modified z-score (from the median, in median absolute
+    deviations) above 3.5, of the logarithms."""
+    errors = [layer for layer in layers if layer.relative_error > 0]
+    logs = [math.log(layer.relative_error) for layer in errors]
+    if len(logs) < 5:
+        return None
+    middle = median(logs)
+    spread = _MAD_TO_SIGMA * median(abs(value - middle) for value in logs)
+    far = [layer for layer, value in zip(errors, logs, strict=True) if value - middle > _FAR * spread]
+    return far[0] if len(far) == 1 and spread > 0 else None
+
+
+def _centred_by_block(layers: Sequence[LayerPruned]) -> Mapping[int, float]:
+    """Block -> mean over its layers of log error, less the mean of the layer's kind."""
+    mean = {kind: fmean(map(math.log, errors)) for kind, errors in _by_kind(layers).items()}
+    by_block: dict[int, list[float]] = defaultdict(list)
+    for layer in layers:
+        if layer.relative_error > 0:
+            by_block[layer.block].append(math.log(layer.relative_error) - mean[kind_of(layer.layer)])
+    return {block: fmean(values) for block, values in by_block.items()}
+
+
+def _by_kind(layers: Sequence[LayerPruned]) -> Mapping[str, list[float]]:
+    """Kind -> errors of its layers; an exact zero has no logarithm and says nothing here."""
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    for layer in layers:
+        if layer.relative_error > 0:
+            by_kind[kind_of(layer.layer)].append(layer.relative_error)
+    return by_kind

@@ -1,0 +1,192 @@
+"""Every control by its name: the plain ones, and those of fields that need more than a plain one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from apt_core.base.errors import BadInput
+from apt_core.base.patterns import SemiStructured, parse_pattern
+from apt_core.methods import METHODS, Method
+from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
+from apt_core.models.fetch.sources import local_path
+from apt_core.texts.sources import TEXTS
+from apt_core.ui.forms import options, uploads
+from apt_core.ui.forms.fields import PLAIN, Control, Field, Values, element_id, number, whole
+from apt_core.ui.views.html import Markup, term
+
+CUSTOM = "custom"
+PATTERNS = ("2:4", "4:8", "1:4", "3:4", "1:2", "2:8")
+
+# ---- a model: one of the list, a folder, an id of the Hub, what a run made
+
+
+def _draw_model(field: Field) -> dict[str, Component]:
+    return {
+        field.path: gr.Dropdown(
+            choices=[(entry["title"], entry["name"]) for entry in list_models()],
+            value=DEFAULT_MODEL,
+            allow_custom_value=True,
+            label=field.label,
+            info="Or type a Hub id, such as owner/name",
+            elem_id=element_id(field.path),
+        )
+    }
+
+
+def _read_model(field: Field, values: Values) -> dict[str, str]:
+    name = str(values[field.path] or "").strip()
+    if not name:
+        raise BadInput("Choose a model, or type a Hub id such as owner/name.")
+    if name not in CATALOGUE and (folder := local_path(name)):
+        name = str(folder)  # absolute: the worker works in another folder
+    return {"id": name}
+
+
+def _write_model(field: Field, value: Any) -> dict[str, Any]:
+    return {field.path: value.id}
+
+
+# ---- a pattern: N:M by a chip or two numbers, or a share
+
+
+def _draw_pattern(field: Field) -> dict[str, Component]:
+    path = field.path
+    with gr.Column(elem_id="how-much"):
+        drawn: dict[str, Component] = {
+            f"{path}.kind": gr.Radio(
+                choices=[("N:M pattern", "n:m"), ("Unstructured", "unstructured")],
+                value="n:m",
+                label="How much goes",
+                elem_id="kind",
+                elem_classes="segmented",
+            ),
+            f"{path}.name": gr.Radio(
+                choices=[*((name, name) for name in PATTERNS), ("Custom", CUSTOM)],
+                value=PATTERNS[0],
+                label=field.label,
+                show_label=False,
+                elem_id="pattern",
+                elem_classes="chips",
+            ),
+        }
+        with gr.Row(elem_id="custom-pattern"):
+            drawn[f"{path}.keep"] = gr.Number(value=2, label="Keep N", min_width=80, elem_id="keep")
+            drawn[f"{path}.of"] = gr.Number(
+                value=4, label="of every M (up to 16)", min_width=80, elem_id="of"
+            )
+        drawn[f"{path}.sparsity"] = gr.Slider(
+            0, 99, value=50, step=1, label="Weights to remove, %", buttons=[], elem_id="sparsity"
+        )
+        gr.HTML(_HOW_MUCH, elem_id="how-much-note", apply_default_css=False)
+    return drawn
+
+
+def _read_pattern(field: Field, values: Values) -> dict[str, Any]:
+    given = {name: values.get(f"{field.path}.{name}") for name in ("kind", "name", "keep", "of", "sparsity")}
+    if given["kind"] == "unstructured":
+        wanted = f"{number(given['sparsity'], 'Sparsity') / 100:.6g}"
+    elif given["name"] == CUSTOM:
+        wanted = f"{whole(given['keep'], 'N')}:{whole(given['of'], 'M')}"
+    else:
+        wanted = str(given["name"] or "")
+    return parse_pattern(wanted).model_dump()
+
+
+def _write_pattern(field: Field, value: Any) -> dict[str, Any]:
+    grouped = isinstance(value, SemiStructured)
+    named = grouped and value.label in PATTERNS
+    shown = {
+        "kind": value.kind,
+        "name": value.label if named else CUSTOM if grouped else PATTERNS[0],
+        "keep": value.keep if grouped else 2,
+        "of": value.of if grouped else 4,
+        "sparsity": 50 if grouped else round(100 * value.sparsity, 4),
+    }
+    return {f"{field.path}.{name}": choice for name, choice in shown.items()}
+
+
+# ---- a method: its name; its options are drawn apart, folded away (`draw_options`)
+
+
+def _draw_method(field: Field) -> dict[str, Component]:
+    return {
+        f"{field.path}.name": gr.Radio(
+            choices=[(cls.title, name) for name, cls in METHODS.items()],
+            value=next(iter(METHODS)),
+            label=field.label,
+            elem_id=element_id(field.path),
+            elem_classes="chips",
+        )
+    }
+
+
+def draw_options(path: str) -> dict[str, Component]:
+    """The options of every method; css shows those that apply."""
+    controls, keys = options.draw_controls()
+    return {f"{path}.{key}": control for key, control in zip(keys, controls, strict=True)}
+
+
+def _read_method(field: Field, values: Values) -> dict[str, Any]:
+    name = str(values[f"{field.path}.name"] or "")
+    if name not in METHODS:
+        raise BadInput(f"There is no method '{name[:40]}'; choose one of {', '.join(METHODS)}.")
+    start = f"{field.path}."
+    given = {path.removeprefix(start): value for path, value in values.items() if path.startswith(start)}
+    del given["name"]
+    return {**options.collect(list(given.values()), list(given), name), "name": name}
+
+
+def _write_method(field: Field, value: Method) -> dict[str, Any]:
+    shown = {"name": value.name} | options.values_of(value)
+    return {f"{field.path}.{name}": choice for name, choice in shown.items()}
+
+
+# ---- a text: of the list, of the Hub, or a visitor's own
+
+
+def text_choices(extra: str | None = None) -> list[tuple[str, str]]:
+    """(title, name) of the texts of the list, and of an upload when there is one."""
+    choices = [(entry.title, name) for name, entry in TEXTS.items()]
+    return [*choices, (uploads.title(extra), extra)] if extra else choices
+
+
+def _draw_text(field: Field) -> dict[str, Component]:
+    return {
+        field.path: gr.Dropdown(
+            choices=text_choices(),
+            value=next(iter(TEXTS)),
+            allow_custom_value=True,
+            label=field.label,
+            info=field.info or None,
+            elem_id=element_id(field.path),
+        )
+    }
+
+
+def _read_text(field: Field, values: Values) -> str:
+    return uploads.text_for(values[field.path])
+
+
+def _write_text(field: Field, value: str) -> dict[str, Any]:
+    return {field.path: uploads.token_for(value)}
+
+
+_HOW_MUCH = str(
+    Markup(
+        '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone '
+        'decides how many go, so there is no slider.</p><p class="says for-sparsity">Removes exactly this share '
+        "of every layer, wherever the weights are; a method that allocates lets layers differ, and the whole loses "
+        "exactly this share. No pattern applies.</p>"
+    ).format(term("N:M", "N"))
+)
+
+CONTROLS: dict[str, Control] = {
+    **PLAIN,
+    "model": Control(_draw_model, _read_model, _write_model),
+    "pattern": Control(_draw_pattern, _read_pattern, _write_pattern),
+    "method": Control(_draw_method, _read_method, _write_method),
+    "text": Control(_draw_text, _read_text, _write_text),
+}
