@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from apt_core import families
 from apt_core.base.clock import Clock
 from apt_core.base.errors import NotPositiveDefinite
+from apt_core.base.limits import gradient_windows, windows_per_batch
 from apt_core.base.patterns import SemiStructured, Unstructured
-from apt_core.estimate.rates import asked_tokens
 from apt_core.events import Event, LayerPruned, PartPruned, Progress, Warned
 from apt_core.families import Layer
 from apt_core.jobs.recipe import Recipe
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from apt_core.models.checkpoint.in_place import PatchedCheckpoint
     from apt_core.models.checkpoint.whole import WholeCheckpoint
 
-_TOKENS_PER_BATCH = 4096
 _MAX_DAMPENING = 1.0
 
 
@@ -48,7 +47,7 @@ def prune_blocks(
 ) -> Iterator[Event]:
     """Statistics, pruning, propagation, block after block. `prune` covers all three."""
     blocks = weights.blocks
-    batch = max(1, min(len(windows), _TOKENS_PER_BATCH // windows.shape[1]))
+    batch = windows_per_batch(*windows.shape)
     yield Progress(stage="calibrate", done=0, total=len(blocks), detail="embedding the calibration text")
     with Bypass.of(model, weights).stepped_over():
         hidden = HiddenStates.at_first_block(model, blocks, windows, batch)
@@ -62,7 +61,7 @@ def prune_blocks(
                 stage="calibrate", done=0, total=len(blocks), detail="later uses of shared weights"
             )
     if Statistic.OUTPUT_GRADIENTS in needs:
-        some = windows[: asked_tokens(recipe) // windows.shape[1]]
+        some = windows[: gradient_windows(*windows.shape)]
         steps = steps_of(len(blocks), *some.shape)
         asking = hidden.ask_the_loss(
             model, weights, every_layer, some, recipe.method.target.condense, scratch

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base.errors import RunFailed
+from apt_core.base.limits import windows_per_batch
 from apt_core.events import Evaluated, Progress, Side
 from apt_core.measure.decoding import Decoder
 from apt_core.models.load.weights import InMemory, Weights
@@ -30,7 +31,6 @@ from apt_core.passes.halting import HiddenStates
 PROTOCOL = "joined-v1"
 PROTOCOL_WITH_OPENING = "joined-bos-v1"
 _WARM_UP = 4
-_TOKENS_PER_BATCH = 4096  # through one block at a time
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def _by_block(model: nn.Module, windows: Tensor, weights: Weights) -> Steps:
     What the whole model's forward would give, with a fraction of its logits in memory.
     """
     bypass = Bypass.of(model, weights)
-    batch = max(1, _TOKENS_PER_BATCH // windows.shape[1])
+    batch = windows_per_batch(*windows.shape)
     with bypass.stepped_over():
         hidden = HiddenStates.at_first_block(model, weights.blocks, windows, batch)
     for index in range(len(weights.blocks)):

@@ -11,7 +11,6 @@ from apt_core.maths import hessian
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.models.load.loading import load
 from apt_core.models.load.weights import InMemory
-from apt_core.passes import embedding_and_head as bypass
 from apt_core.passes import gradients as sensitivity
 from apt_core.passes.gradients import Places, measure, steps_of
 from apt_core.passes.halting import HiddenStates
@@ -72,7 +71,7 @@ def whole(outer):
 def test_block_by_block_gives_what_one_backward_pass_gives(tiny, tmp_path, monkeypatch, on_disk, at_once):
     model, blocks, windows = tiny
     monkeypatch.setattr(sensitivity, "_TOKENS_PER_BATCH", 48 * at_once)
-    monkeypatch.setattr(bypass, "_LOGITS_BYTES", 1)  # 16 positions of the head at a time
+    monkeypatch.setattr("apt_core.base.limits.LOGITS_BYTES", 1)  # 16 positions of the head at a time
     monkeypatch.setattr(hessian, "_PANEL", 16)  # S is added up in several panels, as in a wide layer
     hidden = HiddenStates.at_first_block(model, blocks, windows, batch=2)
     layers = families.all_layers(blocks)
