@@ -51,9 +51,10 @@ def plan(
 
 def run(recipe: Recipe, folder: str | Path | None = None) -> Iterator[Event]:
     """Run in this process, yielding every event (`apt_core.events`); the checkpoint goes to folder/checkpoint."""
+    from apt_core.estimate.placing import place
     from apt_core.execute.prune import run as pipeline_run
 
-    return pipeline_run(recipe, Path(folder) if folder is not None else None)
+    return pipeline_run(recipe, Path(folder) if folder is not None else None, place)
 
 
 def prune(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,15 @@ from apt_core import families
 from apt_core.base import hardware
 from apt_core.events import Event, Warned
 from apt_core.jobs.recipe import Calibration, Recipe
-from apt_core.models.load.placement import Placement, Room, Sizes, placement, spread_sentence
+from apt_core.models.load.placement import Placement, spread_sentence
 
 if TYPE_CHECKING:
     from apt_core.models.load.blocks_on_disk import BlocksOnDisk
 
 _DRAW_FROM = 8
+
+# (recipe, the model's folder, float type, device) -> where the weights go: whoever starts a run decides.
+Place = Callable[[Recipe, Path, torch.dtype, str], Placement]
 
 
 def fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
@@ -35,13 +38,13 @@ def fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
 
 
 def load_model(
-    recipe: Recipe, folder: Path, dtype: torch.dtype, device: str
+    recipe: Recipe, folder: Path, dtype: torch.dtype, device: str, place: Place
 ) -> Generator[Event, None, tuple[nn.Module, object, BlocksOnDisk | None]]:
     """(model, tokenizer, where its blocks' weights are when they are not in the model)."""
     from apt_core.models.load.loading import load, load_by_block, load_spread
     from apt_core.models.load.skeleton import NotByBlock
 
-    placed = _placement(recipe, folder, dtype, device)
+    placed = place(recipe, folder, dtype, device)
     scarce = placed.kind == "disk"
     hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
     if scarce or (recipe.weights == "auto" and placed == Placement("whole", "cpu", {})):
@@ -68,27 +71,9 @@ def load_model(
     return *load(folder, dtype, placed.device), None
 
 
-def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:
-    """What the recipe says of where the weights are; where it leaves that open, what has room."""
-    from apt_core.estimate.memory import peak_bytes, working_bytes
-    from apt_core.estimate.preflight import free_memory, is_known
-    from apt_core.models.catalogue.facts import folder_facts
-    from apt_core.models.load.skeleton import without_weights
-
-    if recipe.weights == "disk":
-        return Placement("disk", device, {})
-    facts = folder_facts(folder, recipe.model.id, source="local folder")
-    facts = facts.with_optional() if recipe.optional_layers else facts
-    if not is_known(facts):
-        return Placement("whole", device, {})
-    name = str(dtype).removeprefix("torch.")
-    sizes = Sizes(peak_bytes(recipe, facts, name, "memory"), working_bytes(recipe, facts, name))
-    host_free = free_memory()
-    rooms = [Room(*gpu) for gpu in hardware.gpus()] if device == "cuda" else [Room(device, host_free)]
-    found = placement(sizes, rooms, host_free, lambda: without_weights(folder, dtype))
-    if found.kind == "disk" and recipe.weights == "memory":
-        return Placement("whole", device, {})
-    return found
+def as_asked(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) -> Placement:
+    """Where the recipe says that the weights go; in memory where it leaves that open."""
+    return Placement("disk" if recipe.weights == "disk" else "whole", device, {})
 
 
 def windows_of(

@@ -32,7 +32,7 @@ from apt_core.events import (
     Progress,
     Warned,
 )
-from apt_core.execute.opening import fetch_model, load_model, windows_of
+from apt_core.execute.opening import Place, as_asked, fetch_model, load_model, windows_of
 from apt_core.execute.prune_blocks import prune_blocks
 from apt_core.families import Layer
 from apt_core.jobs.recipe import Recipe
@@ -49,30 +49,31 @@ if TYPE_CHECKING:
 __all__ = ["choose_device", "choose_dtype", "run"]
 
 
-def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
+def run(recipe: Recipe, folder: Path | None = None, place: Place = as_asked) -> Iterator[Event]:
     """Prune as the recipe says, yielding an event for everything that happens.
 
     folder: where `checkpoint/` (the pruned safetensors) goes; a temporary folder when None, gone at the end.
+    place: where the weights go (`estimate.placing.place`, which goes by what has room).
     Closing the generator stops the run; nothing half-written stays behind.
     Raises PruneError for what the user can change; out-of-memory and OSErrors pass through.
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="apt-run-") as temporary:
-            for event in _run(recipe, Path(temporary)):
+            for event in _run(recipe, Path(temporary), place):
                 kept = event.model_copy(update={"checkpoint": ""}) if isinstance(event, Finished) else event
                 yield kept
     else:
-        yield from _run(recipe, folder)
+        yield from _run(recipe, folder, place)
 
 
-def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
+def _run(recipe: Recipe, folder: Path, place: Place) -> Iterator[Event]:
     clock = Clock()
     device = choose_device(recipe.device)
     dtype = choose_dtype(device, recipe.dtype)
 
     with clock("load"):
         dense_folder = yield from fetch_model(recipe)
-        model, tokenizer, on_disk = yield from load_model(recipe, dense_folder, dtype, device)
+        model, tokenizer, on_disk = yield from load_model(recipe, dense_folder, dtype, device, place)
         calibration, evaluation = yield from windows_of(recipe, model, tokenizer)
     entry = next(model.parameters()).device  # where tokens enter
     blocks = families.decoder_blocks(model)

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from apt_core import events as ev
@@ -151,9 +152,10 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]
 
 
 def _pipeline() -> Pipeline:
+    from apt_core.estimate.placing import place
     from apt_core.execute import prune as pipeline
 
-    return pipeline.run
+    return partial(pipeline.run, place=place)
 
 
 def _lower_priority() -> None:

@@ -13,7 +13,7 @@ import apt_core
 from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.paths import ASSETS
-from apt_core.execute import opening
+from apt_core.estimate import placing
 from apt_core.execute import prune as pipeline
 from apt_core.models.catalogue.shape import LlamaShape
 from apt_core.models.load import loading, placement, skeleton
@@ -119,11 +119,11 @@ def test_a_run_leaves_working_room_by_the_terms_of_the_preflight(eight_blocks, m
 
     working = working_bytes(recipe, model_facts(recipe.model), "float32")
     free = working + 20 * MB
-    assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
+    assert placing.place(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
     free = working + 5 * MB
-    assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
+    assert placing.place(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
     kept = recipe.model_copy(update={"weights": "memory"})
-    assert opening._placement(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
+    assert placing.place(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
 
 
 # ---- a run over a device map, here of nothing but CPUs
@@ -155,7 +155,7 @@ def spread_over_cpus(monkeypatch):
         return placement.Placement("spread", "cpu", device_map)
 
     monkeypatch.setattr(loading, "load_spread", load_spread)
-    monkeypatch.setattr(opening, "_placement", everywhere)
+    return everywhere
 
 
 @pytest.mark.parametrize("method", ["apt", "apt-joint"])
@@ -168,8 +168,8 @@ def test_a_dispatched_model_is_pruned_like_one_that_is_not(family, method, tmp_p
         model = tiny_families.write(family, tmp_path / family)
     recipe = plan(model, method, optional_layers=True)
     apart = list(pipeline.run(recipe, tmp_path / "whole"))
-    request.getfixturevalue("spread_over_cpus")
-    together = list(pipeline.run(recipe, tmp_path / "spread"))
+    everywhere = request.getfixturevalue("spread_over_cpus")
+    together = list(pipeline.run(recipe, tmp_path / "spread", everywhere))
     first, second = (
         load_file(tmp_path / way / "checkpoint" / "model.safetensors") for way in ("whole", "spread")
     )
