@@ -23,26 +23,29 @@ from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
 
 if TYPE_CHECKING:
-    from apt_core import events, execute, jobs
-    from apt_core.base import hardware, patterns
-    from apt_core.estimate import placing
-    from apt_core.events import Evaluated, Event, records
+    import apt_core.base.hardware as _hardware
+    import apt_core.base.patterns as _patterns
+    import apt_core.estimate.placing as _placing
+    import apt_core.events as _events
+    import apt_core.events.records as _records
+    import apt_core.execute as _execute
+    import apt_core.jobs as _jobs
+    import apt_core.measure.generate as _duels
+    import apt_core.measure.questions as _questions
+    import apt_core.models.fetch.sources as _sources
+    import apt_core.models.load.loading as _loading
+    import apt_core.runs.store as _stores
+    from apt_core.events import Evaluated, Event
     from apt_core.events.records import RunRecord
     from apt_core.jobs import Job, Prune
-    from apt_core.measure import generate as duels
-    from apt_core.measure import questions
     from apt_core.measure.questions import Answered
-    from apt_core.models.fetch import sources
-    from apt_core.models.load import loading
-    from apt_core.runs import store as stores
 else:
-    events, execute, jobs = lazy("apt_core.events"), lazy("apt_core.execute"), lazy("apt_core.jobs")
-    hardware, patterns = lazy("apt_core.base.hardware"), lazy("apt_core.base.patterns")
-    placing = lazy("apt_core.estimate.placing")
-    records = lazy("apt_core.events.records")
-    duels, questions = lazy("apt_core.measure.generate"), lazy("apt_core.measure.questions")
-    sources, loading = lazy("apt_core.models.fetch.sources"), lazy("apt_core.models.load.loading")
-    stores = lazy("apt_core.runs.store")
+    _hardware, _patterns = lazy("apt_core.base.hardware"), lazy("apt_core.base.patterns")
+    _placing, _execute = lazy("apt_core.estimate.placing"), lazy("apt_core.execute")
+    _events, _records = lazy("apt_core.events"), lazy("apt_core.events.records")
+    _jobs, _stores = lazy("apt_core.jobs"), lazy("apt_core.runs.store")
+    _duels, _questions = lazy("apt_core.measure.generate"), lazy("apt_core.measure.questions")
+    _sources, _loading = lazy("apt_core.models.fetch.sources"), lazy("apt_core.models.load.loading")
 
 __version__ = "0.1.0"
 __all__ = ["evaluate", "generate", "load_model", "plan", "prune", "run"]
@@ -62,11 +65,11 @@ def plan(
     options: of the method, nested ({"mask": {"block_size": 64}}) or by path ({"allocation": "loss"}).
     Raises BadInput with one sentence.
     """
-    return jobs.make_job(
+    return _jobs.make_job(
         "prune",
         model={"id": model},
         method={"name": method, **(options or {})},
-        pattern=patterns.parse_pattern(str(pattern)),
+        pattern=_patterns.parse_pattern(str(pattern)),
         **fields,
     )
 
@@ -85,15 +88,15 @@ def run(job: Job, folder: str | Path | None = None) -> Iterator[Event]:
 
 
 def _run(job: Job, folder: Path) -> Iterator[Event]:
-    context = execute.Context.of(
+    context = _execute.Context.of(
         job,
         folder,
         HostPolicy.from_environment(),
-        stores.Store(),
-        place=placing.place,
-        walk=placing.choose_walk,
+        _stores.Store(),
+        place=_placing.place,
+        walk=_placing.choose_walk,
     )
-    return execute.run(job, context)
+    return _execute.run(job, context)
 
 
 def prune(
@@ -122,17 +125,17 @@ def evaluate(
     """
     texts = [text] if isinstance(text, str) else list(text)
     wanted = [{"text": one, "samples": samples, "length": length} for one in texts]
-    job = jobs.make_job("evaluate", model={"id": model}, evaluation=wanted, **fields)
+    job = _jobs.make_job("evaluate", model={"id": model}, evaluation=wanted, **fields)
     found = _record_of(job, None, on_event).evaluated
     return found[0] if isinstance(text, str) else found
 
 
 def _record_of(job: Job, out: str | Path | None, on_event: Watch | None) -> RunRecord:
-    record = records.RunRecord(
+    record = _records.RunRecord(
         id="in-process", job=job, created_at=time(), started_at=time(), status="running"
     )
     for seq, event in enumerate(run(job, out)):
-        record = records.fold(record, [events.Stamped(seq=seq, at=time(), event=event)])
+        record = _records.fold(record, [_events.Stamped(seq=seq, at=time(), event=event)])
         if on_event:
             on_event(event)
     return record
@@ -140,15 +143,15 @@ def _record_of(job: Job, out: str | Path | None, on_event: Watch | None) -> RunR
 
 def load_model(model: str, device: str = "auto", dtype: str = "auto") -> tuple[Any, Any]:
     """(model, tokenizer) of a catalogue name, a local folder or a Hub id, ready to compute."""
-    used = hardware.choose_device(device)
-    wanted = jobs.make_value(jobs.ModelRef, id=model)
-    folder = sources.resolve(wanted, policy=HostPolicy.from_environment())
-    return loading.load(folder, hardware.choose_dtype(used, dtype), used)
+    used = _hardware.choose_device(device)
+    wanted = _jobs.make_value(_jobs.ModelRef, id=model)
+    folder = _sources.resolve(wanted, policy=HostPolicy.from_environment())
+    return _loading.load(folder, _hardware.choose_dtype(used, dtype), used)
 
 
 def generate(dense: str, pruned: str, prompt: str, **question: Any) -> Answered:
     """What two models (names, folders or Hub ids) write to one prompt with common random numbers."""
-    asked = jobs.make_value(questions.Question, prompt=prompt, **question)
+    asked = _jobs.make_value(_questions.Question, prompt=prompt, **question)
     (left, tokenizer), (right, _) = load_model(dense), load_model(pruned)
-    *_, answer = duels.duel(left, right, tokenizer, asked)
+    *_, answer = _duels.duel(left, right, tokenizer, asked)
     return answer

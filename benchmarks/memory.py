@@ -32,7 +32,7 @@ from benchmarks.peers import peer
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 _MEGABYTE = 1e6
 _SHAPES = {"llama-1b": "meta-llama/Llama-3.2-1B"}
-_FEW_STEPS = {"apt-joint": ("mask_steps=2", "solver_steps=2")}  # more take time, not memory
+_FEW_STEPS = {"apt-joint": ("mask.steps=2", "reconstruction.steps=2")}  # more take time, not memory
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """What the preflight says of memory, time and disk, beside what runs really take.
 
     python -m benchmarks.preflight
-    python -m benchmarks.preflight --models tiny-llama,tiny-mamba --methods apt,sparsegpt --dtypes float32,bfloat16
+    python -m benchmarks.preflight --models tiny-llama,tiny-mamba --methods apt,wanda+reconstruction=exact --once
 
-Each run is the product's own command line in a process of its own, twice: the first one's time is foretold by
-the packaged rates, the second one's by the rates of the first, as on any machine that has pruned before. Prints
-one Markdown table and appends one JSON record to benchmarks/results/preflight.jsonl.
+Each run is the product's own command line in a process of its own, twice: the first one's time is foretold by the
+rates measured on this machine (`python -m apt_core.estimate.machine`; the packaged ones where it never was), the
+second one's by what the first has taught as well. Seconds are those that the run counts by itself, stage by stage,
+and its start. Prints one Markdown table and appends one JSON record to benchmarks/results/preflight.jsonl.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results" / "preflight.jsonl"
 _MEGABYTE = 1e6
+# Compositions that bear no name: "method+setting=value".
+ODD = (
+    "wanda+reconstruction=exact",
+    "magnitude+reconstruction=block-wise",
+    "alps+allocation=loss",
+    "apt+refinement=sparseswaps+reconstruction=joint",
+    "apt-joint+target=own-inputs",
+)
 
 
 def main() -> None:
@@ -35,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="apt-preflight-") as temporary:
         os.environ["APT_DATA"] = temporary  # of the runs, and of the store that is asked for their records
         for model in options.models.split(","):
-            for method in options.methods.split(","):
+            for method in _methods(options.methods):
                 for dtype in options.dtypes.split(","):
                     rows.append(_measure(model, method, dtype, options))
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
@@ -48,6 +57,13 @@ def main() -> None:
     with RESULTS.open("a") as results:
         results.write(json.dumps(record) + "\n")
     print(table(record))
+
+
+def _methods(listed: str) -> list[str]:
+    from apt_core.methods import METHODS
+
+    groups = {"named": list(METHODS), "odd": list(ODD), "all": [*METHODS, *ODD]}
+    return groups.get(listed) or listed.split(",")
 
 
 def table(record: dict) -> str:
@@ -74,7 +90,7 @@ def _short(value: float) -> str:
 
 
 def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -> dict:
-    from apt_core.estimate.preflight import estimate, rates_from
+    from apt_core.estimate.preflight import estimate, rates_from, rates_here
     from apt_core.models.catalogue.facts import model_facts
 
     if not options.once:
@@ -83,7 +99,8 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
         )  # fetches and converts the model
     recipe, again = (_recipe(model, method, dtype, options, shorter) for shorter in (8, 0))
     facts = model_facts(recipe.model)
-    before = estimate(recipe, facts)
+    rates = rates_here(dtype)
+    before = estimate(recipe, facts, rates)
     first = _run(recipe, options)
     row = {
         "model": model,
@@ -94,16 +111,21 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
         "disk_said": before.disk_bytes,
         "disk": first.pruned_speed.bytes_on_disk,
         "first_said": before.seconds,
-        "first": first.ended_at - first.started_at,
+        "first": _seconds(first),
         "parts_said": before.parts,
         "parts": first.finished.seconds,
         "hardware": first.model.hardware,
     }
     if options.once:
         return row
-    learnt = estimate(again, facts, rates_from(first))
+    learnt = estimate(again, facts, rates_from(first, rates))
     second = _run(again, options)
-    return row | {"second_said": learnt.seconds, "second": second.ended_at - second.started_at}
+    return row | {"second_said": learnt.seconds, "second": _seconds(second)}
+
+
+def _seconds(record: RunRecord) -> float:
+    """Of the whole run, its worker's start included."""
+    return record.ended_at - record.started_at
 
 
 def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, shorter: int) -> Recipe:
@@ -111,10 +133,12 @@ def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, sh
     from apt_core import plan
 
     length = options.eval_length - shorter
+    name, *settings = method.split("+")
     return plan(
         model,
-        method,
+        name,
         options.pattern,
+        options=dict(setting.split("=", 1) for setting in settings),
         calibration={"text": options.text, "samples": options.samples, "length": options.length},
         evaluation={"text": options.text, "samples": options.eval_samples, "length": length},
         dtype=dtype,
@@ -136,7 +160,7 @@ def _conditions(row: dict, options: argparse.Namespace) -> str:
         f"{options.pattern}; calibration {options.samples} x {options.length}, evaluation {options.eval_samples} x "
         f"{options.eval_length} tokens of {options.text}; {row['hardware']}, {datetime.now(UTC).date()}; on average "
         f"{os.getloadavg()[2]:.0f} processes wanted a core. Each triple: foretold, measured, off by; the first run's "
-        "time by the packaged rates, the second's by the first's."
+        "time by the rates of the machine, the second's by what the first has taught."
     )
 
 
@@ -145,8 +169,8 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", default="tiny-llama,tiny-mamba,smollm2-135m")
-    parser.add_argument("--methods", default="apt")
-    parser.add_argument("--dtypes", default="float32")
+    parser.add_argument("--methods", default="all", help="names, or named, odd, all")
+    parser.add_argument("--dtypes", default="auto")
     parser.add_argument("--once", action="store_true", help="no second run: memory is what matters")
     parser.add_argument("--accept-terms", action="store_true", help="as of the command line: Gemma has some")
     parser.add_argument("--pattern", default="2:4")

@@ -107,14 +107,13 @@ def _peak(dtype: str) -> float:
 
 def _work(options: argparse.Namespace) -> dict[str, float]:
     """Operations of one pass of the calibration set, and of its Gram matrices (half of a full product)."""
-    from apt_core.estimate.rates import distinct_input
+    from apt_core.estimate.work import input_widths
     from apt_core.jobs.recipe import ModelRef
     from apt_core.models.catalogue.facts import model_facts
 
     facts = model_facts(ModelRef(id=options.model))
     tokens = options.samples * options.length
-    widths = {distinct_input(layer.name): layer.in_features for layer in facts.layers}
-    squares = (facts.blocks or 0) * sum(width**2 for width in widths.values())
+    squares = (facts.blocks or 0) * sum(width**2 for width in input_widths(facts.layers))
     return {"forward": 2.0 * tokens * (facts.prunable or 0), "statistics": 1.0 * tokens * squares}
 
 

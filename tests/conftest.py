@@ -14,6 +14,7 @@ _HOME = tempfile.mkdtemp(prefix="apt-tests-")
 for name in ("APT_DATA", "APT_PUBLIC", "HF_TOKEN"):
     os.environ.pop(name, None)
 os.environ["APT_CACHE"] = str(Path(_HOME) / "cache")
+os.environ["APT_MEASURE"] = "0"  # no process that measures the machine beside the tests
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 _TESTS = Path(__file__).resolve().parent

@@ -83,6 +83,12 @@ def test_imports_run_downwards_only(file):
     assert not above, f"{file.relative_to(ROOT)} imports from above: {sorted(above)}"
 
 
+def test_a_run_is_done_without_its_estimate():
+    """What an estimate decides (where weights go, which walk) is handed in."""
+    for file in (CORE / "execute").rglob("*.py"):
+        assert "estimate" not in imports(file), file.name
+
+
 def test_nothing_lies_loose():
     assert {path.name for path in CORE.iterdir() if path.is_file()} <= LOOSE
 

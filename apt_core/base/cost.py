@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from apt_core.base.patterns import SemiStructured, Unstructured
 
 FLOAT = 4  # bytes of a float32 number
 
@@ -13,11 +16,18 @@ class Cost(NamedTuple):
     Example: Cost(products=2, peak=8) + Cost(products=3, peak=4) = Cost(products=5, peak=8).
     """
 
-    products: float = 0.0  # floating point operations of matrix products in float32
-    rounded_products: float = 0.0  # of products whose inputs are rounded to bfloat16 where the run does so
-    factorisations: float = 0.0  # floating point operations of Cholesky factors, inverses, eigenvectors
-    sorted: float = 0.0  # numbers that are sorted or selected from
+    # Floating point operations.
+    products: float = 0.0  # of matrix products in float32
+    rounded_products: float = (
+        0.0  # of float32 products whose inputs are rounded to bfloat16 where the run does so
+    )
+    forward_products: float = 0.0  # of the model's own layers, in the type that its forwards run in
+    factorisations: float = 0.0  # of Cholesky and LU factors, triangular solves and inverses
+    spectra: float = 0.0  # of eigendecompositions, 9 n^3 each
+    # Of other kinds.
+    sorted: float = 0.0  # numbers that are sorted in groups, or selected from
     moved: float = 0.0  # bytes read and written by all that goes number by number
+    calls: float = 0.0  # operations begun, where they are many and small
     peak: float = 0.0  # bytes held at most, beside the layer's weight and the Gram matrix of its inputs
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
@@ -27,6 +37,11 @@ class Cost(NamedTuple):
     def times(self, repeats: float) -> Cost:
         """The same work so many times over, one after the other."""
         return Cost(*(repeats * own for own in self[:-1]), peak=self.peak)
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """All of them, one after the other."""
+    return sum(costs, Cost())
 
 
 def product(rows: float, inner: float, columns: float) -> float:
@@ -39,12 +54,17 @@ def passes(numbers: float, times: float = 1.0) -> float:
     return 2.0 * FLOAT * numbers * times
 
 
+def selected(numbers: float, pattern: Unstructured | SemiStructured) -> float:
+    """Numbers sorted when the smallest are found: in groups, or (a little dearer) the k smallest of many."""
+    return numbers if isinstance(pattern, SemiStructured) else 1.2 * numbers
+
+
 def inverse_factor(width: int) -> Cost:
-    """U with G^-1 = U^T U (`maths.hessian.inverse_factor`): a Cholesky factor and a triangular
-    inverse, n^3 / 3 each."""
-    return Cost(factorisations=2 * width**3 / 3, moved=passes(width**2, 4), peak=3 * FLOAT * width**2)
+    """U with G^-1 = U^T U (`maths.hessian.inverse_factor`): a Cholesky factor, n^3 / 3, and a triangular solve for
+    the identity, n^3."""
+    return Cost(factorisations=4 * width**3 / 3, moved=passes(width**2, 6), peak=4.5 * FLOAT * width**2)
 
 
 def spectrum(width: int) -> Cost:
     """Eigenvalues and vectors of a symmetric matrix (`maths.hessian.spectrum`): about 9 n^3."""
-    return Cost(factorisations=9.0 * width**3, moved=passes(width**2, 4), peak=5 * FLOAT * width**2)
+    return Cost(spectra=9.0 * width**3, moved=passes(width**2, 6), peak=5 * FLOAT * width**2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +20,19 @@ def is_fast_in_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
     """A guess without a measurement: Intel's CPUs are with AMX only, AMD's with AVX512-BF16 already."""
     told = _told(cpuinfo)
     return "amx_bf16" in told or ("avx512_bf16" in told and "AuthenticAMD" in told)
+
+
+def model_name(cpuinfo: Path = _CPUINFO) -> str:
+    """As the maker calls it, e.g. 'Intel(R) Xeon(R) Processor'."""
+    for line in _told(cpuinfo).splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=8)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import platform
 import sys
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from time import perf_counter
 
 import psutil
@@ -100,23 +98,10 @@ def trim_heap() -> None:
 def hardware_name(device: str) -> str:
     """e.g. 'Intel(R) Xeon(R) Processor, 2 cores, 23 GB'."""
     memory = round(psutil.virtual_memory().total / 2**30)
-    host = f"{_cpu_name()}, {usable_cores()} cores, {memory} GB"
+    host = f"{cpu.model_name()}, {cpu.usable_cores()} cores, {memory} GB"
     if device.startswith("cuda"):
         return f"{torch.cuda.get_device_name(device)} with {host}"
     return host
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

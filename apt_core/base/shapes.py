@@ -11,6 +11,13 @@ class LayerShape(Frozen):
     name: str  # inside the block, e.g. "self_attn.q_proj"
     out_features: int
     in_features: int
+    reads: str = ""  # the first of the layers of its block that are handed the same tensor
+    in_attention: bool = False  # what the projections before it gave waits there with its input
+
+    @property
+    def input(self) -> str:
+        """Layers that are handed the same tensor have this in common."""
+        return self.reads or self.name
 
     @property
     def weights(self) -> int:

@@ -1,1 +1,4 @@
-"""What a job will take, and whether it can work at all, before it starts. No torch. Imports measure and below."""
+"""What a job will take, and whether it can work at all, before it starts. Imports measure and below.
+
+No torch, but for `measuring` (a process of its own) and `placing` (in the worker).
+"""

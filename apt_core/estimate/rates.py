@@ -1,278 +1,163 @@
-"""How fast a machine is, in seconds per unit of work: measured from a finished run, or the packaged ones.
+"""How fast jobs are on this machine: its rates (`machine`), and stage by stage how far finished runs were off them.
 
-No torch: the page estimates with these before anything is loaded.
+    seconds of a stage = its work at the machine's rates x pace of the stage
+    pace = median of {1, run / foretold for every finished run}, each within a factor of four
+
+The 1 stands for the machine's own measurement: one odd run moves a stage to half of what it says (in logarithms),
+and a second one that agrees is believed. No torch: the page estimates with these before anything is loaded.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from statistics import geometric_mean
 
-from apt_core.base import cpu
+from pydantic import Field
+
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
 from apt_core.base.values import Frozen
-from apt_core.events import Finished, ModelLoaded
+from apt_core.estimate.asked import prunes
+from apt_core.estimate.machine import Machine, packaged_machine, this_machine
+from apt_core.estimate.work import Stage, solving, stages_of
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
-from apt_core.methods import Statistic
+from apt_core.families.known import UNLISTED
+from apt_core.methods import Method
+from apt_core.models.catalogue.facts import ModelFacts
+from apt_core.models.catalogue.shape import shape_in
+
+_MOST = 4.0  # times faster or slower than foretold: all that one run can say
+_LEAST_SECONDS = 0.2  # a shorter stage is mostly chance
+_TOKENS = 16_384  # of a calibration set, where none is given
+_RUNS = 9  # the newest that are remembered
 
 
 class Rates(Frozen):
-    """Seconds per unit of work.
+    """A machine, and what runs on it have taught.
 
-    conditions: where they were measured; measured_here: whether that is this machine.
+    taught: stage -> how many times as long as foretold each finished run took, the newest last.
+    dtype: that forwards run in where a job leaves it open.
     """
 
-    start: float  # of the worker process, as it is
-    convert: float  # per parameter, GGUF to safetensors
-    open: float  # before the first byte: the libraries' model classes
-    load: float  # per byte of safetensors
-    forward: float  # per calibration token x prunable weight and forward pass
-    statistics: float  # per calibration token x inputs^2 and Gram matrix, summed over distinct inputs
-    scan: float  # per calibration token x number that it holds in the state space mixers, and forward pass
-    gradients: float  # per token x prunable weight that is asked what the loss minds
-    solve: dict[str, float]  # per prunable weight, keyed "method/pattern kind"
-    eval: float  # per evaluated token x parameter
-    eval_scan: float  # per evaluated token x number that it holds in the state space mixers
-    save: float  # per byte of safetensors
-    generation: float  # for both speed measurements, per parameter
-    dtype: str = "float32"  # that the forwards ran in
+    machine: Machine
+    dtype: str
     conditions: str
-    measured_here: bool = False
+    taught: dict[str, tuple[float, ...]] = Field(default_factory=dict)
 
-    def solving(self, key: str) -> float:
-        """The rate of a method; the slowest known one of its pattern kind for a method without a record."""
-        kind = key.split("/", 1)[1]
-        same_kind = [rate for other, rate in self.solve.items() if other.split("/", 1)[1] == kind]
-        return self.solve.get(key, max(same_kind or self.solve.values()))
+    @property
+    def measured_here(self) -> bool:
+        """By runs, or by the measurement of this machine."""
+        return bool(self.taught) or self.machine.measured
+
+    @property
+    def basis(self) -> str:
+        if self.taught:
+            return "by earlier runs on this machine"
+        here = "by rates measured on this machine"
+        return here if self.machine.measured else f"by the rates of {self.conditions}"
+
+    def seconds(self, name: str, stage: Stage, dtype: str) -> float:
+        return stage.seconds(self.machine, dtype) * self.pace(name)
+
+    def pace(self, name: str) -> float:
+        """1 for a stage that no run has taught."""
+        ratios = sorted((1.0, *self.taught.get(name, ())))
+        middle = len(ratios) // 2
+        return ratios[middle] if len(ratios) % 2 else geometric_mean(ratios[middle - 1 : middle + 1])
 
 
-# Both: SmolLM2-135M, 32 x 512 calibration tokens, 12 x 1024 evaluation tokens; scans: mixers of Mamba and Mamba-2,
-# 128 to 768 wide.
-FLOAT32_RATES = Rates(
-    start=3.0,
-    open=2.0,
-    convert=9.0e-8,
-    load=1.2e-8,
-    forward=1.2e-11,
-    scan=4.0e-9,
-    statistics=5.5e-12,
-    gradients=8.0e-11,
-    solve={
-        "apt/n:m": 1.7e-7,
-        "apt/unstructured": 1.2e-7,
-        "apt-joint/n:m": 1.1e-6,
-        "apt-joint/unstructured": 1.1e-6,
-        "alps/n:m": 1.3e-6,
-        "alps/unstructured": 1.3e-6,
-        "sparsegpt/n:m": 1.1e-7,
-        "sparsegpt/unstructured": 9.0e-8,
-        "wanda/n:m": 1.7e-8,
-        "wanda/unstructured": 1.9e-8,
-        # the next six: one block's layers, scaled by SparseGPT's rate in the same run
-        "thanos/n:m": 1.7e-7,
-        "thanos/unstructured": 1.3e-7,
-        "d2prune/n:m": 1.2e-7,
-        "d2prune/unstructured": 9.5e-8,
-        "ria/n:m": 2.0e-8,
-        "ria/unstructured": 2.3e-8,
-        "admm/n:m": 5.5e-7,
-        "admm/unstructured": 5.5e-7,
-        "sparseswaps/n:m": 3.0e-6,
-        "sparseswaps/unstructured": 9.0e-7,
-        "optima/n:m": 2.2e-6,
-        "optima/unstructured": 2.2e-6,
-        "magnitude/n:m": 1.5e-8,
-        "magnitude/unstructured": 2.2e-8,
-    },
-    eval=1.2e-11,
-    eval_scan=4.0e-9,
-    save=1.0e-9,
-    generation=3.9e-8,
-    dtype="float32",
-    conditions="a 2-core Xeon in float32",
-)
+def rates_of(machine: Machine, dtype: str = "auto") -> Rates:
+    """A machine's rates before any run has taught anything."""
+    return Rates(
+        machine=machine, dtype=machine.dtype if dtype == "auto" else dtype, conditions=machine.conditions
+    )
 
-BFLOAT16_RATES = Rates(
-    start=1.5,
-    open=1.9,
-    convert=9.0e-8,
-    load=1.0e-9,
-    forward=5.6e-12,
-    scan=2.6e-9,
-    statistics=3.7e-12,
-    gradients=3.6e-11,
-    # apt, apt-joint and alps/n:m measured on a quiet machine; optima, like `convert` and `save`, is the Xeon's; the
-    # others were measured with other work beside them, so scaled by how long the forwards of the same run took
-    solve={
-        "apt/n:m": 1.4e-7,
-        "apt/unstructured": 1.2e-7,
-        "apt-joint/n:m": 4.2e-7,
-        "apt-joint/unstructured": 4.0e-7,
-        "alps/n:m": 7.6e-7,
-        "alps/unstructured": 1.1e-6,
-        "sparsegpt/n:m": 5.7e-8,
-        "sparsegpt/unstructured": 5.4e-8,
-        "wanda/n:m": 1.3e-8,
-        "wanda/unstructured": 1.6e-8,
-        "thanos/n:m": 9.2e-8,
-        "thanos/unstructured": 1.2e-7,
-        "d2prune/n:m": 6.4e-8,
-        "d2prune/unstructured": 6.2e-8,
-        "ria/n:m": 1.5e-8,
-        "ria/unstructured": 1.7e-8,
-        "admm/n:m": 3.6e-7,
-        "admm/unstructured": 3.6e-7,
-        "sparseswaps/n:m": 1.8e-6,
-        "sparseswaps/unstructured": 5.9e-7,
-        "optima/n:m": 2.2e-6,
-        "optima/unstructured": 2.2e-6,
-        "magnitude/n:m": 1.4e-8,
-        "magnitude/unstructured": 1.5e-8,
-    },
-    eval=6.0e-12,
-    eval_scan=2.6e-9,
-    save=1.0e-9,
-    generation=1.6e-8,
-    dtype="bfloat16",
-    conditions="a 2-core EPYC in bfloat16",
-)
 
-GRADIENT_TOKENS = 6144  # of the calibration set, where a method asks the loss
-
-# The load of a first run holds its download and conversion, which says nothing about the next one.
-_SLOWEST_LOAD = 4
-_EXPERT = re.compile(r"\.\d+\.")  # "mlp.experts.3.down_proj" is one of many
+def solving_seconds(
+    method: Method, layers: Sequence[LayerShape], pattern: Unstructured | SemiStructured, rates: Rates
+) -> float:
+    """What a method itself takes for the layers of one block."""
+    work = Stage(solving(method, layers, _TOKENS, pattern))
+    return rates.seconds("solve", work, rates.dtype)
 
 
 def packaged_rates(dtype: str = "auto") -> Rates:
     """Those for forwards in `dtype`; for "auto" in what this machine is likely to choose."""
-    chosen = ("bfloat16" if cpu.is_fast_in_bfloat16() else "float32") if dtype == "auto" else dtype
-    return BFLOAT16_RATES if chosen == "bfloat16" else FLOAT32_RATES
+    return rates_of(packaged_machine(dtype), dtype)
+
+
+def rates_here(dtype: str = "auto") -> Rates:
+    """Those measured on this machine; the packaged ones until that is done (`machine.this_machine`)."""
+    return rates_of(this_machine(dtype), dtype)
 
 
 def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
-    """`base` (None: the packaged rates) with what a finished run measured in its place.
+    """`base` (None: the rates of this machine) with what a finished run teaches.
 
-    What one figure of a run does not tell apart (the two rates of a stage; methods that the run did not use) is
-    scaled by how much faster or slower the machine was than `base` says. A run that did not finish, or recorded
-    elsewhere, teaches nothing: `base` comes back.
+    A run that did not finish, was recorded elsewhere, or pruned nothing, teaches nothing: `base` comes back.
     """
-    base = base or packaged_rates(record.model.dtype if record.model else "auto")
-    if (
-        record.finished is None
-        or record.model is None
-        or record.conditions
-        or not isinstance(record.job, Recipe)
-    ):
+    base = base or rates_here(record.model.dtype if record.model else "auto")
+    if record.finished is None or record.model is None or record.conditions or not prunes(record.job):
         return base
-    work = _Work(record, record.model, record.finished)
-    key = solve_key(record)
-    solve = work.rate("solve", work.weights) or base.solving(key)
-    faster = solve / base.solving(key)
-    loading = min(work.slower("load", work.loading(base)), _SLOWEST_LOAD) if work.whole_model else 1.0
-    forward = work.slower("forward", work.forwards(base))
-    evaluating = work.slower(work.evaluated_in, work.evaluating(base))
-    return Rates(
-        start=work.start if work.start is not None else base.start,
-        convert=base.convert,
-        open=loading * base.open,
-        load=loading * base.load,
-        forward=forward * base.forward,
-        scan=forward * base.scan,
-        statistics=work.rate("statistics", work.calibration_tokens * work.squares * work.grams)
-        or base.statistics,
-        gradients=work.rate("gradients", work.asked_tokens * work.weights) or base.gradients,
-        solve={other: rate * faster for other, rate in base.solve.items()} | {key: solve},
-        eval=evaluating * base.eval,
-        eval_scan=evaluating * base.eval_scan,
-        save=work.rate("save", work.bytes) or base.save,
-        generation=(work.whole_model and work.rate("measure", work.parameters)) or base.generation,
-        dtype=record.model.dtype,
-        conditions=record.model.hardware,
-        measured_here=True,
+    taught = dict(base.taught)
+    for name, ratio in _ratios(record, base).items():
+        taught[name] = (*taught.get(name, ()), ratio)[-_RUNS:]
+    return base.model_copy(
+        update={"taught": taught, "dtype": record.model.dtype, "conditions": record.model.hardware}
     )
 
 
-def solve_key(record: RunRecord) -> str:
-    return f"{record.job.method.name}/{record.job.pattern.kind}"
+def _ratios(record: RunRecord, base: Rates) -> dict[str, float]:
+    """Stage -> how many times as long as foretold, for the stages that the run tells apart."""
+    spent = _spent(record)
+    work = stages_of(record.job, facts_of(record), record.model.dtype)
+    found = {}
+    for name, stage in work.items():
+        told = stage.seconds(base.machine, record.model.dtype)
+        if name in spent and told > 0 and max(told, spent[name]) >= _LEAST_SECONDS:
+            found[name] = min(max(spent[name] / told, 1 / _MOST), _MOST)
+    return found
 
 
-def asked_tokens(recipe: Recipe) -> int:
-    """Calibration tokens whose gradients are taken, where a method asks the loss."""
-    if Statistic.OUTPUT_GRADIENTS not in recipe.method.needs_for(recipe.pattern):
-        return 0
-    length = recipe.calibration.length
-    return min(recipe.calibration.samples, max(1, GRADIENT_TOKENS // length)) * length
+def _spent(record: RunRecord) -> dict[str, float]:
+    """Seconds of the stages that tell something of the next run."""
+    spent = {name: seconds for name, seconds in record.finished.seconds.items() if seconds > 0}
+    within = ("solve", "forward", "statistics", "gradients")
+    if "prune" in spent:
+        spent["check"] = max(0.0, spent["prune"] - sum(spent.get(name, 0.0) for name in within))
+    if record.dense and record.dense.reused:
+        spent.pop("dense_eval", None)
+    if not _was_whole(record):  # nothing was loaded whole, and no token was written
+        spent.pop("load", None)
+        spent.pop("measure", None)
+    if None not in (record.started_at, record.ended_at) and "total" in spent:
+        spent["start"] = max(0.0, record.ended_at - record.started_at - spent["total"])
+    return spent
 
 
-def forward_passes(recipe: Recipe) -> int:
-    """How often each block is computed: once, and once more in the dense model where a method compares."""
-    return 2 if Statistic.DENSE_STREAM in recipe.method.needs_for(recipe.pattern) else 1
+def _was_whole(record: RunRecord) -> bool:
+    return record.dense_speed is not None and record.dense_speed.tokens_per_second is not None
 
 
-def gram_matrices(recipe: Recipe) -> int:
-    """The work on an input's statistics, in Gram matrices; the drift is not symmetric, so it counts twice."""
-    return 3 if Statistic.DENSE_STREAM in recipe.method.needs_for(recipe.pattern) else 1
+def facts_of(record: RunRecord) -> ModelFacts:
+    """The measures of the model that a run was about, as its events tell them.
 
-
-def distinct_input(layer: str) -> str:
-    """Layers of a block that are handed the same tensor share a name: q, k and v; gate and up.
-
-    Experts count as one: each sees its share of the tokens, and only one Gram matrix exists at a time.
+    The first layer reads the hidden states; what lies beside the pruned weights is taken for the embedding.
     """
-    place, _, projection = _EXPERT.sub(".", layer).rpartition(".")
-    if projection in {"q_proj", "k_proj", "v_proj"}:
-        return f"{place}.qkv"
-    if projection in {"gate_proj", "up_proj", "gate_up_proj", "w1", "w3"}:
-        return f"{place}.gate_up"
-    return f"{place}.{projection}"
-
-
-class _Work:
-    """How much of each unit a finished run did."""
-
-    def __init__(self, record: RunRecord, model: ModelLoaded, finished: Finished):
-        self.seconds = finished.seconds
-        self.start = _start_of(record, finished)
-        self.weights = model.prunable
-        self.parameters = model.parameters
-        self.scans = model.scans
-        self.bytes = record.dense_speed.bytes_on_disk if record.dense_speed else 0
-        # without a speed the weights stayed on disk: nothing was loaded whole, and no token was written
-        self.whole_model = record.dense_speed is not None and record.dense_speed.tokens_per_second is not None
-        self.calibration_tokens = record.job.calibration.samples * record.job.calibration.length
-        self.asked_tokens = asked_tokens(record.job)
-        self.passes, self.grams = forward_passes(record.job), gram_matrices(record.job)
-        # a dense perplexity that was reused took no time
-        reused = any(each.reused for each in record.evaluated_on("dense"))
-        self.evaluated_in = "pruned_eval" if reused else "dense_eval"
-        self.evaluated_tokens = sum(each.windows * each.length for each in record.evaluated_on("dense"))
-        widths = {(layer.block, distinct_input(layer.layer)): layer.shape[1] for layer in record.layers}
-        self.squares = sum(width**2 for width in widths.values())
-
-    def loading(self, rates: Rates) -> float:
-        """Seconds at these rates."""
-        return rates.open + self.bytes * rates.load
-
-    def forwards(self, rates: Rates) -> float:
-        of_a_token = self.weights * rates.forward + self.scans * rates.scan
-        return self.calibration_tokens * self.passes * of_a_token
-
-    def evaluating(self, rates: Rates) -> float:
-        return self.evaluated_tokens * (self.parameters * rates.eval + self.scans * rates.eval_scan)
-
-    def slower(self, stage: str, seconds: float) -> float:
-        """How many times as long as so many seconds a stage took; 1 when the run does not tell."""
-        return self.rate(stage, seconds) or 1.0
-
-    def rate(self, stage: str, units: float) -> float | None:
-        """Seconds per unit of a stage; None when the run does not tell."""
-        spent = self.seconds.get(stage, 0.0)
-        return spent / units if spent > 0 and units > 0 else None
-
-
-def _start_of(record: RunRecord, finished: Finished) -> float | None:
-    """Seconds of the worker's life outside the pipeline: loading libraries, mostly."""
-    total = finished.seconds.get("total")
-    if total is None or record.started_at is None or record.ended_at is None:
-        return None
-    return max(0.0, record.ended_at - record.started_at - total)
+    model, shapes = record.model, {layer.layer: layer.shape for layer in reversed(record.layers)}
+    layers = tuple(shape_in(UNLISTED, name, *shapes[name]) for name in model.layers if name in shapes)
+    hidden = layers[0].in_features if layers else 0
+    return ModelFacts(
+        id=record.job.model.id,
+        title=model.title,
+        source="local folder",
+        parameters=model.parameters,
+        prunable=model.prunable,
+        blocks=model.blocks,
+        hidden=hidden,
+        vocab=(model.parameters - model.prunable) // hidden if hidden else 0,
+        layers=layers,
+        scans=model.scans,
+        bytes_on_disk=record.dense_speed.bytes_on_disk if record.dense_speed else None,
+        cached=True,
+    )

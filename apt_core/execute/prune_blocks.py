@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from apt_core import families
 from apt_core.base.clock import Clock
 from apt_core.base.errors import NotPositiveDefinite
+from apt_core.base.limits import gradient_windows, windows_per_batch
 from apt_core.base.patterns import SemiStructured, Unstructured
-from apt_core.estimate.rates import asked_tokens
 from apt_core.events import Allocated, Event, LayerPruned, PartPruned, Progress, Warned
 from apt_core.families import Layer
 from apt_core.jobs import Prune
@@ -33,7 +33,6 @@ from apt_core.passes.runner import OpenBlock, Runner, timed
 from apt_core.passes.shared_weights import collect
 from apt_core.passes.two_pass import TwoPass
 
-_TOKENS_PER_BATCH = 4096
 _MAX_DAMPENING = 1.0
 _WALKS: dict[WalkName, type[LayerWalk]] = {walk.name: walk for walk in (Halting, TwoPass)}
 
@@ -57,8 +56,7 @@ class Calibrated(NamedTuple):
     @property
     def batch(self) -> int:
         """Windows that pass a block together."""
-        windows, length = self.windows.shape
-        return max(1, min(windows, _TOKENS_PER_BATCH // length))
+        return windows_per_batch(*self.windows.shape)
 
     def progress(self, detail: str) -> Progress:
         """Before the first block is pruned."""
@@ -125,7 +123,7 @@ def _sensitivity(
     given: Calibrated, entering: Entering, clock: Clock
 ) -> Generator[Event, None, OutputSensitivity]:
     """Of the dense model's loss to the outputs of each layer, on the first windows."""
-    windows = given.windows[: asked_tokens(given.job) // given.windows.shape[1]]
+    windows = given.windows[: gradient_windows(*given.windows.shape)]
     total = steps_of(len(given.store.blocks), *windows.shape)
     measuring = output_sensitivity(
         given.model,

@@ -31,6 +31,14 @@ class Family(Frozen):
     optional: tuple[str, ...] = ()  # those of the projections that are pruned only when a recipe asks for it
     never: tuple[str, ...] = ()  # patterns of linear maps that stay dense
     functional_weights: tuple[str, ...] = ()  # projections whose weight is multiplied with, past their module
+    # Last names of the projections that read the same tensor where they stand side by side.
+    same_input: tuple[tuple[str, ...], ...] = (
+        ("q_proj", "k_proj", "v_proj"),
+        ("gate_proj", "up_proj"),
+        ("w1", "w3"),
+    )
+    # Patterns of the projections of an attention: what those before a layer gave waits there with its input.
+    attention: tuple[str, ...] = ("*attn.*", "*attention.*")
     fused: tuple[Fused, ...] = ()
     float32: tuple[str, ...] = ()  # last names of parameters that are never rounded to half precision
     # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.
@@ -47,6 +55,15 @@ class Family(Frozen):
             if on_disk.startswith(theirs):
                 return ours + on_disk.removeprefix(theirs)
         return on_disk
+
+    def input_of(self, name: str) -> str:
+        """Layers of a block that are handed the same tensor have this in common: the first of them."""
+        place, dot, last = name.rpartition(".")
+        group = next((group for group in self.same_input if last in group), (last,))
+        return f"{place}{dot}{group[0]}"
+
+    def in_attention(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.attention)
 
     def keeps_dense(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.never)

@@ -42,6 +42,10 @@ def may_be_pruned(family: Family | None, name: str, optional: bool = False) -> b
     return family.place(name, optional) is not None
 
 
+# What is taken for granted of a family that is not listed.
+UNLISTED = Family(title="", model_types=(), projections=())
+
+
 def family_of_type(model_type: object) -> Family | None:
     """The family of a config.json's `model_type`, whatever stands there; None when it is not listed."""
     return FAMILIES.get(model_type) if isinstance(model_type, str) else None

@@ -12,6 +12,7 @@ NEMOTRON_H = Family(
         "mixer.shared_experts.up_proj", "mixer.shared_experts.down_proj", "mixer.up_proj", "mixer.down_proj",
     ),
     never=("mixer.gate",),
+    attention=("mixer.[qkvo]_proj",),
     fused=mamba2_rows("mixer"),
     float32=IN_FLOAT32,
     by_block=False,

@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_RANK = 64
+from apt_core.base.limits import METRIC_RANK, metric_rank
+
 _EXTRA, _ITERATIONS = 16, 3  # of the subspace iteration
 
 
@@ -47,7 +48,7 @@ def layer_wise(outputs: int, like: Tensor) -> OutputMetric:
     return OutputMetric(like.new_ones(outputs, 1), like.new_zeros(0), like.new_zeros(outputs, 0), 1.0)
 
 
-def by_loss(outer: Float[Tensor, "out out"], share: float, rank: int = _RANK) -> OutputMetric:
+def by_loss(outer: Float[Tensor, "out out"], share: float, rank: int = METRIC_RANK) -> OutputMetric:
     """outer: the mean of g g^T. share: 0 counts all outputs alike, 1 only by the sensitivity of the loss.
 
     Rank is at most a third of the outputs: where a layer is small its S is small too, and the tail matters.
@@ -59,7 +60,7 @@ def by_loss(outer: Float[Tensor, "out out"], share: float, rank: int = _RANK) ->
     mixed.diagonal().add_(1 - share)
     scale = mixed.diagonal().clamp_min(1e-8).sqrt().unsqueeze(1)
     normal = mixed / (scale * scale.T)
-    rank = min(rank, max(1, len(outer) // 3))
+    rank = min(rank, metric_rank(len(outer)))
     values, vectors = _leading(normal, rank)
     left = len(outer) - rank  # directions; a layer of one output has none
     rest = max(float(normal.diagonal().sum() - values.sum()) / left, 1e-3) if left else 1.0

@@ -13,14 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apt_core.base.limits import rows_of_logits
 from apt_core.models.load.weight_store import WeightStore
-
-_LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
-
-
-def rows_of_logits(vocab: int) -> int:
-    """Positions whose logits are computed together."""
-    return max(16, _LOGITS_BYTES // (4 * vocab))
 
 
 class _Answered(Exception):

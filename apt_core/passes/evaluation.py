@@ -11,12 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from apt_core.base.limits import windows_per_batch
 from apt_core.models.load.weight_store import MemoryStore, WeightStore
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
 from apt_core.passes.runner import Propagation, Runner
-
-_TOKENS_PER_BATCH = 4096  # through one block at a time
 
 
 class LossStep(NamedTuple):
@@ -37,7 +36,7 @@ def window_losses(model: nn.Module, windows: Tensor, store: WeightStore | None =
     store = store or MemoryStore(model)
     blocks = len(store.blocks)
     head = EmbeddingAndHead.of(model, store)
-    batch = max(1, _TOKENS_PER_BATCH // windows.shape[1])
+    batch = windows_per_batch(*windows.shape)
     with head.skip_blocks():
         entering = Entering.of(model, store.blocks, windows, batch)
     passing, per_block = Propagation(entering.states, batch), -(-len(windows) // batch)

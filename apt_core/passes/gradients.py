@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apt_core.base.limits import TOKENS_BACK_AT_ONCE
 from apt_core.families import Layer, differentiable, module_proxies
 from apt_core.maths.allocation import Cost, cost_of
 from apt_core.maths.hessian import add_upper_product_, mirrored
@@ -33,7 +34,7 @@ from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
 from apt_core.passes.runner import OpenBlock, Runner, slices
 
-_TOKENS_PER_BATCH = 2048  # on their way back through a block together
+_TOKENS_PER_BATCH = TOKENS_BACK_AT_ONCE
 
 Condense = Callable[[Tensor], OutputMetric]
 

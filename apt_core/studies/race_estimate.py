@@ -70,12 +70,8 @@ def _sentences(
         for recipe, spent in zip(recipes, seconds, strict=True)
     )
     return (
-        f"{each}; by {_basis(needs[0])}.",
+        f"{each}; {needs[0].basis}.",
         "The dense perplexity is measured once, by the first run, and reused by the others.",
         f"About {size(_largest(needs))} of memory at most, since one run waits for the other.",
         f"{len(needs)} pruned models stay on the disk.",
     )
-
-
-def _basis(needs: Estimate) -> str:
-    return "earlier runs on this machine" if needs.measured_here else "the rates that come with the app"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from apt_core import events as ev
 from apt_core.base import cpu
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.estimate import preflight, rates
-from apt_core.estimate.preflight import estimate, rates_from
-from apt_core.estimate.rates import BFLOAT16_RATES, FLOAT32_RATES, packaged_rates
-from apt_core.events.records import RunRecord
+from apt_core.estimate import free, preflight
+from apt_core.estimate.machine import EPYC, XEON
+from apt_core.estimate.preflight import estimate, packaged_rates
 from apt_core.jobs.recipe import ModelRef, Recipe, make_recipe
-from apt_core.methods import METHODS
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.facts import ModelFacts, known_facts, model_facts
 from apt_core.models.catalogue.shape import LlamaShape
@@ -50,7 +47,7 @@ def test_the_default_run_is_estimated_with_its_reasons():
     assert found.download_bytes == 92_871_040
     assert found.disk_bytes > 2 * 269_000_000
     assert all(sentence.endswith(".") for sentence in found.sentences)
-    assert FLOAT32_RATES.conditions in found.sentences[0]
+    assert XEON.conditions in found.sentences[0]
 
 
 @pytest.mark.parametrize(
@@ -59,29 +56,11 @@ def test_the_default_run_is_estimated_with_its_reasons():
         ("forward", {"calibration": {"samples": 64}}, 2),
         ("statistics", {"calibration": {"length": 1024}}, 2),
         ("dense_eval", {"evaluation": {"samples": 24}}, 2),
-        ("pruned_eval", {"evaluation": {"length": 512}}, 0.5),
+        ("pruned_eval", {"evaluation": {"samples": 6}}, 0.5),
     ],
 )
 def test_work_that_doubles_takes_twice_as_long(stage, changes, factor):
-    assert needs(**changes).parts[stage] == pytest.approx(factor * needs().parts[stage])
-
-
-def test_methods_and_patterns_have_rates_of_their_own():
-    half = {"kind": "unstructured", "sparsity": 0.5}
-    two_of_four = {"kind": "n:m", "keep": 2, "of": 4}
-    for pattern in (half, two_of_four):
-        solving = [
-            needs(method=name, pattern=pattern).parts["solve"] for name in ("magnitude", "sparsegpt", "apt")
-        ]
-        assert solving == sorted(solving) and solving[0] < solving[2]
-    assert needs(pattern=half).parts["solve"] != needs(pattern=two_of_four).parts["solve"]
-
-
-@pytest.mark.parametrize("kind", ["n:m", "unstructured"])
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_has_a_rate(method, kind):
-    for packaged in (FLOAT32_RATES, BFLOAT16_RATES):
-        assert f"{method}/{kind}" in packaged.solve
+    assert needs(**changes).parts[stage] == pytest.approx(factor * needs().parts[stage], rel=0.01)
 
 
 _AMD = "vendor_id : AuthenticAMD\nflags : fpu avx512_bf16 avx512f\n"
@@ -108,17 +87,11 @@ def test_what_a_processor_is_likely_to_choose(told, has, fast, tmp_path, monkeyp
 
 def test_the_packaged_rates_are_those_of_the_likely_float_type(monkeypatch):
     monkeypatch.setattr(cpu, "is_fast_in_bfloat16", lambda: True)
-    assert packaged_rates() == BFLOAT16_RATES and packaged_rates("float32") == FLOAT32_RATES
+    assert packaged_rates().machine == EPYC and packaged_rates("float32").machine == XEON
     guessed, given = needs(), needs(dtype="bfloat16")
-    assert BFLOAT16_RATES.conditions in guessed.sentences[0]
+    assert EPYC.conditions in guessed.sentences[0]
     assert (guessed.seconds, guessed.memory_bytes) == (given.seconds, given.memory_bytes)
     assert needs(dtype="float32").memory_bytes > guessed.memory_bytes
-
-
-def test_a_method_without_a_record_counts_as_the_slowest_of_its_kind():
-    assert FLOAT32_RATES.solving("brandnew/n:m") == max(
-        rate for key, rate in FLOAT32_RATES.solve.items() if key.endswith("/n:m")
-    )
 
 
 def test_memory_grows_with_the_calibration_set_and_with_the_float_type():
@@ -162,13 +135,13 @@ def test_memory_counts_what_paused_forwards_hold():
 
 
 def test_a_method_that_compares_with_the_dense_model_carries_everything_twice():
-    apart = {"name": "apt-joint", "dense_share": 0, "loss_share": 0}
+    apart = {"name": "apt-joint", "target": {"share": 0, "sensitivity": 0}, "allocation": "uniform"}
     alone, both = (needs(method=method, calibration=LARGE) for method in (apart, "apt-joint"))
     once = 128 * 2048 * (3 * 576 + 1536) * 4
     assert once < both.memory_bytes - alone.memory_bytes < 1.2 * once
     assert both.parts["forward"] == pytest.approx(2 * alone.parts["forward"])
     assert both.parts["statistics"] == pytest.approx(3 * alone.parts["statistics"])
-    assert both.parts["solve"] == alone.parts["solve"]
+    assert both.parts["gradients"] > 0 == alone.parts["gradients"]
 
 
 # ---- where the weights are
@@ -303,129 +276,9 @@ def test_free_memory_respects_a_container(tmp_path):
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 200\n")
-    assert min(preflight._container_rooms(tmp_path)) == 500
+    assert min(free._container_rooms(tmp_path)) == 500
     (tmp_path / "memory.max").write_text("max\n")
-    assert min(preflight._container_rooms(tmp_path)) > 1000 * GB
-
-
-# ---- rates
-
-
-def finished_run(method: str = "apt", faster: float = 1.0, of: str = SMOL, **changes: object) -> RunRecord:
-    """A record whose seconds are the default rates' divided by `faster`."""
-    recipe = recipe_for(of, method)
-    facts = model_facts(recipe.model)
-    parts = estimate(recipe, facts).parts
-    seconds = {stage: spent / faster for stage, spent in parts.items() if stage not in {"start", "convert"}}
-    layers = tuple(
-        ev.LayerPruned(
-            block=block,
-            layer=layer.name,
-            shape=(layer.out_features, layer.in_features),
-            removed=0,
-            sparsity=0.5,
-            relative_error=0.01,
-            pattern_valid=True,
-            dampening=0.01,
-            seconds=0.1,
-        )
-        for block in range(facts.blocks)
-        for layer in facts.layers
-    )
-    total = sum(seconds.values())
-    fields = {
-        "model": ev.ModelLoaded(
-            title="SmolLM2",
-            architecture="LlamaForCausalLM",
-            parameters=facts.parameters,
-            prunable=facts.prunable,
-            blocks=facts.blocks,
-            layers=(),
-            total_layers=210,
-            scans=facts.scans,
-            device="cpu",
-            dtype="float32",
-            hardware="some machine, 4 cores",
-            versions={},
-        ),
-        "layers": layers,
-        "evaluated": (
-            ev.Evaluated(
-                subject="dense",
-                perplexity=20,
-                windows=12,
-                length=1024,
-                tokens=12 * 1023,
-                text="wikipedia",
-                protocol="joined-v1",
-                seconds=1,
-            ),
-        ),
-        "measured": (ev.Measured(subject="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk),),
-        "finished": ev.Finished(
-            sparsity=0.5, parameters=1, removed=1, seconds=seconds | {"total": total}, peak_rss_bytes=1
-        ),
-        "status": "finished",
-        "started_at": 100.0,
-        "ended_at": 100.0 + total + 3,
-    }
-    return RunRecord(id="run", job=recipe, **fields | changes)
-
-
-@pytest.mark.parametrize("method", ["apt", "apt-joint"])
-def test_a_finished_run_is_foretold_by_its_own_rates(method):
-    record = finished_run(method, faster=2.5)
-    learnt = rates_from(record)
-    again = estimate(record.job, model_facts(record.job.model), learnt)
-    assert again.measured_here and "earlier runs on this machine" in again.sentences[0]
-    for stage, spent in record.finished.seconds.items():
-        if stage != "total":
-            assert again.parts[stage] == pytest.approx(spent, rel=1e-6), stage
-    assert again.parts["start"] == pytest.approx(3)
-    assert learnt.conditions == "some machine, 4 cores" and learnt.dtype == "float32"
-
-
-def test_a_faster_machine_is_faster_with_every_method():
-    learnt = rates_from(finished_run(faster=4))
-    assert learnt.solving("sparsegpt/unstructured") == pytest.approx(
-        FLOAT32_RATES.solving("sparsegpt/unstructured") / 4
-    )
-
-
-def test_a_run_that_left_the_weights_on_disk_teaches_nothing_about_loading_and_speed():
-    record = finished_run(faster=3)
-    learnt = rates_from(
-        record.model_copy(
-            update={"measured": (record.dense_speed.model_copy(update={"tokens_per_second": None}),)}
-        )
-    )
-    assert (learnt.load, learnt.generation) == (FLOAT32_RATES.load, FLOAT32_RATES.generation)
-    assert learnt.eval == pytest.approx(FLOAT32_RATES.eval / 3)
-
-
-def test_rates_of_several_runs_add_up():
-    learnt = rates_from(finished_run(method="wanda", faster=3), base=rates_from(finished_run(faster=2)))
-    assert learnt.solving("apt/n:m") == pytest.approx(FLOAT32_RATES.solving("apt/n:m") / 3)
-    assert learnt.solving("wanda/n:m") == pytest.approx(FLOAT32_RATES.solving("wanda/n:m") / 3)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"finished": None}, {"model": None}, {"conditions": "recorded on another machine"}]
-)
-def test_runs_that_teach_nothing_change_nothing(changes):
-    assert rates_from(finished_run(**changes)) == FLOAT32_RATES
-
-
-def test_the_download_of_a_first_run_does_not_count_as_slow_loading():
-    record = finished_run()
-    seconds = record.finished.seconds | {"load": 500.0}
-    slow = record.model_copy(update={"finished": record.finished.model_copy(update={"seconds": seconds})})
-    assert rates_from(slow).load <= 4 * FLOAT32_RATES.load
-
-
-def test_layers_that_share_an_input_are_known():
-    names = ["self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj"]
-    assert len({rates.distinct_input(name) for name in names}) == 3
+    assert min(free._container_rooms(tmp_path)) > 1000 * GB
 
 
 # ---- state space models
@@ -439,7 +292,7 @@ def test_a_scan_takes_memory_and_time_of_its_own():
     without = known_facts(CATALOGUE["tiny-mamba"]).model_copy(update={"scan": 0, "scans": 0})
     blind = estimate(recipe_for("tiny-mamba", dtype="float32", **sizes), without)
     assert found.memory_bytes - blind.memory_bytes == pytest.approx(4096 * 8704 * 4, rel=0.1)  # of one batch
-    assert found.parts["forward"] > 10 * blind.parts["forward"]
+    assert found.parts["forward"] > 5 * blind.parts["forward"]
 
 
 def test_the_catalogue_knows_the_scan_that_the_files_tell():
@@ -452,20 +305,9 @@ def test_the_catalogue_knows_the_scan_that_the_files_tell():
     assert (files.optional_weights, files.optional) == (known.optional_weights, known.optional)
 
 
-def test_a_state_space_run_is_foretold_by_its_own_rates():
-    recipe = recipe_for("tiny-mamba")
-    facts = model_facts(recipe.model)
-    record = finished_run(of="tiny-mamba", faster=2.5)
-    again = estimate(recipe, facts, rates_from(record))
-    for stage in ("forward", "dense_eval", "pruned_eval", "load", "solve"):
-        assert again.parts[stage] == pytest.approx(record.finished.seconds[stage], rel=1e-6), stage
-
-
 def test_optional_layers_are_estimated_and_checked_when_asked_for():
     plain, every = needs("tiny-mamba"), needs("tiny-mamba", optional_layers=True)
-    dt_proj = 4 * 256 * 8  # blocks, inner, time step rank
-    share = dt_proj / known_facts(CATALOGUE["tiny-mamba"]).prunable
-    assert every.parts["solve"] == pytest.approx((1 + share) * plain.parts["solve"])
+    assert every.parts["solve"] > plain.parts["solve"]
     odd = {"pattern": {"kind": "n:m", "keep": 8, "of": 16}}
     assert needs("tiny-mamba", **odd).refusal is None
     assert "mixer.dt_proj has 8 inputs" in refusal("tiny-mamba", optional_layers=True, **odd)

@@ -15,7 +15,7 @@ from apt_core.base import hardware
 from apt_core.base.clock import Clock
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
-from apt_core.execute import opening
+from apt_core.estimate import placing
 from apt_core.models.catalogue.shape import LlamaShape
 from apt_core.models.load import loading, placement, skeleton
 from apt_core.models.load.placement import Room, Sizes
@@ -123,11 +123,11 @@ def test_a_run_leaves_working_room_by_the_terms_of_the_preflight(eight_blocks, m
 
     working = working_bytes(recipe, model_facts(recipe.model, policy=PRIVATE), "float32")
     free = working + 20 * MB
-    assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
+    assert placing.place(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
     free = working + 5 * MB
-    assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
+    assert placing.place(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
     kept = recipe.model_copy(update={"weights": "memory"})
-    assert opening._placement(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
+    assert placing.place(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
 
 
 # ---- a run over a device map, here of nothing but CPUs
@@ -159,7 +159,7 @@ def spread_over_cpus(monkeypatch):
         return placement.Placement("spread", "cpu", device_map)
 
     monkeypatch.setattr(loading, "load_spread", load_spread)
-    monkeypatch.setattr(opening, "_placement", everywhere)
+    return everywhere
 
 
 @pytest.mark.parametrize("method", ["apt", "apt-joint"])

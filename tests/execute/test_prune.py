@@ -23,7 +23,6 @@ from apt_core.maths.pattern import is_exact
 from apt_core.measure.perplexity import perplexity_events
 from apt_core.methods import METHODS, make_method
 from apt_core.models.load.weight_store import MemoryStore
-from apt_core.passes import embedding_and_head
 from apt_core.passes.entering import Entering
 from apt_core.passes.halting import Halting
 from apt_core.passes.runner import Runner
@@ -239,7 +238,7 @@ def test_uniform_predictions_have_the_vocabularys_perplexity(tiny):
 @pytest.mark.parametrize(("length", "logits_bytes"), [(20, 64_000_000), (34, 1)], ids=["whole", "in parts"])
 def test_perplexity_is_the_definition(tiny, monkeypatch, length, logits_bytes):
     """In parts: 16 positions at a time, the least there is, and one left over."""
-    monkeypatch.setattr(embedding_and_head, "_LOGITS_BYTES", logits_bytes)
+    monkeypatch.setattr("apt_core.base.limits.LOGITS_BYTES", logits_bytes)
     windows = torch.randint(0, 200, (3, length))
     steps = perplexity_events(tiny, windows, "dense", "x")
     measured = drained(steps)

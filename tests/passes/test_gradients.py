@@ -13,7 +13,7 @@ from apt_core.maths.output_metric import OutputMetric
 from apt_core.models.load.loading import load
 from apt_core.models.load.tensor_store import ScratchTensors
 from apt_core.models.load.weight_store import MemoryStore
-from apt_core.passes import embedding_and_head, gradients
+from apt_core.passes import gradients
 from apt_core.passes.entering import Entering
 from apt_core.passes.gradients import output_sensitivity, steps_of
 from apt_core.texts.sources import load_text
@@ -73,7 +73,7 @@ def whole(outer):
 def test_block_by_block_gives_what_one_backward_pass_gives(tiny, tmp_path, monkeypatch, on_disk, at_once):
     model, blocks, windows = tiny
     monkeypatch.setattr(gradients, "_TOKENS_PER_BATCH", 48 * at_once)
-    monkeypatch.setattr(embedding_and_head, "_LOGITS_BYTES", 1)  # 16 positions of the head at a time
+    monkeypatch.setattr("apt_core.base.limits.LOGITS_BYTES", 1)  # 16 positions of the head at a time
     monkeypatch.setattr(hessian, "_PANEL", 16)  # S is added up in several panels, as in a wide layer
     entering = Entering.of(model, blocks, windows, batch=2)
     before = entering.states.clone()

@@ -15,6 +15,7 @@ from apt_core.methods.problem import LayerProblem, MaskedWeight
 
 _FIRST_PENALTY, _LAST_PENALTY = 0.1, 1.0
 _STEPS_PER_PENALTY = 5  # as in `maths.admm`
+_GROUPED = 16  # passes that finding the largest two of four neighbours takes
 
 
 class ADMMMask(Mask):
@@ -44,8 +45,9 @@ class ADMMMask(Mask):
             rounded_products=self.steps * product(rows, width, width),
             sorted=shape.weights
             * (1 + (self.steps if grouped and (pattern.keep, pattern.of) != (2, 4) else 0)),
-            moved=passes(shape.weights, 6 * self.steps),
-            peak=FLOAT * (3 * width**2 + 7 * shape.weights),
+            moved=passes(shape.weights, (7 + (_GROUPED if grouped else 1)) * self.steps)
+            + passes(width**2, 5 * (inverses + self.steps)),
+            peak=FLOAT * (2 * width**2 + 9 * shape.weights),
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes, product
+from apt_core.base.cost import FLOAT, Cost, passes, product, selected
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask, Statistic
 from apt_core.methods.problem import LayerProblem, MaskedWeight
 
-_STEPS, _NEW_PENALTIES = 90, 25  # as layers of SmolLM2 take them in the mean; at most 300
+# As layers of SmolLM2 take them in the mean, N:M and unstructured; at most 300. The penalty changes every third.
+_GROUPED_STEPS, _STEPS = 24, 36
 
 
 class ALPSMask(Mask):
@@ -31,13 +32,13 @@ class ALPSMask(Mask):
         """One product a step and one of [in, in] for each new penalty, after eigenvectors in float64 (twice float32's
         9 n^3) that layers do not share."""
         rows, width = shape.out_features, shape.in_features
-        steps = (_STEPS + 1) * product(rows, width, width)
+        steps = _GROUPED_STEPS if isinstance(pattern, SemiStructured) else _STEPS
         return Cost(
-            products=steps + _NEW_PENALTIES * product(width, width, width),
-            factorisations=18.0 * width**3,
-            sorted=_STEPS * shape.weights,
-            moved=passes(shape.weights, 8 * _STEPS),
-            peak=FLOAT * (9 * width**2 + 6 * shape.weights),
+            products=(steps + 1) * product(rows, width, width) + steps / 3 * product(width, width, width),
+            spectra=18.0 * width**3,
+            sorted=selected(steps * shape.weights, pattern),
+            moved=passes(shape.weights, 8 * steps),
+            peak=FLOAT * max(10 * width**2 + 2 * shape.weights, 4 * width**2 + 8 * shape.weights),
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from math import comb
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from apt_core import maths
+from apt_core.base.cost import Cost, passes, selected
 from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask
 from apt_core.methods.masks.column_blocks import ColumnBlocks
 from apt_core.methods.problem import LayerProblem, MaskedWeight
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_ROUNDS, _MOST_SETS = 4, 100  # as in `maths.block_masks` and `maths.removal_sets`
+_CALLS_PER_GROUP = 25
+_PASSES_PER_SET = 9  # over numbers of which few lie together
 
 
 class APTMask(ColumnBlocks, Mask):
@@ -41,6 +49,27 @@ class APTMask(ColumnBlocks, Mask):
         title="Solution",
         description="S scores weights one by one, M scores sets jointly; auto takes S for unstructured, M for N:M",
     )
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """The blocks' compensation, and before it the choice: S selects from every block once, M four times with a
+        compensation in between; M for N:M computes the losses of every set of a group from the products of its
+        weights, and the update that each set asks for."""
+        rest = super().cost(shape, tokens, pattern)
+        joint, weights = self._joint(pattern), shape.weights
+        if isinstance(pattern, Unstructured):
+            rounds = _ROUNDS if joint else 1
+            return rest.times(rounds) + Cost(
+                sorted=rounds * selected(weights, pattern), moved=passes(weights, 4 * rounds)
+            )
+        groups, block = weights / pattern.of, min(self.block_size, shape.in_features)
+        sets = min(comb(pattern.of, pattern.keep), _MOST_SETS) if joint else 1
+        touched = groups * (pattern.of**2 + sets * (pattern.of + 1) + 6 * pattern.of)
+        return rest + Cost(
+            products=groups * 4.0 * sets * pattern.of**2 + 1.0 * weights * block,
+            sorted=0 if joint else weights,
+            moved=passes(touched, _PASSES_PER_SET),
+            calls=_CALLS_PER_GROUP * shape.in_features / pattern.of,
+        )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         weight, stats, pattern, dampening, _ = problem

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from apt_core import maths
+from apt_core.base.cost import Cost, passes, product
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
 from apt_core.methods.masks.sparsegpt import SparseGPTMask
 from apt_core.methods.problem import LayerProblem
 
@@ -38,6 +41,13 @@ class D2PruneMask(SparseGPTMask):
         title="Output weight",
         description="How much the size of inputs and outputs counts beside SparseGPT's own score",
     )
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """SparseGPT's, one product with G for the sizes of the outputs, and the second term of each score."""
+        rows, width = shape.out_features, shape.in_features
+        sizes = Cost(products=product(rows, width, width), moved=passes(shape.weights, 6))
+        groups = width / pattern.of if isinstance(pattern, SemiStructured) else 0
+        return super().cost(shape, tokens, pattern) + sizes + Cost(calls=6 * groups)
 
     def score(self, problem: LayerProblem, factor: Tensor) -> Score:
         outputs, inputs, unit = maths.dual.sizes(problem.weight, problem.stats)

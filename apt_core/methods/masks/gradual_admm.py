@@ -35,7 +35,7 @@ class GradualADMMMask(Mask):
             factorisations=float(width**3),
             sorted=_CHOOSING * shape.weights,
             moved=passes(shape.weights, 8 * _STEPS),
-            peak=FLOAT * (8 * shape.weights + 4 * width**2),
+            peak=FLOAT * (9 * shape.weights + 3 * width**2),
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes
+from apt_core.base.cost import FLOAT, Cost, passes, selected
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask
@@ -22,7 +22,11 @@ class MagnitudeMask(Mask):
     place: ClassVar[int] = 10
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
-        return Cost(sorted=shape.weights, moved=passes(shape.weights, 6), peak=3 * FLOAT * shape.weights)
+        return Cost(
+            sorted=selected(shape.weights, pattern),
+            moved=passes(shape.weights, 6),
+            peak=2 * FLOAT * shape.weights,
+        )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         return MaskedWeight.untouched(

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes
+from apt_core.base.cost import FLOAT, Cost, passes, selected
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask, Statistic
@@ -34,7 +34,11 @@ class RIAMask(Mask):
         return frozenset({Statistic.MOMENTS})
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
-        return Cost(sorted=shape.weights, moved=passes(shape.weights, 11), peak=4 * FLOAT * shape.weights)
+        return Cost(
+            sorted=selected(shape.weights, pattern),
+            moved=passes(shape.weights, 11),
+            peak=3 * FLOAT * shape.weights,
+        )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         scores = maths.saliency.ria(problem.weight, problem.stats.gram)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from apt_core import maths
-from apt_core.base.patterns import SemiStructured
+from apt_core.base.cost import Cost, passes
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask
 from apt_core.methods.masks.column_blocks import ColumnBlocks
 from apt_core.methods.problem import LayerProblem, MaskedWeight
@@ -27,6 +29,14 @@ class ThanosMask(ColumnBlocks, Mask):
         "Wanda's rule among all columns still to come, each block made up for before the next is chosen."
     )
     place: ClassVar[int] = 70
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """The blocks' compensation; unstructured each block selects among all columns that remain."""
+        starts = range(0, shape.in_features, self.block_size)
+        left = sum(shape.in_features - start for start in starts) / shape.in_features
+        among = left * shape.weights if isinstance(pattern, Unstructured) else shape.weights
+        choice = Cost(sorted=among, moved=passes(among, 4))
+        return super().cost(shape, tokens, pattern) + choice
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         weight, stats, pattern, dampening, _ = problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes
+from apt_core.base.cost import FLOAT, Cost, passes, selected
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask, Statistic
@@ -26,7 +26,11 @@ class WandaMask(Mask):
         return frozenset({Statistic.MOMENTS})
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
-        return Cost(sorted=shape.weights, moved=passes(shape.weights, 7), peak=3 * FLOAT * shape.weights)
+        return Cost(
+            sorted=selected(shape.weights, pattern),
+            moved=passes(shape.weights, 7),
+            peak=2 * FLOAT * shape.weights,
+        )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         scores = maths.saliency.wanda(problem.weight, problem.stats.gram)

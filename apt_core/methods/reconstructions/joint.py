@@ -40,7 +40,7 @@ class Joint(Reconstruction):
         return Cost(
             products=2 * product(rows, width, width),
             rounded_products=self.steps * product(rows, width, width),
-            moved=passes(shape.weights, 7 * (self.steps + 1)),
+            moved=passes(shape.weights, 8 * (self.steps + 1)) + passes(width**2, 5 * self.steps),
             peak=FLOAT * (7 * shape.weights + 2 * width**2),
         )
 

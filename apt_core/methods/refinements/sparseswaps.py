@@ -14,6 +14,9 @@ from apt_core.methods.component import Refinement, Statistic
 from apt_core.methods.problem import LayerProblem, MaskedWeight
 
 _SHORTLIST = 32  # candidates of a row on either side, as in `maths.swaps`
+_PARTLY = 0.4  # of a sort: the smallest few of a row
+_PASSES_PER_PAIR = 45  # most of them where G is gathered at the pair
+_CALLS_PER_GROUP = 20
 
 
 class SparseSwaps(Refinement):
@@ -34,18 +37,22 @@ class SparseSwaps(Refinement):
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
         """c = G e once; then for each swap the two shortlists of a row and their pairs, or for each sweep all pairs
-        of every group and their image [of, in]."""
+        of every group and their image [of, in], which is added to all of c."""
         rows, width, weights = shape.out_features, shape.in_features, shape.weights
         first = product(rows, width, width)
         if isinstance(pattern, SemiStructured):
-            sweep = product(rows, width, width) + product(rows, width, pattern.of)
-            moved = passes(weights, self.swaps * (4 * pattern.of + width / pattern.of))
-            return Cost(products=first + self.swaps * sweep, moved=moved, peak=4 * FLOAT * weights)
+            groups = width / pattern.of
+            return Cost(
+                products=first + self.swaps * product(rows, width, width),
+                moved=self.swaps * (passes(2 * weights, groups) + passes(weights, 4 * pattern.of)),
+                calls=self.swaps * groups * _CALLS_PER_GROUP,
+                peak=4 * FLOAT * weights,
+            )
         pairs = rows * _SHORTLIST**2
         return Cost(
             products=first,
-            sorted=self.swaps * 2 * weights,
-            moved=passes(8 * weights + 6 * pairs, self.swaps),
+            sorted=self.swaps * 2 * _PARTLY * weights,
+            moved=passes(8 * weights + _PASSES_PER_PAIR * pairs, self.swaps),
             peak=FLOAT * (6 * weights + 3 * pairs),
         )
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from apt_core import maths
 from apt_core.base.cost import FLOAT, Cost, passes, product
+from apt_core.base.limits import metric_rank
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Statistic, Target
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from apt_core.maths.output_metric import OutputMetric
 
 _DIRECTIONS, _PRODUCTS = 80, 5  # of the subspace iteration in `maths.output_metric`
+_STEPS = 30  # products with S
 
 
 class DenseModel(Target):
@@ -61,7 +63,8 @@ class DenseModel(Target):
         return frozenset(drift | loss)
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
-        """Three products for the corrected weight; the leading directions of S."""
+        """Three products for the corrected weight; the leading directions of S, and their part in every product with S
+        that a search and a reconstruction of some steps take."""
         rows, width = shape.out_features, shape.in_features
         total = Cost()
         if self.share:
@@ -70,7 +73,15 @@ class DenseModel(Target):
         if self.sensitivity:
             directions = min(_DIRECTIONS, rows)
             condensed = _PRODUCTS * product(rows, rows, directions)
-            total += Cost(products=condensed, moved=passes(rows**2, 5), peak=3 * FLOAT * rows**2)
+            rank = metric_rank(rows)
+            steps = _STEPS * 2 * (product(rank, width, width) + product(rows, rank, width))
+            total += Cost(
+                products=condensed,
+                rounded_products=steps,
+                factorisations=_PRODUCTS * 4.0 * rows * directions**2,
+                moved=passes(rows**2, 5) + passes(shape.weights, _STEPS),
+                peak=3 * FLOAT * rows**2,
+            )
         return total
 
     def weight(self, weight: Tensor, stats: LayerStats, dampening: float) -> Tensor:

@@ -14,10 +14,11 @@ from apt_core.base.errors import NotAModel, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.families import Family, family_of_type, may_be_pruned
+from apt_core.families.known import UNLISTED
 from apt_core.jobs.recipe import ModelRef
 from apt_core.models.catalogue.entries import CATALOGUE, CatalogueEntry, Terms, cached_folder, title_of
 from apt_core.models.catalogue.scan import scan_floats
-from apt_core.models.catalogue.shape import LayerShape
+from apt_core.models.catalogue.shape import LayerShape, shape_in
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.checkpoint.headers import TensorFacts
 from apt_core.models.fetch import gguf, hub, hub_cache
@@ -262,12 +263,10 @@ def _matrices(family: Family | None, on_disk: str, shape: tuple[int, ...]) -> li
         return []
     out, inputs = reversed(shape[-2:]) if family and family.transposed else shape[-2:]
     if len(shape) == 2:
-        return [LayerShape(name=name, out_features=out, in_features=inputs)]
+        return [shape_in(family or UNLISTED, name, out, inputs)]
     place, _, matrix = name.rpartition(".")
-    return [
-        LayerShape(name=f"{place}.{expert}.{matrix}", out_features=out, in_features=inputs)
-        for expert in range(shape[0])
-    ]
+    experts = range(shape[0])
+    return [shape_in(family or UNLISTED, f"{place}.{expert}.{matrix}", out, inputs) for expert in experts]
 
 
 def _of_a_block(

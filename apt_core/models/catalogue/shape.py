@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from apt_core.base.shapes import LayerShape
 from apt_core.base.values import Frozen
+from apt_core.families.family import Family
+from apt_core.families.llama import LLAMA
+from apt_core.families.mamba import MAMBA
 from apt_core.models.catalogue.scan import first_mamba_floats
+
+
+def shape_in(family: Family, name: str, out_features: int, in_features: int) -> LayerShape:
+    """A layer with what its family says of it."""
+    return LayerShape(
+        name=name,
+        out_features=out_features,
+        in_features=in_features,
+        reads=family.input_of(name),
+        in_attention=family.in_attention(name),
+    )
 
 
 class LlamaShape(Frozen):
@@ -30,13 +44,13 @@ class LlamaShape(Frozen):
         """The seven projections of one block, in the order in which the model holds them."""
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
         return (
-            LayerShape(name="self_attn.q_proj", out_features=query, in_features=self.hidden),
-            LayerShape(name="self_attn.k_proj", out_features=key, in_features=self.hidden),
-            LayerShape(name="self_attn.v_proj", out_features=key, in_features=self.hidden),
-            LayerShape(name="self_attn.o_proj", out_features=self.hidden, in_features=query),
-            LayerShape(name="mlp.gate_proj", out_features=self.mlp, in_features=self.hidden),
-            LayerShape(name="mlp.up_proj", out_features=self.mlp, in_features=self.hidden),
-            LayerShape(name="mlp.down_proj", out_features=self.hidden, in_features=self.mlp),
+            shape_in(LLAMA, "self_attn.q_proj", query, self.hidden),
+            shape_in(LLAMA, "self_attn.k_proj", key, self.hidden),
+            shape_in(LLAMA, "self_attn.v_proj", key, self.hidden),
+            shape_in(LLAMA, "self_attn.o_proj", self.hidden, query),
+            shape_in(LLAMA, "mlp.gate_proj", self.mlp, self.hidden),
+            shape_in(LLAMA, "mlp.up_proj", self.mlp, self.hidden),
+            shape_in(LLAMA, "mlp.down_proj", self.hidden, self.mlp),
         )
 
     @property
@@ -70,9 +84,9 @@ class MambaShape(Frozen):
         """The three projections of one block that are pruned by default."""
         selected = self.time_step_rank + 2 * self.state
         return (
-            LayerShape(name="mixer.in_proj", out_features=2 * self.inner, in_features=self.hidden),
-            LayerShape(name="mixer.x_proj", out_features=selected, in_features=self.inner),
-            LayerShape(name="mixer.out_proj", out_features=self.hidden, in_features=self.inner),
+            shape_in(MAMBA, "mixer.in_proj", 2 * self.inner, self.hidden),
+            shape_in(MAMBA, "mixer.x_proj", selected, self.inner),
+            shape_in(MAMBA, "mixer.out_proj", self.hidden, self.inner),
         )
 
     @property
@@ -83,7 +97,7 @@ class MambaShape(Frozen):
     @property
     def optional(self) -> tuple[LayerShape, ...]:
         """Pruned when a recipe asks for it."""
-        return (LayerShape(name="mixer.dt_proj", out_features=self.inner, in_features=self.time_step_rank),)
+        return (shape_in(MAMBA, "mixer.dt_proj", self.inner, self.time_step_rank),)
 
     @property
     def prunable(self) -> int:

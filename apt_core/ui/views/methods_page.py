@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.words import duration
-from apt_core.estimate.rates import packaged_rates
+from apt_core.estimate.rates import packaged_rates, solving_seconds
 from apt_core.methods import COMPONENTS, METHODS, Component, Method
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join, table
@@ -71,7 +72,8 @@ def cost(method: type[Method]) -> str:
     """How long the method itself takes, by the packaged rates; statistics and perplexity cost the same for all."""
     entry, rates = CATALOGUE[DEFAULT_MODEL], packaged_rates()
     seconds = [
-        entry.shape.prunable * rates.solving(f"{method.name}/{kind}") for kind in ("unstructured", "n:m")
+        solving_seconds(method(), entry.shape.layers, pattern, rates) * entry.shape.blocks
+        for pattern in (Unstructured(sparsity=0.5), SemiStructured(keep=2, of=4))
     ]
     return (
         f"Cost: solves all layers of {entry.title} in about {duration(round(seconds[0]))} (unstructured) or "

@@ -1,0 +1,31 @@
+"""Numbers that a run works by and that its estimate must know: how much is computed, or held, at once. No torch."""
+
+from __future__ import annotations
+
+TOKENS_PER_BATCH = 4096  # through one block together, while pruning and while evaluating
+TOKENS_BACK_AT_ONCE = 2048  # on their way back through a block together
+GRADIENT_TOKENS = 6144  # of the calibration set, where gradients of the loss are taken
+LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
+METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
+_FLOAT32 = 4
+_FEWEST_ROWS = 16
+
+
+def windows_per_batch(windows: int, length: int, tokens: int = TOKENS_PER_BATCH) -> int:
+    """How many windows of `length` tokens go through a block together."""
+    return max(1, min(windows, tokens // length))
+
+
+def gradient_windows(windows: int, length: int) -> int:
+    """How many of the calibration windows gradients are taken of."""
+    return min(windows, max(1, GRADIENT_TOKENS // length))
+
+
+def rows_of_logits(vocab: int) -> int:
+    """Positions whose logits are computed together."""
+    return max(_FEWEST_ROWS, LOGITS_BYTES // (_FLOAT32 * max(vocab, 1)))
+
+
+def metric_rank(outputs: int) -> int:
+    """Directions kept of the loss's sensitivity to a layer's outputs; few where the layer is small."""
+    return min(METRIC_RANK, max(1, outputs // 3))

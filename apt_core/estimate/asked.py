@@ -1,0 +1,38 @@
+"""What a job of any kind asks for, as far as its estimate depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from apt_core.jobs import Calibration, Evaluation, Job, Prune
+from apt_core.methods.component import Statistic
+
+Walk = Literal["halting", "two-pass"]  # of the calibration windows through a block (`passes`)
+
+
+def optional_layers(job: Job) -> bool:
+    return getattr(job, "optional_layers", False)
+
+
+def prunes(job: Job) -> bool:
+    """Does this job prune, rather than measure alone?"""
+    return isinstance(job, Prune)
+
+
+def texts(job: Job) -> Iterator[tuple[Literal["calibration", "evaluation"], Calibration | Evaluation]]:
+    """(split, windows) of every text that the job reads."""
+    if isinstance(job, Prune):
+        yield "calibration", job.calibration
+    for one in job.evaluation:
+        yield "evaluation", one
+
+
+def carries_dense_stream(job: Job) -> bool:
+    """Are the dense model's hidden states carried beside the pruned model's?"""
+    return isinstance(job, Prune) and Statistic.DENSE_STREAM in job.method.needs_for(job.pattern)
+
+
+def takes_gradients(job: Job) -> bool:
+    """Are gradients of the dense model's loss taken?"""
+    return isinstance(job, Prune) and Statistic.OUTPUT_GRADIENTS in job.method.needs_for(job.pattern)

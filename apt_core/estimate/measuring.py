@@ -1,0 +1,162 @@
+"""The measurement of a machine: a few operations of the kinds that pruning consists of, each timed at its best.
+
+About three seconds of computing beside the imports. The sizes are those of a small model's layers: large enough
+for a rate, small enough for a phone's worth of memory.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import torch
+import torch.nn.functional as F
+
+from apt_core.base.hardware import hardware_name
+from apt_core.estimate.machine import Machine
+from apt_core.maths.precision import bfloat16_products
+from apt_core.models.catalogue.scan import first_mamba_floats
+
+_REPEATS = 5
+_FILE = 32_000_000  # bytes
+Clock = Callable[[], float]
+
+
+def measure(folder: Path, clock: Clock = perf_counter) -> Machine:
+    """folder: on the disk whose speed counts. clock: process_time on a machine that others use as well."""
+    with torch.no_grad():
+        written, read = _disk(folder, clock)
+        return Machine(
+            products=_product(torch.float32, clock),
+            rounded=_rounded(clock),
+            bfloat16=_product(torch.bfloat16, clock),
+            factorisations=_factorisation(clock),
+            spectra=_spectrum(clock),
+            selections=_selection(clock),
+            memory=_memory(clock),
+            call=_call(clock),
+            scan=_scan(clock),
+            disk_read=read,
+            disk_write=written,
+            start=_interpreter_and_torch(),
+            open=_model_classes(),
+            conditions=hardware_name("cpu"),
+            measured=True,
+        )
+
+
+def _best(work: Callable[[], object], clock: Clock, repeats: int = _REPEATS) -> float:
+    """Seconds at the best of a few tries, after one that warms up: other work on the machine only adds."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        start = clock()
+        work()
+        spent.append(clock() - start)
+    return max(min(spent), 1e-7)
+
+
+def _product(dtype: torch.dtype, clock: Clock) -> float:
+    """A linear layer, 2048 tokens."""
+    tokens, weight = torch.randn(2048, 576).to(dtype), torch.randn(1536, 576).to(dtype)
+    return 2 * 2048 * 576 * 1536 / _best(lambda: F.linear(tokens, weight), clock)
+
+
+def _rounded(clock: Clock) -> float:
+    """A step of the search for a mask where the statistics come from bfloat16 inputs."""
+    weight, inverse = torch.randn(1536, 576), torch.randn(576, 576)
+    with bfloat16_products(True):
+        return 2 * 1536 * 576**2 / _best(lambda: weight @ inverse, clock)
+
+
+def _positive(width: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(2 * width, width, generator=generator)
+    return rows.T @ rows / (2 * width) + 0.01 * torch.eye(width)
+
+
+def _factorisation(clock: Clock) -> float:
+    """A Cholesky factor and its inverse: n^3 / 3 + n^3."""
+    width = 1024
+    matrix, identity = _positive(width), torch.eye(width)
+
+    def work() -> None:
+        lower = torch.linalg.cholesky_ex(matrix)[0]
+        torch.linalg.solve_triangular(lower, identity, upper=False)
+
+    return 4 / 3 * width**3 / _best(work, clock)
+
+
+def _spectrum(clock: Clock) -> float:
+    width = 576
+    matrix = _positive(width)
+    return 9 * width**3 / _best(lambda: torch.linalg.eigh(matrix), clock, repeats=2)
+
+
+def _selection(clock: Clock) -> float:
+    """The order of numbers in groups of four."""
+    numbers = torch.randn(250_000, 4)
+    return numbers.numel() / _best(lambda: numbers.argsort(dim=1, stable=True), clock)
+
+
+def _memory(clock: Clock) -> float:
+    """Two tensors read and one written, of 16 MB each: more than most caches keep."""
+    left, right, out = (torch.randn(4_000_000) for _ in range(3))
+    return 3 * 4 * len(left) / _best(lambda: torch.mul(left, right, out=out), clock)
+
+
+def _call(clock: Clock) -> float:
+    few = torch.randn(16)
+
+    def work() -> None:
+        for _ in range(1000):
+            few.add(1.0)
+
+    return _best(work, clock) / 1000
+
+
+def _scan(clock: Clock) -> float:
+    """A Mamba's recurrence as transformers computes it without kernels; numbers as `models.catalogue.scan` counts."""
+    windows, tokens, inner, state = 8, 512, 256, 16
+    decay, steps = -torch.rand(inner, state), torch.rand(windows, inner, tokens)
+    inputs, outputs = torch.randn(windows, tokens, state), torch.randn(windows, tokens, state)
+
+    def work() -> None:
+        held = torch.exp(decay[None, :, None, :] * steps[:, :, :, None])
+        added = (steps[:, :, :, None] * inputs[:, None, :, :]) * steps[:, :, :, None]
+        states = torch.zeros(windows, inner, state)
+        for token in range(tokens):
+            states = held[:, :, token, :] * states + added[:, :, token, :]
+            torch.matmul(states, outputs[:, token, :].unsqueeze(-1))
+
+    return windows * tokens * first_mamba_floats(inner, state) / _best(work, clock, repeats=1)
+
+
+def _disk(folder: Path, clock: Clock) -> tuple[float, float]:
+    """(written, read) bytes per second. What was just written is read from the cache, as most models are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = os.urandom(1_000_000) * (_FILE // 1_000_000)
+    with tempfile.TemporaryDirectory(prefix="measure-", dir=folder) as place:
+        file = Path(place) / "file"
+        written = _best(lambda: file.write_bytes(content), clock, repeats=2)
+        read = _best(file.read_bytes, clock, repeats=2)
+    return _FILE / written, _FILE / read
+
+
+def _interpreter_and_torch() -> float:
+    """Seconds of a process that imports torch and nothing else."""
+    start = perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return perf_counter() - start
+
+
+def _model_classes() -> float:
+    start = perf_counter()
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
+
+    return perf_counter() - start

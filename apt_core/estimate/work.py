@@ -1,0 +1,240 @@
+"""What a job has to do, stage by stage, counted from the measures of the model. No torch.
+
+The stages are those that a run times itself, and their work is
+
+    load        the weights read
+    dense_eval  a pass of the evaluation tokens through blocks and head
+    forward     a pass of the calibration tokens through the blocks; another where the dense stream is carried
+    statistics  tokens x in^2 for each distinct input (half of a product, since G is symmetric), and twice that more
+                where the drift from the dense stream is added up
+    gradients   of some tokens: a pass forwards, one more and back (2 + 2 + 4 FLOPs per weight), the head forwards and
+                back, and tokens x out^2 for S of each layer
+    solve       what the method's components say of each layer, and once per distinct input the factorisations of the
+                statistics that they need
+    check       the relative error of each layer: four products with G
+    save        the weights written
+    pruned_eval as dense_eval
+    measure     decoding, which reads all weights for every token
+
+A pass of one token through one block is 2 FLOPs per weight, 4 x length x hidden FLOPs of attention, and the
+activations beside: each layer's inputs and outputs several times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from apt_core.base.cost import FLOAT, Cost, passes, total
+from apt_core.base.limits import gradient_windows, rows_of_logits, windows_per_batch
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
+from apt_core.estimate.machine import Machine
+from apt_core.jobs import Job
+from apt_core.methods import Method
+from apt_core.models.catalogue.facts import ModelFacts
+
+_ACTIVATIONS = 10  # times that a block's inputs and outputs are read or written
+_BACK = 3  # times as many on the way back
+_CALLS = 180  # operations of one block, called once
+_HEAD_CALLS = 600  # of the model without its blocks, called once
+_MIRRORING = 4  # passes over a Gram matrix of which only half was added up
+_COPIES = 6  # of the inputs whose products are added up
+_LAYER_CALLS = 1000  # of hooks, counts and events around one layer
+_SCANS_BACK = (
+    3  # times the work of a scan forwards: twice forwards, and back by the recurrence read the other way
+)
+_LOGIT_PASSES = 5  # over float32 logits: softmax and the loss
+_CONVERTED = 450  # bytes moved for a weight of a GGUF that is dequantised
+_CHECKED = 300  # bytes moved for a weight whose removal is counted, rounded and written back
+_DECODED = 2 * 69  # tokens of both measurements of speed
+_MOST_DECODING = 2.2  # seconds of both together
+
+
+class Stage(NamedTuple):
+    """One stage of a run: work, and what only this stage does."""
+
+    cost: Cost = Cost()
+    scanned: float = 0.0  # numbers held in state space mixers, of all tokens
+    read: float = 0.0  # bytes
+    written: float = 0.0  # bytes
+    starts: float = 0.0  # processes
+    opens: float = 0.0  # times that the libraries' model classes are imported
+    most: float | None = None  # seconds after which it stops by itself
+
+    def seconds(self, machine: Machine, dtype: str) -> float:
+        spent = (
+            machine.seconds(self.cost, dtype)
+            + self.scanned / machine.scan
+            + self.read / machine.disk_read
+            + self.written / machine.disk_write
+            + self.starts * machine.start
+            + self.opens * machine.open
+        )
+        return spent if self.most is None else min(spent, self.most)
+
+
+def stages_of(
+    job: Job, facts: ModelFacts, dtype: str, whole: bool = True, walk: Walk = "halting"
+) -> dict[str, Stage]:
+    """Stage -> its work, for a job of any kind.
+
+    whole: can all weights be in memory, so that decoding is timed? walk: of the calibration windows.
+    """
+    model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
+    if not prunes(job):
+        return {**model.opening(), "evaluate": model.evaluating(job.evaluation)}
+    return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
+
+
+def _of_pruning(job: Job, facts: ModelFacts, model: _Model, walk: Walk) -> dict[str, Stage]:
+    evaluating, layers = model.evaluating(job.evaluation), _Layers(job, facts)
+    passes = layers.streams + (walk == "two-pass")
+    return {
+        "dense_eval": evaluating,
+        "forward": model.passing(job.calibration, passes),
+        "statistics": Stage(layers.statistics()),
+        "gradients": layers.sensitivities(model),
+        "solve": Stage(layers.solving()),
+        "check": Stage(layers.checking()),
+        "save": Stage(written=model.n_bytes),
+        "pruned_eval": evaluating,
+    }
+
+
+class _Model:
+    """The work of passes through a model."""
+
+    def __init__(self, facts: ModelFacts, per_value: int):
+        self.per_value = per_value
+        self.hidden, self.vocab = facts.hidden or 0, facts.vocab or 0
+        self.blocks = facts.blocks or 0
+        self.n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
+        self._facts = facts
+        self._repeats = repeats(facts)
+
+    def opening(self) -> dict[str, Stage]:
+        parameters = self._facts.parameters or 0
+        converts = self._facts.source == "package index" and not self._facts.cached
+        return {
+            "start": Stage(starts=1),
+            "convert": Stage(Cost(moved=_CONVERTED * parameters) if converts else Cost()),
+            "load": Stage(
+                Cost(moved=(self.n_bytes + self.per_value * parameters)), opens=1, read=self.n_bytes
+            ),
+        }
+
+    def through_blocks(self, tokens: float, length: int) -> Cost:
+        """One pass forwards."""
+        of_a_token = self._repeats * sum(
+            layer.in_features + layer.out_features for layer in self._facts.layers
+        )
+        attention = 4.0 * length * self.hidden * self.blocks if self._attends else 0.0
+        batch = windows_per_batch(max(1, round(tokens / length)), length) * length
+        return Cost(
+            products=tokens * attention,
+            forward_products=tokens * 2.0 * (self._facts.prunable or 0),
+            moved=tokens * _ACTIVATIONS * self.per_value * of_a_token,
+            calls=_CALLS * self.blocks * -(-tokens // batch),
+        )
+
+    @property
+    def _attends(self) -> bool:
+        return any(layer.in_attention for layer in self._facts.layers)
+
+    def passing(self, calibration: Any, passes: int) -> Stage:
+        tokens = passes * calibration.samples * calibration.length
+        return Stage(self.through_blocks(tokens, calibration.length), scanned=tokens * self._facts.scans)
+
+    def head(self, windows: int, length: int) -> Cost:
+        """Logits of every position, a few at a time, and the loss."""
+        logits = windows * length * self.vocab
+        return Cost(
+            forward_products=2.0 * logits * self.hidden,
+            moved=logits * (2 * self.per_value + _LOGIT_PASSES * FLOAT),
+            calls=_HEAD_CALLS * windows * -(-length // rows_of_logits(self.vocab)),
+        )
+
+    def evaluating(self, wanted: tuple) -> Stage:
+        cost, tokens = Cost(), 0.0
+        for one in wanted:
+            tokens += one.samples * one.length
+            cost += self.through_blocks(one.samples * one.length, one.length)
+            cost += self.head(one.samples, one.length)
+        return Stage(cost, scanned=tokens * self._facts.scans)
+
+    def decoding_twice(self, whole: bool) -> dict[str, Stage]:
+        """Before and after; not where the blocks do not all fit into memory."""
+        if not whole:
+            return {"measure": Stage()}
+        of_a_token = Cost(
+            moved=self.per_value * (self._facts.parameters or 0), calls=_CALLS * (self.blocks + 1)
+        )
+        return {"measure": Stage(of_a_token.times(_DECODED), most=_MOST_DECODING)}
+
+
+class _Layers:
+    """The work on all prunable layers, one after the other."""
+
+    def __init__(self, job: Job, facts: ModelFacts):
+        self._job = job
+        self._facts, self._layers = facts, facts.layers
+        self._repeats = repeats(facts)
+        self._tokens = job.calibration.samples * job.calibration.length
+        self.inputs = input_widths(facts.layers)
+        self.streams = 2 if carries_dense_stream(job) else 1
+
+    def statistics(self) -> Cost:
+        """One product and its half are those of the drift, which is not symmetric."""
+        grams = 3 if self.streams == 2 else 1
+        squares = sum(width**2 for width in self.inputs)
+        copies = sum(self.inputs) * _COPIES * FLOAT * grams
+        return Cost(
+            rounded_products=float(self._tokens * squares * grams), moved=float(self._tokens * copies)
+        ).times(self._repeats)
+
+    def sensitivities(self, model: _Model) -> Stage:
+        if not takes_gradients(self._job):
+            return Stage()
+        length = self._job.calibration.length
+        windows = gradient_windows(self._job.calibration.samples, length)
+        tokens, forwards = windows * length, model.through_blocks(windows * length, length)
+        back = forwards._replace(moved=_BACK * forwards.moved)
+        outer = sum(layer.out_features**2 for layer in self._layers) * self._repeats * tokens
+        cost = forwards.times(2) + back.times(2) + model.head(windows, length).times(3)
+        scanned = _SCANS_BACK * tokens * self._facts.scans
+        return Stage(cost + Cost(rounded_products=float(outer)), scanned=scanned)
+
+    def solving(self) -> Cost:
+        job = self._job
+        return solving(job.method, self._layers, self._tokens, job.pattern).times(self._repeats)
+
+    def checking(self) -> Cost:
+        """tr(W G W^T) and tr(D G D^T)."""
+        cost = Cost()
+        for layer in self._layers:
+            products = 4.0 * layer.weights * layer.in_features
+            cost += Cost(products=products, moved=_CHECKED * layer.weights, calls=_LAYER_CALLS)
+        return cost.times(self._repeats)
+
+
+def solving(
+    method: Method, layers: Sequence[LayerShape], tokens: int, pattern: Unstructured | SemiStructured
+) -> Cost:
+    """One block: what the components say of each layer, and each factorisation once per distinct input."""
+    cost = total(method.cost(layer, tokens, pattern) for layer in layers)
+    needs = method.needs_for(pattern)
+    for width in input_widths(layers):
+        cost += total(statistic.cost(width) for statistic in needs) + Cost(moved=passes(width**2, _MIRRORING))
+    return cost
+
+
+def input_widths(layers: Sequence[LayerShape]) -> list[int]:
+    """Of the distinct inputs of one block: q, k and v share theirs."""
+    return list({layer.input: layer.in_features for layer in layers}.values())
+
+
+def repeats(facts: ModelFacts) -> float:
+    """How many blocks like the one whose layers are known: fewer than there are where blocks differ."""
+    return (facts.prunable or 0) / max(1, sum(layer.weights for layer in facts.layers))

@@ -1,0 +1,158 @@
+"""What a job has to do follows from its parts: components, statistics, passes, texts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from apt_core.base.cost import Cost, total
+from apt_core.base.shapes import LayerShape
+from apt_core.estimate.machine import EPYC, XEON
+from apt_core.estimate.rates import rates_of, solving_seconds
+from apt_core.estimate.work import Stage, solving, stages_of
+from apt_core.jobs.recipe import Evaluation, make_recipe
+from apt_core.methods import METHODS, make_method
+from apt_core.methods.component import Mask, Statistic
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.catalogue.facts import known_facts
+
+SMOL = known_facts(CATALOGUE["smollm2-135m"])
+TWO_OF_FOUR = {"kind": "n:m", "keep": 2, "of": 4}
+HALF = {"kind": "unstructured", "sparsity": 0.5}
+
+
+def job(method: object = "apt", **more: object):
+    return make_recipe(model={"id": "smollm2-135m"}, method=method, **more)
+
+
+def stages(method: object = "apt", **more: object) -> dict[str, Stage]:
+    return stages_of(job(method, **more), SMOL, "float32")
+
+
+def test_costs_add_up_and_what_is_held_is_the_most():
+    both = total([Cost(products=2, peak=8, calls=1), Cost(products=3, peak=4, spectra=7)])
+    assert both == Cost(products=5, peak=8, calls=1, spectra=7)
+    assert both.times(3) == Cost(products=15, peak=8, calls=3, spectra=21)
+
+
+def test_seconds_are_the_sum_over_the_kinds_of_work():
+    machine = XEON.model_copy(update={"products": 10.0, "memory": 4.0, "call": 0.5, "bfloat16": 40.0})
+    cost = Cost(products=20, moved=8, calls=2, forward_products=40)
+    assert machine.seconds(cost, "float32") == pytest.approx(2 + 2 + 1 + 4)
+    assert machine.seconds(cost, "bfloat16") == pytest.approx(2 + 2 + 1 + 1)
+
+
+@pytest.mark.parametrize("pattern", [TWO_OF_FOUR, HALF])
+def test_the_same_composition_costs_the_same_under_any_name(pattern):
+    composed = {"name": "wanda", "reconstruction": "exact"}
+    assert stages(composed, pattern=pattern)["solve"] == stages("optima", pattern=pattern)["solve"]
+    by_hand = {"name": "magnitude", "mask": "alps", "reconstruction": {"name": "joint", "steps": 10}}
+    assert stages(by_hand, pattern=pattern)["solve"] == stages("alps", pattern=pattern)["solve"]
+
+
+def test_a_component_that_nobody_knows_is_counted_by_its_own_words():
+    class Sorting(Mask):
+        name = "sorting-of-a-test"
+
+        def cost(self, shape, tokens, pattern):
+            return Cost(sorted=1000.0 * shape.weights)
+
+    method = make_method("magnitude").model_copy(update={"mask": Sorting()})
+    plain = job("magnitude")
+    odd = plain.model_copy(update={"method": method})
+    found = stages_of(odd, SMOL, "float32")["solve"].cost
+    assert found.sorted == pytest.approx(1000 * SMOL.prunable) and found.products == 0
+
+
+def test_factorisations_count_once_per_distinct_input():
+    method, pattern = make_method("sparsegpt"), job().pattern
+    shapes = [LayerShape(name=name, out_features=8, in_features=64, reads="q") for name in "qkv"]
+    own = sum(method.cost(shape, 100, pattern).factorisations for shape in shapes)
+    once = Statistic.INVERSE_FACTOR.cost(64).factorisations
+    assert solving(method, shapes, 100, pattern).factorisations == pytest.approx(own + once)
+    apart = [shape.model_copy(update={"reads": shape.name}) for shape in shapes]
+    assert solving(method, apart, 100, pattern).factorisations == pytest.approx(own + 3 * once)
+
+
+# What one thread of a Xeon with float32 products at 147 GFLOP/s took for one layer, in CPU milliseconds:
+# [576, 576], [1536, 576] and [576, 1536], 2:4 and 50%. Of random weights, the statistics' factorisations apart.
+MEASURED = {
+    "magnitude": ((10.8, 28.2, 28.1), (11.8, 33.0, 31.9)),
+    "wanda": ((11.0, 28.3, 28.6), (12.5, 35.1, 32.3)),
+    "ria": ((12.1, 30.2, 32.0), (13.1, 35.8, 37.8)),
+    "sparsegpt": ((39.5, 64.0, 106.1), (31.0, 53.4, 86.2)),
+    "d2prune": ((47.9, 97.3, 147.8), (34.9, 68.7, 113.0)),
+    "apt": ((73.9, 159.0, 163.6), (43.8, 154.3, 102.2)),
+    "thanos": ((42.8, 119.7, 137.6), (49.0, 132.0, 148.3)),
+    "admm": ((211.7, 567.8, 833.9), (211.0, 562.4, 901.2)),
+    "alps": ((388.2, 860.0, 2818.8), (589.9, 1448.6, 3460.3)),
+    "apt-joint": ((259.4, 667.4, 1462.4), (216.4, 503.3, 1294.8)),
+    "optima": ((558.8, 1510.8, 5003.1), (565.0, 1509.0, 4940.7)),
+    "sparseswaps": ((1345.0, 2559.5, 6487.8), (514.4, 1328.1, 1291.1)),
+}
+ONE_THREAD = XEON.model_copy(
+    update={
+        "products": 147e9, "rounded": 430e9, "bfloat16": 1110e9, "factorisations": 55e9, "spectra": 90e9,
+        "selections": 36e6, "memory": 20e9, "call": 3.1e-6,
+    }
+)  # fmt: skip
+SHAPES = [
+    LayerShape(name="x", out_features=out, in_features=width)
+    for out, width in ((576, 576), (1536, 576), (576, 1536))
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_layer_takes_about_what_was_measured(method):
+    assert method in MEASURED, "measure it: CPU seconds of one layer"
+    for pattern, measured in zip((TWO_OF_FOUR, HALF), MEASURED[method], strict=True):
+        asked = job(method, pattern=pattern)
+        said = [
+            ONE_THREAD.seconds(asked.method.cost(shape, 16384, asked.pattern), "float32") for shape in SHAPES
+        ]
+        for one, milliseconds in zip(said, measured, strict=True):
+            assert 1e3 * one == pytest.approx(milliseconds, rel=0.4), (method, pattern)
+        # over a block's layers, which is what a run takes
+        assert 1e3 * sum(said) == pytest.approx(sum(measured), rel=0.25), (method, pattern)
+
+
+@pytest.mark.parametrize("machine", [XEON, EPYC])
+def test_methods_are_in_the_order_that_one_knows(machine):
+    rates = rates_of(machine)
+    for pattern in (job(pattern=TWO_OF_FOUR).pattern, job(pattern=HALF).pattern):
+        quick, block_wise, whole = (
+            solving_seconds(make_method(name), SMOL.layers, pattern, rates)
+            for name in ("wanda", "apt", "alps")
+        )
+        assert 3 * quick < block_wise and 3 * block_wise < whole
+
+
+def test_an_allocation_by_the_loss_takes_gradients_with_any_mask_and_only_unstructured():
+    by_loss = {"name": "alps", "allocation": "loss"}
+    assert stages("alps", pattern=HALF)["gradients"] == Stage()
+    assert stages(by_loss, pattern=HALF)["gradients"].cost.forward_products > 0
+    assert stages(by_loss, pattern=TWO_OF_FOUR)["gradients"] == Stage()
+
+
+def test_two_passes_take_one_more_forward():
+    once = stages()["forward"].cost.forward_products
+    twice = stages_of(job(), SMOL, "float32", walk="two-pass")["forward"].cost.forward_products
+    assert twice == pytest.approx(2 * once)
+
+
+def test_a_job_that_only_measures_opens_and_evaluates_each_text():
+    texts = (Evaluation(samples=4, length=512), Evaluation(samples=8, length=512))
+    asked = SimpleNamespace(kind="evaluate", evaluation=texts, dtype="auto", weights="auto")
+    found = stages_of(asked, SMOL, "float32")
+    assert set(found) == {"start", "convert", "load", "evaluate"}
+    of_a_run = stages(evaluation={"samples": 12, "length": 512})["dense_eval"]
+    assert found["evaluate"].cost.forward_products == pytest.approx(of_a_run.cost.forward_products)
+
+
+def test_blocks_that_differ_count_as_often_as_there_are_weights():
+    """Half of the blocks have no such layers, as in a hybrid model."""
+    half = SMOL.model_copy(update={"prunable": SMOL.prunable // 2})
+    assert stages_of(job(), half, "float32")["solve"].cost.products == pytest.approx(
+        stages()["solve"].cost.products / 2
+    )
