@@ -165,5 +165,4 @@ def test_nobody_behind_the_front_doors_asks_the_environment_whose_page_it_is():
         for file in CORE.rglob("*.py")
         if re.search(r"\bfrom_environment\(|\bis_public_host\(|APT_PUBLIC|SPACE_ID", file.read_text())
     }
-    below_the_page = {file for file in asking if not file.startswith("ui/")}
-    assert below_the_page <= DOORS | {"base/policy.py", "base/paths.py"}
+    assert asking <= DOORS | {"base/policy.py"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from apt_core.base.policy import HostPolicy
-
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED, _IN_REPOSITORY = _PACKAGE / "assets", _PACKAGE.parent / "assets"
 ASSETS = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY  # setup.py installs the second as the first
@@ -32,11 +30,6 @@ def absolute_environment() -> dict[str, str]:
     """APT_CACHE and APT_DATA, where they are set, for a process that works in another folder."""
     meant = {"APT_CACHE": cache_dir, "APT_DATA": data_dir}
     return {name: str(folder()) for name, folder in meant.items() if os.environ.get(name)}
-
-
-def is_public_host() -> bool:
-    """True where other people use the page: no local folders, no user paths (`policy.HostPolicy`)."""
-    return HostPolicy.from_environment().public
 
 
 def _base(variable: str, below_home: str) -> Path:

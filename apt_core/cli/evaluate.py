@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from apt_core.base import words
-from apt_core.base.policy import HostPolicy
 from apt_core.cli.flags import given
 from apt_core.cli.following import ended, error_of, follow, run_json
 from apt_core.cli.output import print_json, table
@@ -37,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 def job_from(options: argparse.Namespace, store: Store) -> Job:
     """The job that `evaluate` was asked for, checked as far as can be before anything starts."""
-    model = _model(options.model, store, options.policy)
+    model = _model(options, store)
     if model.run is None:
         model_facts(model, options.policy)  # raises for a model that does not exist
         check_terms(model, options.accept_terms)
@@ -46,11 +45,10 @@ def job_from(options: argparse.Namespace, store: Store) -> Job:
     return make_job("evaluate", **fields | {"model": model.model_dump()})
 
 
-def _model(text: str, store: Store, policy: HostPolicy) -> ModelRef:
+def _model(options: argparse.Namespace, store: Store) -> ModelRef:
     """A run by its id alone or as run:<id>; anything else as `prune` takes it."""
-    if is_run_id(text):
-        text = f"{RUN_PREFIX}{text}"
-    ref = ModelRef(id=text) if text.startswith(RUN_PREFIX) else model_from(text, policy=policy)
+    text = f"{RUN_PREFIX}{options.model}" if is_run_id(options.model) else options.model
+    ref = model_from(text, options.revision, options.policy)
     if ref.run is not None:
         store.made_by(ref.run)  # raises UnknownRun, BadInput
     return ref

@@ -106,7 +106,7 @@ def _add_prune(commands: Any) -> None:
 
 def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
-    add_flags(parser, Evaluate, without=frozenset({"model.revision", "resources.walk"}))
+    add_flags(parser, Evaluate, without=frozenset({"resources.walk"}))
     _add_terms(parser)
 
 

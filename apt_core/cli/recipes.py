@@ -13,7 +13,7 @@ from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import given
-from apt_core.jobs import Evaluation, ModelRef, Prune, make_job
+from apt_core.jobs import Evaluation, ModelRef, Prune, make_value
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.methods import Method, make_method
 from apt_core.models.catalogue import terms
@@ -34,7 +34,7 @@ def recipe_from(options: argparse.Namespace) -> Prune:
     for part in ("calibration", "evaluation"):
         if "text" in fields.get(part, {}):
             fields[part]["text"] = text_from(fields[part]["text"], options.policy)
-    recipe = make_job("prune", method=method.model_dump(), pattern=pattern.model_dump(), **fields)
+    recipe = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
     _check_model(recipe, options.policy)
     check_terms(recipe.model, options.accept_terms)
     return recipe

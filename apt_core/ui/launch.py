@@ -12,6 +12,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
 from apt_core.base.errors import BadInput
+from apt_core.base.policy import HostPolicy
 from apt_core.ui.page import build, launch_options
 from apt_core.ui.studio import open_studio
 
@@ -24,7 +25,7 @@ def launch(port: int | None = None) -> None:
     Raises BadInput when the port is not to be had.
     """
     port = port or _port_of_environment()
-    studio = open_studio()
+    studio = open_studio(HostPolicy.from_environment())
     page = build(studio)
     try:
         _, address, _ = page.launch(**launch_options(studio, port), prevent_thread_lock=True)

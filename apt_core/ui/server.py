@@ -84,7 +84,9 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
     except BadInput as error:
         return PlainTextResponse(str(error), status_code=404)
     if what == "results.json":
-        return _text(json.dumps(summary(record), indent=2), "application/json", f"{run_id}.json")
+        return _text(
+            json.dumps(summary(record, studio.policy), indent=2), "application/json", f"{run_id}.json"
+        )
     if what.endswith(".csv") and (sheet := _sheet_of(studio, record, what.removesuffix(".csv"))):
         return _text(sheet.as_csv(), "text/csv", f"{run_id}-{what}")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):

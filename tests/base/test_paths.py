@@ -7,9 +7,12 @@ from apt_core.base.errors import BadInput
 from apt_core.base.paths import absolute_environment, cache_dir, data_dir
 from apt_core.base.policy import PRIVATE, STRICT, HostPolicy
 from apt_core.events.records import summary
+from apt_core.jobs import Prune
 from apt_core.runs.processes import heavy_environment
-from apt_core.ui.forms.form import _model
+from apt_core.ui.forms.controls import CONTROLS
+from apt_core.ui.forms.fields import fields_of
 from apt_core.ui.views.command import command
+from apt_core.ui.views.tables import provenance
 
 
 @pytest.fixture(autouse=True)
@@ -30,15 +33,21 @@ def test_a_worker_in_another_folder_finds_the_same_cache(tmp_path, monkeypatch):
     assert cache_dir().is_absolute() and not cache_dir().is_relative_to(tmp_path)
 
 
-def test_a_relative_folder_is_absolute_in_the_recipe(tmp_path, monkeypatch):
+def named(model: str, policy: HostPolicy) -> str:
+    """The model of the job that the page makes of what was typed."""
+    [field] = (field for field in fields_of(Prune) if field.path == "model")
+    return CONTROLS["model"].read(field, {"model": model}, policy)["id"]
+
+
+def test_a_relative_folder_is_absolute_in_the_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert _model("owner/name") == str(tmp_path / "owner" / "name")
-    assert _model("someone/else") == "someone/else" and _model("tiny-random-llama") == "tiny-random-llama"
-    monkeypatch.setenv("APT_PUBLIC", "1")
-    assert _model("owner/name") == "owner/name"
+    assert named("owner/name", PRIVATE) == str(tmp_path / "owner" / "name")
+    assert named("someone/else", PRIVATE) == "someone/else"
+    assert named("tiny-random-llama", PRIVATE) == "tiny-random-llama"
+    assert named("owner/name", STRICT) == "owner/name"
     with pytest.raises(BadInput, match="switched off"):
-        _model("./owner")
+        named("./owner", STRICT)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +70,15 @@ def test_who_can_reach_the_page_decides(monkeypatch, told, public):
     assert HostPolicy.from_environment().public is public
 
 
-def test_a_public_page_names_files_without_their_folders(monkeypatch):
+def test_a_public_page_names_files_without_their_folders():
     place = "/srv/data/uploads/0123456789ab-notes.txt"
     recipe = a_recipe(calibration={"text": place}, evaluation={"text": "hub:owner/name"})
     record = a_record(recipe=recipe)
-    assert (
-        place in command(recipe) and summary(record, PRIVATE)["checkpoint"] == "/somewhere/secret/checkpoint"
-    )
-    monkeypatch.setenv("APT_PUBLIC", "1")
-    assert "/srv" not in command(recipe) and "0123456789ab-notes.txt" in command(recipe)
-    told = summary(record, STRICT)
-    assert told["checkpoint"] == "checkpoint" and told["evaluation"]["text"] == "hub:owner/name"
-    assert "/srv" not in str(told) and "secret" not in str(told)
+    assert place in command(recipe, policy=PRIVATE)
+    assert summary(record, PRIVATE)["checkpoint"] == "/somewhere/secret/checkpoint"
+    assert "/srv" not in command(recipe, policy=STRICT)
+    assert "0123456789ab-notes.txt" in command(recipe, policy=STRICT)
+    said = summary(record, STRICT)
+    assert said["checkpoint"] == "checkpoint" and said["evaluation"][0]["text"] == "hub:owner/name"
+    assert "/srv" not in str(said) and "secret" not in str(said)
+    assert "/srv" not in provenance(a_record(recipe=a_recipe(model={"id": "/srv/secret/model"})), STRICT)

@@ -14,7 +14,7 @@ from pydantic import Field
 from apt_core.base.values import Frozen
 from apt_core.cli.flags import add_flags, given
 from apt_core.cli.parser import build_parser
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import JOBS, Prune
 
 
 class Window(Frozen):
@@ -22,11 +22,11 @@ class Window(Frozen):
     overlap: float = 0.5
 
 
-class Tomorrow(Recipe):
-    """A recipe that has grown."""
+class Tomorrow(Prune):
+    """A job that has grown."""
 
     patience: int = Field(default=3, ge=1, description="how often 100% of it is tried again")
-    walk: Literal["auto", "two-pass"] = "auto"
+    pace: Literal["auto", "steady"] = "auto"
     in_halves: bool = False
     careful: bool = True
     limit: float | None = None
@@ -43,17 +43,17 @@ def parser():
 def test_a_new_field_is_a_flag_with_its_description_and_default(parser):
     words = " ".join(parser.format_help().split())
     assert "--patience N how often 100% of it is tried again (default: 3)" in words
-    assert "--walk {auto,two-pass}" in words and "--limit" in words
+    assert "--pace {auto,steady}" in words and "--limit" in words
     assert "--windows-text TEXT what is read (default: wikipedia)" in words
 
 
 def test_what_was_said_is_nested_as_the_job_is_and_nothing_else_is(parser):
-    said = "--model m --patience 5 --walk two-pass --in-halves --no-careful --limit 1.5 --samples 8"
+    said = "--model m --patience 5 --pace steady --in-halves --no-careful --limit 1.5 --samples 8"
     options = parser.parse_args([*said.split(), "--windows-overlap", "0.25"])
     assert given(options) == {
         "model": {"id": "m"},
         "patience": 5,
-        "walk": "two-pass",
+        "pace": "steady",
         "in_halves": True,
         "careful": False,
         "limit": 1.5,
@@ -63,12 +63,13 @@ def test_what_was_said_is_nested_as_the_job_is_and_nothing_else_is(parser):
     assert given(parser.parse_args(["--model", "m"])) == {"model": {"id": "m"}}
 
 
-def test_every_field_of_a_recipe_can_be_said():
+@pytest.mark.parametrize("kind", ["prune", "evaluate"])
+def test_every_field_of_a_job_can_be_said(kind):
     """The method and the pattern have flags of their own."""
     parser = argparse.ArgumentParser()
-    add_flags(parser, Recipe)
+    add_flags(parser, JOBS[kind])
     reached = {path.split(".")[0] for path in parser.get_default("job_fields").values()}
-    assert reached == set(Recipe.model_fields) - {"method", "pattern"}
+    assert reached == set(JOBS[kind].model_fields) - {"method", "pattern", "kind", "schema_version"}
 
 
 @pytest.mark.parametrize("flag", ["--samples", "--length", "--eval-samples", "--eval-length", "--seed"])

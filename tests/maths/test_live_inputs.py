@@ -9,13 +9,16 @@ import tiny_families
 import torch
 
 from apt_core import families
+from apt_core.base.clock import Clock
 from apt_core.base.patterns import SemiStructured, Unstructured, parse_pattern
 from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats, dampened
 from apt_core.maths.live_inputs import prune_live_inputs
 from apt_core.methods import METHODS, make_method
-from apt_core.models.load.weights import InMemory
-from apt_core.passes.halting import HiddenStates
+from apt_core.models.load.weight_store import MemoryStore
+from apt_core.passes.entering import Entering
+from apt_core.passes.halting import Halting
+from apt_core.passes.runner import Runner
 
 PATTERNS = ["0.5", "0.7", "2:4", "4:8"]
 
@@ -200,14 +203,18 @@ def squared_relu_layers(family):
             module.weight.data[::3] = 0
     torch.manual_seed(0)
     windows = torch.randint(0, 256, (8, 64))
-    hidden = HiddenStates.at_first_block(model, blocks, windows, batch=4)
-    weights, found = InMemory(blocks), []
-    for index in range(len(blocks)):
-        own = [layer for layer in layers if layer.block == index]
-        with weights.block(index) as block:
-            for arrival in hidden.through(block, index, own):
+    entering, found = Entering.of(model, blocks, windows, batch=4), []
+
+    class Collector(Halting):
+        def visit(self, block):
+            for arrival in super().visit(block):
                 if arrival is not None and bool(arrival.stats.dead.any()):
                     found.append((arrival.layer.matrix.detach().float().contiguous(), arrival.stats))
+                yield arrival
+
+    walk = Collector(entering.states, 4, layers, Clock())
+    for _ in Runner(MemoryStore(model), entering).run(walk):
+        pass
     return found
 
 

@@ -108,7 +108,7 @@ def test_answers_are_remembered_for_whom_they_were_given(monkeypatch):
     monkeypatch.setattr(
         checks,
         "_ask",
-        lambda name: ModelFacts(id=name, title=str(hub_token.handed()), source="Hub"),
+        lambda name, _policy: ModelFacts(id=name, title=str(hub_token.handed()), source="Hub"),
     )
     with hub_token.of_visitor("ann's"):
         assert checks.facts_of("x/y").title == "ann's"
@@ -124,7 +124,7 @@ def test_a_worker_gets_the_token_only_when_it_needs_it(studio, monkeypatch, memb
     facts = ModelFacts(
         id="tiny-random-llama", title="T", source="Hub", members_only=members_only, cached=cached
     )
-    monkeypatch.setattr(checks, "facts_of", lambda _model: facts)
+    monkeypatch.setattr(checks, "facts_of", lambda _model, _policy: facts)
     with gr.Blocks():
         laid_out = explore.lay_out()
     values = {path: component.value for path, component in laid_out.chooser.controls.items()}

@@ -83,7 +83,7 @@ def test_rivals_that_are_none_start_nothing(explore, studio, store, rivals, sent
 def test_a_rival_that_cannot_run_here_refuses_the_race_by_name(explore, studio, store, monkeypatch):
     whole = checks.estimate
 
-    def hungry(recipe, facts, rates):
+    def hungry(recipe, facts, rates, *policy):
         refusal = "This needs too much memory." if recipe.method.name == "wanda" else None
         return whole(recipe, facts, rates).model_copy(update={"refusal": refusal})
 

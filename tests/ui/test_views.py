@@ -7,6 +7,7 @@ import pytest
 from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
+from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, fold
 from apt_core.measure.questions import Answered, Question
 from apt_core.methods.named.apt import APT
@@ -185,7 +186,7 @@ def test_command_names_only_what_differs():
         calibration={"text": "/tmp/my text.txt", "samples": 16},
         seed=7,
     )
-    assert command(recipe) == (
+    assert command(recipe, policy=PRIVATE) == (
         "python -m apt_core prune --model tiny-random-llama --method apt --sparsity 0.55 "
         "--calibration '/tmp/my text.txt' --samples 16 --seed 7 --set mask.block_size=64"
     )

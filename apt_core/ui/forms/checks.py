@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, PruneError, one_sentence
-from apt_core.base.policy import HostPolicy
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
 from apt_core.jobs import ModelRef, Prune
 from apt_core.jobs.parts import MAX_TEXT_NAME
@@ -30,7 +30,7 @@ _seen: OrderedDict[tuple[str, str], tuple[float, ModelFacts | PruneError]] = Ord
 _lock = threading.Lock()
 
 
-def facts_of(model: Any) -> ModelFacts:
+def facts_of(model: Any, policy: HostPolicy = STRICT) -> ModelFacts:
     """`model_facts` remembered for a few seconds, failures too: one keystroke, one question to the Hub."""
     name = str(model or "").strip()
     if not name:
@@ -40,7 +40,7 @@ def facts_of(model: Any) -> ModelFacts:
     key = name, hub_token.fingerprint()  # one visitor may see what another may not
     found = _remembered(key)
     if found is None:
-        found = _ask(name)
+        found = _ask(name, policy)
         with _lock:
             _seen[key] = (time.monotonic(), found)
             while len(_seen) > _KEEP:
@@ -63,9 +63,9 @@ def _remembered(key: tuple[str, str]) -> ModelFacts | PruneError | None:
     return found if found is not None and time.monotonic() - at < _KEEP_SECONDS else None
 
 
-def _ask(name: str) -> ModelFacts | PruneError:
+def _ask(name: str, policy: HostPolicy) -> ModelFacts | PruneError:
     try:
-        return model_facts(ModelRef(id=name), HostPolicy.from_environment())
+        return model_facts(ModelRef(id=name), policy)
     except PruneError as error:
         return error
     except ValidationError as error:
@@ -78,11 +78,11 @@ def estimate_of(studio: Studio, recipes: Sequence[Prune], facts: ModelFacts) -> 
     Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
     """
     rates = rates_for(studio, facts)
-    return together(recipes, [_needs(recipe, facts, rates) for recipe in recipes], facts)
+    return together(recipes, [_needs(recipe, facts, rates, studio.policy) for recipe in recipes], facts)
 
 
-def _needs(recipe: Prune, facts: ModelFacts, rates: Rates | None) -> Estimate:
-    needs = estimate(recipe, facts, rates)
+def _needs(recipe: Prune, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
+    needs = estimate(recipe, facts, rates, policy)
     return needs.model_copy(
         update={
             "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),

@@ -109,7 +109,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
 
 def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     """The rail keeps itself up to date: presets, uploads, and preflight after every change."""
-    _wire_texts(chooser)
+    _wire_texts(chooser, studio.policy)
     _wire_presets(chooser)
     options.wire(
         chooser.controls["method.name"],
@@ -143,7 +143,7 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
     shown, model = Markup(""), values.get("model")
     asks = {chooser.controls["terms"]: gr.update(visible=open_terms(model, studio.policy) is not None)}
     try:
-        facts = checks.facts_of(model)
+        facts = checks.facts_of(model, studio.policy)
         shown = facts_line(facts)
         if facts.source == "bundled" and values.get("calibration.text") == FALLBACK_TEXT:
             shown += bundled_text_line()
@@ -159,7 +159,7 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
         chooser.facts: str(shown),
         chooser.preflight: str(preflight_card(estimate, len(jobs))),
         chooser.prune: gr.update(interactive=estimate.refusal is None),
-        chooser.command: str(command_block(jobs)),
+        chooser.command: str(command_block(jobs, studio.policy)),
     }
 
 
@@ -261,12 +261,12 @@ def _method_sentences() -> Markup:
 # ---- wiring
 
 
-def _wire_texts(chooser: Chooser) -> None:
+def _wire_texts(chooser: Chooser, policy: HostPolicy) -> None:
     """A bundled model brings its text; an upload becomes a choice."""
     model = chooser.controls["model"]
     texts = [*chooser.of(_TEXTS), gr.State((None, None))]
     model.input(texts_for, [model, *texts], texts, **_QUIET)
-    found = search.wire(chooser.search, model)
+    found = search.wire(chooser.search, model, policy)
     found.then(texts_for, [model, *texts], texts, **_QUIET)
     chooser.upload.upload(_take_upload, chooser.upload, [*chooser.of(_TEXTS), chooser.upload_note], **_QUIET)
 

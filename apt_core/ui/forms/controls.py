@@ -9,6 +9,7 @@ from gradio.components import Component
 
 from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured, parse_pattern
+from apt_core.base.policy import HostPolicy
 from apt_core.methods import METHODS, Method
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.models.fetch.sources import local_path
@@ -36,11 +37,11 @@ def _draw_model(field: Field) -> dict[str, Component]:
     }
 
 
-def _read_model(field: Field, values: Values) -> dict[str, str]:
+def _read_model(field: Field, values: Values, policy: HostPolicy) -> dict[str, str]:
     name = str(values[field.path] or "").strip()
     if not name:
         raise BadInput("Choose a model, or type a Hub id such as owner/name.")
-    if name not in CATALOGUE and (folder := local_path(name)):
+    if name not in CATALOGUE and (folder := local_path(name, policy)):
         name = str(folder)  # absolute: the worker works in another folder
     return {"id": name}
 
@@ -84,7 +85,7 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
     return drawn
 
 
-def _read_pattern(field: Field, values: Values) -> dict[str, Any]:
+def _read_pattern(field: Field, values: Values, _policy: HostPolicy) -> dict[str, Any]:
     given = {name: values.get(f"{field.path}.{name}") for name in ("kind", "name", "keep", "of", "sparsity")}
     if given["kind"] == "unstructured":
         wanted = f"{number(given['sparsity'], 'Sparsity') / 100:.6g}"
@@ -129,7 +130,7 @@ def draw_options(path: str) -> dict[str, Component]:
     return {f"{path}.{key}": control for key, control in zip(keys, controls, strict=True)}
 
 
-def _read_method(field: Field, values: Values) -> dict[str, Any]:
+def _read_method(field: Field, values: Values, _policy: HostPolicy) -> dict[str, Any]:
     name = str(values[f"{field.path}.name"] or "")
     if name not in METHODS:
         raise BadInput(f"There is no method '{name[:40]}'; choose one of {', '.join(METHODS)}.")
@@ -166,7 +167,7 @@ def _draw_text(field: Field) -> dict[str, Component]:
     }
 
 
-def _read_text(field: Field, values: Values) -> str:
+def _read_text(field: Field, values: Values, _policy: HostPolicy) -> str:
     return uploads.text_for(values[field.path])
 
 

@@ -17,6 +17,7 @@ from gradio.components import Component
 from pydantic import BaseModel
 
 from apt_core.base.errors import BadInput
+from apt_core.base.policy import HostPolicy
 from apt_core.ui.views.methods_page import allowed
 
 Values = Mapping[str, Any]  # path -> value, as a browser sends it
@@ -55,7 +56,9 @@ class Control(NamedTuple):
     """How a field is shown and read. A field may have several components, each with a path of its own."""
 
     draw: Callable[[Field], dict[str, Component]]
-    read: Callable[[Field, Values], Any]  # what the job is given; raises BadInput with one sentence
+    read: Callable[
+        [Field, Values, HostPolicy], Any
+    ]  # what the job is given; raises BadInput with one sentence
     write: Callable[[Field, Any], dict[str, Any]]  # what the components show for a value of the job
     narrow: bool = False  # fits beside others in one row
 
@@ -162,7 +165,7 @@ def _draw_number(field: Field) -> dict[str, Component]:
     }
 
 
-def _read_number(field: Field, values: Values) -> float | int:
+def _read_number(field: Field, values: Values, _policy: HostPolicy) -> float | int:
     schema, given = field.schema, values[field.path]
     read = whole if schema["type"] == "integer" else number
     found, low, high = read(given, field.said), schema.get("minimum"), schema.get("maximum")
@@ -196,7 +199,7 @@ def _draw_line(field: Field) -> dict[str, Component]:
     return {field.path: gr.Textbox(value=field.default or "", max_lines=1, **shown)}
 
 
-def _given(field: Field, values: Values) -> Any:
+def _given(field: Field, values: Values, _policy: HostPolicy) -> Any:
     """As it is; the job checks it. Nothing chosen is the default."""
     return field.default if values[field.path] in (None, "") else values[field.path]
 
@@ -208,6 +211,6 @@ def _shown(field: Field, value: Any) -> dict[str, Any]:
 PLAIN = {
     "number": Control(_draw_number, _read_number, _shown, narrow=True),
     "enum": Control(_draw_enum, _given, _shown, narrow=True),
-    "flag": Control(_draw_flag, lambda field, values: bool(values[field.path]), _shown),
+    "flag": Control(_draw_flag, lambda field, values, _policy: bool(values[field.path]), _shown),
     "line": Control(_draw_line, _given, _shown),
 }

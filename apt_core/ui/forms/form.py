@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from apt_core.base.errors import TermsNotAccepted
-from apt_core.base.policy import HostPolicy
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.jobs import Prune, make_value
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, Terms
@@ -21,13 +21,13 @@ from apt_core.ui.forms.fields import Field, Values, fields_of, put_at, value_at
 AJob = TypeVar("AJob", bound=BaseModel)
 
 
-def read(kind: type[AJob], values: Values) -> AJob:
+def read(kind: type[AJob], values: Values, policy: HostPolicy = STRICT) -> AJob:
     """The job of these values; a field of which they say nothing has its default. Raises BadInput with one
     sentence."""
     data: dict[str, Any] = {}
     for field in fields_of(kind):
         if _is_given(field, values):
-            put_at(data, field.path, CONTROLS[field.control].read(field, values))
+            put_at(data, field.path, CONTROLS[field.control].read(field, values, policy))
     return make_value(kind, **data)
 
 
@@ -45,7 +45,7 @@ def jobs_of(kind: type[Prune], values: Values, policy: HostPolicy) -> list[Prune
         raise TermsNotAccepted(
             f"Read the {unread.title} and tick that you accept them, then the run can start."
         )
-    return line_up(read(kind, values), values.get("rivals"))
+    return line_up(read(kind, values, policy), values.get("rivals"))
 
 
 def open_terms(model: Any, policy: HostPolicy) -> Terms | None:

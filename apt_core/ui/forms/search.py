@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import PruneError
-from apt_core.base.policy import HostPolicy
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub_token
 from apt_core.models.fetch.hub_search import search
 from apt_core.ui.forms.account import token_of
@@ -36,13 +36,13 @@ def lay_out() -> Search:
     return Search(box, html("hub-results"))
 
 
-def wire(found: Search, model: gr.Dropdown) -> Any:
+def wire(found: Search, model: gr.Dropdown, policy: HostPolicy) -> Any:
     """Returns what follows a choice, so that more can follow."""
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
     def look(token: gr.OAuthToken | None, event: gr.EventData) -> str:
         with hub_token.of_visitor(token_of(token)):
-            return answer(_told(event, "query"))
+            return answer(_told(event, "query"), policy)
 
     def choose(event: gr.EventData) -> Any:
         return _told(event, "model") or gr.skip()
@@ -51,10 +51,10 @@ def wire(found: Search, model: gr.Dropdown) -> Any:
     return found.box.select(choose, None, model, **quiet)
 
 
-def answer(query: str) -> str:
+def answer(query: str, policy: HostPolicy = STRICT) -> str:
     """The list, or the sentence of whatever went wrong; never raises."""
     try:
-        return str(search_results(search(query, HostPolicy.from_environment()))) if query.strip() else ""
+        return str(search_results(search(query, policy))) if query.strip() else ""
     except PruneError as error:
         return str(search_says(str(error)))
     except Exception:

@@ -183,7 +183,7 @@ def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any,
     checked = choose.check(explore.chooser, studio, values)
     try:
         jobs = jobs_of(explore.chooser.kind, values, studio.policy)
-        facts = checks.facts_of(jobs[0].model.id)
+        facts = checks.facts_of(jobs[0].model.id, studio.policy)
         if checks.estimate_of(studio, jobs, facts).refusal:
             return checked
         terms.accept(jobs[0].model.id)  # `jobs_of` would have refused without the tick

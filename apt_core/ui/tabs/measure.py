@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.components import Component
 
 from apt_core.base.errors import BadInput, PruneError, TermsNotAccepted
+from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Evaluate, make_value
 from apt_core.jobs.parts import RUN_PREFIX
@@ -111,7 +112,7 @@ def start(
     """Measure was pressed: queue the run and show it; whatever is in the way is a sentence."""
     try:
         job = job_of(values, studio)
-        return {measuring.note: ""} | shown(studio.submit([job], _token(job)))
+        return {measuring.note: ""} | shown(studio.submit([job], _token(job, studio.policy)))
     except PruneError as error:
         return {measuring.note: str(sentence_card(str(error)))}
     except Exception:
@@ -124,7 +125,7 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     """The job of these values, one evaluation for each text; raises BadInput with one sentence."""
     fields = {field.path: field for field in fields_of(Evaluate)}
     read = {
-        path: CONTROLS[field.control].read(field, values)
+        path: CONTROLS[field.control].read(field, values, studio.policy)
         for path, field in fields.items()
         if path in values and path != _TEXT
     }
@@ -142,11 +143,11 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     return make_value(Evaluate, model=read["model"], evaluation=evaluation, resources=resources)
 
 
-def _token(job: Evaluate) -> str | None:
+def _token(job: Evaluate, policy: HostPolicy) -> str | None:
     """The visitor's, where the worker must ask the Hub in the name of whoever started the run."""
     if job.model.run:
         return None
-    facts = checks.facts_of(job.model.id)
+    facts = checks.facts_of(job.model.id, policy)
     return hub_token.handed() if facts.members_only and not facts.cached else None
 
 

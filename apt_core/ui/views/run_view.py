@@ -91,7 +91,7 @@ def _words(studio: Studio, record: RunRecord, title: str) -> dict[str, str]:
         "sizes": str(size_panel(record)),
         "warnings": str(warnings_block(record)),
         "downloads": str(downloads_block(record, studio.checkpoint(record.id) is not None)),
-        "provenance": str(provenance(record)),
+        "provenance": str(provenance(record, studio.policy)),
     }
 
 

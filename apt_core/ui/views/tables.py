@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apt_core.base.patterns import SemiStructured
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import number, sentence, size, times
 from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Calibration, Evaluation, Prune
@@ -61,10 +62,10 @@ def warnings_block(record: RunRecord) -> Markup:
     )
 
 
-def provenance(record: RunRecord) -> Markup:
+def provenance(record: RunRecord, policy: HostPolicy = STRICT) -> Markup:
     """Everything that decided the result, for those who want to get it again."""
     job, model = record.job, record.model
-    name = public_name(job.model.id) + (f" @ {job.model.revision}" if job.model.revision else "")
+    name = public_name(job.model.id, policy) + (f" @ {job.model.revision}" if job.model.revision else "")
     pairs = [("run", record.id), ("model", name)]
     if isinstance(job, Prune):
         pairs += _method_facts(job)
