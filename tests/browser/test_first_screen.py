@@ -75,11 +75,11 @@ def test_pattern_and_sparsity_exclude_each_other(open_page):
 def test_each_method_shows_its_own_options_and_sentence(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
-    page.locator(".options-apt").wait_for()
-    assert not page.locator(".options-sparsegpt").is_visible()
+    page.locator(".options-mask-apt").wait_for()
+    assert not page.locator(".options-mask-wanda").is_visible()
     page.locator("#method label", has_text="Wanda").click()
-    page.locator(".options-wanda").wait_for()
-    assert not page.locator(".options-apt").is_visible()
+    page.locator(".options-mask-wanda").wait_for()
+    assert not page.locator(".options-mask-apt").is_visible()
     assert page.locator(".says-wanda").is_visible() and not page.locator(".says-apt").is_visible()
 
 
@@ -134,7 +134,7 @@ def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
 def test_everything_that_can_be_used_has_a_name(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
-    page.locator(".options-apt").wait_for()
+    page.locator(".options-mask-apt").wait_for()
     nameless = page.evaluate(
         "() => [...document.querySelectorAll('button, a, input, textarea, [tabindex=\"0\"]')]"
         ".filter(e => e.offsetParent && !(e.ariaLabel || e.innerText?.trim() ||"
