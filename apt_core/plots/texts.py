@@ -49,7 +49,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
             "fixedrange": True,
         },
         yaxis={
-            "autorange": "reversed",
+            "range": [len(names(record)) - 0.5, -0.75],
             "fixedrange": True,
             "automargin": True,
             "tickfont": {"size": 13, "color": ink},

@@ -79,15 +79,21 @@ window.aptStudio = (() => {
       const link = find('[data-tool="csv"]');
       link.hidden = !value.csv;
       if (value.csv) link.href = value.csv;
+      host.style.minHeight = `${heightOf(JSON.parse(value.figure).layout)}px`; // room for it, before plotly.js is here
       const Plotly = await plotly();
       if (props.value !== value) return; // a newer one is on its way
       const { data, layout } = recoloured(value.figure);
       if (coarse) layout.dragmode = false;
       layout.autosize = true;
-      if (window.innerWidth < 720) layout.height = layout.meta?.narrowHeight ?? layout.height; // names above take lines
+      layout.height = heightOf(layout);
       await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
       if (!drawn) listen(Plotly);
       drawn = true;
+    }
+
+    // Names above the plot take lines of their own on a narrow screen.
+    function heightOf(layout) {
+      return (window.innerWidth < 720 && layout.meta?.narrowHeight) || layout.height;
     }
 
     function listen(Plotly) {

@@ -76,7 +76,7 @@ def test_each_method_shows_its_own_options_and_sentence(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
     page.locator(".options-mask-apt").wait_for()
-    assert not page.locator(".options-mask-sparsegpt").is_visible()
+    assert not page.locator(".options-mask-wanda").is_visible()
     page.locator("#method label", has_text="Wanda").click()
     page.locator(".options-mask-wanda").wait_for()
     assert not page.locator(".options-mask-apt").is_visible()

@@ -106,7 +106,7 @@ def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
     page = open_page(f"?run={race}")
     page.locator(".rivals a", has_text="Wanda").click()
     says(page, "#headline", "Wanda · 2:4")
-    page.locator("text=The same numbers as a table").last.click()
+    page.locator("#perplexity-section .label-wrap").click()
     says(page, "#perplexity-table", "(measured once, reused)")
     dense = {
         httpx.get(f"{app.address}/studio/runs/{run}/results.json").json()["perplexity"]["dense"]

@@ -88,7 +88,7 @@ def shown_axes(page) -> list:
 
 def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
     page = open_page(f"?run={finished}")
-    page.locator("text=The same numbers as a table").first.click()
+    page.locator("#layers-section .label-wrap").click()
     page.locator("#layers-table tbody tr").nth(13).wait_for()  # unfolded and filled
     assert page.locator("#layers-table tbody tr").count() == 14
     assert page.locator("#layers-table").is_visible()
@@ -97,7 +97,7 @@ def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
 
 def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, finished):
     page = open_page(f"?run={finished}")
-    page.locator("text=The same numbers as a table").first.click()
+    page.locator("#layers-section .label-wrap").click()
     page.wait_for_selector("#layers-chart .scatterlayer path")
     place = (
         page.locator("#layers-chart .scatterlayer .trace")
@@ -115,7 +115,7 @@ def test_results_can_be_downloaded_by_run(app, open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#downloads a").last.wait_for()
     links = page.locator("#downloads a").evaluate_all("links => links.map(link => link.href)")
-    assert len(links) == 3 and all(
+    assert len(links) == 4 and all(
         link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links
     )
     results = httpx.get(next(link for link in links if link.endswith(".json"))).json()
@@ -274,3 +274,28 @@ def test_a_run_outlives_the_app(browser, tmp_path):
     finally:
         context.close()
         app.stop()
+
+
+def test_measuring_a_finished_run_on_another_text(open_page):
+    """Beside the run, queued by one press, watched, and shown with an interval for every text."""
+    page = open_page()
+    choose_tiny(page)
+    pruned = prune(page)
+    wait_for_end(page)
+    page.locator("#measure .label-wrap").click()
+    says(page, "#measure", "What this run made")
+    assert page.locator("#measure-model input").input_value().endswith("this run")
+    page.locator("#measure-start").click()
+    says(page, "#measure-note", "Choose at least one text.")
+    choose(page, "#measure-texts", "Wikipedia summaries, bundled sample")
+    page.keyboard.press("Escape")
+    for box in ("#measure-eval-samples", "#measure-eval-length"):
+        page.locator(f"{box} input").fill("32")
+    page.locator("#measure-eval-length input").press("Tab")
+    page.locator("#measure-start").click()
+    page.wait_for_function("id => !location.search.includes(id)", arg=pruned)
+    says(page, "#headline", "has a perplexity of", 60)
+    page.wait_for_selector("#texts-chart .scatterlayer .points path")
+    assert "with 95% confidence" in text(page, "#figures")
+    assert not page.locator("#layers-section").is_visible() and not page.locator("#panels").is_visible()
+    assert page.locator("#measure-model input").input_value() == "Tiny random Llama (APT · 2:4)"

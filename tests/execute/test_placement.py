@@ -126,7 +126,7 @@ def test_a_run_leaves_working_room_by_the_terms_of_the_preflight(eight_blocks, m
     assert placing.place(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
     free = working + 5 * MB
     assert placing.place(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
-    kept = recipe.model_copy(update={"weights": "memory"})
+    kept = plan(eight_blocks, weights="memory")
     assert placing.place(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
 
 

@@ -168,7 +168,7 @@ def test_a_model_that_only_transformers_can_put_together_is_loaded_whole(tmp_pat
 
 @pytest.mark.parametrize(("free", "expected"), [(10**12, False), (10**6, True)])
 def test_auto_reads_from_disk_what_does_not_fit(free, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr("apt_core.estimate.preflight.free_memory", lambda: free)
+    monkeypatch.setattr("apt_core.estimate.placing.free_memory", lambda: free)
     events = apt_core.run(plan("wanda"), tmp_path)
     warned = next((event for event in events if event.kind in ("warned", "model_loaded")), None)
     events.close()
@@ -198,7 +198,7 @@ def test_decoding_is_measured_where_all_blocks_fit(tmp_path, monkeypatch):
     """auto keeps blocks on disk in any case; a speed is missing only where memory is."""
     speeds = []
     for free in (10**12, 10**6):
-        monkeypatch.setattr("apt_core.estimate.preflight.free_memory", lambda free=free: free)
+        monkeypatch.setattr("apt_core.estimate.placing.free_memory", lambda free=free: free)
         events = apt_core.run(plan("wanda"), tmp_path / str(free))
         speeds.append([event.tokens_per_second for event in events if event.kind == "measured"])
     assert all(speed > 0 for speed in speeds[0]) and speeds[1] == [None, None]

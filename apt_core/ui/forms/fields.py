@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -63,6 +64,7 @@ class Control(NamedTuple):
     narrow: bool = False  # fits beside others in one row
 
 
+@lru_cache(maxsize=32)  # schemas do not change, and every keystroke reads a form
 def fields_of(kind: type[BaseModel], inside: str = "", group: str = "") -> tuple[Field, ...]:
     """Every field in the order of the schema, those of nested values in their place. A tuple of values is one of
     them: the page asks for one."""

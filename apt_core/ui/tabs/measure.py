@@ -98,8 +98,11 @@ def show(measuring: Measuring, studio: Studio, record: RunRecord) -> dict[Any, A
     """The section beside this run: its own model comes first."""
     made = studio.checkpoint(record.id) is not None and record.status == "finished"
     name = f"{RUN_PREFIX}{record.id}" if made else record.job.model.id
-    label = f"{studio.title(record)} ({record.job.label}), this run" if made else None
-    choices = _models((label or title_of(name), name))
+    if made:
+        label = f"{studio.title(record)} ({record.job.label}), this run"
+    else:
+        label = studio.title(record) if record.made_from else title_of(name)
+    choices = _models((label, name))
     return {measuring.controls["model"]: gr.update(choices=choices, value=name), measuring.note: ""}
 
 

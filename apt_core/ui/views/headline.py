@@ -85,8 +85,9 @@ def _measured(record: RunRecord, title: str) -> str:
     first, *more = record.evaluated
     if not more:
         return f"{title} has a perplexity of {number(first.perplexity)} on {text_title(first.text)}."
-    known = [one.perplexity for one in record.evaluated]
-    return f"{title} has a perplexity of {number(min(known))} to {number(max(known))} on {len(known)} texts."
+    known = sorted(one.perplexity for one in record.evaluated)
+    ends = dict.fromkeys(number(perplexity) for perplexity in (known[0], known[-1]))  # once, where they are alike
+    return f"{title} has a perplexity of {' to '.join(ends)} on {len(known)} texts."
 
 
 def _band(record: RunRecord) -> str:
