@@ -87,7 +87,8 @@ def _measure(name: str, text: HeldOut, length: int) -> list[float]:
     import torch
 
     from apt_core.families import opening_token
-    from apt_core.texts.sources import load_text, token_windows
+    from apt_core.texts.sources import load_text
+    from apt_core.texts.windows import token_windows
 
     model, tokenizer = _loaded(name)
     opening = opening_token(model.config, tokenizer)

@@ -15,7 +15,7 @@ from apt_core.base.paths import cache_dir, data_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.base.words import duration, size
-from apt_core.estimate.asked import Walk, optional_layers, prunes
+from apt_core.estimate.asked import Walk, optional_layers, prunes, texts
 from apt_core.estimate.free import free_memory
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes, walk_for
 from apt_core.estimate.rates import Rates, packaged_rates, rates_from, rates_here

@@ -45,13 +45,13 @@ def finished_run(method: object = "apt", slower: float = 1.0, of: str = SMOL, **
         blocks=facts.blocks, layers=tuple(layer.name for layer in facts.layers), total_layers=210,
         scans=facts.scans, device="cpu", dtype="float32", hardware="some machine, 4 cores", versions={},
     )  # fmt: skip
-    speed = ev.Measured(side="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk)
+    speed = ev.Measured(subject="dense", tokens_per_second=10, bytes_on_disk=facts.bytes_on_disk)
     finished = ev.Finished(sparsity=0.5, parameters=1, removed=1, seconds=seconds, peak_rss_bytes=1)
     fields = {
-        "model": model, "layers": layers, "dense_speed": speed, "finished": finished, "status": "finished",
+        "model": model, "layers": layers, "measured": (speed,), "finished": finished, "status": "finished",
         "started_at": 100.0, "ended_at": 100.0 + total + slower * told["start"] / slower,
     }  # fmt: skip
-    return RunRecord(id="run", recipe=recipe, **fields | changes)
+    return RunRecord(id="run", job=recipe, **fields | changes)
 
 
 def again(method: object, learnt: rates.Rates, of: str = SMOL):
@@ -103,7 +103,7 @@ def test_one_odd_run_moves_a_stage_by_two_at_most_and_is_outvoted():
 def test_a_run_that_left_the_weights_on_disk_teaches_nothing_about_loading_and_speed():
     record = finished_run(slower=3)
     speed = record.dense_speed.model_copy(update={"tokens_per_second": None})
-    learnt = rates_from(record.model_copy(update={"dense_speed": speed}), BASE)
+    learnt = rates_from(record.model_copy(update={"measured": (speed,)}), BASE)
     assert not {"load", "measure"} & set(learnt.taught) and "dense_eval" in learnt.taught
 
 

@@ -24,7 +24,8 @@ from apt_core.execute import KINDS, Context, run
 from apt_core.jobs import JOBS, make_job
 from apt_core.runs.store import Store
 from apt_core.runs.worker import main as work
-from apt_core.texts.sources import load_text, token_windows
+from apt_core.texts.sources import load_text
+from apt_core.texts.windows import token_windows
 
 TINY = ASSETS / "models" / "tiny-random-llama"
 

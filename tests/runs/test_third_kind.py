@@ -34,7 +34,7 @@ def run(job, context):
         yield ev.Progress(stage="count", done=number, total=job.upto)
     yield ev.Evaluated(subject="model", perplexity=float(job.upto), windows=1, length=16, tokens=15, text="numbers",
                        protocol="fingers", seconds=0.0)
-    (context.folder / "counted").write_text(context.place)
+    (context.folder / "counted").write_text(context.device)
     yield ev.Finished(seconds={"total": 0.1}, peak_rss_bytes=1)
 """
 SCRIPT = """
