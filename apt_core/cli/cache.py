@@ -36,9 +36,9 @@ def delete(options: argparse.Namespace) -> int:
 
 
 def _store() -> Store:
-    """With the runs of dead workers buried: they need no model any more."""
+    """With the runs of dead workers marked as failed: they need no model any more."""
     launcher = Launcher(Store())
-    launcher.pump(start_next=False)
+    launcher.tick(start_next=False)
     return launcher.store
 
 

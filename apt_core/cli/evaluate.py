@@ -1,61 +1,82 @@
-"""`evaluate`: the perplexity of one model on one text, in this process."""
+"""`evaluate`: queue a run that measures a model on any number of texts, follow it, print what came out."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from apt_core.base.errors import BadInput
-from apt_core.cli.output import print_json
-from apt_core.cli.progress import ProgressLine, stage_words
+from apt_core.base import words
+from apt_core.cli.following import ended, error_of, follow, run_json
+from apt_core.cli.output import print_json, table
 from apt_core.cli.recipes import check_terms, evaluation_from, model_from
-from apt_core.events import Evaluated
-from apt_core.jobs.recipe import ModelRef
+from apt_core.events.records import RunRecord
+from apt_core.jobs import Evaluation, Job, ModelRef, make_job
+from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.runs.ids import is_run_id
-from apt_core.runs.only_ours import only_ours
+from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
+
+_HEADS = ("text", "perplexity", "95% interval", "windows", "tokens each")
 
 
 def run(options: argparse.Namespace) -> int:
-    model = _folder_of_run(options.model) if is_run_id(options.model) else model_from(options.model).id
-    evaluation = evaluation_from(options)
-    model_facts(ModelRef(id=model))  # a model that does not exist is told before torch is loaded
-    check_terms(ModelRef(id=model), options.accept_terms)
-    line = ProgressLine()
-    with only_ours():
-        from transformers.utils import logging
-
-        import apt_core
-
-        logging.disable_progress_bar()  # it would draw over our own line
-        result = apt_core.evaluate(
-            model,
-            text=evaluation.text,
-            samples=evaluation.samples,
-            length=evaluation.length,
-            device=options.device,
-            dtype=options.dtype,
-            progress=lambda event: line.show(stage_words(event), event.stage),
-        )
-    line.clear()
+    launcher = Launcher(Store())
+    job = job_from(options, launcher.store)
+    run_id = launcher.store.create(job)  # started by `follow`, which knows what to do on Ctrl-C
+    record, interrupted = follow(launcher, run_id)
+    error = error_of(record)
     if options.json:
-        print_json({"model": options.model} | result.model_dump(exclude={"kind", "side"}))
-    else:
-        print(_sentence(options.model, result))
-    return 0
+        print_json(run_json(record, None, error))
+    elif record.evaluated:
+        print(_report(record, options.model))
+    return ended(error, interrupted)
 
 
-def _folder_of_run(run_id: str) -> str:
-    store = Store()
-    store.get(run_id)  # raises UnknownRun
-    checkpoint = store.checkpoint(run_id)
-    if checkpoint is None:
-        raise BadInput(f"Run {run_id} has no pruned weights (any more); prune again.")
-    return str(checkpoint)
-
-
-def _sentence(model: str, result: Evaluated) -> str:
-    return (
-        f"Perplexity of {model}: {result.perplexity:.4g} on {result.windows} windows of {result.length} "
-        f"tokens of {result.text} ({result.protocol}, {result.seconds:.1f} s)."
+def job_from(options: argparse.Namespace, store: Store) -> Job:
+    """The job that `evaluate` was asked for, checked as far as can be before anything starts."""
+    model = _model(options.model, store)
+    if model.run is None:
+        model_facts(model)  # raises for a model that does not exist
+        check_terms(model, options.accept_terms)
+    return make_job(
+        "evaluate",
+        model=model.model_dump(),
+        evaluation=[one.model_dump() for one in _evaluations(options)],
+        device=options.device,
+        dtype=options.dtype,
     )
+
+
+def _model(text: str, store: Store) -> ModelRef:
+    """A run by its id alone or as run:<id>; anything else as `prune` takes it."""
+    if is_run_id(text):
+        text = f"{RUN_PREFIX}{text}"
+    ref = ModelRef(id=text) if text.startswith(RUN_PREFIX) else model_from(text)
+    if ref.run is not None:
+        store.made_by(ref.run)  # raises UnknownRun, BadInput
+    return ref
+
+
+def _evaluations(options: argparse.Namespace) -> list[Evaluation]:
+    """One for each text of `--eval`; a file whose name has a comma is one text."""
+    given = options.eval
+    if given is None or "," not in given or Path(given).expanduser().exists():
+        return [evaluation_from(options)]
+    texts = [text.strip() for text in given.split(",") if text.strip()]
+    return [evaluation_from(argparse.Namespace(**vars(options) | {"eval": text})) for text in texts]
+
+
+def _report(record: RunRecord, model: str) -> str:
+    rows = [
+        (
+            one.text,
+            words.number(one.perplexity) + (" (reused)" if one.reused else ""),
+            f"{words.number(one.low)} to {words.number(one.high)}" if one.low is not None else words.DASH,
+            str(one.windows),
+            str(one.length),
+        )
+        for one in record.evaluated
+    ]
+    protocol = record.evaluated[0].protocol
+    return f"Perplexity of {model} ({protocol}) · run {record.id}\n\n{table(_HEADS, rows)}"

@@ -24,12 +24,12 @@ def follow(launcher: Launcher, run_id: str) -> tuple[RunRecord, bool]:
         waiting = record.status == "queued"
         line.draw(record, launcher.store.position(run_id) if waiting else None)
 
-    def tell(stamped: ev.Stamped) -> None:
+    def on_event(stamped: ev.Stamped) -> None:
         if isinstance(stamped.event, ev.Warned):
             line.say(f"Warning: {stamped.event.message}")
 
     try:
-        return launcher.wait(run_id, tell, draw), False
+        return launcher.wait(run_id, on_event, draw), False
     except KeyboardInterrupt:
         line.say("Stopping the run; press Ctrl-C again to leave it to end by itself.")
         launcher.store.request_cancel(run_id)
@@ -49,7 +49,7 @@ def error_of(record: RunRecord) -> dict[str, str] | None:
             return {"kind": record.failure.reason, "message": record.failure.message}
 
 
-def told(record: RunRecord, checkpoint: Path | None, error: dict[str, str] | None) -> dict[str, Any]:
+def run_json(record: RunRecord, checkpoint: Path | None, error: dict[str, str] | None) -> dict[str, Any]:
     """The JSON object of a run that has ended."""
     whole = summary(record) | {"checkpoint": str(checkpoint) if checkpoint else None}
     return whole | ({"error": error} if error else {})

@@ -68,7 +68,9 @@ def _add(commands, name: str, where: str, help: str, below: bool = False) -> arg
 def _add_prune(commands) -> None:
     parser = _add(commands, "prune", "prune:run", "prune a model and measure what it costs")
     parser.add_argument(
-        "--model", required=True, help="a name of 'models', a folder of safetensors, or a Hub id"
+        "--model",
+        required=True,
+        help="a name of 'models', a folder of safetensors, a Hub id, or run:ID for what a run made",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hub model")
     parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")
@@ -106,14 +108,16 @@ def _add_prune(commands) -> None:
 def _add_evaluate(commands) -> None:
     parser = _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
     parser.add_argument(
-        "--model", required=True, help="a folder, a name of 'models', a Hub id, or a run's id"
+        "--model", required=True, help="a folder, a name of 'models', a Hub id, or run:ID for what a run made"
     )
-    _add_evaluation(parser)
+    _add_evaluation(parser, "text, or several with commas, that perplexity is measured on")
     _add_computing(parser)
 
 
-def _add_evaluation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--eval", metavar="NAME|FILE", help="text that perplexity is measured on")
+def _add_evaluation(
+    parser: argparse.ArgumentParser, help: str = "text that perplexity is measured on"
+) -> None:
+    parser.add_argument("--eval", metavar="NAME|FILE", help=help)
     parser.add_argument(
         "--eval-samples", type=int, metavar="N", help="evaluation windows at most (default: 12)"
     )
@@ -163,6 +167,8 @@ def _add_runs(commands) -> None:
     ):
         action = _add(actions, name, f"runs:{name}", help, below=True)
         action.add_argument("id", metavar="ID")
+        if name == "delete":
+            action.add_argument("--force", action="store_true", help="also when other runs were made from it")
 
 
 def _add_cache(commands) -> None:

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 from apt_core.base.errors import BadInput, DiskFull, PruneError
-from apt_core.cli.following import ended, error_of, follow, told
+from apt_core.cli.following import ended, error_of, follow, run_json
 from apt_core.cli.output import print_json
 from apt_core.cli.race import run_race
 from apt_core.cli.recipes import recipe_from
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import is_disk_full
@@ -24,28 +24,28 @@ RECIPE_FILE = "apt_recipe.json"  # beside a copied checkpoint: says which model 
 
 def run(options: argparse.Namespace) -> int:
     out = _free_folder(options.out)
-    recipe = recipe_from(options)
+    job = recipe_from(options)
     launcher = Launcher(Store())
     if options.race is not None:
-        return run_race(launcher, _race(recipe, options), options.json)
-    run_id = launcher.store.create(recipe)  # started by `follow`, which knows what to do on Ctrl-C
+        return run_race(launcher, _race(job, options), options.json)
+    run_id = launcher.store.create(job)  # started by `follow`, which knows what to do on Ctrl-C
     record, interrupted = follow(launcher, run_id)
     error = error_of(record)
     checkpoint = launcher.store.checkpoint(run_id)
     if checkpoint and out and error is None:
         checkpoint = _copy(checkpoint, out, record)
     if options.json:
-        print_json(told(record, checkpoint, error))
+        print_json(run_json(record, checkpoint, error))
     else:
         print(report(record, str(checkpoint) if checkpoint else None))
     return ended(error, interrupted)
 
 
-def _race(recipe: Recipe, options: argparse.Namespace) -> list[Recipe]:
-    """The chosen method's recipe, then those of the methods that `--race` names; raises BadInput."""
+def _race(job: Prune, options: argparse.Namespace) -> list[Prune]:
+    """The chosen method's job, then those of the methods that `--race` names; raises BadInput."""
     if options.out is not None:
         raise BadInput("--out takes one result, and a race has several; leave one of the two away.")
-    return line_up(recipe, [name.strip() for name in options.race.split(",") if name.strip()])
+    return line_up(job, [name.strip() for name in options.race.split(",") if name.strip()])
 
 
 def _free_folder(out: str | None) -> Path | None:
@@ -63,12 +63,11 @@ def _free_folder(out: str | None) -> Path | None:
 
 
 def _copy(checkpoint: Path, out: Path, record: RunRecord) -> Path:
-    """The checkpoint and its recipe under `out`, whole or not at all."""
+    """The checkpoint and its job under `out`, whole or not at all."""
     partial = out.with_name(f".{out.name}.partial-{record.id}")
     try:
         shutil.copytree(checkpoint, partial)
-        recipe = record.job.model_dump_json(indent=2)
-        (partial / RECIPE_FILE).write_text(recipe, encoding="utf-8")
+        (partial / RECIPE_FILE).write_text(record.job.model_dump_json(indent=2), encoding="utf-8")
         partial.replace(out)  # also over an empty folder
     except (OSError, shutil.Error) as error:
         shutil.rmtree(partial, ignore_errors=True)

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from apt_core.base import words
-from apt_core.cli.following import ended, error_of, follow, told
+from apt_core.cli.following import ended, error_of, follow, run_json
 from apt_core.cli.output import print_json, table
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.runs.launcher import Launcher
-from apt_core.studies.race import pruned_whole
+from apt_core.studies.race import RACE, pruned_whole
 
 _HEADS = ("method", "status", "perplexity", "ratio", "mean error", "prune, s", "run")
 
 
-def run_race(launcher: Launcher, recipes: list[Recipe], as_json: bool) -> int:
-    """Run these recipes; a run that fails does not keep the others from theirs, Ctrl-C does.
+def run_race(launcher: Launcher, jobs: list[Prune], as_json: bool) -> int:
+    """Run these jobs as one study; a run that fails does not keep the others from theirs, Ctrl-C does.
 
     Returns the exit status of the first that did not finish.
     """
+    study = launcher.store.create_study(RACE, jobs)  # started by `follow`, which knows what to do on Ctrl-C
     records: list[RunRecord] = []
     interrupted = False
-    for recipe in recipes:
-        record, interrupted = follow(launcher, launcher.store.create(recipe))
+    for place, run_id in enumerate(study.runs):
+        record, interrupted = follow(launcher, run_id)
         records.append(record)
         if interrupted:
+            for waiting in study.runs[place + 1 :]:
+                launcher.store.request_cancel(waiting)
             break
     if as_json:
         print_json(
-            [told(record, launcher.store.checkpoint(record.id), error_of(record)) for record in records]
+            [run_json(record, launcher.store.checkpoint(record.id), error_of(record)) for record in records]
         )
     else:
         print(table(_HEADS, list(map(_row, records)), 2))

@@ -9,12 +9,14 @@ from typing import Any
 
 from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
+from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.jobs.recipe import Evaluation, ModelRef, Recipe, make_recipe
 from apt_core.methods import METHODS, Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
-from apt_core.models.catalogue.facts import model_facts
+from apt_core.models.catalogue.facts import folder_facts, model_facts
 from apt_core.models.fetch.sources import local_path
+from apt_core.runs.store import Store
 from apt_core.texts import hub as texts_on_hub
 from apt_core.texts.sources import TEXTS, read_file
 
@@ -66,7 +68,7 @@ def model_from(text: str, revision: str | None = None) -> ModelRef:
     """A name or Hub id as it is; a folder with its whole path, because workers live elsewhere."""
     if not text.strip():
         raise BadInput("The model's name is empty; give a name of 'models', a folder or a Hub id.")
-    folder = None if text in CATALOGUE else local_path(text)
+    folder = None if text in CATALOGUE or text.startswith(RUN_PREFIX) else local_path(text)
     return _model_ref(str(folder) if folder else text, revision)
 
 
@@ -98,7 +100,13 @@ def _model_ref(text: str, revision: str | None) -> ModelRef:
 
 def _check_model(recipe: Recipe) -> None:
     """That the model exists and its layers can be cut this way, as far as is known without a download."""
-    for layer in model_facts(recipe.model).layers:
+    parent = recipe.model.run
+    facts = (
+        model_facts(recipe.model)
+        if parent is None
+        else folder_facts(Store().made_by(parent).folder, parent, source="run")
+    )
+    for layer in facts.layers:
         recipe.pattern.check_width(layer.in_features, layer.name)
 
 

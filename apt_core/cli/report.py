@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from apt_core.base import words
 from apt_core.cli.output import table
 from apt_core.cli.progress import describe, what
-from apt_core.events import LayerPruned
+from apt_core.events import Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
 
 
-def report(record: RunRecord, checkpoint: str | None) -> str:
-    """Everything known about a run; `checkpoint` is where its pruned weights lie now."""
+def report(record: RunRecord, checkpoint: str | None, parent: RunRecord | None = None) -> str:
+    """Everything known about a run.
+
+    checkpoint: where its pruned weights lie now. parent: the run that made its model, None when that is gone too.
+    """
     parts = [describe(record) if record.live else f"{what(record)} · run {record.id} · {record.status}"]
+    parts.append(_made_from(record, parent))
     if record.layers:
         parts.append(_layers(record.layers))
     parts.append(_figures(record, checkpoint))
@@ -26,6 +31,15 @@ def report(record: RunRecord, checkpoint: str | None) -> str:
     elif record.ratio is not None:
         parts.append(words.verdict_sentence(record, title_of(record.job.model.id)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _made_from(record: RunRecord, parent: RunRecord | None) -> str:
+    """Its dense model is what another run made."""
+    if record.made_from is None:
+        return ""
+    if record.orphaned or parent is None:
+        return f"Made from run {record.made_from}, which has been deleted."
+    return f"Made from run {parent.id} ({what(parent)})."
 
 
 def _layers(layers: Iterable[LayerPruned]) -> str:
@@ -70,8 +84,7 @@ def _row(name: str, layers: list[LayerPruned]) -> tuple[str, ...]:
 
 def _figures(record: RunRecord, checkpoint: str | None) -> str:
     lines = []
-    if record.dense:
-        lines.append(("Perplexity", _perplexity(record)))
+    lines += [("Perplexity", said) for said in _perplexities(record)]
     if record.dense_speed and record.pruned_speed:
         dense, pruned = record.dense_speed.tokens_per_second, record.pruned_speed.tokens_per_second
         if dense is not None and pruned is not None:
@@ -86,13 +99,30 @@ def _figures(record: RunRecord, checkpoint: str | None) -> str:
     return "\n".join(f"{name:<12}{text}" for name, text in lines)
 
 
-def _perplexity(record: RunRecord) -> str:
-    dense, pruned = record.dense, record.pruned
-    where = f"{dense.windows} windows of {dense.length} tokens of {dense.text}"
-    where += "; dense measured once, reused" if dense.reused else ""
+def _perplexities(record: RunRecord) -> list[str]:
+    """One line a text: the model before and after, or the only one there is."""
+    alone = [
+        f"{words.number(one.perplexity)}{_interval(one)} ({_where(one)})"
+        for one in record.evaluated_on("model")
+    ]
+    after = record.evaluated_on("pruned")
+    pairs = zip_longest(record.evaluated_on("dense"), after)
+    return alone + [_pair(dense, pruned) for dense, pruned in pairs if dense]
+
+
+def _pair(dense: Evaluated, pruned: Evaluated | None) -> str:
+    where = _where(dense) + ("; dense measured once, reused" if dense.reused else "")
     if pruned is None:
         return f"{words.number(dense.perplexity)} dense ({where})"
     return (
         f"{words.number(dense.perplexity)} dense, {words.number(pruned.perplexity)} pruned, "
-        f"{words.times(record.ratio)} ({where})"
+        f"{words.times(pruned.perplexity / dense.perplexity)} ({where})"
     )
+
+
+def _where(one: Evaluated) -> str:
+    return f"{one.windows} windows of {one.length} tokens of {one.text}"
+
+
+def _interval(one: Evaluated) -> str:
+    return "" if one.low is None else f", 95% from {words.number(one.low)} to {words.number(one.high)}"

@@ -6,7 +6,7 @@ import argparse
 import time
 
 from apt_core.base import words
-from apt_core.base.errors import RunFailed
+from apt_core.base.errors import BadInput, RunFailed
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord, summary
@@ -39,8 +39,16 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         print_json(summary(record) | {"checkpoint": where, "created_at": record.created_at})
     else:
-        print(report(record, where))
+        print(report(record, where, _parent_of(record, store)))
     return 0
+
+
+def _parent_of(record: RunRecord, store: Store) -> RunRecord | None:
+    """The run that made the model of this one, None where none did or it cannot be read (any more)."""
+    try:
+        return store.get(record.made_from) if record.made_from else None
+    except BadInput:
+        return None
 
 
 def cancel(options: argparse.Namespace) -> int:
@@ -52,23 +60,23 @@ def cancel(options: argparse.Namespace) -> int:
         if time.monotonic() > deadline:
             raise RunFailed(f"Run {options.id} does not stop; try again.")
         time.sleep(0.2)
-        launcher.pump(start_next=False)
-    return _told(options, record.status, f"Run {options.id} is {record.status}.")
+        launcher.tick(start_next=False)
+    return _answer(options, record.status, f"Run {options.id} is {record.status}.")
 
 
 def delete(options: argparse.Namespace) -> int:
-    _looked_after().store.delete(options.id)
-    return _told(options, "deleted", f"Run {options.id} is deleted.")
+    _looked_after().store.delete(options.id, orphan=options.force)
+    return _answer(options, "deleted", f"Run {options.id} is deleted.")
 
 
 def _looked_after() -> Launcher:
-    """A launcher whose store is up to date: a worker that died while no app was running is buried now."""
+    """A launcher whose store is up to date: runs whose worker died while no app was running are marked as failed."""
     launcher = Launcher(Store())
-    launcher.pump(start_next=False)
+    launcher.tick(start_next=False)
     return launcher
 
 
-def _told(options: argparse.Namespace, status: str, sentence: str) -> int:
+def _answer(options: argparse.Namespace, status: str, sentence: str) -> int:
     if options.json:
         print_json({"run": options.id, "status": status})
     else:
@@ -76,12 +84,19 @@ def _told(options: argparse.Namespace, status: str, sentence: str) -> int:
     return 0
 
 
+_LONG = ("layers", "allocated", "warnings", "versions")
+
+
 def _light(record: RunRecord) -> dict:
     """The summary without what is long."""
-    full = summary(record)
-    return {name: value for name, value in full.items() if name not in ("layers", "warnings", "versions")} | {
-        "created_at": record.created_at
-    }
+    short = {name: value for name, value in summary(record).items() if name not in _LONG}
+    return short | {"created_at": record.created_at}
+
+
+def _last_perplexity(record: RunRecord) -> float | None:
+    """Of what the run made; of what it measured when it made nothing. On the first text."""
+    found = record.pruned or next(iter(record.evaluated_on("model")), None)
+    return found.perplexity if found else None
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
@@ -95,7 +110,7 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         record.status,
         record.job.model.id,
         record.job.label,
-        words.number(record.pruned.perplexity if record.pruned else None),
+        words.number(_last_perplexity(record)),
         words.times(record.ratio),
         started,
     )

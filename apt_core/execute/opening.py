@@ -11,9 +11,16 @@ from torch import Tensor, nn
 
 from apt_core import families
 from apt_core.base import hardware
-from apt_core.events import Event, Warned
-from apt_core.jobs.recipe import Calibration, Evaluation, Recipe
+from apt_core.events import Event, ModelLoaded, Warned
+from apt_core.execute.context import Context
+from apt_core.families import Layer
+from apt_core.jobs import Calibration, Evaluation, Job
+from apt_core.jobs import Prune as Recipe
+from apt_core.models.catalogue.entries import title_of
+from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.fetch.background import with_progress
+from apt_core.models.fetch.gguf import unpacked_from
+from apt_core.models.fetch.sources import resolve
 from apt_core.models.load.placement import Placement, Room, Sizes, placement, spread_sentence
 from apt_core.texts.sources import TEXTS, Split, load_text, token_windows
 
@@ -23,11 +30,11 @@ if TYPE_CHECKING:
 _DRAW_FROM = 8
 
 
-def fetch_model(recipe: Recipe) -> Generator[Event, None, Path]:
-    from apt_core.models.fetch.gguf import unpacked_from
-    from apt_core.models.fetch.sources import resolve
-
-    folder = yield from with_progress(lambda progress: resolve(recipe.model, progress))
+def fetch_model(job: Job, context: Context) -> Generator[Event, None, Path]:
+    """The folder of the job's model: what a run made as it lies in the store, any other from wherever it comes."""
+    if job.model.run is not None:
+        return context.made_by(job.model.run).folder
+    folder = yield from with_progress(lambda progress: resolve(job.model, progress))
     if packing := unpacked_from(folder):
         yield Warned(
             message=f"The weights are those of a GGUF ({packing}), dequantised; what it had lost did not come back."
@@ -73,7 +80,6 @@ def _placement(recipe: Recipe, folder: Path, dtype: torch.dtype, device: str) ->
     """What the recipe says of where the weights are; where it leaves that open, what has room."""
     from apt_core.estimate.memory import peak_bytes, working_bytes
     from apt_core.estimate.preflight import free_memory, is_known
-    from apt_core.models.catalogue.facts import folder_facts
     from apt_core.models.load.skeleton import without_weights
 
     if recipe.resources.weights == "disk":
@@ -141,3 +147,36 @@ def _drawn(tokenizer: object, text: str, wanted: Calibration, opening: int | Non
     pool = token_windows(tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
     return pool[order[: wanted.samples].sort().values]
+
+
+def describe(
+    job: Job,
+    context: Context,
+    model: nn.Module,
+    folder: Path,
+    blocks: nn.ModuleList,
+    layers: list[Layer],
+    device: str,
+    dtype: torch.dtype,
+) -> ModelLoaded:
+    """What was opened, and what it is opened on."""
+    made_by = job.model.run
+    return ModelLoaded(
+        title=title_of(job.model.id) if made_by is None else context.made_by(made_by).title,
+        architecture=type(model).__name__,
+        parameters=parameters_of(model),
+        prunable=sum(layer.matrix.numel() for layer in layers),
+        blocks=len(blocks),
+        layers=tuple(dict.fromkeys(layer.name for layer in layers)),
+        total_layers=len(layers),
+        scans=folder_facts(folder, job.model.id, source="local folder").scans,
+        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        hardware=hardware.hardware_name(device),
+        versions=hardware.versions(),
+    )
+
+
+def parameters_of(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())  # tied weights count once

@@ -1,4 +1,4 @@
-"""One run, from recipe to checkpoint: `for event in run(recipe)` is the whole protocol.
+"""Prune, from job to checkpoint: `for event in run(job, context)` is the whole protocol.
 
     load -> dense perplexity -> for every block: statistics, prune its layers, propagate -> save
          -> pruned perplexity -> speed and size
@@ -19,7 +19,6 @@ from torch import nn
 
 from apt_core import families
 from apt_core.base import hardware
-from apt_core.base.clock import Clock
 from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.events import (
@@ -28,14 +27,14 @@ from apt_core.events import (
     Finished,
     LayerPruned,
     Measured,
-    ModelLoaded,
     Progress,
     Warned,
 )
-from apt_core.execute.opening import fetch_model, load_model, windows_of
+from apt_core.execute.context import Context
+from apt_core.execute.opening import describe, fetch_model, load_model, parameters_of, windows_of
 from apt_core.execute.prune_blocks import prune_blocks
 from apt_core.families import Layer
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune as Recipe
 from apt_core.measure.dense_cache import known_perplexity_events
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
 from apt_core.models.checkpoint.whole import WholeCheckpoint, checkpoint_bytes, stored_dtype
@@ -49,29 +48,17 @@ if TYPE_CHECKING:
 __all__ = ["choose_device", "choose_dtype", "run"]
 
 
-def run(recipe: Recipe, folder: Path | None = None) -> Iterator[Event]:
-    """Prune as the recipe says, yielding an event for everything that happens.
+def run(recipe: Recipe, context: Context) -> Iterator[Event]:
+    """Prune as the job says, yielding an event for everything that happens.
 
-    folder: where `checkpoint/` (the pruned safetensors) goes; a temporary folder when None, gone at the end.
-    Closing the generator stops the run; nothing half-written stays behind.
-    Raises PruneError for what the user can change; out-of-memory and OSErrors pass through.
+    `context.folder/checkpoint/` is where the pruned safetensors go.
     """
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="apt-run-") as temporary:
-            for event in _run(recipe, Path(temporary)):
-                kept = event.model_copy(update={"checkpoint": ""}) if isinstance(event, Finished) else event
-                yield kept
-    else:
-        yield from _run(recipe, folder)
-
-
-def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
-    clock = Clock()
-    device = choose_device(recipe.resources.device)
+    folder, clock = context.folder, context.clock
+    device = choose_device(context.place)
     dtype = choose_dtype(device, recipe.resources.dtype)
 
     with clock("load"):
-        dense_folder = yield from fetch_model(recipe)
+        dense_folder = yield from fetch_model(recipe, context)
         model, tokenizer, on_disk = yield from load_model(recipe, dense_folder, dtype, device)
         calibration, evaluation = yield from windows_of(recipe, model, tokenizer)
     entry = next(model.parameters()).device  # where tokens enter
@@ -80,7 +67,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     _check_pattern(layers, recipe.pattern)
     if guessed := families.what_was_guessed(model, layers):
         yield Warned(message=guessed)
-    yield _describe(recipe, model, dense_folder, blocks, layers, device, dtype)
+    yield describe(recipe, context, model, dense_folder, blocks, layers, device, dtype)
 
     with clock("dense_eval"):
         for wanted, windows in zip(recipe.evaluation, evaluation, strict=True):
@@ -126,7 +113,7 @@ def _run(recipe: Recipe, folder: Path) -> Iterator[Event]:
     prunable = sum(layer.matrix.numel() for layer in layers)
     yield Finished(
         sparsity=removed / prunable,
-        parameters=_parameters(model),
+        parameters=parameters_of(model),
         removed=removed,
         seconds={stage: round(spent, 3) for stage, spent in (clock.seconds | {"total": clock.total}).items()},
         peak_rss_bytes=hardware.peak_rss_bytes(),
@@ -179,36 +166,3 @@ def _scratch(folder: Path, on_disk: BlocksOnDisk | None, device: torch.device) -
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
     for layer in layers:
         pattern.check_width(layer.in_features, f"{layer.name} (block {layer.block})")
-
-
-def _describe(
-    recipe: Recipe,
-    model: nn.Module,
-    folder: Path,
-    blocks: nn.ModuleList,
-    layers: list[Layer],
-    device: str,
-    dtype: torch.dtype,
-) -> ModelLoaded:
-    from apt_core.models.catalogue.entries import title_of
-    from apt_core.models.catalogue.facts import folder_facts
-
-    return ModelLoaded(
-        title=title_of(recipe.model.id),
-        architecture=type(model).__name__,
-        parameters=_parameters(model),
-        prunable=sum(layer.matrix.numel() for layer in layers),
-        blocks=len(blocks),
-        layers=tuple(dict.fromkeys(layer.name for layer in layers)),
-        total_layers=len(layers),
-        scans=folder_facts(folder, recipe.model.id, source="local folder").scans,
-        parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
-        device=device,
-        dtype=str(dtype).removeprefix("torch."),
-        hardware=hardware.hardware_name(device),
-        versions=hardware.versions(),
-    )
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())  # tied weights count once

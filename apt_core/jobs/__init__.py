@@ -88,7 +88,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
 
 
 def _kind(name: Any) -> type[Job]:
-    if name not in JOBS:
+    if not isinstance(name, str) or name not in JOBS:
         raise BadInput(f"There is no kind of job '{str(name)[:40]}'; the kinds are {', '.join(JOBS)}.")
     return JOBS[name]
 

@@ -20,7 +20,7 @@ def lifted(data: Data) -> Data:
     data = dict(data)
     if "kind" not in data and "schema_version" not in data:
         data |= {"kind": "prune", "schema_version": 1}
-    while step := _STEPS.get((data.get("kind"), data.get("schema_version"))):
+    while step := _STEPS.get((str(data.get("kind")), str(data.get("schema_version")))):
         data = step(data)
     return data
 
@@ -41,4 +41,4 @@ def _recipe_to_prune(data: Data) -> Data:
     return data | {"schema_version": 2, "evaluation": [evaluation], "resources": flat}
 
 
-_STEPS: dict[tuple[Any, Any], Callable[[Data], Data]] = {("prune", 1): _recipe_to_prune}
+_STEPS: dict[tuple[str, str], Callable[[Data], Data]] = {("prune", "1"): _recipe_to_prune}

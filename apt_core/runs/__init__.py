@@ -1,11 +1,11 @@
 """Runs outside the page: the store, the queue, one worker process per run, one reader process.
 
-    Store ── runs.db (index and queue) + runs/<id>/ (recipe.json, events.jsonl, checkpoint/)
+    Store ── runs.db (index and queue) + runs/<id>/ (job.json, events.jsonl, checkpoint/) + studies/<id>/study.json
       │
-    Launcher.pump()  claims the oldest queued run ──spawns──> worker ──events──> events.jsonl
+    Launcher.tick()  claims the oldest queued run ──spawns──> worker ──events──> events.jsonl
       │                                                          │
-    every view folds the events (Store.get)            pipeline.run(recipe)
+    every view folds the events (Store.get)            execute.run(job, context)
 
 For Linux and macOS (file locks, process groups). Nothing here imports torch, except the two processes
-`worker` and `reader` once they run.
+`worker` and `reader` once they run. Imports execute and below.
 """

@@ -1,8 +1,8 @@
 """`runs.db`: which runs there are and whose turn it is. SQLite in WAL mode, shared by every process.
 
-It holds nothing that the run folders do not say (but for the queue's order and a pending cancel), so a
-missing or corrupt file is moved aside and made again from the folders. Every use opens its own
-connection: no connection outlives a file that was moved away.
+It holds nothing that the folders of runs and studies do not say (but for the queue's order and a pending cancel),
+so a missing or corrupt file is moved aside and made again from the folders. One of an earlier version is migrated, one
+of a later version refused. Every use opens its own connection: no connection outlives a file that was moved away.
 """
 
 from __future__ import annotations
@@ -16,49 +16,69 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from apt_core.base.errors import DiskFull, PruneError, StoreUnusable
+from apt_core.runs import migrations
 
-_VERSION = 1
 _TABLE = """
 CREATE TABLE runs (
     place INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of the queue
     id TEXT NOT NULL UNIQUE,
     created_at REAL NOT NULL,
     status TEXT NOT NULL,
-    recipe TEXT NOT NULL,
+    job TEXT NOT NULL,
     pid INTEGER,
     pid_created REAL,
     cancel_requested_at REAL,
-    ended_at REAL
+    ended_at REAL,
+    study TEXT,
+    made_from TEXT  -- the run that made the model of this one
 )
 """
-_COLUMNS = "id, created_at, status, recipe, pid, pid_created, cancel_requested_at, ended_at"
+_COLUMNS = "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run in the index; times in Unix seconds, `recipe` as JSON text."""
+    """One run in the index; times in Unix seconds, `job` as the JSON text of the version that wrote it."""
 
     id: str
     created_at: float
     status: str
-    recipe: str
+    job: str
     pid: int | None = None
     pid_created: float | None = None
     cancel_requested_at: float | None = None
     ended_at: float | None = None
+    study: str | None = None
+    made_from: str | None = None
+
+
+class StudyRow(NamedTuple):
+    """One study in the index; its folder holds the rest."""
+
+    id: str
+    created_at: float
+    kind: str
+
+
+class Found(NamedTuple):
+    """What the folders of a store tell, oldest first."""
+
+    runs: list[Row]
+    studies: list[StudyRow]
 
 
 class Index:
     """The index file, opened anew for every use.
 
-    `recover()` gives the rows that the run folders speak of; it fills an index that is new or was lost.
+    `recover()` gives what the folders speak of; it fills an index that is new or was lost.
     `patience` is how many seconds to wait for another program that holds the file.
     """
 
-    def __init__(self, path: Path, recover: Callable[[], list[Row]], patience: float = 10.0):
+    def __init__(self, path: Path, recover: Callable[[], Found], patience: float = 10.0):
         self.path = path
         self._recover = recover
         self._patience = patience
@@ -100,11 +120,13 @@ class Index:
         )
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
-            version = _version(connection)
+            migrations.check(connection)
+            version = migrations.version_of(connection)
             if version == 0:
                 self._fill(connection)
-            elif version != _VERSION:
-                raise _Damaged(f"made by another version of the app ({version})")
+            elif version < migrations.VERSION:
+                with self._alone():
+                    migrations.migrate(connection, self.path)
             connection.execute("SELECT count(*), max(place), max(id) FROM runs").fetchone()
             return connection
         except BaseException:
@@ -114,15 +136,20 @@ class Index:
     def _fill(self, connection: sqlite3.Connection) -> None:
         """Make the table and take in the runs whose folders are already there."""
         with self._alone():
-            if _version(connection):
+            if migrations.version_of(connection):
                 return  # another process was faster
             connection.execute("PRAGMA journal_mode = WAL")
             with _transaction(connection):
                 connection.execute(_TABLE)
                 connection.execute("CREATE INDEX runs_by_status ON runs (status)")
-                for row in self._recover():
-                    Rows(connection).add(row)
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                for statement in (migrations.STUDIES_TABLE, *migrations.INDEXES):
+                    connection.execute(statement)
+                rows, found = Rows(connection), self._recover()
+                for row in found.runs:
+                    rows.add(row)
+                for study in found.studies:
+                    rows.add_study(study)
+                connection.execute(f"PRAGMA user_version = {migrations.VERSION}")
 
     def _move_aside(self) -> None:
         """Rename a damaged index; whoever comes second finds a sound one and leaves it alone."""
@@ -144,9 +171,7 @@ class Index:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if found != "ok":
                     return found
-                if _version(connection) not in (0, _VERSION):
-                    return "made by another version of the app"
-                if _version(connection):
+                if migrations.version_of(connection) == migrations.VERSION:
                     connection.execute(f"SELECT {_COLUMNS} FROM runs LIMIT 1").fetchone()
                 return ""
         except sqlite3.DatabaseError as error:
@@ -172,6 +197,10 @@ class Index:
 
     def _plain(self, error: sqlite3.DatabaseError) -> PruneError:
         """SQLite's complaint as one of our sentences."""
+        if isinstance(error, migrations.MadeLater):
+            return StoreUnusable(
+                f"The run index {self.path} was {error}; update the app, or set APT_DATA to another folder."
+            )
         match _code(error):
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return StoreUnusable(
@@ -190,22 +219,14 @@ class Index:
                 return StoreUnusable(f"The run index could not be read ({error}); try again.")
 
 
-class _Damaged(sqlite3.DatabaseError):
-    """The file is a database, but not ours."""
-
-
 def _code(error: sqlite3.DatabaseError) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    if isinstance(error, _Damaged) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return True
     return str(error).startswith(("no such table", "no such column"))
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
 @contextlib.contextmanager
@@ -246,6 +267,28 @@ class Rows:
 
     def queue(self) -> list[Row]:
         return self._select("WHERE status = 'queued' ORDER BY place")
+
+    def of_study(self, study_id: str) -> list[Row]:
+        return self._select("WHERE study = ? ORDER BY place", study_id)
+
+    def made_from(self, run_id: str) -> list[Row]:
+        """The runs whose model this run made."""
+        return self._select("WHERE made_from = ? ORDER BY place", run_id)
+
+    def add_study(self, study: StudyRow) -> None:
+        self._connection.execute(
+            "INSERT OR IGNORE INTO studies (id, created_at, kind) VALUES (?, ?, ?)", study
+        )
+
+    def studies(self, limit: int) -> list[StudyRow]:
+        """The newest first."""
+        found = self._connection.execute(
+            "SELECT id, created_at, kind FROM studies ORDER BY created_at DESC, id DESC LIMIT ?", (limit,)
+        )
+        return [StudyRow(*values) for values in found.fetchall()]
+
+    def remove_study(self, study_id: str) -> None:
+        self._connection.execute("DELETE FROM studies WHERE id = ?", (study_id,))
 
     def update(self, run_id: str, **fields: object) -> None:
         names = ", ".join(f"{name} = ?" for name in fields)

@@ -1,7 +1,7 @@
 """The queue at work: one heavy run at a time, whichever process asks (page or command line).
 
-`pump()` does everything, in one transaction, and may be called by any number of processes: it buries
-dead workers, ends those that do not stop when asked to, and starts the next run in the queue.
+`tick()` does everything, in one transaction, and may be called by any number of processes: it marks
+dead workers' runs as failed, ends those that do not stop when asked to, and starts the next run in the queue.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
+from apt_core.jobs.study import Study
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.index import Row, Rows
@@ -50,30 +51,39 @@ class Launcher:
         self._command = tuple(command)
         self._children: dict[str, subprocess.Popen] = {}  # to reap them, and to know how they ended
         self._tokens: dict[str, str] = {}  # of runs that wait, in memory only
-        self._pumping = threading.Lock()
+        self._ticking = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = ""  # what the log last said, so that it is said once
 
-    def submit(self, recipe: Job, token: str | None = None) -> str:
+    def submit(self, job: Job, token: str | None = None) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
 
         token: of the Hub, handed to the worker through a pipe. Only this process knows it, so only this
         process can start that run.
         """
-        with self._pumping:  # nobody starts it before it is known whose it is
-            run_id = self.store.create(recipe, token is not None)
+        with self._ticking:  # nobody starts it before it is known whose it is
+            run_id = self.store.create(job, token is not None)
             if token is not None:
                 self._tokens[run_id] = token
-        self.pump()
+        self.tick()
         return run_id
 
-    def pump(self, start_next: bool = True) -> None:
+    def submit_study(self, kind: str, jobs: Sequence[Job], token: str | None = None) -> Study:
+        """Queue a run for each job as one group, all or none of them; `token` as in `submit`."""
+        with self._ticking:
+            study = self.store.create_study(kind, jobs, token is not None)
+            if token is not None:
+                self._tokens |= dict.fromkeys(study.runs, token)
+        self.tick()
+        return study
+
+    def tick(self, start_next: bool = True) -> None:
         """Look after the running worker and the queue. Idempotent; safe in threads and processes.
 
-        With `start_next` off the queue is left alone: dead workers are buried, overdue ones ended.
+        With `start_next` off the queue is left alone: runs of dead workers are marked, overdue ones ended.
         """
-        with self._pumping:
+        with self._ticking:
             self._reap()
             if not self._anything_to_do():
                 self._tokens.clear()
@@ -87,10 +97,10 @@ class Launcher:
             self._keep_within_cap()
 
     def start(self) -> None:
-        """Pump in a daemon thread until `stop()`; a second call changes nothing."""
+        """Tick in a daemon thread until `stop()`; a second call changes nothing."""
         if self._thread is None or not self._thread.is_alive():
             self._stopping.clear()
-            self._thread = threading.Thread(target=self._pump_for_ever, name="launcher", daemon=True)
+            self._thread = threading.Thread(target=self._tick_for_ever, name="launcher", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
@@ -105,13 +115,13 @@ class Launcher:
         on_event: Callable[[ev.Stamped], None] | None = None,
         on_tick: Callable[[RunRecord], None] | None = None,
     ) -> RunRecord:
-        """Pump until this run has ended, and return its record.
+        """Tick until this run has ended, and return its record.
 
         `on_event` gets every event of its log once, in order; `on_tick` the record several times a second.
         """
         seq = -1
         while True:
-            self._pump_and_log_trouble()
+            self._tick_and_log_trouble()
             record = self.store.get(run_id)
             for stamped in self.store.events_since(run_id, seq):
                 seq = stamped.seq
@@ -129,7 +139,7 @@ class Launcher:
         deadline = time.monotonic() + seconds
         while self.store.position(run_id) == 0 and time.monotonic() < deadline:
             time.sleep(0.05)
-            self._pump_and_log_trouble()
+            self._tick_and_log_trouble()
 
     # --- one worker ------------------------------------------------------------------------------
 
@@ -143,7 +153,7 @@ class Launcher:
         if processes.is_alive(row.pid, row.pid_created, row.id):
             self._end_when_overdue(row)
             return None
-        ending = self._log_of(row).ending() or self._bury(row)
+        ending = self._log_of(row).ending() or self._mark_dead(row)
         status = ending.event.kind if ending else "failed"
         rows.update(row.id, status=status, ended_at=ending.at if ending else time.time())
         self._children.pop(row.id, None)
@@ -164,7 +174,7 @@ class Launcher:
         asked = [row.cancel_requested_at, ending.at if ending else None]
         return min((at for at in asked if at is not None), default=float("inf"))
 
-    def _bury(self, row: Row) -> ev.Stamped | None:
+    def _mark_dead(self, row: Row) -> ev.Stamped | None:
         """Say in the log of a dead worker how its run ended, and remove its half-written weights."""
         keeping.remove_checkpoints(self.store.folder(row.id))
         child = self._children.get(row.id)
@@ -219,7 +229,7 @@ class Launcher:
                 start_new_session=True,
             )
         if token:
-            with contextlib.suppress(OSError), child.stdin:  # a worker that died at once is buried later
+            with contextlib.suppress(OSError), child.stdin:  # a worker that died at once is marked later
                 child.stdin.write(f"{token}\n".encode())
         return child
 
@@ -239,14 +249,14 @@ class Launcher:
 
     # --- the thread ------------------------------------------------------------------------------
 
-    def _pump_for_ever(self) -> None:
+    def _tick_for_ever(self) -> None:
         while not self._stopping.wait(self.interval):
-            self._pump_and_log_trouble()
+            self._tick_and_log_trouble()
 
-    def _pump_and_log_trouble(self) -> None:
-        """A pump that never raises: a locked index or a full disk now says nothing about the next time."""
+    def _tick_and_log_trouble(self) -> None:
+        """A tick that never raises: a locked index or a full disk now says nothing about the next time."""
         try:
-            self.pump()
+            self.tick()
             self._trouble = ""
         except Exception as error:  # whatever it is, the queue must not stand still for ever
             if str(error) != self._trouble:  # once, not twice a second

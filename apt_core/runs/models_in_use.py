@@ -9,7 +9,8 @@ from apt_core.runs.store import Store
 
 def in_use(store: Store) -> set[str]:
     """The models of runs that wait or work, by the names that the cache gives them."""
-    return {gguf.split(record.job.model.id.strip())[0] for record in store.live()}
+    refs = [record.job.model for record in store.live()]
+    return {gguf.split(ref.id.strip())[0] for ref in refs if ref.run is None}
 
 
 def remove(store: Store, name: str) -> int:

@@ -60,14 +60,16 @@ def main(
 def load_both(options: argparse.Namespace) -> Answer:
     """Both models in memory, as a function from a question to the steps of its answers."""
     from apt_core.base.hardware import choose_device, choose_dtype
-    from apt_core.jobs.recipe import ModelRef
+    from apt_core.jobs import ModelRef
     from apt_core.measure.generate import duel
     from apt_core.models.fetch.sources import resolve
     from apt_core.models.load.loading import load
 
     device = choose_device("auto")
     dtype = choose_dtype(device)
-    dense_folder = resolve(ModelRef(id=options.dense, revision=options.revision), _log_progress)
+    dense_folder = options.dense_folder or resolve(
+        ModelRef(id=options.dense, revision=options.revision), _log_progress
+    )
     dense, tokenizer = load(dense_folder, dtype, device)
     pruned, _ = load(options.pruned, dtype, device)
     return lambda question: duel(dense, pruned, tokenizer, question)
@@ -148,9 +150,9 @@ def _log_progress(stage: str, done: float, total: float, detail: str, files: obj
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m apt_core.runs.reader", description=__doc__)
-    parser.add_argument(
-        "--dense", required=True, help="catalogue name, folder or Hub id of the model before pruning"
-    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--dense", help="catalogue name, folder or Hub id of the model before pruning")
+    which.add_argument("--dense-folder", type=Path, help="its folder, when another run made it")
     parser.add_argument("--revision", help="Hub revision of the dense model")
     parser.add_argument("--pruned", required=True, type=Path, help="folder of the pruned safetensors")
     parser.add_argument("--idle", type=float, default=300.0, help="seconds without a question before it ends")

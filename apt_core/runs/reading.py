@@ -30,12 +30,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pair:
-    """The two models of a question: the dense one by name, the pruned one by folder."""
+    """The two models of a question: the dense one by name (by folder when a run made it), the pruned one by folder."""
 
-    dense: ModelRef
+    dense: ModelRef | Path
     pruned: Path
 
     def arguments(self) -> list[str]:
+        if isinstance(self.dense, Path):
+            return ["--dense-folder", str(self.dense), "--pruned", str(self.pruned)]
         revision = ["--revision", self.dense.revision] if self.dense.revision else []
         return ["--dense", self.dense.id, *revision, "--pruned", str(self.pruned)]
 
@@ -120,11 +122,14 @@ class Reader:
             raise BadInput("This run has not finished yet; ask again when its pruned weights are there.")
         if record.finished is None:
             raise BadInput("This run did not finish, so there is no pruned model to ask; prune again.")
+        if not record.finished.checkpoint:
+            raise BadInput("This run made no model to ask; it only measured one.")
         if checkpoint is None:
             raise BadInput(
                 "The pruned weights of this run have been removed to save disk space; prune again."
             )
-        return Pair(record.job.model, checkpoint)
+        parent = record.made_from
+        return Pair(record.job.model if parent is None else store.made_by(parent).folder, checkpoint)
 
     def _end_if_stuck(self) -> None:
         """A process that hangs in an answer that nobody hears must not bar the way for ever."""

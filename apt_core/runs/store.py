@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from apt_core import events as ev
@@ -15,52 +16,92 @@ from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
 from apt_core.base.errors import BadInput, DiskFull, UnknownRun
 from apt_core.base.paths import data_dir
 from apt_core.events.records import LIVE, RunRecord, fold
+from apt_core.execute.context import Made
 from apt_core.jobs import Job, read_job
-from apt_core.runs import keeping, processes, token_holder
+from apt_core.jobs.study import Study
+from apt_core.runs import keeping, processes, studies_kept, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.ids import check_id, is_run_id, new_id
-from apt_core.runs.index import Index, Row
+from apt_core.runs.index import Found, Index, Row, Rows, StudyRow
 
 _log = logging.getLogger(__name__)
+JOB_FILE = "job.json"
+_MEMBERS_ONLY = "members-only"  # of a run made from one that came with a token
 _MAX_SEEN = 400  # more than `list` gives at once, so that a second look reads no log again
 
 
 class Store:
-    """`root/runs.db` and `root/runs/<id>/`. Cheap to make; safe in threads and in several processes."""
+    """`root/runs.db`, `root/runs/<id>/` and `root/studies/<id>/`. Cheap to make; safe in threads and processes.
+
+    No path that is written here names `root`, so the folder can be moved.
+    """
 
     def __init__(self, root: Path | None = None, patience: float = 10.0):
         self.root = Path(root) if root is not None else data_dir()
         self.runs = self.root / "runs"
-        self.index = Index(self.root / "runs.db", self._rows_from_folders, patience)
+        self._studies = self.root / "studies"
+        self.index = Index(self.root / "runs.db", self._found_in_folders, patience)
         # The record so far of the runs seen last, and the bytes of the log that it covers.
         self._seen: OrderedDict[str, tuple[RunRecord, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     # --- making and ending -----------------------------------------------------------------------
 
-    def create(self, recipe: Job, needs_our_token: bool = False) -> str:
+    def create(self, job: Job, needs_our_token: bool = False) -> str:
         """Put a run at the end of the queue. Raises DiskFull, and leaves nothing behind, without room.
 
         needs_our_token: only this process can start it, because it alone knows a token of the Hub.
         """
+        return self._create([job], needs_our_token, None)[0]
+
+    def create_study(self, kind: str, jobs: Sequence[Job], needs_our_token: bool = False) -> Study:
+        """Put a run for each job at the end of the queue, all or none of them, as one group."""
+        return self._create(jobs, needs_our_token, kind)[1]
+
+    def _create(
+        self, jobs: Sequence[Job], needs_our_token: bool, study_kind: str | None
+    ) -> tuple[str, Study | None]:
+        """(the first run, the study when there is a kind of one)."""
+        for job in jobs:
+            self._check_parent(job)
+        study_id = new_id() if study_kind else None
+        run_ids: list[str] = []
         with self.index.write() as rows:
-            run_id = self._new_folder()
-            folder = self.folder(run_id)
             try:
-                if needs_our_token:
-                    token_holder.mark(folder)
-                rows.add(self._fill_folder(folder, recipe))
+                for job in jobs:
+                    run_ids.append(self._new_folder())
+                    rows.add(self._fill_folder(self.folder(run_ids[-1]), job, needs_our_token, study_id))
+                study = self._add_study(rows, study_id, study_kind, jobs, run_ids)
             except BaseException as error:
-                shutil.rmtree(folder, ignore_errors=True)  # the error that we raise is the one to be told
+                for run_id in run_ids:  # the error that we raise is the one to be told
+                    shutil.rmtree(self.folder(run_id), ignore_errors=True)
+                if study_id:
+                    studies_kept.remove(self._studies, study_id)
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
                     raise self._disk_full() from error
                 raise
-        return run_id
+        return run_ids[0], study
+
+    def _add_study(
+        self, rows: Rows, study_id: str | None, kind: str | None, jobs: Sequence[Job], run_ids: list[str]
+    ) -> Study | None:
+        if study_id is None or kind is None:
+            return None
+        study = Study(id=study_id, kind=kind, created_at=time.time(), jobs=tuple(jobs), runs=tuple(run_ids))
+        studies_kept.write(self._studies, study)
+        rows.add_study(StudyRow(study.id, study.created_at, study.kind))
+        return study
+
+    def _check_parent(self, job: Job) -> None:
+        """Raise BadInput when the job's model is that of a run which has none (any more)."""
+        if job.model.run is not None:
+            self.made_by(job.model.run)
 
     def append(self, run_id: str, event: ev.Event) -> ev.Stamped:
         """Add an event to the run's log. Raises DiskFull, UnknownRun when its folder is gone."""
+        folder = self.folder(run_id)
         try:
-            return EventLog(self.folder(run_id)).append(event)
+            return EventLog(folder).append(_without_root(event, folder))
         except FileNotFoundError as error:
             raise UnknownRun(f"There is no run {run_id}; it may have been deleted.") from error
         except OSError as error:
@@ -81,14 +122,24 @@ class Store:
             elif row.status == "running":
                 rows.update(run_id, status="stopping", cancel_requested_at=time.time())
 
-    def delete(self, run_id: str) -> None:
-        """Remove a run that has ended, with its weights. Raises BadInput while it is queued or running."""
+    def delete(self, run_id: str, orphan: bool = False) -> None:
+        """Remove a run that has ended, with its weights.
+
+        Raises BadInput while it is queued or running, and when other runs were made from it, unless they may be
+        orphaned (then they say that the run they were made from is gone) and none of them still needs its weights.
+        """
         record = self.get(run_id)
         if record.live:
             raise BadInput(f"Run {run_id} is still {record.status}; cancel it first.")
+        self._check_children(run_id, orphan)
         self._forget_process(run_id)
         with self.index.write() as rows:
             rows.remove(run_id)
+            last_of_study = bool(record.study) and not rows.of_study(record.study)
+            if last_of_study:
+                rows.remove_study(record.study)
+        if last_of_study:
+            studies_kept.remove(self._studies, record.study)
         with self._lock:
             self._seen.pop(run_id, None)
         if self.folder(run_id).exists():
@@ -97,11 +148,26 @@ class Store:
         for doomed in self.runs.glob(".deleted-*"):  # also what an earlier, interrupted delete left
             shutil.rmtree(doomed, ignore_errors=True)  # what stays is hidden, and swept by the next delete
 
+    def _check_children(self, run_id: str, orphan: bool) -> None:
+        with self.index.read() as rows:
+            children = rows.made_from(run_id)
+        waiting = [row.id for row in children if row.status in LIVE]
+        if waiting:
+            raise BadInput(
+                f"Run {waiting[0]} still needs the weights of run {run_id}; cancel it or let it end first."
+            )
+        if children and not orphan:
+            raise BadInput(
+                f"Run {run_id} is what {_listed([row.id for row in children])} made from; delete "
+                f"{'that run' if len(children) == 1 else 'those runs'} first, or delete this one with --force."
+            )
+
     def keep_within(self, cap: int) -> list[str]:
         """Remove the weights of the oldest runs until all fit in `cap` bytes; returns whose went."""
         with self.index.read() as rows:
             ended = [row.id for row in rows.newest(-1) if row.status == "finished"]
-        kept = [path for run_id in ended if (path := self.checkpoint(run_id))]
+            needed = {row.made_from for row in (*rows.active(), *rows.queue())}
+        kept = [path for run_id in ended if run_id not in needed and (path := self.checkpoint(run_id))]
         gone = keeping.over_cap(kept, cap)
         for checkpoint in gone:
             shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be removing it as well
@@ -122,8 +188,11 @@ class Store:
         """The newest runs, newest first. A run that this version cannot read is left out and logged."""
         with self.index.read() as rows:
             newest = rows.newest(limit)
+        return self._readable(newest)
+
+    def _readable(self, found: list[Row]) -> list[RunRecord]:
         records = []
-        for row in newest:
+        for row in found:
             try:
                 records.append(self._record(row))
             except BadInput as error:
@@ -134,6 +203,37 @@ class Store:
         """The runs that wait or work."""
         with self.index.read() as rows:
             return [self._record(row) for row in (*rows.active(), *rows.queue())]
+
+    def study(self, study_id: str) -> Study:
+        """Raises UnknownRun where there is none."""
+        return studies_kept.read(self._studies, study_id)
+
+    def studies(self, limit: int = 100) -> list[Study]:
+        """The newest first; one that this version cannot read is left out and logged."""
+        with self.index.read() as rows:
+            newest = rows.studies(limit)
+        found = []
+        for row in newest:
+            try:
+                found.append(self.study(row.id))
+            except BadInput as error:
+                _log.warning("%s", error)
+        return found
+
+    def runs_of(self, study_id: str) -> list[RunRecord]:
+        """The runs of a study that are still there, in its order."""
+        with self.index.read() as rows:
+            return self._readable(rows.of_study(study_id))
+
+    def made_by(self, run_id: str) -> Made:
+        """The model that a run made; raises BadInput with one sentence when it made none, or has none any more."""
+        record, folder = self.get(run_id), self.checkpoint(run_id)
+        if record.live:
+            raise BadInput(f"Run {run_id} has not finished yet; what it makes can be used once it has.")
+        if folder is None or record.finished is None:
+            raise BadInput(f"Run {run_id} has no pruned weights (any more); prune again.")
+        title = record.model.title if record.model else record.job.model.id
+        return Made(folder, f"{title} · {record.job.label}")
 
     def events_since(self, run_id: str, seq: int = -1) -> list[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""
@@ -163,8 +263,10 @@ class Store:
         return checkpoint if any(checkpoint.glob("*.safetensors")) else None
 
     def came_with_token(self, run_id: str) -> bool:
-        """Whether the run was asked for with a Hub token of a visitor, for a model that is not for everybody."""
-        return token_holder.of(self.folder(run_id)) is not None
+        """Whether the run was asked for with a Hub token of a visitor, for a model that is not for everybody, or was
+        made from such a run."""
+        folder = self.folder(run_id)
+        return token_holder.of(folder) is not None or (folder / _MEMBERS_ONLY).exists()
 
     def cancel_requested(self, run_id: str) -> bool:
         with self.index.read() as rows:
@@ -176,14 +278,18 @@ class Store:
     def _disk_full(self) -> DiskFull:
         return DiskFull(f"The disk that holds {self.root} is full; free some space.")
 
-    @staticmethod
-    def _fill_folder(folder: Path, recipe: Job) -> Row:
+    def _fill_folder(self, folder: Path, job: Job, needs_our_token: bool, study: str | None) -> Row:
         """What a run consists of before it starts; returns its row for the index."""
-        (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
+        if needs_our_token:
+            token_holder.mark(folder)
+        if job.model.run is not None and self.came_with_token(job.model.run):
+            (folder / _MEMBERS_ONLY).touch()
+        text = job.model_dump_json(indent=2)
+        (folder / JOB_FILE).write_text(text, encoding="utf-8")
         log = EventLog(folder)
         log.set_reserve()
         queued = log.append(ev.Queued())
-        return Row(folder.name, queued.at, "queued", recipe.model_dump_json())
+        return Row(folder.name, queued.at, "queued", text, study=study, made_from=job.model.run)
 
     def _new_folder(self) -> str:
         try:
@@ -205,11 +311,17 @@ class Store:
     def _record(self, row: Row) -> RunRecord:
         """The fold of the log, with what only the index knows (queued, running, stopping)."""
         record = self._folded(row)
+        changes: dict[str, object] = {}
         if record.status in LIVE:
-            record = record.model_copy(update={"status": row.status})
-        if record.status == "failed" and record.failure is None:
-            record = record.model_copy(update={"failure": _UNTOLD, "ended_at": row.ended_at})
-        return record
+            changes["status"] = row.status
+        if changes.get("status", record.status) == "failed" and record.failure is None:
+            changes |= {"failure": _UNSAID, "ended_at": row.ended_at}
+        if row.made_from and not self.folder(row.made_from).exists():
+            changes["orphaned"] = True
+        if record.finished and record.finished.checkpoint:
+            here = str(self.folder(row.id) / Path(record.finished.checkpoint).name)
+            changes["finished"] = record.finished.model_copy(update={"checkpoint": here})
+        return record.model_copy(update=changes) if changes else record
 
     def _folded(self, row: Row) -> RunRecord:
         log = EventLog(self.folder(row.id))
@@ -228,12 +340,12 @@ class Store:
     @staticmethod
     def _empty(row: Row) -> RunRecord:
         try:
-            recipe = read_job(row.recipe)
+            job = read_job(row.job)
         except BadInput as error:
             raise BadInput(
                 f"Run {row.id} was made by another version of the app and cannot be read."
             ) from error
-        return RunRecord(id=row.id, job=recipe, created_at=row.created_at)
+        return RunRecord(id=row.id, job=job, created_at=row.created_at, study=row.study or "")
 
     def _forget_process(self, run_id: str) -> None:
         """A worker that has said its last word but is still tidying up has nothing left to do."""
@@ -242,35 +354,64 @@ class Store:
         if row and row.status in LIVE and processes.is_alive(row.pid, row.pid_created, run_id):
             processes.kill_group(row.pid)
 
-    def _rows_from_folders(self) -> list[Row]:
-        """The index as the run folders tell it, oldest first; for an index that is new or was lost."""
+    def _found_in_folders(self) -> Found:
+        """The index as the folders tell it, oldest first; for an index that is new or was lost."""
+        studies = studies_kept.read_all(self._studies)
+        study_of = {run_id: study.id for study in studies for run_id in study.runs}
         folders = sorted(path for path in self.runs.glob("*") if is_run_id(path.name))
-        return [row for folder in folders if (row := _row_of(folder))]
+        rows = [row for folder in folders if (row := _row_of(folder, study_of.get(folder.name)))]
+        rows.sort(key=lambda row: row.created_at)  # ids tell the second alone
+        return Found(rows, [StudyRow(study.id, study.created_at, study.kind) for study in studies])
 
 
-_UNTOLD = ev.Failed(
+_UNSAID = ev.Failed(
     reason="disk_full",
     message="The run ended, and the disk was too full to write down how; free some space and run it again.",
 )
 
 
-def _row_of(folder: Path) -> Row | None:
-    """One run as its folder tells it, None (and a line in the log) when the recipe cannot be read."""
+def _row_of(folder: Path, study: str | None) -> Row | None:
+    """One run as its folder tells it, None (and a line in the log) when its job cannot be read."""
     try:
-        text = (folder / "recipe.json").read_text(encoding="utf-8")
-        recipe = read_job(text)
-    except (OSError, ValueError, BadInput) as error:  # ValidationError and torn UTF-8 are ValueErrors
+        text = read_job_file(folder)
+        job = read_job(text)
+    except (OSError, ValueError, BadInput) as error:  # torn UTF-8 is a ValueError
         _log.warning("The run folder %s cannot be read and is left alone: %s", folder, error)
         return None
     log = EventLog(folder).read()
-    record = fold(RunRecord(id=folder.name, job=recipe), log)
+    record = fold(RunRecord(id=folder.name, job=job), log)
     started = next((line.event for line in log if isinstance(line.event, ev.Started)), None)
     return Row(
         id=folder.name,
         created_at=record.created_at or folder.stat().st_mtime,
         status=record.status,
-        recipe=text,
+        job=text,
         # Without a birth only a process that names this run on its command line counts as its worker.
         pid=started.pid if started else None,
         ended_at=record.ended_at,
+        study=study,
+        made_from=record.made_from,
     )
+
+
+def read_job_file(folder: Path) -> str:
+    """The JSON text of a run's job; version 1 called it a recipe."""
+    for name in (JOB_FILE, "recipe.json"):
+        if (folder / name).exists():
+            return (folder / name).read_text(encoding="utf-8")
+    raise FileNotFoundError(f"There is no {JOB_FILE} in {folder}.")
+
+
+def _without_root(event: ev.Event, folder: Path) -> ev.Event:
+    """What is stored names the checkpoint within the run's folder, so that the store can be moved."""
+    if not isinstance(event, ev.Finished) or not event.checkpoint:
+        return event
+    place = Path(event.checkpoint)
+    inside = place.relative_to(folder) if place.is_relative_to(folder) else place
+    return event.model_copy(update={"checkpoint": str(inside)})
+
+
+def _listed(run_ids: list[str]) -> str:
+    """'run A was', 'runs A and B were'."""
+    names = " and ".join([", ".join(run_ids[:-1]), run_ids[-1]]) if len(run_ids) > 1 else run_ids[0]
+    return f"run {names} was" if len(run_ids) == 1 else f"runs {names} were"

@@ -1,6 +1,6 @@
 """The process that does one run: `python -m apt_core.runs.worker RUN_ID`, started by the launcher.
 
-It takes events from the pipeline and appends them to the run's log. It stops when the index says that
+It takes the events of the job and appends them to the run's log. It stops when the index says that
 the run is cancelled, or on SIGTERM; every exception becomes one `Failed` event here.
 """
 
@@ -13,17 +13,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from apt_core import events as ev
+from apt_core import execute
 from apt_core.base.errors import PruneError
+from apt_core.base.policy import HostPolicy
+from apt_core.execute import Context
 from apt_core.jobs import Job
 from apt_core.runs import keeping, processes
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
 
-Pipeline = Callable[[Job, Path], Iterator[ev.Event]]
+Executor = Callable[[Job, Context], Iterator[ev.Event]]
 _NICE = 5  # below the page, which must answer while both cores prune
 _ASK_EVERY_SECONDS = 0.2
 _EXIT_STATUS = {"finished": 0, "cancelled": 0, "failed": 1}
@@ -37,7 +39,7 @@ class Cancel(BaseException):
 class Stop:
     """Whether the run should stop: asked for in the index, or by SIGTERM or SIGINT.
 
-    A signal raises `Cancel` at once inside the pipeline, and is only noted while we write, so that it
+    A signal raises `Cancel` at once inside the job, and is only noted while we write, so that it
     never tears a line of the log.
     """
 
@@ -45,27 +47,27 @@ class Stop:
         self._store = store
         self._run_id = run_id
         self._signalled = False
-        self._in_pipeline = False
+        self._in_job = False
         self._asked_at = float("-inf")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._signalled = True
-        if self._in_pipeline:
-            self._in_pipeline = False  # a second signal must not break the tidying up
+        if self._in_job:
+            self._in_job = False  # a second signal must not break the tidying up
             raise Cancel
 
     @contextlib.contextmanager
     def interrupts(self) -> Iterator[None]:
         """While this block runs, a signal breaks it off."""
-        self._in_pipeline = True
+        self._in_job = True
         try:
             if self._signalled:
                 raise Cancel
             yield
         finally:
-            self._in_pipeline = False
+            self._in_job = False
 
     def check(self) -> None:
         """Raise Cancel when asked to stop; looks into the index a few times a second at most."""
@@ -82,15 +84,15 @@ class Stop:
             return False
 
 
-def main(run_id: str, run: Pipeline | None = None) -> int:
-    """Do the run; returns the exit status. `run` is the pipeline, by default `apt_core.execute.prune.run`."""
-    store = Store()
+def main(run_id: str, executor: Executor | None = None) -> int:
+    """Do the run; returns the exit status. `executor` does the job, by default the one of its kind."""
+    store, policy = Store(), HostPolicy.from_environment()
     if not claim(store, run_id):
         print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
         return _NOT_CLAIMED
     stop = Stop(store, run_id)
     _lower_priority()
-    last_word = work(store, run_id, run, stop)
+    last_word = work(store, run_id, executor, stop, policy)
     if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)
@@ -111,23 +113,24 @@ def claim(store: Store, run_id: str) -> bool:
 
 
 def work(
-    store: Store, run_id: str, run: Pipeline | None, stop: Stop
+    store: Store, run_id: str, executor: Executor | None, stop: Stop, policy: HostPolicy
 ) -> ev.Finished | ev.Failed | ev.Cancelled:
-    """Write down every event of the pipeline but the last word, which is returned."""
+    """Write down every event of the job but the last word, which is returned."""
     throttle = Throttle()
     try:
         store.append(run_id, ev.Started(pid=os.getpid()))
         stop.check()
         with stop.interrupts():
-            recipe = store.get(run_id).job
-            events = (run or _pipeline())(recipe, store.folder(run_id))
+            job = store.get(run_id).job
+            context = Context.of(job, store.folder(run_id), policy, store)
+            events = (executor or execute.run)(job, context)
         with contextlib.closing(events):
             for event in _until_stopped(events, stop):
                 if isinstance(event, ev.Finished):
                     return event
                 for due in throttle.take(event):
                     store.append(run_id, due)
-        raise RuntimeError("the pipeline ended without a result")
+        raise RuntimeError("the job ended without a result")
     except Cancel:
         return ev.Cancelled()
     except BaseException as error:
@@ -140,7 +143,7 @@ def work(
 
 
 def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]:
-    """The pipeline's events; raises Cancel as soon as the run is to stop, unless it has just finished."""
+    """The job's events; raises Cancel as soon as the run is to stop, unless it has just finished."""
     while True:
         with stop.interrupts():
             event = next(events, None)
@@ -148,12 +151,6 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]
             return
         yield event
         stop.check()
-
-
-def _pipeline() -> Pipeline:
-    from apt_core.execute import prune as pipeline
-
-    return pipeline.run
 
 
 def _lower_priority() -> None:

@@ -1,6 +1,7 @@
 """A race: several methods, each given the very same model, pattern, texts and seed. No torch.
 
-Runs belong to one race when their recipes ask for the same; nobody has to write down which were started together.
+A race is a stored study of the kind `RACE`. Runs of no study, such as those of version 1 and those that were started
+one by one, race when they were asked for the same.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any, NamedTuple
 
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.methods import METHODS, make_method
 
+RACE = "race"
 _OUT = ("failed", "cancelled")
 
 
@@ -37,34 +39,50 @@ class Race(NamedTuple):
         return sorted(measured, key=lambda member: member.pruned.perplexity)
 
 
-def line_up(recipe: Recipe, names: Any) -> list[Recipe]:
-    """The recipe, then one for every rival in the order of the registry: all else the same, default options.
+def line_up(job: Prune, names: Any) -> list[Prune]:
+    """The job, then one for every rival in the order of the registry: all else the same, default options.
 
-    The method of `recipe` is not its own rival. Raises BadInput with one sentence for what is no method.
+    The method of `job` is not its own rival. Raises BadInput with one sentence for what is no method.
     """
     for name in _listed(names):
         if not isinstance(name, str) or name not in METHODS:
             raise BadInput(
                 f"There is no method '{str(name)[:40]}' to race; choose from {', '.join(METHODS)}."
             )
-    rivals = [name for name in METHODS if name in _listed(names) and name != recipe.method.name]
-    return [recipe, *(recipe.model_copy(update={"method": make_method(name)}) for name in rivals)]
+    rivals = [name for name in METHODS if name in _listed(names) and name != job.method.name]
+    return [job, *(job.model_copy(update={"method": make_method(name)}) for name in rivals)]
 
 
 def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
-    """The race in which `shown` takes part, None when nobody else was asked for the same.
+    """The race in which `shown` takes part, None when nobody else does.
 
-    others: newest first. Of every method label the newest run counts, live or finished, and `shown` for its own.
+    A run of a stored race: all runs of that study among `others`, whatever became of them. Any other run: those that
+    belong to no study and were asked for the same, the newest of every method and its options. others: newest first.
     """
-    found = {shown.job.method.label: shown}
-    for other in others:
-        if other.status not in _OUT and _asked(other) == _asked(shown):
-            found.setdefault(other.job.method.label, other)
+    if not isinstance(shown.job, Prune):
+        return None
+    found = _of_its_study(shown, others) if shown.study else _asked_for_the_same(shown, others)
     if len(found) < 2:
         return None
     place = list(METHODS).index
-    members = sorted(found.items(), key=lambda item: (place(item[1].job.method.name), item[0]))
-    return Race(shown, tuple(member for _, member in members))
+    members = sorted(
+        found, key=lambda member: (place(member.job.method.name), member.job.method.label, member.id)
+    )
+    return Race(shown, tuple(members))
+
+
+def _of_its_study(shown: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:
+    rivals = [other for other in others if other.study == shown.study and other.id != shown.id]
+    return [shown, *(rival for rival in rivals if isinstance(rival.job, Prune))]
+
+
+def _asked_for_the_same(shown: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:
+    found = {shown.job.method: shown}
+    for other in others:
+        alone = not other.study and isinstance(other.job, Prune) and other.status not in _OUT
+        if alone and _task(other.job) == _task(shown.job):
+            found.setdefault(other.job.method, other)
+    return list(found.values())
 
 
 def whole_blocks(record: RunRecord) -> dict[int, float]:
@@ -88,12 +106,12 @@ def pruned_whole(record: RunRecord) -> bool:
     return record.pruned is not None or record.status == "finished"
 
 
-def _asked(record: RunRecord) -> tuple[object, ...]:
-    recipe = record.job
+def _task(job: Prune) -> tuple[object, ...]:
+    """What must be the same for perplexities to compare: everything but the method, the device and the memory."""
     return (
-        recipe.model, recipe.pattern, recipe.calibration, recipe.evaluation, recipe.seed,
-        recipe.optional_layers,
-    )  # fmt: skip
+        *(job.model, job.pattern, job.calibration, job.evaluation, job.seed, job.optional_layers),
+        job.resources.dtype,
+    )
 
 
 def _listed(names: Any) -> list[Any]:

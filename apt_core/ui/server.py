@@ -90,7 +90,7 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         return _text(layers_csv(record), "text/csv", f"{run_id}-layers.csv")
     if what == "results.csv":
         return _text(perplexity_csv(record), "text/csv", f"{run_id}-perplexity.csv")
-    if what == "race.csv" and (race := race_of(record, studio.known_runs())):
+    if what == "race.csv" and (race := race_of(record, studio.rivals(record))):
         return _text(race_csv(race), "text/csv", f"{run_id}-race.csv")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
         return StreamingResponse(

@@ -16,6 +16,7 @@ from apt_core.jobs.recipe import Recipe
 from apt_core.measure.questions import Question
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports import samples
+from apt_core.studies.race import RACE
 
 LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -94,6 +95,10 @@ class Studio:
                 self._lately = (time.monotonic(), found)
             return found
 
+    def rivals(self, record: RunRecord) -> list[RunRecord]:
+        """Among whom to look for those that race against this run: its study, or the newest runs."""
+        return self.store.runs_of(record.study) if record.study else self.lately()
+
     # --- doing -----------------------------------------------------------------------------------
 
     def submit(self, recipes: Sequence[Recipe], token: str | None = None) -> str:
@@ -101,22 +106,18 @@ class Studio:
 
         token: of the Hub, for the workers alone; it stays in memory.
         """
-        run_ids: list[str] = []
-        try:
-            for recipe in recipes:
-                run_ids.append(self.launcher.submit(recipe, token))
-        except PruneError:
-            for run_id in run_ids:
-                self.cancel(run_id)
-            raise
+        if len(recipes) == 1:
+            first = self.launcher.submit(recipes[0], token)
+        else:
+            first = self.launcher.submit_study(RACE, recipes, token).runs[0]
         self._forget_lately()
-        return run_ids[0]
+        return first
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop; a run that has ended in the meantime is left alone."""
         if run_id not in self._sample_records:
             self.store.request_cancel(run_id)
-            self.launcher.pump()
+            self.launcher.tick()
             self._forget_lately()
 
     def delete(self, run_id: str) -> None:

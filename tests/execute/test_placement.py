@@ -14,7 +14,6 @@ from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.paths import ASSETS
 from apt_core.execute import opening
-from apt_core.execute import prune as pipeline
 from apt_core.models.catalogue.shape import LlamaShape
 from apt_core.models.load import loading, placement, skeleton
 from apt_core.models.load.placement import Room, Sizes
@@ -167,9 +166,9 @@ def test_a_dispatched_model_is_pruned_like_one_that_is_not(family, method, tmp_p
     if family in tiny_families.CONFIGS:
         model = tiny_families.write(family, tmp_path / family)
     recipe = plan(model, method, optional_layers=True)
-    apart = list(pipeline.run(recipe, tmp_path / "whole"))
+    apart = list(apt_core.run(recipe, tmp_path / "whole"))
     request.getfixturevalue("spread_over_cpus")
-    together = list(pipeline.run(recipe, tmp_path / "spread"))
+    together = list(apt_core.run(recipe, tmp_path / "spread"))
     first, second = (
         load_file(tmp_path / way / "checkpoint" / "model.safetensors") for way in ("whole", "spread")
     )
@@ -195,7 +194,7 @@ def test_states_follow_the_blocks(monkeypatch, tmp_path):
 
     monkeypatch.setattr(streams, "device_of", device_of)
     monkeypatch.setattr(streams, "on_device", on_device)
-    list(pipeline.run(plan(ASSETS / "models" / "tiny-random-llama"), tmp_path))
+    list(apt_core.run(plan(ASSETS / "models" / "tiny-random-llama"), tmp_path))
     assert len(set(map(id, asked))) == 2, "both blocks, on every way through the model"
     assert moved == [torch.device("cpu")] * len(asked)
     assert len(asked) in (4, 6), "pruning, and the pruned perplexity; the dense one may be remembered"

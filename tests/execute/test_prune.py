@@ -14,7 +14,6 @@ from apt_core import families
 from apt_core.base.errors import BadInput, BadPattern, NotPositiveDefinite
 from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord, fold, summary
-from apt_core.execute import prune as pipeline
 from apt_core.execute import prune_blocks as pruning
 from apt_core.jobs.recipe import ModelRef
 from apt_core.maths.hessian import LayerStats
@@ -58,7 +57,7 @@ def kinds(events):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, pattern, tmp_path, tiny):
     recipe = plan(method, pattern)
-    events = list(pipeline.run(recipe, tmp_path))
+    events = list(apt_core.run(recipe, tmp_path))
     layers = [event for event in events if event.kind == "layer_pruned"]
     assert kinds(events) == [
         "model_loaded", "evaluated", "measured", *["layer_pruned"] * 14, "evaluated", "measured", "finished"
@@ -86,7 +85,7 @@ def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, patter
 
 
 def test_the_perplexity_reported_is_the_checkpoints(tmp_path):
-    events = list(pipeline.run(plan(), tmp_path))
+    events = list(apt_core.run(plan(), tmp_path))
     reported = next(event for event in events if event.kind == "evaluated" and event.subject == "pruned")
     measured = apt_core.evaluate(str(tmp_path / "checkpoint"), "wiki-sample", samples=3, length=64)
     assert measured.perplexity == pytest.approx(reported.perplexity, rel=1e-5)
@@ -97,7 +96,7 @@ def test_the_perplexity_reported_is_the_checkpoints(tmp_path):
 def test_layer_errors_are_those_of_the_inputs_that_the_pruned_model_sees(tmp_path, tiny):
     """Recomputed from outside: prune o_proj's predecessors, then look at what reaches o_proj."""
     recipe = plan("magnitude", "0.5", dtype="float32")
-    events = [event for event in pipeline.run(recipe, tmp_path) if event.kind == "layer_pruned"]
+    events = [event for event in apt_core.run(recipe, tmp_path) if event.kind == "layer_pruned"]
     pruned = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint", dtype=torch.float32)
     from apt_core.models.load.loading import load
     from apt_core.texts.sources import load_text, token_windows
@@ -171,7 +170,7 @@ def test_a_pass_that_is_left_early_leaves_no_hook_behind(tiny):
 
 
 def test_closing_the_run_stops_it_and_leaves_nothing_half_written(tmp_path):
-    run = pipeline.run(plan(), tmp_path)
+    run = apt_core.run(plan(), tmp_path)
     for event in run:
         if event.kind == "layer_pruned":
             break
@@ -181,7 +180,7 @@ def test_closing_the_run_stops_it_and_leaves_nothing_half_written(tmp_path):
 
 def test_the_same_recipe_gives_the_same_weights(tmp_path):
     for name in ("a", "b"):
-        list(pipeline.run(plan(), tmp_path / name))
+        list(apt_core.run(plan(), tmp_path / name))
     first, second = (next((tmp_path / name / "checkpoint").glob("*.safetensors")) for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 
@@ -189,13 +188,13 @@ def test_the_same_recipe_gives_the_same_weights(tmp_path):
 def test_the_dense_weights_are_only_read(tmp_path):
     folder = ASSETS / "models" / TINY
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    list(pipeline.run(plan(), tmp_path))
+    list(apt_core.run(plan(), tmp_path))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
 def test_a_pattern_that_does_not_fit_names_the_layer(tmp_path):
     with pytest.raises(BadPattern, match=r"q_proj \(block 0\) has 64 inputs"):
-        list(pipeline.run(plan(pattern="1:3"), tmp_path))
+        list(apt_core.run(plan(pattern="1:3"), tmp_path))
 
 
 def test_a_layer_that_cannot_be_factorised_is_retried_and_said():
@@ -242,14 +241,14 @@ def test_a_short_text_uses_what_there_is_and_says_so(tmp_path):
     text = tmp_path / "short.txt"
     text.write_text("A short text about nothing in particular. " * 20)
     more = {"calibration": {"text": str(text), "samples": 50, "length": 64}}
-    events = list(pipeline.run(plan(**more), tmp_path / "run"))
+    events = list(apt_core.run(plan(**more), tmp_path / "run"))
     assert any(event.kind == "warned" and "calibration text gives" in event.message for event in events)
     assert events[-1].kind == "finished"
 
 
 def test_the_seed_draws_the_calibration_windows(tmp_path):
     def weights(seed: int, name: str) -> bytes:
-        list(pipeline.run(plan(seed=seed), tmp_path / name))
+        list(apt_core.run(plan(seed=seed), tmp_path / name))
         return next((tmp_path / name / "checkpoint").glob("*.safetensors")).read_bytes()
 
     assert weights(3, "a") == weights(3, "b") != weights(0, "c")
@@ -259,16 +258,16 @@ def test_a_text_that_is_scored_on_itself_is_said(tmp_path):
     text = tmp_path / "own.txt"
     text.write_text("Some words of my own, again and again. " * 60)
     same = {"text": str(text), "samples": 2, "length": 64}
-    warned = [e.message for e in pipeline.run(plan(calibration=same, evaluation=same)) if e.kind == "warned"]
+    warned = [e.message for e in apt_core.run(plan(calibration=same, evaluation=same)) if e.kind == "warned"]
     assert any("same text" in message for message in warned)
 
 
 def test_a_pruned_model_never_replaces_the_one_it_came_from(tmp_path):
-    list(pipeline.run(plan(), tmp_path))
+    list(apt_core.run(plan(), tmp_path))
     before = next((tmp_path / "checkpoint").glob("*.safetensors")).read_bytes()
     again = plan().model_copy(update={"model": ModelRef(id=str(tmp_path / "checkpoint"))})
     with pytest.raises(BadInput, match="replace the dense one"):
-        list(pipeline.run(again, tmp_path))
+        list(apt_core.run(again, tmp_path))
     assert next((tmp_path / "checkpoint").glob("*.safetensors")).read_bytes() == before
 
 
@@ -295,7 +294,7 @@ def test_folding_a_log_in_pieces_gives_the_same_record(tmp_path):
     recipe = plan()
     log = [
         Stamped(seq=seq, at=float(seq), event=event)
-        for seq, event in enumerate(pipeline.run(recipe, tmp_path))
+        for seq, event in enumerate(apt_core.run(recipe, tmp_path))
     ]
     whole = fold(RunRecord(id="x", job=recipe), log)
     pieces = RunRecord(id="x", job=recipe)

@@ -12,7 +12,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import apt_core
 from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord, fold, summary
-from apt_core.execute import prune as pipeline
 from apt_core.families import decoder_blocks
 from apt_core.jobs.recipe import ModelRef
 from apt_core.measure.perplexity import perplexity_events
@@ -70,7 +69,7 @@ def stored_in_parts(tmp_path):
 
 @pytest.mark.parametrize("method", ["apt", "apt-joint", "wanda"])
 def test_both_ways_give_the_same_model(method, tmp_path):
-    runs = {way: list(pipeline.run(plan(method, weights=way), tmp_path / way)) for way in ("memory", "disk")}
+    runs = {way: list(apt_core.run(plan(method, weights=way), tmp_path / way)) for way in ("memory", "disk")}
     assert perplexities(runs["disk"]) == pytest.approx(perplexities(runs["memory"]), rel=1e-5)
     same_weights(*(tmp_path / way / "checkpoint" for way in runs))
     errors = [[e.relative_error for e in events if e.kind == "layer_pruned"] for events in runs.values()]
@@ -79,7 +78,7 @@ def test_both_ways_give_the_same_model(method, tmp_path):
 
 def test_a_model_in_parts_and_in_half_precision_goes_in_and_out(stored_in_parts, tmp_path):
     for way in ("memory", "disk"):
-        list(pipeline.run(plan("apt", stored_in_parts, weights=way), tmp_path / way))
+        list(apt_core.run(plan("apt", stored_in_parts, weights=way), tmp_path / way))
     checkpoint = tmp_path / "disk" / "checkpoint"
     same_weights(tmp_path / "memory" / "checkpoint", checkpoint)
     where = json.loads((checkpoint / INDEX).read_text())["weight_map"]
@@ -94,11 +93,11 @@ def test_a_model_in_parts_and_in_half_precision_goes_in_and_out(stored_in_parts,
 
 
 def test_what_was_pruned_from_disk_is_pruned_again_from_disk(tmp_path):
-    list(pipeline.run(plan(weights="disk"), tmp_path / "first"))
+    list(apt_core.run(plan(weights="disk"), tmp_path / "first"))
     again = plan(weights="disk", pattern="1:4").model_copy(
         update={"model": ModelRef(id=str(tmp_path / "first" / "checkpoint"))}
     )
-    events = list(pipeline.run(again, tmp_path / "second"))
+    events = list(apt_core.run(again, tmp_path / "second"))
     assert events[-1].sparsity == 0.75
     first = str(tmp_path / "first" / "checkpoint")
     dense = apt_core.evaluate(first, "wiki-sample", samples=3, length=64, dtype="float32")
@@ -109,7 +108,7 @@ def test_speed_is_not_measured_and_that_is_said(tmp_path):
     recipe = plan(weights="disk")
     from apt_core.events import Stamped
 
-    events = list(pipeline.run(recipe, tmp_path))
+    events = list(apt_core.run(recipe, tmp_path))
     record = fold(
         RunRecord(id="x", job=recipe),
         [Stamped(seq=n, at=n, event=event) for n, event in enumerate(events)],
@@ -123,7 +122,7 @@ def test_speed_is_not_measured_and_that_is_said(tmp_path):
 @pytest.mark.parametrize("method", ["apt", "apt-joint"])
 def test_a_run_that_is_stopped_leaves_nothing_behind(kind, method, tmp_path):
     """Stopped after half of the model: one block is on disk already."""
-    run = pipeline.run(plan(method, weights="disk"), tmp_path)
+    run = apt_core.run(plan(method, weights="disk"), tmp_path)
     pruned = 0
     for event in run:
         pruned += event.kind == "layer_pruned"
@@ -144,7 +143,7 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(kind, method, tmp_path):
 def test_a_failure_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("apt_core.models.checkpoint.in_place.copy_companions", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        list(pipeline.run(plan(weights="disk"), tmp_path))
+        list(apt_core.run(plan(weights="disk"), tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -157,7 +156,7 @@ def test_a_model_that_only_transformers_can_put_together_is_loaded_whole(tmp_pat
     tensors = load_file(TINY / "model.safetensors")
     renamed = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
     save_file(renamed, folder / "model.safetensors", {"format": "pt"})
-    events = list(pipeline.run(plan("wanda", folder, weights="disk"), tmp_path / "run"))
+    events = list(apt_core.run(plan("wanda", folder, weights="disk"), tmp_path / "run"))
     assert any(
         "cannot be read from disk one at a time" in event.message
         for event in events
@@ -169,7 +168,7 @@ def test_a_model_that_only_transformers_can_put_together_is_loaded_whole(tmp_pat
 @pytest.mark.parametrize(("free", "expected"), [(10**12, False), (10**6, True)])
 def test_auto_reads_from_disk_what_does_not_fit(free, expected, tmp_path, monkeypatch):
     monkeypatch.setattr("apt_core.estimate.preflight.free_memory", lambda: free)
-    events = pipeline.run(plan("wanda"), tmp_path)
+    events = apt_core.run(plan("wanda"), tmp_path)
     warned = next((event for event in events if event.kind in ("warned", "model_loaded")), None)
     events.close()
     assert (warned.kind == "warned") == expected
@@ -199,7 +198,7 @@ def test_decoding_is_measured_where_all_blocks_fit(tmp_path, monkeypatch):
     speeds = []
     for free in (10**12, 10**6):
         monkeypatch.setattr("apt_core.estimate.preflight.free_memory", lambda free=free: free)
-        events = pipeline.run(plan("wanda"), tmp_path / str(free))
+        events = apt_core.run(plan("wanda"), tmp_path / str(free))
         speeds.append([event.tokens_per_second for event in events if event.kind == "measured"])
     assert all(speed > 0 for speed in speeds[0]) and speeds[1] == [None, None]
     same_weights(*(tmp_path / str(free) / "checkpoint" for free in (10**12, 10**6)))
@@ -327,7 +326,7 @@ def test_an_untied_head_is_read_as_its_own(tmp_path):
     assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
     assert not torch.equal(loaded.lm_head.weight, loaded.model.embed_tokens.weight)
     for way in ("memory", "disk"):
-        list(pipeline.run(plan("wanda", tmp_path / "untied", weights=way), tmp_path / way))
+        list(apt_core.run(plan("wanda", tmp_path / "untied", weights=way), tmp_path / way))
     same_weights(*(tmp_path / way / "checkpoint" for way in ("memory", "disk")))
 
 

@@ -73,7 +73,7 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
     def run(family: str, method: str, pattern: str, **more):
         wanted = {"dtype": "float32"} | texts | more
         recipe = apt_core.plan(str(folder(family)), method, pattern, **wanted)
-        events = list(pipeline.run(recipe, tmp_path))
+        events = list(apt_core.run(recipe, tmp_path))
         model, _, on_disk = loaded[-1]
         assert (on_disk is not None) == model_facts(recipe.model).by_block
         for index in range(len(on_disk.blocks) if on_disk else 0):
@@ -445,7 +445,7 @@ def test_what_needs_float32_stays_so_in_half_precision(
     through_as_always = HiddenStates.through
     monkeypatch.setattr(HiddenStates, "through", through)
     recipe = apt_core.plan(str(place), "wanda", "0.5", dtype="bfloat16", weights=weights, **texts)
-    assert list(pipeline.run(recipe, tmp_path / "run"))[-1].kind == "finished"
+    assert list(apt_core.run(recipe, tmp_path / "run"))[-1].kind == "finished"
     computed = {dtype for name, dtype in seen.items() if _in_float32(name)}
     assert computed == {torch.float32}
     files = list((tmp_path / "run" / "checkpoint").glob("*.safetensors"))
@@ -551,7 +551,7 @@ def test_a_shared_block_is_pruned_once_and_stays_shared(stored, folder, texts, t
         place = zamba2_stored_twice(place, tmp_path / "twice")
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
     recipe = apt_core.plan(str(place), "apt", "2:4", dtype="float32", **texts)
-    events = list(pipeline.run(recipe, tmp_path / "run"))
+    events = list(apt_core.run(recipe, tmp_path / "run"))
     told = [event for event in events if event.kind == "layer_pruned" and "shared" in event.layer]
     assert {event.block for event in told} == {1} and len({event.layer for event in told}) == len(told) == 6
     assert all(event.tokens == 2 * 6 * 32 for event in told)  # of both uses

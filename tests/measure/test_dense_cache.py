@@ -9,7 +9,6 @@ from apt_core.base.paths import ASSETS, cache_dir
 from apt_core.estimate.rates import FLOAT32_RATES, rates_from
 from apt_core.events import Evaluated, parse_line
 from apt_core.events.records import RunRecord, fold
-from apt_core.execute import prune as pipeline
 from apt_core.measure import dense_cache as dense_once
 from tests.ui.ui_helpers import evaluated, some_events, stamped
 
@@ -38,7 +37,7 @@ def dense_of(model, text, **changes):
     evaluation = {"text": str(text), "samples": 2, "length": 64} | changes
     calibration = {"text": "wiki-sample", "samples": 1, "length": 32}
     recipe = apt_core.plan(str(model), "magnitude", calibration=calibration, evaluation=evaluation)
-    run = pipeline.run(recipe)
+    run = apt_core.run(recipe)
     try:
         return next(event for event in run if isinstance(event, Evaluated))
     finally:

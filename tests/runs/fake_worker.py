@@ -12,7 +12,8 @@ from pathlib import Path
 
 from apt_core import events as ev
 from apt_core.base.errors import BadText
-from apt_core.jobs.recipe import Recipe
+from apt_core.execute import Context
+from apt_core.jobs import Job
 from apt_core.runs.worker import main
 
 
@@ -48,64 +49,64 @@ def save(folder: Path, size: int = 1000) -> Path:
     return checkpoint
 
 
-def steady(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def steady(_job: Job, context: Context) -> Iterator[ev.Event]:
     for number in range(6):
         time.sleep(0.02)
         yield layer(number)
-    yield finished(save(folder))
+    yield finished(save(context.folder))
 
 
-def slow(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def slow(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Three layers at once, then one every 50 ms until somebody ends it."""
-    (folder / "checkpoint.partial").mkdir()
+    (context.folder / "checkpoint.partial").mkdir()
     for number in range(1000):
         time.sleep(0.05 if number > 2 else 0)
         yield layer(number)
 
 
-def leisurely(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def leisurely(_job: Job, context: Context) -> Iterator[ev.Event]:
     for number in range(12):
         time.sleep(0.1)
         yield layer(number)
-    yield finished(save(folder))
+    yield finished(save(context.folder))
 
 
-def stuck(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def stuck(_job: Job, context: Context) -> Iterator[ev.Event]:
     """No event for a long time, but SIGTERM is heard, and it tidies up."""
     yield layer(0)
     try:
         time.sleep(60)
     finally:
-        (folder / "tidied").touch()
+        (context.folder / "tidied").touch()
 
 
-def deaf(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+def deaf(_job: Job, _context: Context) -> Iterator[ev.Event]:
     """No event for a long time, and only SIGKILL helps."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     yield layer(0)
     time.sleep(60)
 
 
-def memory(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def memory(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Asks for more memory than the process may have."""
-    (folder / "checkpoint.partial").mkdir()
+    (context.folder / "checkpoint.partial").mkdir()
     yield layer(0)
     resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
     yield layer(bytearray(2**33)[0])
 
 
-def full(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def full(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Writes a checkpoint that the system does not let grow as large as it must."""
     yield layer(0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-    save(folder, 1_000_000)
+    save(context.folder, 1_000_000)
     yield finished()
 
 
-def filling(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def filling(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Fills the whole disk with a half-written checkpoint, to the last byte."""
     yield layer(0)
-    partial = folder / "checkpoint.partial"
+    partial = context.folder / "checkpoint.partial"
     partial.mkdir()
     with open(partial / "model.safetensors", "wb", buffering=0) as file:
         while file.write(bytes(4096)):
@@ -113,31 +114,31 @@ def filling(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
     yield finished()
 
 
-def hoarding(_recipe: Recipe, folder: Path) -> Iterator[ev.Event]:
+def hoarding(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Fills the whole disk outside the run folder, so that removing the checkpoint frees nothing."""
     yield layer(0)
-    with open(folder.parent.parent / "hoard", "wb", buffering=0) as file:
+    with open(context.folder.parent.parent / "hoard", "wb", buffering=0) as file:
         while file.write(bytes(512)):
             pass
     yield finished()
 
 
-def crash(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+def crash(_job: Job, _context: Context) -> Iterator[ev.Event]:
     yield layer(0)
     raise ValueError("the numbers\nmake no sense")
 
 
-def bad_text(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+def bad_text(_job: Job, _context: Context) -> Iterator[ev.Event]:
     yield layer(0)
     raise BadText("The calibration text is empty; choose another.")
 
 
-def mute(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+def mute(_job: Job, _context: Context) -> Iterator[ev.Event]:
     yield layer(0)
     os._exit(3)
 
 
-def unending(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
+def unending(_job: Job, _context: Context) -> Iterator[ev.Event]:
     """Finishes, but its process does not end."""
     import atexit
 
@@ -146,4 +147,4 @@ def unending(_recipe: Recipe, _folder: Path) -> Iterator[ev.Event]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[-1], run=globals()[sys.argv[1]]))
+    sys.exit(main(sys.argv[-1], executor=globals()[sys.argv[1]]))

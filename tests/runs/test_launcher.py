@@ -54,11 +54,11 @@ def test_two_launchers_at_once_start_each_run_once(store, recipe, launch, caplog
         assert store.get(run_id).status == "finished"
 
 
-def test_pumping_from_many_threads_starts_one_worker(store, recipe, launch):
+def test_ticking_from_many_threads_starts_one_worker(store, recipe, launch):
     launcher = launch("slow")
     run_id = store.create(recipe)
     waiting = store.create(recipe)
-    threads = [threading.Thread(target=launcher.pump) for _ in range(8)]
+    threads = [threading.Thread(target=launcher.tick) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -78,7 +78,7 @@ def test_a_killed_worker_is_an_honest_failure_and_the_queue_goes_on(store, recip
     assert "signal 9, SIGKILL" in record.failure.message
     assert len(record.layers) >= 3
     assert not (store.folder(run_id) / "checkpoint.partial").exists()
-    until(lambda: layers_of(store, following) > 0, between=launcher.pump)
+    until(lambda: layers_of(store, following) > 0, between=launcher.tick)
 
 
 def test_a_worker_that_ends_without_a_word(store, recipe, launch):
@@ -102,7 +102,7 @@ def test_a_reused_pid_is_not_taken_for_the_worker(store, recipe, launch):
     run_id = store.create(recipe)
     with store.index.write() as rows:
         rows.update(run_id, status="running", pid=os.getpid(), pid_created=processes.birth(os.getpid()) - 60)
-    launch("slow").pump()
+    launch("slow").tick()
     assert store.get(run_id).failure.reason == "worker_died"
     with contextlib.suppress(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -137,7 +137,7 @@ def test_a_worker_that_finished_but_does_not_end_is_ended(store, recipe, launch)
     until(lambda: not store.get(run_id).live)
     pid = worker_pid(store, run_id)
     following = launcher.submit(recipe)
-    until(lambda: store.position(following) == 0, between=launcher.pump)
+    until(lambda: store.position(following) == 0, between=launcher.tick)
     assert not processes.is_alive(pid, None, run_id)
     assert store.get(run_id).status == "finished"
 
@@ -202,8 +202,8 @@ def test_an_app_and_its_worker_killed_together(store, recipe, launch):
     app.stdout.close()
     assert store.get(run_id).status == "running", "nobody has looked yet"
     launcher = launch("steady")
-    # A killed process needs a moment to be gone, and until then a pump rightly takes it for alive.
-    until(lambda: not store.get(run_id).live, between=lambda: launcher.pump(start_next=False))
+    # A killed process needs a moment to be gone, and until then a tick rightly takes it for alive.
+    until(lambda: not store.get(run_id).live, between=lambda: launcher.tick(start_next=False))
     assert store.get(run_id).failure.reason == "worker_died"
 
 
@@ -228,7 +228,7 @@ def test_a_dead_worker_known_only_from_its_folder(store, recipe, launch):
     run_id = store.create(recipe)
     store.append(run_id, ev.Started(pid=os.getpid()))
     (store.root / "runs.db").unlink()
-    launch("steady").pump()
+    launch("steady").tick()
     assert store.get(run_id).failure.reason == "worker_died"
 
 
@@ -273,10 +273,10 @@ def test_old_weights_go_when_a_run_finishes(store, recipe, launch, monkeypatch):
     assert store.get(first).status == "finished"
 
 
-def test_an_idle_pump_does_not_ask_for_the_write_lock(store, recipe, launch):
+def test_an_idle_tick_does_not_ask_for_the_write_lock(store, recipe, launch):
     launcher = Launcher(Store(store.root, patience=0.05), fake_command("steady"))
     store.list()
     holder = sqlite3.connect(store.root / "runs.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    launcher.pump()  # would raise StoreUnusable
+    launcher.tick()  # would raise StoreUnusable
     holder.close()

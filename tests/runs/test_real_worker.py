@@ -87,14 +87,14 @@ def test_kill_and_cancel_in_the_middle_of_the_blocks(store):
     assert record.failure.reason == "worker_died"
     assert record.dense is not None, "what it had measured stays"
 
-    until(lambda: pruning(store, cancelled), seconds=60, between=launcher.pump)
+    until(lambda: pruning(store, cancelled), seconds=60, between=launcher.tick)
     store.request_cancel(cancelled)
     record = launcher.wait(cancelled)
     assert record.status == "cancelled"
     assert len(record.layers) < 14
     for run_id in (killed, cancelled):
         assert {path.name for path in store.folder(run_id).iterdir()} == {
-            "recipe.json",
+            "job.json",
             "events.jsonl",
             "worker.log",
         }

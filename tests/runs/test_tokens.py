@@ -39,7 +39,7 @@ def test_a_run_without_a_token_is_anybodys(store, recipe, launch):
 
 def test_another_app_leaves_it_to_the_one_that_knows_the_token(store, recipe, launch):
     run_id = store.create(recipe, needs_our_token=True)
-    launch("steady").pump()  # this process lives, but this launcher was not given the token
+    launch("steady").tick()  # this process lives, but this launcher was not given the token
     assert store.get(run_id).status == "queued"
 
 
@@ -48,7 +48,7 @@ def test_after_a_restart_the_run_ends_with_a_sentence(store, recipe, launch):
     (store.folder(run_id) / "token-holder.json").write_text(json.dumps([4711, 1.0]))
     following = store.create(recipe)
     launcher = launch("steady")
-    launcher.pump()
+    launcher.tick()
     record = store.get(run_id)
     assert record.status == "failed" and record.failure.reason == "gated_model"
     assert "sign in and start the run again" in record.failure.message
@@ -61,5 +61,5 @@ def test_a_run_taken_out_of_the_queue_is_forgotten(store, recipe, launch):
     waiting = launcher.submit(recipe, SECRET)
     assert launcher._tokens == {waiting: SECRET}
     store.request_cancel(waiting)
-    launcher.pump()
+    launcher.tick()
     assert launcher._tokens == {}

@@ -41,8 +41,8 @@ def test_a_run_from_queue_to_record(store, recipe, launch):
     ]
     assert [stamped.seq for stamped in seen] == list(range(9))
     assert store.checkpoint(record.id)
-    assert leftovers(store, record.id) == ["checkpoint", "events.jsonl", "recipe.json", "worker.log"]
-    assert Recipe.model_validate_json((store.folder(record.id) / "recipe.json").read_text()) == recipe
+    assert leftovers(store, record.id) == ["checkpoint", "events.jsonl", "job.json", "worker.log"]
+    assert Recipe.model_validate_json((store.folder(record.id) / "job.json").read_text()) == recipe
     assert store.position(record.id) is None
 
 
@@ -67,7 +67,7 @@ def test_cancel_is_felt_at_the_next_event(store, recipe, launch):
     assert time.monotonic() - asked < 1.5
     assert record.status == "cancelled"
     assert len(record.layers) >= 3
-    assert leftovers(store, run_id) == ["events.jsonl", "recipe.json", "worker.log"]
+    assert leftovers(store, run_id) == ["events.jsonl", "job.json", "worker.log"]
 
 
 def test_a_cancel_before_the_first_event_stops_the_run_before_it_works(store, recipe, launch):
@@ -103,7 +103,7 @@ def test_a_failure_is_one_sentence_and_leaves_no_weights(store, recipe, launch, 
     assert "\n" not in record.failure.message
     assert "Traceback" in record.failure.detail
     assert len(record.layers) == 1, "what it had done stays"
-    assert leftovers(store, record.id) == ["events.jsonl", "recipe.json", "worker.log"]
+    assert leftovers(store, record.id) == ["events.jsonl", "job.json", "worker.log"]
     assert "The run failed" in (store.folder(record.id) / "worker.log").read_text()
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from apt_core.base.errors import BadInput
+from apt_core.jobs import make_job
 from apt_core.studies.race import line_up, race_of, whole_blocks
 from tests.ui.ui_helpers import a_recipe, a_record
 
@@ -46,9 +47,32 @@ def test_whoever_was_asked_for_something_else_does_not_race(change):
     assert race_of(shown, [run("wanda", 2, **change), shown]) is None
 
 
-def test_options_device_and_precision_may_differ():
+def test_options_device_and_memory_may_differ_and_precision_may_not():
     shown = run("apt", 1)
-    assert race_of(shown, [run({"name": "sparsegpt", "dampening": 0.1}, 2, device="cpu", dtype="float32")])
+    assert race_of(shown, [run({"name": "sparsegpt", "dampening": 0.1}, 2, device="cpu", weights="disk")])
+    assert race_of(shown, [run("sparsegpt", 2, dtype="float32")]) is None
+
+
+def in_study(record, study="20261124-090000-1111"):
+    return record.model_copy(update={"study": study})
+
+
+def test_a_stored_race_holds_all_its_runs_whatever_became_of_them_and_no_others():
+    shown = in_study(run("apt", 1))
+    small = in_study(run({"name": "apt", "block_size": 64}, 2))  # differs only in options
+    failed = in_study(run("wanda", 3)).model_copy(update={"status": "failed"})
+    alone, elsewhere = run("sparsegpt", 4), in_study(run("sparsegpt", 5), "20261124-090000-2222")
+    race = race_of(shown, [elsewhere, alone, failed, small, shown])
+    assert {member.id for member in race.members} == {shown.id, small.id, failed.id}
+    assert race_of(alone, [shown, small, elsewhere, alone]) is None
+
+
+def test_runs_that_only_measure_do_not_race():
+    measured = run("apt", 1).model_copy(
+        update={"job": make_job("evaluate", model={"id": "tiny-random-llama"})}
+    )
+    assert race_of(measured, [run("wanda", 2)]) is None
+    assert race_of(run("apt", 3), [measured]) is None
 
 
 def test_the_newest_run_of_a_label_counts_and_those_that_failed_do_not():

@@ -8,6 +8,7 @@ from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs.recipe import Recipe, make_recipe
+from apt_core.jobs.study import Study
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
 SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_proj": (64, 176)}
@@ -124,6 +125,7 @@ class FakeStore:
         self.logs: dict[str, list[ev.Event]] = {}
         self.recipes: dict[str, Recipe] = {}
         self.statuses: dict[str, str] = {}
+        self.studies: dict[str, str] = {}  # run -> study
         self.weights = checkpoint
         self.cancelled: list[str] = []
         self.with_token: set[str] = set()
@@ -137,11 +139,15 @@ class FakeStore:
         self.reads += 1
         if run_id not in self.logs:
             raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
-        record = fold(RunRecord(id=run_id, job=self.recipes[run_id]), stamped(self.logs[run_id]))
+        empty = RunRecord(id=run_id, job=self.recipes[run_id], study=self.studies.get(run_id, ""))
+        record = fold(empty, stamped(self.logs[run_id]))
         return record.model_copy(update={"status": self.statuses.get(run_id, record.status)})
 
     def list(self, limit: int = 200) -> list[RunRecord]:
         return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
+
+    def runs_of(self, study_id: str) -> list[RunRecord]:
+        return [self.get(run_id) for run_id, study in self.studies.items() if study == study_id]
 
     def came_with_token(self, run_id: str) -> bool:
         return run_id in self.with_token
@@ -173,7 +179,13 @@ class FakeLauncher:
         self.token = token
         return self.store.put(f"20261124-1200{len(self.store.logs):02}-0000", some_events("queued"), recipe)
 
-    def pump(self) -> None:
+    def submit_study(self, kind: str, jobs: list[Recipe], token: str | None = None) -> Study:
+        runs = tuple(self.submit(job, token) for job in jobs)
+        study = Study(id="20261124-120000-5555", kind=kind, created_at=NOW, jobs=tuple(jobs), runs=runs)
+        self.store.studies |= dict.fromkeys(runs, study.id)
+        return study
+
+    def tick(self) -> None:
         """Nothing runs here."""
 
     def stop(self) -> None:

@@ -53,7 +53,7 @@ class Seen(NamedTuple):
 
 def parts(studio: Studio, record: RunRecord, seen: Seen | None = None) -> dict[str, Any]:
     """Name of a part -> HTML or drawing, for everything that a tab which shows `seen` does not show yet."""
-    race = race_of(record, studio.lately())
+    race = race_of(record, studio.rivals(record))
     now = Seen.of(record, race)
     seen = seen if seen and (seen.run, seen.status) == (now.run, now.status) else Seen()
     new: dict[str, Any] = {}
@@ -89,7 +89,7 @@ def live(studio: Studio, record: RunRecord, seen: Seen) -> dict[str, Any]:
 
 def shows(studio: Studio, record: RunRecord) -> dict[str, Any]:
     """What a tab shows now, and whether it should go on asking: while the run or a rival of its race goes on."""
-    race = race_of(record, studio.lately())
+    race = race_of(record, studio.rivals(record))
     live = record.live or (race is not None and race.live)
     return Seen.of(record, race)._asdict() | {"live": live}
 

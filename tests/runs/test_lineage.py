@@ -1,0 +1,108 @@
+"""A run whose model another run made: stored, protected from deletion, and honest about a parent that is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from apt_core.base.errors import BadInput, UnknownRun
+from apt_core.jobs import make_job
+from apt_core.runs import token_holder
+from apt_core.runs.reading import Reader
+from apt_core.runs.store import Store
+from tests.runs.test_store import finish
+
+
+def child_of(run_id):
+    return make_job("prune", model={"id": f"run:{run_id}"}, method="magnitude")
+
+
+@pytest.fixture
+def parent(store, recipe):
+    run_id = store.create(recipe)
+    finish(store, run_id)
+    return run_id
+
+
+@pytest.fixture
+def child(store, parent):
+    run_id = store.create(child_of(parent))
+    finish(store, run_id)
+    return run_id
+
+
+def test_a_run_remembers_what_it_was_made_from(store, parent, child):
+    assert store.get(child).made_from == parent and store.get(parent).made_from is None
+    assert not store.get(child).orphaned
+    (store.root / "runs.db").unlink()
+    again = Store(store.root)
+    with pytest.raises(BadInput, match=child):
+        again.delete(parent)
+
+
+def test_deletion_names_what_hangs_on_it(store, parent, child):
+    with pytest.raises(
+        BadInput, match=f"{parent} is what run {child} was made from.*that run first.*--force"
+    ):
+        store.delete(parent)
+    second = store.create(child_of(parent))
+    finish(store, second)
+    with pytest.raises(BadInput, match=f"runs {child} and {second} were made from; delete those runs first"):
+        store.delete(parent)
+    store.delete(child)
+    store.delete(second)
+    store.delete(parent)
+    assert store.list() == []
+
+
+def test_a_child_says_that_its_parent_is_gone(store, parent, child):
+    store.delete(parent, orphan=True)
+    record = store.get(child)
+    assert record.orphaned and record.made_from == parent
+
+
+def test_a_waiting_child_keeps_its_parent_even_from_force(store, parent):
+    waiting = store.create(child_of(parent))
+    with pytest.raises(BadInput, match=f"Run {waiting} still needs the weights of run {parent}"):
+        store.delete(parent, orphan=True)
+
+
+def test_the_cap_spares_weights_that_a_waiting_run_needs(store, recipe):
+    old, new = store.create(recipe), store.create(recipe)
+    for run_id in (old, new):
+        finish(store, run_id, size=1000)
+    waiting = store.create(child_of(old))
+    assert store.keep_within(1) == [] and store.checkpoint(old)
+    store.request_cancel(waiting)
+    assert store.keep_within(1) == [old]
+
+
+def test_what_made_no_model_cannot_be_opened(store, recipe):
+    live = store.create(recipe)
+    with pytest.raises(BadInput, match="has not finished yet"):
+        store.create(child_of(live))
+    store.request_cancel(live)
+    with pytest.raises(BadInput, match="no pruned weights"):
+        store.create(child_of(live))
+    for nobody in ("20200101-000000-0000", "../../etc"):
+        with pytest.raises(UnknownRun):
+            store.create(child_of(nobody))
+    assert len(store.list()) == 1 and len(list(store.runs.iterdir())) == 1
+
+
+def test_what_is_made_of_a_members_model_is_for_members_too(store, parent):
+    token_holder.mark(store.folder(parent))
+    child = store.create(child_of(parent))
+    finish(store, child)
+    grandchild = store.create(child_of(child))
+    assert store.came_with_token(child) and store.came_with_token(grandchild)
+    store.delete(parent, orphan=True)
+    assert store.came_with_token(child)
+    assert token_holder.of(store.folder(child)) is None, "anybody's launcher can start it"
+
+
+def test_a_question_goes_to_the_parent_and_the_child(store, parent, child):
+    pair = Reader(store)._pair_of(child)
+    assert pair.arguments() == [
+        *("--dense-folder", str(store.checkpoint(parent))),
+        *("--pruned", str(store.checkpoint(child))),
+    ]
