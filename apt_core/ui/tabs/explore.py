@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from apt_core.base.errors import PruneError
+from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch import hub_token
@@ -202,7 +203,10 @@ def stop(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
 def choose_the_same(explore: Explore, studio: Studio, seen: Seen) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
-        return choose.fill(explore.chooser, studio.record(seen.run).job)
+        job = studio.record(seen.run).job
+        if not isinstance(job, Prune):
+            raise BadInput("This run only measured a model; there is nothing in it to prune again.")
+        return choose.fill(explore.chooser, job)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
 

@@ -19,6 +19,7 @@ from apt_core.base.words import (
     verdict_sentence,
 )
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.texts.sources import TEXTS
 from apt_core.ui.views.html import Markup, join, term
 
@@ -42,7 +43,10 @@ def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] =
 
 def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
-    recipe, text = record.job, record.job.calibration
+    recipe = record.job
+    if not isinstance(recipe, Prune):
+        return f"{title} · {recipe.label}"
+    text = recipe.calibration
     read = f"{text.samples} × {text.length} tokens of {text_title(text.text)}"
     return " · ".join((title, recipe.label, read, f"seed {recipe.seed}"))
 
@@ -54,7 +58,20 @@ def figures(record: RunRecord) -> Markup:
     )
 
 
+def _measured(record: RunRecord, title: str) -> str:
+    """The sentence of a run that made nothing."""
+    found = record.evaluated_on("model")
+    if record.status == "finished" and found:
+        each = ", ".join(f"{number(one.perplexity)} on {text_title(one.text)}" for one in found)
+        return f"{title} has a perplexity of {each}."
+    ends = {"failed": "could not be measured to the end.", "cancelled": "was stopped on the way."}
+    going = {"queued": "is waiting to be measured.", "stopping": "is being stopped."}
+    return f"{title} {(ends | going).get(record.status, 'is being measured.')}"
+
+
 def _title(record: RunRecord, title: str) -> str | Markup:
+    if not isinstance(record.job, Prune):
+        return _measured(record, title)
     if record.status == "finished" and record.ratio is not None:
         before, words, after = verdict_sentence(record, title).partition(verdict(record.ratio))
         return Markup("{}<em>{}</em>{}").format(before, words, after)

@@ -42,8 +42,9 @@ def where(record: RunRecord, title: str) -> str:
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
     if stage == "evaluate":
-        again = progress.subject == "pruned"
-        return f"Reading the {'same ' if again else ''}text with the {progress.subject} model: window {_step(progress)}"
+        same = "same " if progress.subject == "pruned" else ""
+        which = f"{progress.subject} " if progress.subject in ("dense", "pruned") else ""
+        return f"Reading the {same}text with the {which}model: window {_step(progress)}"
     if stage == "calibrate":
         return "Preparing the calibration text"
     if stage == "prune":

@@ -48,8 +48,8 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
         status=record.status,
         words=STATUS_WORDS[record.status],
         title=title,
-        method=record.job.method.label,
-        pattern=record.job.pattern.label,
+        method=record.job.labels[0],
+        pattern=record.job.labels[1] or DASH,
         perplexity=_perplexity(record),
         time=_time(record, now),
         created=_created(record.created_at),
@@ -59,7 +59,8 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
 
 def _perplexity(record: RunRecord) -> Markup:
     if record.dense is None:
-        return Markup("{}").format(DASH)
+        alone = record.evaluated_on("model")
+        return Markup("{}").format(number(alone[0].perplexity) if alone else DASH)
     pruned = number(record.pruned.perplexity) if record.pruned else DASH
     return Markup('<span class="dense">{}</span> → <span class="pruned">{}</span>{}').format(
         number(record.dense.perplexity),

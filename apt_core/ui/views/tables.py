@@ -9,6 +9,7 @@ from apt_core.base.words import DASH, duration, number, percent, sentence, size,
 from apt_core.events import Evaluated, LayerPruned
 from apt_core.events.projections import parts_of
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.ui.views.headline import text_title
 from apt_core.ui.views.html import Markup, Row, facts, join, table
 
@@ -116,16 +117,10 @@ def warnings_block(record: RunRecord) -> Markup:
 def provenance(record: RunRecord) -> Markup:
     """Everything that decided the result, for those who want to get it again."""
     recipe, model = record.job, record.model
-    options = ", ".join(f"{name} {value}" for name, value in recipe.method.model_dump().items()) or "none"
     pairs = [
         ("run", record.id),
         ("model", recipe.model.id + (f" @ {recipe.model.revision}" if recipe.model.revision else "")),
-        ("method", f"{recipe.method.label} ({recipe.method.source})"),
-        ("options", options),
-        (
-            "calibration",
-            f"{recipe.calibration.samples} × {recipe.calibration.length} of {text_title(recipe.calibration.text)}",
-        ),
+        *(_pruned_how(recipe) if isinstance(recipe, Prune) else [("job", recipe.label)]),
         (
             "evaluation",
             ", ".join(f"{one.samples} × {one.length} of {text_title(one.text)}" for one in recipe.evaluation),
@@ -139,6 +134,16 @@ def provenance(record: RunRecord) -> Markup:
             ("versions", ", ".join(f"{name} {version}" for name, version in model.versions.items())),
         ]
     return facts(pairs)
+
+
+def _pruned_how(job: Prune) -> list[tuple[str, str]]:
+    options = ", ".join(f"{name} {value}" for name, value in job.method.model_dump().items()) or "none"
+    text = job.calibration
+    return [
+        ("method", f"{job.method.label} ({job.method.source})"),
+        ("options", options),
+        ("calibration", f"{text.samples} × {text.length} of {text_title(text.text)}"),
+    ]
 
 
 def _seconds(measured: Evaluated | None) -> str:
