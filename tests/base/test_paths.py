@@ -68,5 +68,5 @@ def test_a_public_page_names_files_without_their_folders(monkeypatch):
     monkeypatch.setenv("APT_PUBLIC", "1")
     assert "/srv" not in command(recipe) and "0123456789ab-notes.txt" in command(recipe)
     told = summary(record)
-    assert told["checkpoint"] == "checkpoint" and told["evaluation"]["text"] == "hub:owner/name"
+    assert told["checkpoint"] == "checkpoint" and told["evaluation"][0]["text"] == "hub:owner/name"
     assert "/srv" not in str(told) and "secret" not in str(told)
