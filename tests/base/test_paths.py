@@ -6,9 +6,15 @@ from ui_helpers import a_recipe, a_record
 from apt_core.base.errors import BadInput
 from apt_core.base.paths import absolute_environment, cache_dir, data_dir, is_public_host
 from apt_core.events.records import summary
+from apt_core.jobs import Prune
 from apt_core.runs.processes import heavy_environment
-from apt_core.ui.forms.form import _model
+from apt_core.ui.forms.form import read
 from apt_core.ui.views.command import command
+
+
+def model_of(name):
+    """What the page makes of a model that somebody typed."""
+    return read(Prune, {"model": name, "method.name": "apt"}).model.id
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +38,12 @@ def test_a_worker_in_another_folder_finds_the_same_cache(tmp_path, monkeypatch):
 def test_a_relative_folder_is_absolute_in_the_recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert _model("owner/name") == str(tmp_path / "owner" / "name")
-    assert _model("someone/else") == "someone/else" and _model("tiny-random-llama") == "tiny-random-llama"
+    assert model_of("owner/name") == str(tmp_path / "owner" / "name")
+    assert model_of("someone/else") == "someone/else" and model_of("tiny-random-llama") == "tiny-random-llama"
     monkeypatch.setenv("APT_PUBLIC", "1")
-    assert _model("owner/name") == "owner/name"
+    assert model_of("owner/name") == "owner/name"
     with pytest.raises(BadInput, match="switched off"):
-        _model("./owner")
+        model_of("./owner")
 
 
 @pytest.mark.parametrize(
@@ -68,5 +74,5 @@ def test_a_public_page_names_files_without_their_folders(monkeypatch):
     monkeypatch.setenv("APT_PUBLIC", "1")
     assert "/srv" not in command(recipe) and "0123456789ab-notes.txt" in command(recipe)
     told = summary(record)
-    assert told["checkpoint"] == "checkpoint" and told["evaluation"]["text"] == "hub:owner/name"
+    assert told["checkpoint"] == "checkpoint" and told["evaluation"][0]["text"] == "hub:owner/name"
     assert "/srv" not in str(told) and "secret" not in str(told)

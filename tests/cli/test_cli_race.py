@@ -25,6 +25,13 @@ def workers(tmp_path, monkeypatch):
     return use
 
 
+def test_a_race_is_stored_as_one_study(capsys):
+    assert main([*RACE, "wanda,sparsegpt"]) == 0
+    (study,) = Store().studies()
+    assert study.kind == "race" and [job.method.name for job in study.jobs] == methods()
+    assert {record.study for record in Store().list()} == {study.id}
+
+
 def methods():
     return [record.job.method.name for record in reversed(Store().list())]
 

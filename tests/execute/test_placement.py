@@ -121,7 +121,7 @@ def test_a_run_leaves_working_room_by_the_terms_of_the_preflight(eight_blocks, m
     assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "spread"
     free = working + 5 * MB
     assert opening._placement(recipe, eight_blocks, torch.float32, "cuda").kind == "disk"
-    kept = recipe.model_copy(update={"weights": "memory"})
+    kept = plan(eight_blocks, weights="memory")
     assert opening._placement(kept, eight_blocks, torch.float32, "cuda").kind == "whole"
 
 

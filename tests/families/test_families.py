@@ -504,7 +504,10 @@ def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
     """In the record, on the command line and in the page."""
     from apt_core.cli.report import report
     from apt_core.events.records import summary
-    from apt_core.ui.views.tables import layer_table, warnings_block
+    from apt_core.plots import layer_error
+    from apt_core.plots.chart import RunSet
+    from apt_core.ui.views.chart_payload import chart_table
+    from apt_core.ui.views.tables import warnings_block
 
     few = texts["calibration"] | {"samples": 1}
     events, _, recipe = pruned_by("mixtral", "wanda", "2:4", calibration=few)
@@ -514,7 +517,9 @@ def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
     assert all(layer.tokens < 2 * layer.shape[1] for layer in noisy)
     assert summary(record)["layers"][record.layers.index(noisy[0])]["few_tokens"] is True
     assert f"{len(noisy)} expert matrices saw too few tokens" in report(record, None)
-    assert f"{noisy[0].layer} (only {noisy[0].tokens} tokens)" in layer_table(record)
+    assert f"{noisy[0].layer} (only {noisy[0].tokens} tokens)" in chart_table(
+        layer_error.table(RunSet(record))
+    )
     assert "use more calibration samples" in warnings_block(record)
 
 

@@ -56,6 +56,24 @@ def steady(_job: Job, context: Context) -> Iterator[ev.Event]:
     yield finished(save(context.folder))
 
 
+def measuring(job: Job, _context: Context) -> Iterator[ev.Event]:
+    """Perplexity on every text of the job."""
+    for wanted in job.evaluation:
+        yield ev.Evaluated(
+            subject="model",
+            perplexity=20.0,
+            low=18.0,
+            high=22.0,
+            windows=8,
+            length=64,
+            tokens=8 * 63,
+            text=wanted.text,
+            protocol="test-1",
+            seconds=0.1,
+        )
+    yield ev.Finished(seconds={"total": 0.1}, peak_rss_bytes=1)
+
+
 def slow(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Three layers at once, then one every 50 ms until somebody ends it."""
     (context.folder / "checkpoint.partial").mkdir()

@@ -55,7 +55,9 @@ def test_the_command_line_prunes_evaluates_and_generates(tmp_path, monkeypatch, 
 
     assert main(["evaluate", "--model", out, *evaluation, "--json"]) == 0
     evaluated = json.loads(capfd.readouterr().out)
-    assert evaluated["perplexity"] == pytest.approx(pruned["perplexity"]["pruned"], rel=1e-4)
+    (text,) = evaluated["texts"]
+    assert text["perplexity"] == pytest.approx(pruned["perplexity"]["pruned"], rel=1e-4)
+    assert text["low"] < text["perplexity"] < text["high"] and text["windows"] == 4
 
     asked = ["generate", "--pruned", out, "--prompt", "Once", "--max-tokens", "8", "--json"]
     assert main(asked) == 0
