@@ -9,6 +9,7 @@ from apt_core.events.records import RunRecord
 from apt_core.methods import METHODS, Statistic
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
+from apt_core.plots.findings import differ
 from apt_core.plots.palette import colour
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.race import Race, pruned_whole, race_of, whole_blocks
@@ -67,8 +68,9 @@ def title(runs: RunSet) -> str:
         return f"Race of {tally(len(race.members))} methods"
     first, second = ranking[:2]
     best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
-    if best == next_best:
-        return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
+    if not differ(first.pruned, second.pruned):
+        both = best if best == next_best else f"{best} and {next_best}"
+        return f"{first.job.method.label} and {second.job.method.label} are level at {both}"
     return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
 
 

@@ -100,7 +100,11 @@ def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, 
     page.locator("#layers-section .label-wrap").click()
     page.wait_for_selector("#layers-chart .scatterlayer path")
     place = (
-        page.locator("#layers-chart .scatterlayer .trace").nth(6).locator(".points path").nth(0).bounding_box()
+        page.locator("#layers-chart .scatterlayer .trace")
+        .nth(6)
+        .locator(".points path")
+        .nth(0)
+        .bounding_box()
     )
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     says(page, "#layers-chart .chart-readout", "Block 0, mlp.down_proj: relative error")
