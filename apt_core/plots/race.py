@@ -68,9 +68,10 @@ def title(runs: RunSet) -> str:
         return f"Race of {tally(len(race.members))} methods"
     first, second = ranking[:2]
     best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
+    if best == next_best:
+        return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
     if not differ(first.pruned, second.pruned):
-        both = best if best == next_best else f"{best} and {next_best}"
-        return f"{first.job.method.label} and {second.job.method.label} are level at {both}"
+        return f"No clear lead: {first.job.method.label} {best}, {second.job.method.label} {next_best}"
     return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
 
 
