@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from browser_app import patient
-from browser_steps import choose_tiny, prune, race_against, run_of, says, scrolls_sideways, text, wait_for_end
+from browser_steps import choose_tiny, prune, race_against, run_of, says, scrolls_sideways, wait_for_end
 
 pytestmark = pytest.mark.browser
 PATIENCE = 240  # three workers, one after another, on a machine that may do something else as well
