@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from apt_core.events import LayerPruned
+from apt_core.base.words import number
+from apt_core.events import Evaluated, LayerPruned
 from apt_core.events.projections import kind_of
 
 SIGNIFICANT = 0.01
@@ -72,6 +73,18 @@ def lone_layer(layers: Sequence[LayerPruned]) -> LayerPruned | None:
     spread = _MAD_TO_SIGMA * median(abs(value - middle) for value in logs)
     far = [layer for layer, value in zip(errors, logs, strict=True) if value - middle > _FAR * spread]
     return far[0] if len(far) == 1 and spread > 0 else None
+
+
+def differ(one: Evaluated, other: Evaluated) -> bool:
+    """Whether two models differ on the same windows: a paired t-test of the windows' losses, p < 0.01. Figures of
+    runs that kept no losses differ when they are not written alike."""
+    if not one.losses or len(one.losses) != len(other.losses):
+        return number(one.perplexity) != number(other.perplexity)
+    if one.losses == other.losses or len(one.losses) < 2:
+        return False
+    from scipy.stats import ttest_rel
+
+    return bool(ttest_rel(one.losses, other.losses).pvalue < SIGNIFICANT)
 
 
 def _centred_by_block(layers: Sequence[LayerPruned]) -> Mapping[int, float]:

@@ -9,6 +9,7 @@ from apt_core.events.records import RunRecord
 from apt_core.methods import METHODS, Statistic
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
+from apt_core.plots.findings import differ
 from apt_core.plots.palette import colour
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.race import Race, pruned_whole, race_of, whole_blocks
@@ -69,6 +70,8 @@ def title(runs: RunSet) -> str:
     best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
     if best == next_best:
         return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
+    if not differ(first.pruned, second.pruned):
+        return f"No clear lead: {first.job.method.label} {best}, {second.job.method.label} {next_best}"
     return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
 
 

@@ -13,7 +13,7 @@ from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour
 from apt_core.texts.titles import text_title
 
-_ROW = 56  # pixels for each text
+_ROW = 72  # pixels for each text: its name, its mark, its number
 _HOVER = "<b>%{y}</b><br>perplexity %{customdata}<extra>%{fullData.name}</extra>"
 
 
@@ -31,31 +31,11 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """What is measured so far; a text that is not read yet has its row and no mark."""
     record = runs.shown
     plot = go.Figure([_trace(record, subject, dark) for subject in record.job.subjects])
-    ink = colour("ink", dark)
     return plot.update_layout(
+        **_layout(len(names(record)), dark),
         uirevision=record.id,
-        height=90 + _ROW * len(record.job.evaluation),
-        margin={"l": 8, "r": 24, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
         showlegend=len(record.job.subjects) > 1,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
-        xaxis={
-            "title": {"text": "perplexity, lower is better", "standoff": 10},
-            "gridcolor": colour("line", dark),
-            "zeroline": False,
-            "rangemode": "tozero",
-            "fixedrange": True,
-        },
-        yaxis={
-            "range": [len(names(record)) - 0.5, -0.75],
-            "fixedrange": True,
-            "automargin": True,
-            "tickfont": {"size": 13, "color": ink},
-            "categoryorder": "array",
-            "categoryarray": names(record),
-        },
+        annotations=[_name_above(name, dark) for name in names(record)],
     )
 
 
@@ -138,6 +118,48 @@ def names(record: RunRecord) -> list[str]:
     return list(dict.fromkeys(text_title(one.text) for one in record.job.evaluation))
 
 
+def _layout(texts: int, dark: bool) -> dict:
+    return {
+        "height": 90 + _ROW * texts,
+        "margin": {"l": 8, "r": 16, "t": 34, "b": 46},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        "xaxis": {
+            "title": {"text": "perplexity, lower is better", "standoff": 10},
+            "gridcolor": colour("line", dark),
+            "zeroline": False,
+            "rangemode": "tozero",
+            "nticks": 6,
+            "tickangle": 0,
+            "fixedrange": True,
+        },
+        "yaxis": {
+            "range": [texts - 0.4, -0.6],
+            "type": "category",
+            "showticklabels": False,
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+        },
+    }
+
+
+def _name_above(name: str, dark: bool) -> dict:
+    """The name of a text over its row, so that a narrow screen keeps its width for the marks."""
+    return {
+        "x": 0,
+        "xref": "paper",
+        "xanchor": "left",
+        "y": name,
+        "yshift": 20,
+        "text": name,
+        "showarrow": False,
+        "font": {"size": 13, "color": colour("ink", dark)},
+    }
+
+
 def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
     known = record.evaluated_on(subject)
     shade = colour("accent" if subject == "model" else subject, dark)
@@ -147,7 +169,7 @@ def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
         y=[text_title(one.text) for one in known] or [names(record)[0]],
         mode="markers+text" if subject == "model" else "markers",
         text=[number(one.perplexity) for one in known],
-        textposition="top center",
+        textposition="bottom center",
         textfont={"size": 15, "color": shade},
         marker={"color": shade, "size": 11, "symbol": "diamond" if subject == "pruned" else "circle"},
         error_x={

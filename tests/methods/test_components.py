@@ -198,10 +198,10 @@ def test_gradients_for_the_allocation_alone_leave_the_objective_alone():
     gradients = torch.randn(24, 24)
     method = make_method("apt-joint", {"target": "own-inputs"})
     plain = method.prune(weight, stats, HALF)
-    measured = method.prune(weight, stats.minded_by(by_loss(gradients @ gradients.T, 1.0)), HALF)
+    measured = method.prune(weight, stats.with_sensitivity(by_loss(gradients @ gradients.T, 1.0)), HALF)
     assert torch.equal(plain.weight, measured.weight)
     aimed = make_method("apt-joint").prune(
-        weight, stats.minded_by(by_loss(gradients @ gradients.T, 1.0)), HALF
+        weight, stats.with_sensitivity(by_loss(gradients @ gradients.T, 1.0)), HALF
     )
     assert not torch.equal(aimed.weight, plain.weight)
 

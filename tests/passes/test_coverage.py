@@ -9,7 +9,6 @@ import pytest
 
 import apt_core
 from apt_core import families
-from apt_core.execute import prune as pipeline
 from apt_core.passes.coverage import CalibrationCoverage, under_covered
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "families"))
@@ -68,7 +67,7 @@ def test_a_kind_that_is_met_later_is_said_then(layers):
 def test_every_layer_of_a_short_run_is_marked(tmp_path):
     few = {"text": "wiki-sample", "samples": 2, "length": 64}
     recipe = apt_core.plan("tiny-random-llama", "apt", "2:4", calibration=few, evaluation=few)
-    events = list(pipeline.run(recipe, tmp_path))
+    events = list(apt_core.run(recipe, tmp_path))
     marked = {
         (event.block, event.layer) for event in events if event.kind == "layer_pruned" and event.few_tokens
     }

@@ -14,7 +14,9 @@ import apt_core
 from apt_core import families
 from apt_core.base.clock import Clock
 from apt_core.base.paths import ASSETS
-from apt_core.execute import prune as pipeline
+from apt_core.base.policy import PRIVATE
+from apt_core.execute import prune
+from apt_core.execute.context import Context
 from apt_core.models.load.weight_store import MemoryStore
 from apt_core.passes.entering import Entering
 from apt_core.passes.halting import Halting
@@ -191,7 +193,7 @@ def run(model, method, walk, folder, **more):
         "evaluation": {"text": "wiki-sample", "samples": 6, "length": 64},
     }
     recipe = apt_core.plan(str(model), method, "2:4", dtype="float32", walk=walk, **texts | more)
-    return list(pipeline.run(recipe, folder))
+    return list(apt_core.run(recipe, folder))
 
 
 def pruned_perplexity(events):
@@ -237,6 +239,6 @@ def test_the_walk_is_the_recipes_or_chosen_where_it_leaves_that_open(asked, chos
         seen.append((recipe, folder / "config.json"))
         return chosen
 
-    events = list(pipeline.run(recipe, tmp_path, choose_walk=choose))
+    events = list(prune.run(recipe, Context.of(recipe, tmp_path, PRIVATE, walk=choose)))
     assert any(event.kind == "warned" and "walked twice" in event.message for event in events) == expected
     assert len(seen) == (asked == "auto") and all(config.is_file() for _, config in seen)

@@ -78,3 +78,24 @@ def test_the_summary_says_every_method_in_words():
 
 def test_a_click_on_a_point_selects_no_layer():
     assert all(trace.meta is None for trace in race_plot.figure(finished(29.8)).data)
+
+
+def with_losses(runs, *losses):
+    """The same race with the losses of each run's windows."""
+    ranked = zip([runs.shown, *runs.others], losses, strict=True)
+    kept = []
+    for record, of in ranked:
+        evaluated = tuple(one.model_copy(update={"losses": of}) for one in record.evaluated)
+        kept.append(record.model_copy(update={"evaluated": evaluated}))
+    return RunSet(kept[0], tuple(kept[1:]))
+
+
+def test_a_lead_is_said_only_where_the_windows_agree_on_it():
+    """34.8 against 34.0 in the mean; the order of single windows decides whether that is more than chance."""
+    race, shown = finished(34.0), (3.50, 3.60, 3.40, 3.55)
+    steady = with_losses(
+        race, shown, (4.0,) * 4, tuple(loss - 0.023 - 0.001 * n for n, loss in enumerate(shown))
+    )
+    assert race_plot.title(steady) == "SparseGPT leads: 34.0 against 34.8 (APT)"
+    chance = with_losses(race, shown, (4.0,) * 4, (3.10, 3.90, 3.20, 3.76))
+    assert race_plot.title(chance) == "No clear lead: SparseGPT 34.0, APT 34.8"

@@ -130,10 +130,8 @@ def test_the_chart_draws_a_mark_with_its_interval_for_every_text():
     trace = texts.figure(RunSet(a_record(*BOTH))).data[0]
     assert list(trace.x) == [20.0, 31.0] and list(trace.error_x.arrayminus) == pytest.approx([2.0, 3.0])
     waiting = texts.figure(RunSet(a_record(end=False)))
-    assert list(waiting.layout.yaxis.categoryarray) == [
-        "Wikipedia summaries",
-        "Wikipedia summaries, bundled sample",
-    ]
+    names = [note.text for note in waiting.layout.annotations]
+    assert names == ["Wikipedia summaries", "Wikipedia summaries, bundled sample"]
     assert list(waiting.data[0].x) == [None]
 
 

@@ -23,7 +23,7 @@ from apt_core.ui.views.methods_page import allowed
 
 Values = Mapping[str, Any]  # path -> value, as a browser sends it
 HIDDEN = "hidden"
-_NO_LIMIT = 1_000_000  # nobody needs to be told of a bound like this
+_NO_LIMIT = 1_000_000  # a bound above this is no help
 
 
 class Field(NamedTuple):
@@ -152,8 +152,8 @@ def _draw_number(field: Field) -> dict[str, Component]:
     """Bounds are said in words and checked when the job is read, so that a number outside them is a sentence of
     the card and not an error of the widget."""
     step = 1 if field.schema["type"] == "integer" else abs(field.default or 0) / 10 or 0.01
-    told = field.info and field.schema.get("maximum", 0) < _NO_LIMIT
-    bounds = f" ({allowed(dict(field.schema))})" if told else ""
+    helps = field.info and field.schema.get("maximum", 0) < _NO_LIMIT
+    bounds = f" ({allowed(dict(field.schema))})" if helps else ""
     return {
         field.path: gr.Number(
             value=field.default,

@@ -86,7 +86,9 @@ def _measured(record: RunRecord, title: str) -> str:
     if not more:
         return f"{title} has a perplexity of {number(first.perplexity)} on {text_title(first.text)}."
     known = sorted(one.perplexity for one in record.evaluated)
-    ends = dict.fromkeys(number(perplexity) for perplexity in (known[0], known[-1]))  # once, where they are alike
+    ends = dict.fromkeys(
+        number(perplexity) for perplexity in (known[0], known[-1])
+    )  # once, where they are alike
     return f"{title} has a perplexity of {' to '.join(ends)} on {len(known)} texts."
 
 
