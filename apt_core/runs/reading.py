@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.measure.questions import Answered, Question, ReaderReady, Reply, reply_adapter
 from apt_core.runs import processes
 from apt_core.runs.store import Store
