@@ -38,14 +38,18 @@ def lay_out() -> Search:
 
 def wire(found: Search, model: gr.Dropdown, policy: HostPolicy) -> Any:
     """Returns what follows a choice, so that more can follow."""
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": None,
+    }
 
     def look(token: gr.OAuthToken | None, event: gr.EventData) -> str:
         with hub_token.of_visitor(token_of(token)):
-            return answer(_told(event, "query"), policy)
+            return answer(_stated(event, "query"), policy)
 
     def choose(event: gr.EventData) -> Any:
-        return _told(event, "model") or gr.skip()
+        return _stated(event, "model") or gr.skip()
 
     found.box.input(look, None, found.results, trigger_mode="always_last", **quiet)
     return found.box.select(choose, None, model, **quiet)
@@ -62,7 +66,7 @@ def answer(query: str, policy: HostPolicy = STRICT) -> str:
         return str(search_says("The search failed; the log of the app says why."))
 
 
-def _told(event: gr.EventData, name: str) -> str:
+def _stated(event: gr.EventData, name: str) -> str:
     """What the script says with an event; empty for anything that it would not say."""
     data = event._data if isinstance(event._data, dict) else {}
     return str(data.get(name) or "")[:200]

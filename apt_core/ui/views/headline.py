@@ -19,6 +19,7 @@ from apt_core.base.words import (
 )
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.texts.titles import text_title
 from apt_core.ui.views.html import Markup, join, term
 
@@ -46,7 +47,7 @@ def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
     job = record.job
     read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
-    seed = [f"seed {job.seed}"] if "seed" in type(job).model_fields else []
+    seed = [f"seed {job.seed}"] if isinstance(job, Prune) else []
     return " · ".join((title, job.label, *read, *seed))
 
 
@@ -86,7 +87,9 @@ def _measured(record: RunRecord, title: str) -> str:
     if not more:
         return f"{title} has a perplexity of {number(first.perplexity)} on {text_title(first.text)}."
     known = sorted(one.perplexity for one in record.evaluated)
-    ends = dict.fromkeys(number(perplexity) for perplexity in (known[0], known[-1]))  # once, where they are alike
+    ends = dict.fromkeys(
+        number(perplexity) for perplexity in (known[0], known[-1])
+    )  # once, where they are alike
     return f"{title} has a perplexity of {' to '.join(ends)} on {len(known)} texts."
 
 
