@@ -65,8 +65,8 @@ def plan(
     options: of the method, nested ({"mask": {"block_size": 64}}) or by path ({"allocation": "loss"}).
     Raises BadInput with one sentence.
     """
-    return _jobs.make_job(
-        "prune",
+    return _jobs.make_value(
+        _jobs.Prune,
         model={"id": model},
         method={"name": method, **(options or {})},
         pattern=_patterns.parse_pattern(str(pattern)),

@@ -87,7 +87,7 @@ def _cell(outcomes: dict, families: dict[str, str], method: str) -> str:
 
 
 def _kinds() -> dict[str, dict[str, str]]:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "families"))
     from tiny_families import KINDS
 
     return KINDS

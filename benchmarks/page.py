@@ -112,7 +112,7 @@ def _peak(run_id: str) -> int:
 
 
 def _warm_the_cache() -> None:
-    from apt_core.jobs.recipe import ModelRef
+    from apt_core.jobs import ModelRef
     from apt_core.models.fetch.sources import resolve
     from apt_core.texts.sources import load_text
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from apt_core.events.records import RunRecord
-    from apt_core.jobs.recipe import Recipe
+    from apt_core.jobs import Prune
 
 RESULTS = Path(__file__).parent / "results" / "preflight.jsonl"
 _MEGABYTE = 1e6
@@ -128,7 +128,7 @@ def _seconds(record: RunRecord) -> float:
     return record.ended_at - record.started_at
 
 
-def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, shorter: int) -> Recipe:
+def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, shorter: int) -> Prune:
     """shorter: by so many tokens are the evaluation windows, since the same ones would not be measured again."""
     from apt_core import plan
 
@@ -145,7 +145,7 @@ def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, sh
     )
 
 
-def _run(recipe: Recipe, options: argparse.Namespace) -> RunRecord:
+def _run(recipe: Prune, options: argparse.Namespace) -> RunRecord:
     """The record of a run that has finished."""
     from apt_core.runs.store import Store
     from apt_core.ui.views.command import command

@@ -108,7 +108,7 @@ def _peak(dtype: str) -> float:
 def _work(options: argparse.Namespace) -> dict[str, float]:
     """Operations of one pass of the calibration set, and of its Gram matrices (half of a full product)."""
     from apt_core.estimate.work import input_widths
-    from apt_core.jobs.recipe import ModelRef
+    from apt_core.jobs import ModelRef
     from apt_core.models.catalogue.facts import model_facts
 
     facts = model_facts(ModelRef(id=options.model))

@@ -47,7 +47,10 @@ def error_of(record: RunRecord) -> dict[str, str] | None:
         case "cancelled":
             return {"kind": "cancelled", "message": f"Run {record.id} was stopped; what it had done is kept."}
         case _:
-            return {"kind": record.failure.reason, "message": record.failure.message}
+            failure = record.failure or ev.Failed(
+                reason="error", message=f"Run {record.id} ended without a word; see its log."
+            )
+            return {"kind": failure.reason, "message": failure.message}
 
 
 def run_json(

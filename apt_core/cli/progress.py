@@ -102,8 +102,9 @@ def stage_words(progress: Progress) -> str:
 def _stage(progress: Progress) -> str:
     """'Dense perplexity', 'Pruning'; a stage of another kind of job by its own word."""
     words_ = _STAGES.get(progress.stage, progress.stage.capitalize())
-    both = progress.stage == "evaluate" and progress.subject in ("dense", "pruned")
-    return f"{progress.subject.capitalize()} {words_.lower()}" if both else words_
+    if progress.stage == "evaluate" and progress.subject in ("dense", "pruned"):
+        return f"{progress.subject.capitalize()} {words_.lower()}"
+    return words_
 
 
 def _of_bytes(progress: Progress) -> str:

@@ -45,7 +45,7 @@ def run_race(launcher: Launcher, jobs: list[Prune], as_json: bool, policy: HostP
 def _row(record: RunRecord) -> tuple[str, ...]:
     finished = record.finished
     return (
-        record.job.method.label,
+        record.pruning.method.label,
         record.status,
         words.number(record.pruned.perplexity if record.pruned else None),
         words.times(record.ratio),

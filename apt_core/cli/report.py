@@ -60,7 +60,7 @@ def _few_tokens(layers: Iterable[LayerPruned]) -> str:
     few = [layer for layer in layers if layer.few_tokens]
     if not few:
         return ""
-    least = min(few, key=lambda layer: layer.tokens)
+    least = min(few, key=lambda layer: layer.tokens or 0)
     return (
         f"{len(few)} matrices saw too few tokens to be pruned well (fewest: {least.tokens} for "
         f"{least.layer} of block {least.block}); use more calibration samples."

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from apt_core.jobs import Calibration, Evaluation, Job, Prune
 from apt_core.methods.component import Statistic
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 Walk = Literal["halting", "two-pass"]  # of the calibration windows through a block (`passes`)
 
 
 def optional_layers(job: Job) -> bool:
-    return getattr(job, "optional_layers", False)
+    return isinstance(job, Prune) and job.optional_layers
 
 
-def prunes(job: Job) -> bool:
+def prunes(job: Job) -> TypeIs[Prune]:
     """Does this job prune, rather than measure alone?"""
     return isinstance(job, Prune)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
+
 
 def free_memory() -> int:
     """Bytes that a new process can take: of the machine, or of the container it runs in."""
-    import psutil
-
     return min(psutil.virtual_memory().available, *_container_rooms())
 
 

@@ -34,7 +34,7 @@ from apt_core.base.limits import (
 )
 from apt_core.base.shapes import LayerShape
 from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
-from apt_core.jobs import Job
+from apt_core.jobs import Job, Prune
 from apt_core.methods.component import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
 
@@ -102,11 +102,12 @@ class _Run:
         self._hidden = facts.hidden or 0
         self._vocab = facts.vocab or 0
         self._widest = max(layer.in_features for layer in facts.layers)
-        self._prunes = prunes(job)
         self._gradients = takes_gradients(job)
         self.streams = 2 if carries_dense_stream(job) else 1
-        self._length = job.calibration.length if self._prunes else 0
-        self._tokens = job.calibration.samples * self._length if self._prunes else 0
+        self._prune: Prune | None = job if prunes(job) else None
+        self._samples = job.calibration.samples if prunes(job) else 0
+        self._length = job.calibration.length if prunes(job) else 0
+        self._tokens = self._samples * self._length
         self._batch = min(self._tokens, max(TOKENS_PER_BATCH, self._length))
         self._block = sum(layer.weights for layer in facts.layers) * per_value
 
@@ -151,7 +152,7 @@ class _Run:
     def _border(self) -> int:
         if not self._gradients:
             return 0
-        windows = gradient_windows(self._job.calibration.samples, self._length)
+        windows = gradient_windows(self._samples, self._length)
         return windows * self._length * self._hidden * self._per_value
 
     @property
@@ -187,7 +188,7 @@ class _Run:
 
     @property
     def pruning(self) -> float:
-        if not self._prunes:
+        if self._prune is None:
             return 0
         twin = self._block if self.streams == 2 else 0
         waiting = 0 if self.from_disk else self.sensitivities
@@ -197,7 +198,7 @@ class _Run:
             + self._grams
             + max(
                 self.held_before(layer)
-                + max(self._solving(layer), self._adding_up(layer), self._batch * self._scan)
+                + max(self._solving(layer, self._prune), self._adding_up(layer), self._batch * self._scan)
                 for layer in self._facts.layers
             )
         )
@@ -237,13 +238,13 @@ class _Run:
     def _shares_input(self, layer: LayerShape) -> bool:
         return any(other.input == layer.input for other in self._facts.layers if other is not layer)
 
-    def _solving(self, layer: LayerShape) -> float:
+    def _solving(self, layer: LayerShape, job: Prune) -> float:
         """Weight, Gram matrix (and drift), then what is factorised of it, then what the components hold beside them."""
         gram = FLOAT * layer.in_features**2
-        needs = self._job.method.needs_for(self._job.pattern)
+        needs = job.method.needs_for(job.pattern)
         kept = gram * sum(_KEPT.get(statistic, 0) for statistic in needs)
         factorising = max((statistic.cost(layer.in_features).peak for statistic in needs), default=0)
-        components = self._job.method.cost(layer, self._tokens, self._job.pattern).peak
+        components = job.method.cost(layer, self._tokens, job.pattern).peak
         return FLOAT * layer.weights + self.streams * gram + max(factorising, kept + components)
 
     def _adding_up(self, layer: LayerShape) -> float:

@@ -12,7 +12,7 @@ import torch
 from apt_core.base import hardware
 from apt_core.estimate.asked import Walk, optional_layers, prunes
 from apt_core.estimate.free import free_memory
-from apt_core.estimate.memory import peak_bytes, walk_for, working_bytes
+from apt_core.estimate.memory import WeightsIn, peak_bytes, walk_for, working_bytes
 from apt_core.estimate.preflight import is_known
 from apt_core.jobs import Job
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts
@@ -46,7 +46,7 @@ def choose_walk(job: Job, folder: Path) -> Walk:
     dtype = hardware.choose_dtype(device, job.resources.dtype)
     placed = place(job, folder, dtype, device)
     rooms, _ = _rooms(device)
-    weights_in = "disk" if placed.kind == "disk" else "memory"
+    weights_in: WeightsIn = "disk" if placed.kind == "disk" else "memory"
     return walk_for(job, facts, _name(dtype), weights_in, max(room.free for room in rooms))
 
 

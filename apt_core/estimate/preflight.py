@@ -60,9 +60,9 @@ def estimate(
     known = is_known(facts)
     dtype = _dtype(job, rates)
     place = _weights_in(job, facts, dtype) if known else None
-    walk = _walk(job, facts, dtype, place) if known else "halting"
+    walk = _walk(job, facts, dtype, place) if place else "halting"
     parts = _seconds(job, facts, rates, dtype, place, walk) if known else {}
-    memory = peak_bytes(job, facts, dtype, place, walk) if known else _dequantising_bytes(facts)
+    memory = peak_bytes(job, facts, dtype, place, walk) if place else _dequantising_bytes(facts)
     needs = Estimate(
         seconds=sum(parts.values()) if known else None,
         memory_bytes=memory,
@@ -109,9 +109,11 @@ def _weights_in(job: Job, facts: ModelFacts, dtype: str) -> WeightsIn:
     return "by block" if peak_bytes(job, facts, dtype, "memory") <= free_memory() else "disk"
 
 
-def _walk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> Walk:
-    if not prunes(job) or job.resources.walk != "auto":
-        return job.resources.walk if prunes(job) else "halting"
+def _walk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn) -> Walk:
+    if not prunes(job):
+        return "halting"
+    if job.resources.walk != "auto":
+        return job.resources.walk
     return walk_for(job, facts, dtype, place, free_memory())
 
 

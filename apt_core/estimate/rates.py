@@ -20,6 +20,7 @@ from apt_core.base.values import Frozen
 from apt_core.estimate.asked import prunes
 from apt_core.estimate.machine import Machine, packaged_machine, this_machine
 from apt_core.estimate.work import Stage, solving, stages_of
+from apt_core.events import Finished, ModelLoaded
 from apt_core.events.records import RunRecord
 from apt_core.families.known import UNLISTED
 from apt_core.methods import Method
@@ -100,28 +101,28 @@ def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
     if record.finished is None or record.model is None or record.conditions or not prunes(record.job):
         return base
     taught = dict(base.taught)
-    for name, ratio in _ratios(record, base).items():
+    for name, ratio in _ratios(record, record.model, record.finished, base).items():
         taught[name] = (*taught.get(name, ()), ratio)[-_RUNS:]
     return base.model_copy(
         update={"taught": taught, "dtype": record.model.dtype, "conditions": record.model.hardware}
     )
 
 
-def _ratios(record: RunRecord, base: Rates) -> dict[str, float]:
+def _ratios(record: RunRecord, model: ModelLoaded, finished: Finished, base: Rates) -> dict[str, float]:
     """Stage -> how many times as long as foretold, for the stages that the run tells apart."""
-    spent = _spent(record)
-    work = stages_of(record.job, facts_of(record), record.model.dtype)
+    spent = _spent(record, finished)
+    work = stages_of(record.job, facts_of(record, model), model.dtype)
     found = {}
     for name, stage in work.items():
-        told = stage.seconds(base.machine, record.model.dtype)
-        if name in spent and told > 0 and max(told, spent[name]) >= _LEAST_SECONDS:
-            found[name] = min(max(spent[name] / told, 1 / _MOST), _MOST)
+        foretold = stage.seconds(base.machine, model.dtype)
+        if name in spent and foretold > 0 and max(foretold, spent[name]) >= _LEAST_SECONDS:
+            found[name] = min(max(spent[name] / foretold, 1 / _MOST), _MOST)
     return found
 
 
-def _spent(record: RunRecord) -> dict[str, float]:
+def _spent(record: RunRecord, finished: Finished) -> dict[str, float]:
     """Seconds of the stages that tell something of the next run."""
-    spent = {name: seconds for name, seconds in record.finished.seconds.items() if seconds > 0}
+    spent = {name: seconds for name, seconds in finished.seconds.items() if seconds > 0}
     within = ("solve", "forward", "statistics", "gradients")
     if "prune" in spent:
         spent["check"] = max(0.0, spent["prune"] - sum(spent.get(name, 0.0) for name in within))
@@ -130,7 +131,7 @@ def _spent(record: RunRecord) -> dict[str, float]:
     if not _was_whole(record):  # nothing was loaded whole, and no token was written
         spent.pop("load", None)
         spent.pop("measure", None)
-    if None not in (record.started_at, record.ended_at) and "total" in spent:
+    if record.started_at is not None and record.ended_at is not None and "total" in spent:
         spent["start"] = max(0.0, record.ended_at - record.started_at - spent["total"])
     return spent
 
@@ -139,12 +140,12 @@ def _was_whole(record: RunRecord) -> bool:
     return record.dense_speed is not None and record.dense_speed.tokens_per_second is not None
 
 
-def facts_of(record: RunRecord) -> ModelFacts:
+def facts_of(record: RunRecord, model: ModelLoaded) -> ModelFacts:
     """The measures of the model that a run was about, as its events tell them.
 
     The first layer reads the hidden states; what lies beside the pruned weights is taken for the embedding.
     """
-    model, shapes = record.model, {layer.layer: layer.shape for layer in reversed(record.layers)}
+    shapes = {layer.layer: layer.shape for layer in reversed(record.layers)}
     layers = tuple(shape_in(UNLISTED, name, *shapes[name]) for name in model.layers if name in shapes)
     hidden = layers[0].in_features if layers else 0
     return ModelFacts(

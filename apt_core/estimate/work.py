@@ -23,7 +23,7 @@ activations beside: each layer's inputs and outputs several times.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from apt_core.base.cost import FLOAT, Cost, passes, total
 from apt_core.base.limits import gradient_windows, rows_of_logits, windows_per_batch
@@ -31,7 +31,7 @@ from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
 from apt_core.estimate.machine import Machine
-from apt_core.jobs import Job
+from apt_core.jobs import Calibration, Evaluation, Job, Prune
 from apt_core.methods import Method
 from apt_core.models.catalogue.facts import ModelFacts
 
@@ -88,7 +88,7 @@ def stages_of(
     return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
 
 
-def _of_pruning(job: Job, facts: ModelFacts, model: _Model, walk: Walk) -> dict[str, Stage]:
+def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dict[str, Stage]:
     evaluating, layers = model.evaluating(job.evaluation), _Layers(job, facts)
     passes = layers.streams + (walk == "two-pass")
     return {
@@ -143,7 +143,7 @@ class _Model:
     def _attends(self) -> bool:
         return any(layer.in_attention for layer in self._facts.layers)
 
-    def passing(self, calibration: Any, passes: int) -> Stage:
+    def passing(self, calibration: Calibration, passes: int) -> Stage:
         tokens = passes * calibration.samples * calibration.length
         return Stage(self.through_blocks(tokens, calibration.length), scanned=tokens * self._facts.scans)
 
@@ -156,7 +156,7 @@ class _Model:
             calls=_HEAD_CALLS * windows * -(-length // rows_of_logits(self.vocab)),
         )
 
-    def evaluating(self, wanted: tuple) -> Stage:
+    def evaluating(self, wanted: tuple[Evaluation, ...]) -> Stage:
         cost, tokens = Cost(), 0.0
         for one in wanted:
             tokens += one.samples * one.length
@@ -177,7 +177,7 @@ class _Model:
 class _Layers:
     """The work on all prunable layers, one after the other."""
 
-    def __init__(self, job: Job, facts: ModelFacts):
+    def __init__(self, job: Prune, facts: ModelFacts):
         self._job = job
         self._facts, self._layers = facts, facts.layers
         self._repeats = repeats(facts)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from apt_core import events as ev
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
-from apt_core.jobs import AnyJob
+from apt_core.jobs import AnyJob, Prune
 
 Status = Literal["queued", "running", "stopping", "finished", "failed", "cancelled"]
 LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
@@ -44,6 +44,13 @@ class RunRecord(Frozen):
     @property
     def live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def pruning(self) -> Prune:
+        """The job of a run that prunes; raises TypeError for any other kind."""
+        if not isinstance(self.job, Prune):
+            raise TypeError(f"Run {self.id} is a job of kind {self.job.kind}, which prunes nothing.")
+        return self.job
 
     @property
     def made_from(self) -> str | None:

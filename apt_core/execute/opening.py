@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class Opened(NamedTuple):
 
     folder: Path
     model: nn.Module
-    tokenizer: object
+    tokenizer: Any
     store: WeightStore
     layers: list[Layer]
 
@@ -73,7 +73,7 @@ def as_asked(job: Job, folder: Path, dtype: torch.dtype, device: str) -> Placeme
 
 def _load(
     job: Job, folder: Path, dtype: torch.dtype, placed: Placement
-) -> Generator[Event, None, tuple[nn.Module, object, WeightStore]]:
+) -> Generator[Event, None, tuple[nn.Module, Any, WeightStore]]:
     scarce = placed.kind == "disk"
     hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
     if scarce or (job.resources.weights == "auto" and placed == Placement("whole", "cpu", {})):

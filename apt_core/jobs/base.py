@@ -83,4 +83,4 @@ class Job(Frozen):
 
 def name_of(kind: type[Job]) -> str:
     """'prune' of `Prune`."""
-    return kind.model_fields["kind"].default
+    return str(kind.model_fields["kind"].default)

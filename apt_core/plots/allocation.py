@@ -34,9 +34,10 @@ def shares_of(record: RunRecord) -> tuple[Share, ...]:
     removed = {(layer.block, layer.layer): layer.sparsity for layer in record.layers}
     if record.allocated is None:
         return tuple(Share(block, layer, share, share) for (block, layer), share in removed.items())
-    given = ((*key.split(":", 1), share) for key, share in record.allocated.shares.items())
+    given = ((key.partition(":"), share) for key, share in record.allocated.shares.items())
     return tuple(
-        Share(int(block), layer, share, removed.get((int(block), layer))) for block, layer, share in given
+        Share(int(block), layer, share, removed.get((int(block), layer)))
+        for (block, _, layer), share in given
     )
 
 

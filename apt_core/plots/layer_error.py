@@ -6,6 +6,7 @@ Rows that are a projection of their own (Mamba) are a trace of their own.
 from __future__ import annotations
 
 from statistics import fmean
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -25,6 +26,8 @@ _HOVER = (
     "<extra></extra>"
 )
 _NEUTRAL = "Error of each layer"
+
+_NO_POINT: list[Any] = [None]
 
 
 def applies(runs: RunSet) -> bool:
@@ -110,8 +113,8 @@ CHART = Chart(
 
 
 def _exactly(record: RunRecord) -> str:
-    pattern = record.job.pattern
-    if record.job.method.allocation.varies(pattern):
+    pattern = record.pruning.pattern
+    if record.pruning.method.allocation.varies(pattern):
         return "Exactly the layer's own share removed"
     return f"Pattern {pattern.label} kept" if pattern.kind == "n:m" else f"Exactly {pattern.label} removed"
 
@@ -120,8 +123,9 @@ def _trace(group: Group, record: RunRecord, dark: bool) -> go.Scatter:
     shade, layers = colour(group.token, dark), group.layers
     return go.Scatter(
         name=group.legend,
-        x=[layer.block for layer in layers] or [None],  # a kind without points keeps its place in the legend
-        y=[layer.relative_error or None for layer in layers] or [None],  # no logarithm of an exact zero
+        x=[layer.block for layer in layers]
+        or _NO_POINT,  # a kind without points keeps its place in the legend
+        y=[layer.relative_error or None for layer in layers] or _NO_POINT,  # no logarithm of an exact zero
         mode="lines+markers" if len({layer.block for layer in layers}) == len(layers) else "markers",
         line={"color": shade, "width": 1},
         marker={"color": shade, "symbol": group.shape, "size": 8, "line": {"color": shade, "width": 1}},
@@ -137,7 +141,7 @@ def _hover(layer: LayerPruned, record: RunRecord) -> list[str]:
     rows, columns = layer.shape
     error, shape, time = number(layer.relative_error), f"{rows} × {columns}", f"{layer.seconds:.2f} s"
     removed = f"{layer.sparsity:.2%}".replace(".00%", "%")
-    exact = f"{'yes' if layer.pattern_valid else 'NO'} ({record.job.pattern.label})"
+    exact = f"{'yes' if layer.pattern_valid else 'NO'} ({record.pruning.pattern.label})"
     readout = (
         f"Block {layer.block}, {layer.layer}: relative error {error}, {removed} removed, pattern exact: {exact}, "
         f"shape {shape}, {time}"

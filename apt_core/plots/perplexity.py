@@ -108,7 +108,8 @@ def table(runs: RunSet) -> Table:
     record = runs.shown
     sides: list[tuple[str | RunLink, Evaluated | None]] = [("dense", record.dense), ("pruned", record.pruned)]
     sides += [
-        (RunLink(other.id, f"pruned by {other.job.method.label}"), other.pruned) for other in references(runs)
+        (RunLink(other.id, f"pruned by {other.pruning.method.label}"), other.pruned)
+        for other in references(runs)
     ]
     heads = ("model", "perplexity", "windows", "tokens each", "predicted tokens", "time")
     protocol = record.dense.protocol if record.dense else "measured before and after pruning"
@@ -142,12 +143,14 @@ def sheet(runs: RunSet) -> Sheet:
 
 def references(runs: RunSet) -> list[RunRecord]:
     """The newest run of every other method whose perplexity compares with that of the run shown, the best first."""
-    record, found = runs.shown, {}
+    record = runs.shown
+    found: dict[str, tuple[float, RunRecord]] = {}
     for other in runs.others if record.pruned else ():
-        if other.ratio is not None and comparable(record, other):
-            found.setdefault(other.job.method.name, other)
-    found.pop(record.job.method.name, None)
-    return sorted(found.values(), key=lambda other: other.pruned.perplexity)
+        if other.pruned and comparable(record, other):
+            found.setdefault(other.pruning.method.name, (other.pruned.perplexity, other))
+    if found:
+        found.pop(record.pruning.method.name, None)
+    return [other for _, other in sorted(found.values(), key=lambda pair: pair[0])]
 
 
 CHART = Chart(
@@ -177,11 +180,11 @@ def _cells(measured: Evaluated | None) -> tuple[str, ...]:
 def _ticks(others: Sequence[RunRecord], dark: bool) -> go.Scatter:
     shade = colour("muted", dark)
     return go.Scatter(
-        x=[other.pruned.perplexity for other in others],
+        x=[_perplexity(other, "pruned") for other in others],
         y=["pruned"] * len(others),
         mode="markers",
         marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
-        customdata=[other.job.method.label for other in others],
+        customdata=[other.pruning.method.label for other in others],
         hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, tally, times
@@ -19,6 +21,7 @@ _SHAPES = (
     *("hexagon", "cross", "bowtie", "hourglass", "circle-open", "square-open", "diamond-open", "star-open"),
 )
 _COLOURS = tuple(f"mark-{place}" for place in range(1, 9))
+_NO_POINT: list[Any] = [None]
 _A_NAME = 20  # pixels that a name takes above the plot on a narrow screen, where each has a line to itself
 _HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
 _FAIR = (
@@ -45,7 +48,7 @@ def rivals(runs: RunSet) -> tuple[RunRecord, ...]:
 
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """What is known so far; blocks that are not done yet have no point."""
-    race = _race(runs)
+    race = _known_race(runs)
     curves = {member.id: whole_blocks(member) for member in race.members}
     slots = marks(race)
     plot = go.Figure(
@@ -62,17 +65,17 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
 
 def title(runs: RunSet) -> str:
     """The finding once nobody runs any more, a plain name before."""
-    race = _race(runs)
+    race = _known_race(runs)
     ranking = race.ranking
     if race.live or len(ranking) < 2:
         return f"Race of {tally(len(race.members))} methods"
     first, second = ranking[:2]
-    best, next_best = number(first.pruned.perplexity), number(second.pruned.perplexity)
+    best, next_best = (number(member.pruned and member.pruned.perplexity) for member in (first, second))
     if best == next_best:
-        return f"{first.job.method.label} and {second.job.method.label} are level at {best}"
+        return f"{first.pruning.method.label} and {second.pruning.method.label} are level at {best}"
     if not differ(first.pruned, second.pruned):
-        return f"No clear lead: {first.job.method.label} {best}, {second.job.method.label} {next_best}"
-    return f"{first.job.method.label} leads: {best} against {next_best} ({second.job.method.label})"
+        return f"No clear lead: {first.pruning.method.label} {best}, {second.pruning.method.label} {next_best}"
+    return f"{first.pruning.method.label} leads: {best} against {next_best} ({second.pruning.method.label})"
 
 
 def summary(runs: RunSet) -> str:
@@ -96,7 +99,7 @@ def table(runs: RunSet) -> Table:
 def sheet(runs: RunSet) -> Sheet:
     heads = ("run", "method", "status", "perplexity", "block", "mean_relative_error")
     rows = tuple(
-        (member.id, member.job.method.label, member.status, _known(member), block, error)
+        (member.id, member.pruning.method.label, member.status, _known(member), block, error)
         for member in _members(runs)
         for block, error in whole_blocks(member).items()
     )
@@ -122,6 +125,13 @@ def _race(runs: RunSet) -> Race | None:
     return race_of(runs.shown, runs.others)
 
 
+def _known_race(runs: RunSet) -> Race:
+    """Of runs to which this chart applies."""
+    if (race := _race(runs)) is None:
+        raise ValueError(f"Run {runs.shown.id} takes part in no race.")
+    return race
+
+
 def _members(runs: RunSet) -> tuple[RunRecord, ...]:
     race = _race(runs)
     return race.members if race else ()
@@ -135,7 +145,7 @@ def _row(member: RunRecord, shown: bool) -> Row:
     finished = member.finished
     return Row(
         (
-            RunLink(member.id, member.job.method.label, shown),
+            RunLink(member.id, member.pruning.method.label, shown),
             STATUS_WORDS[member.status] if is_run_id(member.id) else "recorded sample",
             number(member.mean_relative_error) if pruned_whole(member) else DASH,
             number(member.pruned.perplexity) if member.pruned else DASH,
@@ -148,8 +158,8 @@ def _row(member: RunRecord, shown: bool) -> Row:
 def _dense_askers(members: tuple[RunRecord, ...]) -> list[str]:
     """The yardstick of methods that aim at something else than their own inputs."""
     dense = {Statistic.DENSE_STREAM, Statistic.OUTPUT_GRADIENTS}
-    recipes = [member.job for member in members]
-    asking = [recipe.method.label for recipe in recipes if recipe.method.needs_for(recipe.pattern) & dense]
+    jobs = [member.pruning for member in members]
+    asking = [job.method.label for job in jobs if job.method.needs_for(job.pattern) & dense]
     if not asking:
         return []
     return [
@@ -163,7 +173,7 @@ def marks(race: Race) -> dict[str, tuple[str, str]]:
     taken_shapes: list[str] = []
     taken_colours: list[str] = []
     for member in race.members:
-        place = list(METHODS).index(member.job.method.name)
+        place = list(METHODS).index(member.pruning.method.name)
         taken_shapes.append(_free(_SHAPES, place, taken_shapes))
         taken_colours.append(_free(_COLOURS, place, taken_colours))
     slots = zip(taken_shapes, taken_colours, strict=True)
@@ -184,8 +194,8 @@ def _trace(
     return go.Scatter(
         uid=member.id,  # a rival that comes or goes leaves the others hidden or shown as they are
         name=_name(member),
-        x=list(curve) or [None],
-        y=[error or None for error in curve.values()] or [None],  # no logarithm of an exact zero
+        x=[*curve] or _NO_POINT,
+        y=[error or None for error in curve.values()] or _NO_POINT,  # no logarithm of an exact zero
         mode="lines+markers",
         line={"color": shade, "width": 3.5 if shown else 1.5},
         marker={
@@ -201,12 +211,12 @@ def _trace(
 
 def _name(member: RunRecord) -> str:
     """'APT joint · 29.8', without the perplexity as long as it is not known."""
-    label = member.job.method.label
+    label = member.pruning.method.label
     return f"{label} · {number(member.pruned.perplexity)}" if member.pruned else label
 
 
 def _said(member: RunRecord) -> str:
-    label = member.job.method.label
+    label = member.pruning.method.label
     if member.pruned:
         mean = number(member.mean_relative_error)
         return f"{label}: mean {mean}, perplexity {number(member.pruned.perplexity)}."

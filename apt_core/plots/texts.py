@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, duration, number
-from apt_core.events import Evaluated
+from apt_core.events import Evaluated, Subject
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour
@@ -15,6 +16,8 @@ from apt_core.texts.titles import text_title
 
 _ROW = 72  # pixels for each text: its name, its mark, its number
 _HOVER = "<b>%{y}</b><br>perplexity %{customdata}<extra>%{fullData.name}</extra>"
+
+_NO_POINT: list[Any] = [None]
 
 
 def applies(runs: RunSet) -> bool:
@@ -160,12 +163,12 @@ def _name_above(name: str, dark: bool) -> dict:
     }
 
 
-def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
+def _trace(record: RunRecord, subject: Subject, dark: bool) -> go.Scatter:
     known = record.evaluated_on(subject)
     shade = colour("accent" if subject == "model" else subject, dark)
     return go.Scatter(
         name=subject,
-        x=[one.perplexity for one in known] or [None],
+        x=[one.perplexity for one in known] or _NO_POINT,
         y=[text_title(one.text) for one in known] or [names(record)[0]],
         mode="markers+text" if subject == "model" else "markers",
         text=[number(one.perplexity) for one in known],

@@ -25,6 +25,8 @@ from apt_core.base.values import Frozen
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import AnyJob, Job, read_job
 from apt_core.measure.questions import Answered, Question
+from apt_core.runs.reading import Reader
+from apt_core.runs.store import Store
 
 PREFIX = "sample-"
 _log = logging.getLogger(__name__)
@@ -134,6 +136,8 @@ def _name(text: str) -> str:
 
 def _conditions(record: RunRecord) -> str:
     model = record.model
+    if model is None:
+        raise BadInput(f"Run {record.id} never loaded its model, so there is nothing to show.")
     day = datetime.fromtimestamp(record.ended_at or 0, UTC).strftime("%d %B %Y").lstrip("0")
     torch = model.versions.get("torch", "").split("+")[0]
     with_torch = f", torch {torch}" if torch else ""
@@ -142,8 +146,6 @@ def _conditions(record: RunRecord) -> str:
 
 def _ask(run_id: str, prompt: str) -> SampleAnswer:
     """Both models' answers to the prompt, through the reader. Raises PruneError when it fails."""
-    from apt_core.runs.reading import Reader
-
     reader, question = Reader(), Question(prompt=prompt)
     try:
         for reply in reader.ask(run_id, question):
@@ -185,8 +187,6 @@ def record_sample(
     store: Any = None,
 ) -> Path:
     """Write assets/samples/NAME.json from a run of the store; returns the file."""
-    from apt_core.runs.store import Store
-
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise BadInput(f"'{name}' is no name for a sample; use lower case letters, digits and -.")
     store = store or Store()

@@ -162,6 +162,8 @@ class Launcher:
     def _end_when_overdue(self, row: Row) -> None:
         """First ask, then end, a worker past its grace period."""
         overdue = time.time() - self._asked_to_end_at(row) - self.grace
+        if row.pid is None:
+            return
         if overdue > self.grace / 2:
             _log.warning("Run %s did not stop when asked; ending its worker %s.", row.id, row.pid)
             processes.kill_group(row.pid)
@@ -228,7 +230,7 @@ class Launcher:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        if token:
+        if token and child.stdin:
             with contextlib.suppress(OSError), child.stdin:  # a worker that died at once is marked later
                 child.stdin.write(f"{token}\n".encode())
         return child

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.measure.questions import Answered, Question, ReaderReady, Reply, reply_adapter
 from apt_core.runs import processes
 from apt_core.runs.store import Store
@@ -141,11 +141,13 @@ class Reader:
         """Hand the question to a process that has these two models (or is loading them)."""
         process = self._process
         # One that is about to end by itself would be gone before it has read the question.
-        leaving = process is None or not process.alive or process.quiet_for() > 0.9 * self._idle
-        if leaving or process.pair != pair:
+        staying = process is not None and process.alive and process.quiet_for() <= 0.9 * self._idle
+        if process is None or not staying or process.pair != pair:
             self.close()
-            self._process = _Process([*self._command, *pair.arguments(), "--idle", str(self._idle)], pair)
-        return self._process.ask(question, self._turn.release)
+            process = self._process = _Process(
+                [*self._command, *pair.arguments(), "--idle", str(self._idle)], pair
+            )
+        return process.ask(question, self._turn.release)
 
 
 class Asking:
@@ -236,6 +238,9 @@ class _Process:
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C in a terminal is for the asker, who then stops us
             )
+        stdin, stdout = self._popen.stdin, self._popen.stdout
+        assert stdin and stdout  # both are pipes
+        self._stdin, self._stdout = stdin, stdout
         threading.Thread(target=self._listen, name="reader", daemon=True).start()
 
     @property
@@ -264,7 +269,7 @@ class _Process:
     def end(self) -> None:
         """Ask politely by closing stdin, then insist."""
         with contextlib.suppress(OSError):  # it is gone already
-            self._popen.stdin.close()
+            self._stdin.close()
         if self._popen.poll() is None:
             processes.kill_group(self._popen.pid)  # it only reads: nothing is lost
         try:
@@ -275,12 +280,12 @@ class _Process:
     def _write(self, line: str) -> None:
         """One line to the process; when it is gone, `_listen` tells the asker so."""
         with self._writing, contextlib.suppress(OSError, ValueError):  # ValueError: closed by `end`
-            self._popen.stdin.write(f"{line}\n")
-            self._popen.stdin.flush()
+            self._stdin.write(f"{line}\n")
+            self._stdin.flush()
 
     def _listen(self) -> None:
         """Hand on every reply; at the end of the process, its last word."""
-        for line in self._popen.stdout:
+        for line in self._stdout:
             try:
                 reply = reply_adapter.validate_json(line)
             except ValidationError:
@@ -295,7 +300,7 @@ class _Process:
                 answer = self._answer
             if answer is not None:
                 answer.put(reply)
-        self._popen.stdout.close()
+        self._stdout.close()
         self._popen.wait()
         with self._lock:
             self._gone = True

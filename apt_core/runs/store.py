@@ -29,6 +29,8 @@ JOB_FILE = "job.json"
 _MEMBERS_ONLY = "members-only"  # of a run made from one that came with a token
 _MAX_SEEN = 400  # more than `list` gives at once, so that a second look reads no log again
 
+List = list  # the store has a method of that name
+
 
 class Store:
     """`root/runs.db`, `root/runs/<id>/` and `root/studies/<id>/`. Cheap to make; safe in threads and processes.
@@ -184,13 +186,13 @@ class Store:
             raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
         return self._record(row)
 
-    def list(self, limit: int = 200) -> list[RunRecord]:
+    def list(self, limit: int = 200) -> List[RunRecord]:
         """The newest runs, newest first. A run that this version cannot read is left out and logged."""
         with self.index.read() as rows:
             newest = rows.newest(limit)
         return self._readable(newest)
 
-    def _readable(self, found: list[Row]) -> list[RunRecord]:
+    def _readable(self, found: List[Row]) -> List[RunRecord]:
         records = []
         for row in found:
             try:
@@ -199,7 +201,7 @@ class Store:
                 _log.warning("%s", error)
         return records
 
-    def live(self) -> list[RunRecord]:
+    def live(self) -> List[RunRecord]:
         """The runs that wait or work."""
         with self.index.read() as rows:
             return [self._record(row) for row in (*rows.active(), *rows.queue())]
@@ -208,7 +210,7 @@ class Store:
         """Raises UnknownRun where there is none."""
         return studies_kept.read(self._studies, study_id)
 
-    def studies(self, limit: int = 100) -> list[Study]:
+    def studies(self, limit: int = 100) -> List[Study]:
         """The newest first; one that this version cannot read is left out and logged."""
         with self.index.read() as rows:
             newest = rows.studies(limit)
@@ -220,7 +222,7 @@ class Store:
                 _log.warning("%s", error)
         return found
 
-    def runs_of(self, study_id: str) -> list[RunRecord]:
+    def runs_of(self, study_id: str) -> List[RunRecord]:
         """The runs of a study that are still there, in its order."""
         with self.index.read() as rows:
             return self._readable(rows.of_study(study_id))
@@ -235,7 +237,7 @@ class Store:
         title = record.model.title if record.model else record.job.model.id
         return Made(folder, f"{title} · {record.job.label}")
 
-    def events_since(self, run_id: str, seq: int = -1) -> list[ev.Stamped]:
+    def events_since(self, run_id: str, seq: int = -1) -> List[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""
         log = EventLog(self.folder(run_id))
         if not log.path.exists():
@@ -351,7 +353,7 @@ class Store:
         """A worker that has said its last word but is still tidying up has nothing left to do."""
         with self.index.read() as rows:
             row = rows.get(run_id)
-        if row and row.status in LIVE and processes.is_alive(row.pid, row.pid_created, run_id):
+        if row and row.pid and row.status in LIVE and processes.is_alive(row.pid, row.pid_created, run_id):
             processes.kill_group(row.pid)
 
     def _found_in_folders(self) -> Found:

@@ -19,7 +19,9 @@ def same_task(one: RunRecord, other: RunRecord) -> bool:
 def comparable(one: RunRecord, other: RunRecord) -> bool:
     """Whether the pruned perplexities of two runs compare: the same model, pattern and evaluation, and a dense
     perplexity that shows that both read the same windows."""
-    if one.dense is None or other.dense is None or _measured_on(one.job) != _measured_on(other.job):
+    if one.dense is None or other.dense is None:
+        return False
+    if _measured_on(one.job) is None or _measured_on(one.job) != _measured_on(other.job):
         return False
     return abs(other.dense.perplexity / one.dense.perplexity - 1) < _DENSE_TOLERANCE
 

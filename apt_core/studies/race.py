@@ -36,8 +36,8 @@ class Race(NamedTuple):
     @property
     def ranking(self) -> list[RunRecord]:
         """Those whose perplexity is known, the best first."""
-        measured = [member for member in self.members if member.pruned]
-        return sorted(measured, key=lambda member: member.pruned.perplexity)
+        measured = [(member.pruned.perplexity, member) for member in self.members if member.pruned]
+        return [member for _, member in sorted(measured, key=lambda pair: pair[0])]
 
 
 def line_up(job: Prune, names: Any) -> list[Prune]:
@@ -67,7 +67,7 @@ def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
         return None
     place = list(METHODS).index
     members = sorted(
-        found, key=lambda member: (place(member.job.method.name), member.job.method.label, member.id)
+        found, key=lambda member: (place(member.pruning.method.name), member.pruning.method.label, member.id)
     )
     return Race(shown, tuple(members))
 
@@ -78,10 +78,10 @@ def _of_its_study(shown: RunRecord, others: Iterable[RunRecord]) -> list[RunReco
 
 
 def _asked_for_the_same(shown: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:
-    found = {shown.job.method: shown}
+    found = {shown.pruning.method: shown}
     for other in others:
         if not other.study and other.status not in _OUT and same_task(other, shown):
-            found.setdefault(other.job.method, other)
+            found.setdefault(other.pruning.method, other)
     return list(found.values())
 
 

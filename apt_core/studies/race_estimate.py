@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from apt_core.base.words import duration, size
 from apt_core.estimate.preflight import Estimate, disk_refusal
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.models.catalogue.facts import ModelFacts
 
 # What the first run does for all: a converted model stays, a dense perplexity is reused.
 _ONCE = ("convert", "dense_eval")
 
 
-def together(recipes: Sequence[Recipe], needs: Sequence[Estimate], facts: ModelFacts) -> Estimate:
+def together(recipes: Sequence[Prune], needs: Sequence[Estimate], facts: ModelFacts) -> Estimate:
     """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is."""
     first = needs[0]
     if len(needs) == 1:
@@ -49,7 +49,7 @@ def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
     return max(known) + (len(needs) - 1) * weights if len(known) == len(needs) else None
 
 
-def _refusal(recipes: Sequence[Recipe], needs: Sequence[Estimate]) -> str | None:
+def _refusal(recipes: Sequence[Prune], needs: Sequence[Estimate]) -> str | None:
     """Says which method cannot take part, unless the reason is the same for all."""
     refused = [(recipe, each.refusal) for recipe, each in zip(recipes, needs, strict=True) if each.refusal]
     if not refused:
@@ -61,7 +61,7 @@ def _refusal(recipes: Sequence[Recipe], needs: Sequence[Estimate]) -> str | None
 
 
 def _sentences(
-    recipes: Sequence[Recipe], seconds: Sequence[float | None], needs: Sequence[Estimate]
+    recipes: Sequence[Prune], seconds: Sequence[float | None], needs: Sequence[Estimate]
 ) -> tuple[str, ...]:
     if any(spent is None for spent in seconds):
         return needs[0].sentences

@@ -17,6 +17,9 @@ from apt_core.measure.questions import Question
 from apt_core.models.catalogue.entries import title_of
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.reading import Reader
+from apt_core.runs.store import Store
 from apt_core.studies.race import RACE
 
 LATELY_SECONDS = 1.0
@@ -165,10 +168,6 @@ class Studio:
 
 def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
-    from apt_core.runs.launcher import Launcher
-    from apt_core.runs.reading import Reader
-    from apt_core.runs.store import Store
-
     store = Store()
     launcher = Launcher(store)
     launcher.start()

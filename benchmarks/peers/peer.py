@@ -31,7 +31,7 @@ def prune(
 
     judge: from the folder of its pruned weights to the losses of held-out windows.
     """
-    from apt_core.jobs.recipe import ModelRef
+    from apt_core.jobs import ModelRef
     from apt_core.models.fetch.sources import resolve
 
     wanted = parse_pattern(pattern)

@@ -16,7 +16,7 @@ import pytest
 
 from apt_core.cli import main
 from apt_core.cli.progress import ProgressLine, describe
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.methods import COMPONENTS, METHODS
 from apt_core.runs.launcher import REPOSITORY, Launcher
 from apt_core.runs.reading import Reader
@@ -143,7 +143,8 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
         "float32",
     ]
     assert main(arguments) == 0
-    assert runs()[0].job == make_recipe(
+    assert runs()[0].job == make_job(
+        "prune",
         model={"id": "tiny-random-llama"},
         method={"name": "apt", "block_size": 64, "dampening": 0.1},
         pattern={"kind": "unstructured", "sparsity": 0.5},
@@ -355,7 +356,7 @@ def store_with():
     """store_with("slow") -> the id of a run that another app has started."""
 
     def make(behaviour):
-        recipe = make_recipe(model={"id": "tiny-random-llama"}, method="magnitude")
+        recipe = make_job("prune", model={"id": "tiny-random-llama"}, method="magnitude")
         return Launcher(Store(), fake_command(behaviour)).submit(recipe)
 
     yield make
@@ -411,7 +412,7 @@ def test_a_dead_worker_is_told_without_an_app(capsys, store_with):
 
 
 def test_looking_at_runs_starts_none(capsys):
-    Store().create(make_recipe(model={"id": "tiny-random-llama"}, method="magnitude"))
+    Store().create(make_job("prune", model={"id": "tiny-random-llama"}, method="magnitude"))
     assert main(["runs"]) == 0
     assert runs()[0].status == "queued"
 
@@ -456,7 +457,7 @@ def readers(monkeypatch, tmp_path):
 @pytest.fixture
 def finished_run():
     store = Store()
-    run_id = store.create(make_recipe(model={"id": "tiny-random-llama"}, method="magnitude"))
+    run_id = store.create(make_job("prune", model={"id": "tiny-random-llama"}, method="magnitude"))
     store.append(run_id, finished(save(store.folder(run_id))))
     return run_id
 

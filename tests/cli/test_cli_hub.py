@@ -9,7 +9,7 @@ import pytest
 from apt_core.cli import main
 from apt_core.cli.progress import stage_words
 from apt_core.events import FileBytes, Progress
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.models.fetch import hub_cache
 from apt_core.runs.store import Store
 
@@ -45,7 +45,7 @@ def test_the_cache_is_listed(capsys):
 
 def test_a_model_is_deleted_unless_a_run_needs_it(capsys, cached):
     store = Store()
-    run_id = store.create(make_recipe(model={"id": "ann/tiny"}, method="magnitude"))
+    run_id = store.create(make_job("prune", model={"id": "ann/tiny"}, method="magnitude"))
     assert main(["cache", "delete", "ann/tiny"]) == 2 and cached.exists()
     assert "let it end or stop it first" in capsys.readouterr().err
     store.request_cancel(run_id)

@@ -8,7 +8,7 @@ import pytest
 
 from apt_core.base.cost import Cost
 from apt_core.estimate.memory import peak_bytes, walk_for
-from apt_core.jobs.recipe import Evaluation, make_recipe
+from apt_core.jobs import Evaluation, make_job
 from apt_core.methods.component import Mask
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.facts import ModelFacts, facts_from, known_facts
@@ -21,7 +21,7 @@ SMOL = known_facts(CATALOGUE["smollm2-135m"])
 
 def job(method: object = "apt", samples: int = 32, length: int = 512):
     calibration = {"samples": samples, "length": length}
-    return make_recipe(model={"id": "x/y"}, method=method, calibration=calibration)
+    return make_job("prune", model={"id": "x/y"}, method=method, calibration=calibration)
 
 
 def seven_billion() -> ModelFacts:

@@ -9,7 +9,7 @@ from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.estimate import free, preflight
 from apt_core.estimate.machine import EPYC, XEON
 from apt_core.estimate.preflight import estimate, packaged_rates
-from apt_core.jobs.recipe import ModelRef, Recipe, make_recipe
+from apt_core.jobs import ModelRef, Prune, make_job
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.facts import ModelFacts, known_facts, model_facts
 from apt_core.models.catalogue.shape import LlamaShape
@@ -29,8 +29,8 @@ def roomy(tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "free_bytes", lambda _: 100 * GB)
 
 
-def recipe_for(model: str = SMOL, method: object = "apt", **more: object) -> Recipe:
-    return make_recipe(model={"id": model}, method=method, **more)
+def recipe_for(model: str = SMOL, method: object = "apt", **more: object) -> Prune:
+    return make_job("prune", model={"id": model}, method=method, **more)
 
 
 def needs(model: str = SMOL, method: object = "apt", **more: object):

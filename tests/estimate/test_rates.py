@@ -11,7 +11,7 @@ from apt_core.estimate.preflight import estimate
 from apt_core.estimate.rates import packaged_rates, rates_from, rates_of
 from apt_core.estimate.work import stages_of
 from apt_core.events.records import RunRecord
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.facts import known_facts
 
@@ -20,7 +20,7 @@ BASE = rates_of(XEON, "float32")
 
 
 def a_recipe(model: str = SMOL, method: object = "apt"):
-    return make_recipe(model={"id": model}, method=method, dtype="float32")
+    return make_job("prune", model={"id": model}, method=method, dtype="float32")
 
 
 def finished_run(method: object = "apt", slower: float = 1.0, of: str = SMOL, **changes: object) -> RunRecord:

@@ -11,7 +11,7 @@ from apt_core.base.shapes import LayerShape
 from apt_core.estimate.machine import EPYC, XEON
 from apt_core.estimate.rates import rates_of, solving_seconds
 from apt_core.estimate.work import Stage, solving, stages_of
-from apt_core.jobs.recipe import Evaluation, make_recipe
+from apt_core.jobs import Evaluation, make_job
 from apt_core.methods import METHODS, make_method
 from apt_core.methods.component import Mask, Statistic
 from apt_core.models.catalogue.entries import CATALOGUE
@@ -23,7 +23,7 @@ HALF = {"kind": "unstructured", "sparsity": 0.5}
 
 
 def job(method: object = "apt", **more: object):
-    return make_recipe(model={"id": "smollm2-135m"}, method=method, **more)
+    return make_job("prune", model={"id": "smollm2-135m"}, method=method, **more)
 
 
 def stages(method: object = "apt", **more: object) -> dict[str, Stage]:

@@ -22,6 +22,7 @@ from apt_core.events import Evaluated
 from apt_core.events.records import summary
 from apt_core.execute import KINDS, Context, run
 from apt_core.jobs import JOBS, make_job
+from apt_core.texts.titles import text_title
 from apt_core.runs.store import Store
 from apt_core.runs.worker import main as work
 from apt_core.texts.sources import load_text
@@ -131,7 +132,7 @@ def test_a_run_that_pruned_can_be_measured_on_another_text_and_pruned_again(tmp_
         make_job("evaluate", model={"id": f"run:{child.id}"}, evaluation=[windows, {"text": text}])
     )
     assert measured.evaluated[0].perplexity == pytest.approx(child.pruned.perplexity, rel=1e-5)
-    assert [one["text"] for one in summary(measured)["texts"]] == ["wiki-sample", text]
+    assert [one["text"] for one in summary(measured)["texts"]] == ["wiki-sample", text_title(text)]
     assert store.checkpoint(measured.id) is None and measured.finished.checkpoint == ""
 
 

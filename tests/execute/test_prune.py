@@ -17,7 +17,7 @@ from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, fold, summary
 from apt_core.execute import prune_blocks as pruning
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact
 from apt_core.measure.perplexity import perplexity_events

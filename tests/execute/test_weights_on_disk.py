@@ -14,7 +14,7 @@ from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, fold, summary
 from apt_core.families import decoder_blocks
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.measure.perplexity import perplexity_events
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.load import loading, skeleton

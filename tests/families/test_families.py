@@ -17,7 +17,7 @@ from apt_core.base.errors import BadPattern, NotAModel
 from apt_core.base.paths import ASSETS
 from apt_core.estimate.preflight import estimate
 from apt_core.execute import prune as pipeline
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.measure import perplexity
 from apt_core.methods import METHODS

@@ -13,7 +13,7 @@ from apt_core.base.cost import Cost
 from apt_core.base.errors import BadOption
 from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.base.shapes import LayerShape
-from apt_core.jobs.recipe import Recipe, make_recipe
+from apt_core.jobs import Prune, make_job
 from apt_core.maths.allocation import cost_of
 from apt_core.maths.output_metric import by_loss
 from apt_core.methods import COMPONENTS, METHODS, Statistic, make_method
@@ -42,8 +42,8 @@ def test_a_method_comes_back_from_its_json(name):
         method.model_dump_json()
     )
     assert method.model_dump()["name"] == name
-    recipe = make_recipe(model={"id": "x"}, method=name)
-    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    recipe = make_job("prune", model={"id": "x"}, method=name)
+    assert Prune.model_validate_json(recipe.model_dump_json()) == recipe
     assert method.changes() == {} and method.label == method.title
 
 

@@ -245,7 +245,7 @@ from apt_core.models.fetch import network
 network.DEADLINE_SECONDS = 2.0  # test_network holds the real one to 5 s
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.models.fetch.sources import resolve
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 
 def call(what, id, revision=None, stop_after=None, token=None, shared=False):
     ref = ModelRef.model_construct(id=id, revision=revision)

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import cache_list, gguf, hub_cache, manifest
 from apt_core.models.fetch.sources import resolve

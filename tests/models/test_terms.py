@@ -6,7 +6,7 @@ import pytest
 
 from apt_core.base.errors import TermsNotAccepted
 from apt_core.base.paths import data_dir
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import sources

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from tests.runs.helpers import fake_command
@@ -16,7 +16,7 @@ from tests.runs.helpers import fake_command
 
 @pytest.fixture
 def recipe():
-    return make_recipe(model={"id": "tiny-random-llama"}, method="magnitude")
+    return make_job("prune", model={"id": "tiny-random-llama"}, method="magnitude")
 
 
 @pytest.fixture

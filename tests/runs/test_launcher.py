@@ -158,11 +158,11 @@ def test_a_run_that_is_live_cannot_be_deleted(store, recipe, launch):
 APP = """
 import sys, time
 from pathlib import Path
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 launcher = Launcher(Store(Path(sys.argv[1])), (sys.executable, "-m", "tests.runs.fake_worker", sys.argv[2]))
-print(launcher.submit(make_recipe(model={"id": "tiny-random-llama"}, method="magnitude")), flush=True)
+print(launcher.submit(make_job("prune", model={"id": "tiny-random-llama"}, method="magnitude")), flush=True)
 launcher.start()
 time.sleep(60)
 """

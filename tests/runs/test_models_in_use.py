@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apt_core.base.errors import BadInput
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.models.fetch import gguf, hub_cache
 from apt_core.runs import models_in_use
 
@@ -16,7 +16,7 @@ def test_a_model_stays_while_a_run_needs_it(store, monkeypatch, tmp_path, model)
     blob = hub_cache.storage_of(gguf.split(model)[0]) / "blobs" / "a.incomplete"
     blob.parent.mkdir(parents=True)
     blob.write_bytes(b"half")
-    run_id = store.create(make_recipe(model={"id": model}, method="magnitude"))
+    run_id = store.create(make_job("prune", model={"id": model}, method="magnitude"))
     with pytest.raises(BadInput, match="needs ann/tiny; let it end or stop it first"):
         models_in_use.remove(store, "ann/tiny")
     assert blob.exists()

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from apt_core import events as ev
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.reading import Pair, Reader

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from apt_core.cli import main
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
@@ -24,7 +24,8 @@ def one_thread(monkeypatch):
 
 
 def tiny(samples=4, length=64):
-    return make_recipe(
+    return make_job(
+        "prune",
         model={"id": "tiny-random-llama"},
         method="sparsegpt",
         calibration={"text": "wiki-sample", "samples": samples, "length": length},

@@ -222,10 +222,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_folder(tmp_path):
     """In a process of its own, whose files may not grow beyond 40 KB: the reserve does not fit."""
     script = f"""
 import resource
-from apt_core.jobs.recipe import make_recipe
+from apt_core.jobs import make_job
 from apt_core.runs.store import Store
 store = Store({str(tmp_path)!r})
-recipe = make_recipe(model={{"id": "tiny-random-llama"}}, method="magnitude")
+recipe = make_job("prune", model={{"id": "tiny-random-llama"}}, method="magnitude")
 store.list()
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 try:

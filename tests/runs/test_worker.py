@@ -12,7 +12,7 @@ import time
 import pytest
 
 from apt_core.base.errors import BadText
-from apt_core.jobs.recipe import Recipe
+from apt_core.jobs import Prune
 from apt_core.runs import processes
 from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.worker_errors import failure_of
@@ -42,7 +42,7 @@ def test_a_run_from_queue_to_record(store, recipe, launch):
     assert [stamped.seq for stamped in seen] == list(range(9))
     assert store.checkpoint(record.id)
     assert leftovers(store, record.id) == ["checkpoint", "events.jsonl", "job.json", "worker.log"]
-    assert Recipe.model_validate_json((store.folder(record.id) / "job.json").read_text()) == recipe
+    assert Prune.model_validate_json((store.folder(record.id) / "job.json").read_text()) == recipe
     assert store.position(record.id) is None
 
 

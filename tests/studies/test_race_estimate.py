@@ -3,7 +3,7 @@
 import pytest
 
 from apt_core.estimate.preflight import Estimate, estimate
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.studies.race import line_up
 from apt_core.studies.race_estimate import together

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ui_helpers import a_recipe
 
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.ui.forms import choose, missing
 

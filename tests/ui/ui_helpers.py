@@ -7,7 +7,7 @@ from pathlib import Path
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.events.records import RunRecord, fold
-from apt_core.jobs.recipe import Recipe, make_recipe
+from apt_core.jobs import Prune, make_job
 from apt_core.jobs.study import Study
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
@@ -15,8 +15,8 @@ SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_
 NOW = 1_764_000_000.0
 
 
-def a_recipe(**changes) -> Recipe:
-    return make_recipe(**({"model": {"id": "tiny-random-llama"}, "method": "apt"} | changes))
+def a_recipe(**changes) -> Prune:
+    return make_job("prune", **({"model": {"id": "tiny-random-llama"}, "method": "apt"} | changes))
 
 
 def some_events(
@@ -113,7 +113,7 @@ def stamped(events: list[ev.Event]) -> list[ev.Stamped]:
 
 
 def a_record(
-    upto: str = "finished", run_id: str = "20261124-100000-abcd", recipe: Recipe | None = None, **changes
+    upto: str = "finished", run_id: str = "20261124-100000-abcd", recipe: Prune | None = None, **changes
 ):
     return fold(RunRecord(id=run_id, job=recipe or a_recipe()), stamped(some_events(upto, **changes)))
 
@@ -123,7 +123,7 @@ class FakeStore:
 
     def __init__(self, checkpoint: Path | None = None):
         self.logs: dict[str, list[ev.Event]] = {}
-        self.recipes: dict[str, Recipe] = {}
+        self.recipes: dict[str, Prune] = {}
         self.statuses: dict[str, str] = {}
         self.studies: dict[str, str] = {}  # run -> study
         self.weights = checkpoint
@@ -131,7 +131,7 @@ class FakeStore:
         self.with_token: set[str] = set()
         self.reads = 0
 
-    def put(self, run_id: str, events: list[ev.Event], recipe: Recipe | None = None) -> str:
+    def put(self, run_id: str, events: list[ev.Event], recipe: Prune | None = None) -> str:
         self.logs[run_id], self.recipes[run_id] = events, recipe or a_recipe()
         return run_id
 
@@ -175,11 +175,11 @@ class FakeLauncher:
     def __init__(self, store: FakeStore):
         self.store = store
 
-    def submit(self, recipe: Recipe, token: str | None = None) -> str:
+    def submit(self, recipe: Prune, token: str | None = None) -> str:
         self.token = token
         return self.store.put(f"20261124-1200{len(self.store.logs):02}-0000", some_events("queued"), recipe)
 
-    def submit_study(self, kind: str, jobs: list[Recipe], token: str | None = None) -> Study:
+    def submit_study(self, kind: str, jobs: list[Prune], token: str | None = None) -> Study:
         runs = tuple(self.submit(job, token) for job in jobs)
         study = Study(id="20261124-120000-5555", kind=kind, created_at=NOW, jobs=tuple(jobs), runs=runs)
         self.store.studies |= dict.fromkeys(runs, study.id)

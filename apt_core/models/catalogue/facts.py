@@ -15,7 +15,7 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.families import Family, family_of_type, may_be_pruned
 from apt_core.families.known import UNLISTED
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue.entries import CATALOGUE, CatalogueEntry, Terms, cached_folder, title_of
 from apt_core.models.catalogue.scan import scan_floats
 from apt_core.models.catalogue.shape import LayerShape, shape_in

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from apt_core.base.errors import NotReachable, UnknownModel
 from apt_core.base.policy import STRICT, HostPolicy
-from apt_core.jobs.recipe import ModelRef
+from apt_core.jobs import ModelRef
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
 from apt_core.models.checkpoint import headers as checkpoints

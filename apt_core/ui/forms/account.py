@@ -51,7 +51,11 @@ def lay_out(policy: HostPolicy) -> Account | None:
 
 def wire(account: Account, page: gr.Blocks) -> list[Any]:
     """Returns the events after which other models may be readable."""
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": None,
+    }
     page.load(note_now, None, account.note, **quiet)
     used = gr.on(
         [account.use.click, account.token.submit],

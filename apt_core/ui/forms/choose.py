@@ -34,7 +34,7 @@ from apt_core.ui.views.command import command_block
 from apt_core.ui.views.html import Markup, join
 
 _log = logging.getLogger(__name__)
-_QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 _ABOVE = ("model", "pattern")  # what people think of first has a place of its own
 _FIRST = ("calibration", "evaluation", "method", "seed", "resources")  # the folded part begins with these
 _TEXTS = ("calibration.text", "evaluation.text")

@@ -73,7 +73,7 @@ def fields_of(kind: type[BaseModel], inside: str = "", group: str = "") -> tuple
     for name, stated in kind.model_fields.items():
         schema, path = schemas[name], f"{inside}{name}"
         extra = stated.json_schema_extra if isinstance(stated.json_schema_extra, dict) else {}
-        control = extra.get("control") or _plain_control(schema)
+        control = str(extra.get("control") or _plain_control(schema))
         nested = _nested(stated.annotation)
         if control == HIDDEN or "const" in schema:
             continue
@@ -192,12 +192,20 @@ def _draw_enum(field: Field) -> dict[str, Component]:
 
 
 def _draw_flag(field: Field) -> dict[str, Component]:
-    shown = {"label": field.label, "info": field.info or None, "elem_id": element_id(field.path)}
+    shown: dict[str, Any] = {
+        "label": field.label,
+        "info": field.info or None,
+        "elem_id": element_id(field.path),
+    }
     return {field.path: gr.Checkbox(value=bool(field.default), **shown)}
 
 
 def _draw_line(field: Field) -> dict[str, Component]:
-    shown = {"label": field.label, "info": field.info or None, "elem_id": element_id(field.path)}
+    shown: dict[str, Any] = {
+        "label": field.label,
+        "info": field.info or None,
+        "elem_id": element_id(field.path),
+    }
     return {field.path: gr.Textbox(value=field.default or "", max_lines=1, **shown)}
 
 

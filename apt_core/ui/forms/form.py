@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from apt_core.base.errors import TermsNotAccepted
 from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.base.values import Frozen
 from apt_core.jobs import Prune, make_value
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, Terms
@@ -18,7 +19,7 @@ from apt_core.studies.race import line_up
 from apt_core.ui.forms.controls import CONTROLS
 from apt_core.ui.forms.fields import Field, Values, fields_of, put_at, value_at
 
-AJob = TypeVar("AJob", bound=BaseModel)
+AJob = TypeVar("AJob", bound=Frozen)
 
 
 def read(kind: type[AJob], values: Values, policy: HostPolicy = STRICT) -> AJob:

@@ -16,7 +16,9 @@ from apt_core.texts.sources import FALLBACK_TEXT, TEXTS
 
 _KEEP_SECONDS = 30.0
 
-_answers: dict[str, tuple[float, bool]] = {}  # file -> when it was asked for, and whether it can be had
+_answers: dict[
+    str, tuple[float, bool | None]
+] = {}  # file -> when it was asked for, and whether it can be had
 _asking = threading.Lock()  # many tabs, one question
 
 
@@ -27,7 +29,8 @@ def texts_to_come(*names: str) -> list[str]:
 
 def bytes_to_come(recipe: Prune) -> int:
     """Of the texts of this recipe; what the model needs is in its facts."""
-    return sum(TEXTS[name].wheel.size for name in texts_to_come(*_texts_of(recipe)))
+    wheels = (TEXTS[name].wheel for name in texts_to_come(*_texts_of(recipe)))
+    return sum(wheel.size for wheel in wheels if wheel)
 
 
 def sentence_of(recipe: Prune, facts: ModelFacts) -> str | None:
@@ -65,8 +68,10 @@ def _is_here(text: str) -> bool:
     return wheel is None or packages.is_cached(wheel)
 
 
-def _can_come(pin: Pinned) -> bool:
-    """`_on_index`, remembered for a while."""
+def _can_come(pin: Pinned | None) -> bool:
+    """`_on_index`, remembered for a while. What needs no file is here."""
+    if pin is None:
+        return True
     with _asking:
         at, found = _answers.get(pin.filename, (0.0, None))
         if found is None or time.monotonic() - at > _KEEP_SECONDS:

@@ -38,7 +38,11 @@ def lay_out() -> Search:
 
 def wire(found: Search, model: gr.Dropdown, policy: HostPolicy) -> Any:
     """Returns what follows a choice, so that more can follow."""
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": None,
+    }
 
     def look(token: gr.OAuthToken | None, event: gr.EventData) -> str:
         with hub_token.of_visitor(token_of(token)):

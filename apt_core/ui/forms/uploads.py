@@ -9,6 +9,7 @@ from pathlib import Path
 from apt_core.base.errors import BadInput, BadText
 from apt_core.base.paths import data_dir
 from apt_core.texts import check
+from apt_core.texts.sources import TEXTS
 
 PREFIX = "upload:"
 MAX_BYTES = 10_000_000
@@ -39,8 +40,6 @@ def text_for(value: object) -> str:
 
     Raises BadInput for anything else, so that no path ever comes from the browser.
     """
-    from apt_core.texts.sources import TEXTS
-
     name = str(value or "").strip()
     if name in TEXTS or name.startswith("hub:"):
         return name  # a dataset of the Hub is checked where it is read

@@ -27,7 +27,7 @@ from apt_core.ui.views.fold import chosen_line
 from apt_core.ui.views.run_view import ViewState, shows
 
 _log = logging.getLogger(__name__)
-_QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class Explore(NamedTuple):
@@ -216,7 +216,7 @@ def stop(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
 def choose_the_same(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
-        return choose.fill(explore.chooser, studio.record(seen.run).job)
+        return choose.fill(explore.chooser, studio.record(seen.run).pruning)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
 

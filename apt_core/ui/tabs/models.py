@@ -35,7 +35,11 @@ def lay_out() -> ModelsTab:
 
 
 def wire(tab: ModelsTab, item: gr.Tab, studio: Studio) -> None:
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": None,
+    }
 
     def clicked(event: gr.EventData) -> dict[Any, Any]:
         data = event._data if isinstance(event._data, dict) else {}

@@ -112,7 +112,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         if asked_to_stop := stops.get(request.session_hash or ""):
             asked_to_stop.set()
 
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
         [reading.ask.click, reading.prompt.submit],
         ask,

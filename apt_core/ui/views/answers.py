@@ -28,14 +28,14 @@ class Duel:
 def streaming(duel: Duel) -> Markup:
     """While words arrive: the common beginning plain, whatever follows it marked on both sides."""
     same = len(duel.dense) if duel.parted is None else duel.parted
-    sides = [
+    dense, pruned = (
         marked(
             [Piece(text[:same], False), Piece(text[same:], True)],
             duel.parted if duel.parted is not None else None,
         )
         for text in (duel.dense, duel.pruned)
-    ]
-    return _columns(*sides, busy=True)
+    )
+    return _columns(dense, pruned, busy=True)
 
 
 def compared(answered: Answered) -> Markup:

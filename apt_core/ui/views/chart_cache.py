@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 _MOST = 200
@@ -16,7 +16,7 @@ class ChartCache:
 
     def __init__(self, most: int = _MOST):
         self._most = most
-        self._kept: OrderedDict[Hashable, object] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -27,4 +27,5 @@ class ChartCache:
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
-            return self._kept[key]
+            kept: T = self._kept[key]
+            return kept

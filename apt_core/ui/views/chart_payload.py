@@ -37,7 +37,7 @@ def csv_address(chart: Chart, run_id: str) -> str:
 
 def chart_note(chart: Chart, runs: RunSet) -> Markup:
     """Links to the other runs in the figure, and what a reader must know to compare them."""
-    links = join(_link(RunLink(run.id, run.job.method.label)) for run in chart.rivals(runs))
+    links = join(_link(RunLink(run.id, run.pruning.method.label)) for run in chart.rivals(runs))
     nav = Markup('<nav class="rivals" aria-label="Runs in this chart"><span>Open</span>{}</nav>').format(
         links
     )

@@ -19,6 +19,7 @@ from apt_core.base.words import (
 )
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.texts.titles import text_title
 from apt_core.ui.views.html import Markup, join, term
 
@@ -46,7 +47,7 @@ def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
     job = record.job
     read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
-    seed = [f"seed {job.seed}"] if "seed" in type(job).model_fields else []
+    seed = [f"seed {job.seed}"] if isinstance(job, Prune) else []
     return " · ".join((title, job.label, *read, *seed))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from apt_core.events.records import RunRecord
@@ -63,7 +64,7 @@ def parts(studio: Studio, record: RunRecord, seen: ViewState | None = None) -> d
         look = after.get(chart.name, "")
         if not seen.run or before.get(chart.name, "") != look:
             key = (chart.name, record.id, record.status, look)
-            new |= _cache.once(key, lambda chart=chart: chart_payload(chart, runs))
+            new |= _cache.once(key, partial(chart_payload, chart, runs))
     return new
 
 

@@ -103,7 +103,7 @@ def _near(ratio: float, tolerance: float) -> bool:
 
 
 def _what_could(record: RunRecord) -> str:
-    pattern = record.job.pattern
+    pattern = record.pruning.pattern
     if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
         return (
             "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
