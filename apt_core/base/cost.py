@@ -32,11 +32,11 @@ class Cost(NamedTuple):
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
         work = (mine + theirs for mine, theirs in zip(self[:-1], other[:-1], strict=True))
-        return Cost(*work, peak=max(self.peak, other.peak))
+        return Cost._make([*work, max(self.peak, other.peak)])
 
     def times(self, repeats: float) -> Cost:
         """The same work so many times over, one after the other."""
-        return Cost(*(repeats * own for own in self[:-1]), peak=self.peak)
+        return Cost._make([*(repeats * own for own in self[:-1]), self.peak])
 
 
 def total(costs: Iterable[Cost]) -> Cost:

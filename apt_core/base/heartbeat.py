@@ -5,9 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Result = TypeVar("Result")
 
 
@@ -15,12 +17,27 @@ class Abandoned(Exception):
     """Raised inside the work, at its next item, when nobody listens any more."""
 
 
-class Closable(Protocol[T]):
+class Closable(Protocol[T_co]):
     """A generator, or what can be read and closed like one."""
 
-    def __iter__(self) -> Iterator[T]: ...
+    def __iter__(self) -> Iterator[T_co]: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Item(Generic[T]):
+    value: T
+
+
+@dataclass(frozen=True)
+class _Result(Generic[Result]):
+    value: Result
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
 
 
 def items_of(
@@ -30,38 +47,38 @@ def items_of(
 
     Returns what the work returns; its exception comes through. Closing this raises Abandoned in the work's next put.
     """
-    items: queue.Queue[tuple[str, object]] = queue.Queue()
+    items: queue.Queue[_Item[T] | _Result[Result] | _Failure] = queue.Queue()
     abandoned = threading.Event()
 
     def put(item: T) -> None:
         if abandoned.is_set():
             raise Abandoned
-        items.put(("item", item))
+        items.put(_Item(item))
 
     def run() -> None:
         try:
-            items.put(("result", work(put)))
+            items.put(_Result(work(put)))
         except BaseException as error:  # handed to the listener's thread, whatever it is
-            items.put(("error", error))
+            items.put(_Failure(error))
 
     threading.Thread(target=run, name="heartbeat", daemon=True).start()
     try:
         while True:
             try:
-                kind, item = items.get(timeout=seconds)
+                said = items.get(timeout=seconds)
             except queue.Empty:
                 yield None
                 continue
-            if kind == "result":
-                return item
-            if kind == "error":
-                raise item
-            yield item
+            if isinstance(said, _Result):
+                return said.value
+            if isinstance(said, _Failure):
+                raise said.error
+            yield said.value
     finally:
         abandoned.set()
 
 
-def with_heartbeat(source: Closable[T], seconds: float) -> Iterator[T | None]:
+def with_heartbeat(source: Closable[T], seconds: float) -> Generator[T | None, None, None]:
     """The items of `source`, and None whenever it has been silent for `seconds`.
 
     Closing this closes the source at its next item; an exception of the source comes through.

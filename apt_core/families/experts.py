@@ -8,7 +8,8 @@ written to such a linear layer is written to the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,25 @@ from torch import Tensor, nn
 _OF_AN_EXPERT = ("gate_up_proj", "up_proj", "down_proj")  # in the order in which they are called
 
 
-def is_fused(module: nn.Module) -> bool:
+class FusedExperts(nn.Module):
+    """The interface, for type checkers: transformers gives it to many classes and has no name for it."""
+
+    num_experts: int
+    is_transposed: bool
+    has_gate: bool
+    has_bias: bool
+    has_post_expert_norm: bool
+    act_fn: Callable[[Tensor], Tensor]
+    post_expert_norm: Callable[[Tensor], Tensor]
+    _apply_gate: Callable[[Tensor], Tensor]
+
+
+def is_fused(module: nn.Module) -> TypeGuard[FusedExperts]:
     """A module that follows transformers' interface of experts (`use_experts_implementation`)."""
     return hasattr(module, "is_transposed") and hasattr(module, "has_gate") and hasattr(module, "num_experts")
 
 
-def matrices(experts: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+def matrices(experts: FusedExperts) -> Iterator[tuple[str, nn.Linear]]:
     """('3.gate_up_proj', a linear layer that shares its memory), expert after expert."""
     names = [name for name in _OF_AN_EXPERT if getattr(experts, name, None) is not None]
     for number in range(experts.num_experts):
@@ -29,7 +43,7 @@ def matrices(experts: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
             yield f"{number}.{name}", _sharing(experts, name, number)
 
 
-def _sharing(experts: nn.Module, name: str, number: int) -> nn.Linear:
+def _sharing(experts: FusedExperts, name: str, number: int) -> nn.Linear:
     weight = getattr(experts, name).data[number]
     bias = getattr(experts, f"{name}_bias").data[number] if experts.has_bias else None
     linear = nn.Linear(1, 1, bias=experts.has_bias, device="meta")  # nothing is allocated
@@ -43,7 +57,7 @@ def _sharing(experts: nn.Module, name: str, number: int) -> nn.Linear:
 class ExpertsProxy:
     """Until `remove`, `experts` computes by `linears`, its own matrices as modules."""
 
-    def __init__(self, experts: nn.Module, linears: Mapping[str, nn.Linear]):
+    def __init__(self, experts: FusedExperts, linears: Mapping[str, nn.Module]):
         self._experts = experts
         self._linears = linears
         self._first = "gate_up_proj" if experts.has_gate else "up_proj"

@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from apt_core.base.errors import NotAModel
+from apt_core.base.lazy import lazy
 from apt_core.families.family import Family
 from apt_core.families.known import FAMILIES, may_be_pruned
 from apt_core.families.layer import Layer, is_linear
@@ -19,17 +20,24 @@ from apt_core.families.layer import Layer, is_linear
 if TYPE_CHECKING:
     from typing import Protocol
 
+    import torch
     from torch import nn
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from apt_core.families import experts
+    from apt_core.families import experts, functional_weights, selective_scan
 
     class Proxy(Protocol):
         def remove(self) -> None:
             """Everything computes as transformers has it again."""
 
+else:
+    torch = lazy("torch")
+    experts = lazy("apt_core.families.experts")
+    functional_weights = lazy("apt_core.families.functional_weights")
+    selective_scan = lazy("apt_core.families.selective_scan")
 
-def decoder_blocks(model: nn.Module) -> nn.ModuleList:
+
+def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
     """The decoder's list of blocks. Raises NotAModel when there is none."""
     lists = _lists(model)
     family = FAMILIES.get(model.config.get_text_config().model_type)
@@ -47,11 +55,8 @@ def decoder_blocks(model: nn.Module) -> nn.ModuleList:
 
 
 def _lists(model: nn.Module) -> dict[str, nn.ModuleList]:
-    from torch import nn
-
-    return {
-        name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and module
-    }
+    modules = model.named_modules()
+    return {name: module for name, module in modules if isinstance(module, torch.nn.ModuleList) and module}
 
 
 def family_of(block: nn.Module) -> Family | None:
@@ -77,22 +82,22 @@ def prunable_layers(block: nn.Module, index: int, optional: bool = False) -> lis
     """
     family = family_of(block)
     kept = [layer for layer in linear_maps(block, index) if may_be_pruned(family, layer.name, optional)]
-    return kept if family is None else sorted(kept, key=lambda layer: family.place(layer.name, optional))
+    if family is None:
+        return kept
+    places = {layer.name: family.place(layer.name, optional) for layer in kept}
+    return sorted(kept, key=lambda layer: places[layer.name] or 0)
 
 
 def linear_maps(block: nn.Module, index: int) -> Iterator[Layer]:
     """Every linear map of a block, pruned or not, in the order of the module tree."""
-    from apt_core.families.experts import is_fused, matrices
-    from apt_core.families.functional_weights import FunctionalLinear
-
     family = family_of(block)
     for name, module in block.named_modules():
-        if is_fused(module):
-            for expert, linear in matrices(module):
+        if experts.is_fused(module):
+            for expert, linear in experts.matrices(module):
                 yield Layer(index, f"{name}.{expert}", linear, module)
         elif is_linear(module):
             functional = family is not None and name in family.functional_weights
-            called = FunctionalLinear(module) if functional else module
+            called = functional_weights.FunctionalLinear(module) if functional else module
             yield Layer(index, name, called, parts=_parts(family, block, name))
 
 
@@ -131,8 +136,6 @@ def later_uses(blocks: nn.ModuleList, layers: Iterable[Layer]) -> dict[tuple[int
 
 def module_proxies(layers: Iterable[Layer]) -> list[Proxy]:
     """Until removed, they let everything be computed by the modules of these layers, so that hooks on them fire."""
-    from apt_core.families import experts, functional_weights
-
     layers = list(layers)
     functional = [
         layer.module for layer in layers if isinstance(layer.module, functional_weights.FunctionalLinear)
@@ -155,12 +158,10 @@ def _of_experts(layers: list[Layer], proxy: type[experts.ExpertsProxy]) -> list[
 
 def differentiable() -> AbstractContextManager[None]:
     """While open, every family's forward can be followed by a backward pass at no more than a few times its cost."""
-    from apt_core.families.selective_scan import differentiable_scans
-
-    return differentiable_scans()
+    return selective_scan.differentiable_scans()
 
 
-def what_was_guessed(model: nn.Module, layers: Iterable[Layer]) -> str | None:
+def what_was_guessed(model: PreTrainedModel, layers: Iterable[Layer]) -> str | None:
     """A sentence that names what is pruned in a family nobody has tried; None for the listed ones."""
     model_type = model.config.get_text_config().model_type
     if model_type in FAMILIES:

@@ -13,13 +13,17 @@ from torch.nn import functional
 class FunctionalLinear(nn.Module):
     """y = weight x, without the bias, which transformers adds where it likes. The weight stays its owner's."""
 
+    owner: nn.Linear
+
     def __init__(self, owner: nn.Linear):
         super().__init__()
         self.__dict__["owner"] = owner  # not as a submodule: it has its place in the model
 
     @property
     def weight(self) -> nn.Parameter:
-        return self.owner._parameters["weight"]  # as it is now: blocks on disk come and go
+        weight = self.owner._parameters["weight"]  # as it is now: blocks on disk come and go
+        assert weight is not None
+        return weight
 
     def forward(self, inputs: Tensor) -> Tensor:
         return functional.linear(inputs, self.weight)
@@ -42,13 +46,13 @@ class ModuleProxy:
         self._linear = linear
         self._before = linear.owner.__dict__.get("forward")  # a hook of accelerate, where there is one
         linear.owner.__dict__["weight"] = _WeightProxy(linear)  # found before the module's own parameters
-        linear.owner.forward = self.forward
+        linear.owner.__dict__["forward"] = self.forward
 
     def remove(self) -> None:
         del self._linear.owner.__dict__["weight"]
-        del self._linear.owner.forward
+        del self._linear.owner.__dict__["forward"]
         if self._before is not None:
-            self._linear.owner.forward = self._before
+            self._linear.owner.__dict__["forward"] = self._before
 
     def forward(self, inputs: Tensor) -> Tensor:
         bias = self._linear.owner.bias

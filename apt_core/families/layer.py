@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from apt_core.base.lazy import lazy
+
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+    from transformers import pytorch_utils
+
+    from apt_core.families.experts import FusedExperts
+else:
+    torch, pytorch_utils = lazy("torch"), lazy("transformers.pytorch_utils")
 
 
 class Layer(NamedTuple):
@@ -19,21 +27,27 @@ class Layer(NamedTuple):
     block: int
     name: str  # inside the block, e.g. "self_attn.q_proj"
     module: nn.Module
-    experts: nn.Module | None = None  # the fused module that the matrix is a slice of
+    experts: FusedExperts | None = None  # the fused module that the matrix is a slice of
     parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def matrix(self) -> Tensor:
         """[out, in], a view of the weight wherever it is stored."""
-        weight = self.module.weight.detach()
+        weight = self._weight.detach()
         return weight.T if _is_conv1d(self.module) else weight
 
     @property
     def parameter(self) -> nn.Parameter:
         """The parameter of the model that holds the matrix, and for an expert those of its siblings."""
         if self.experts is None:
-            return self.module.weight
-        return getattr(self.experts, self.name.rsplit(".", 1)[-1])
+            return self._weight
+        return self.experts.get_parameter(self.name.rsplit(".", 1)[-1])
+
+    @property
+    def _weight(self) -> nn.Parameter:
+        weight = self.module.weight
+        assert isinstance(weight, torch.nn.Parameter)
+        return weight
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,12 +71,8 @@ class Layer(NamedTuple):
 
 def is_linear(module: nn.Module) -> bool:
     """nn.Linear (or a subclass that still computes one) and the transposed Conv1D of GPT-2."""
-    from torch import nn
-
-    return (isinstance(module, nn.Linear) and module.weight.ndim == 2) or _is_conv1d(module)
+    return (isinstance(module, torch.nn.Linear) and module.weight.ndim == 2) or _is_conv1d(module)
 
 
 def _is_conv1d(module: nn.Module) -> bool:
-    from transformers.pytorch_utils import Conv1D
-
-    return isinstance(module, Conv1D)
+    return isinstance(module, pytorch_utils.Conv1D)

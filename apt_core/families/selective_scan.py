@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SCANNING = ("mamba", "falcon_mamba", "jamba")  # packages of transformers with a `mamba_selective_scan`
+_SCANNING = ("mamba", "falcon_mamba", "jamba")  # packages of transformers with such a function
+_SCAN = "mamba_selective_scan"
 
 
 class _Scan(torch.autograd.Function):
@@ -64,11 +65,11 @@ def differentiable_scans() -> Iterator[None]:
     """While open, the families with a selective scan compute it by `selective_scan`."""
     names = (f"transformers.models.{name}.modeling_{name}" for name in _SCANNING)
     found = [sys.modules[name] for name in names if name in sys.modules]  # of the others no model is here
-    theirs = [module.mamba_selective_scan for module in found]
+    theirs = [getattr(module, _SCAN) for module in found]
     for module in found:
-        module.mamba_selective_scan = selective_scan
+        setattr(module, _SCAN, selective_scan)
     try:
         yield
     finally:
         for module, scan in zip(found, theirs, strict=True):
-            module.mamba_selective_scan = scan
+            setattr(module, _SCAN, scan)

@@ -6,6 +6,54 @@ costs nothing, so that the page can read a component's options in the file that 
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apt_core.maths import (
+        admm,
+        allocation,
+        alps,
+        block_masks,
+        block_wise,
+        compensate,
+        drift,
+        dual,
+        error,
+        gradual,
+        hessian,
+        joint,
+        live_inputs,
+        output_metric,
+        pattern,
+        precision,
+        removal_sets,
+        saliency,
+        sequential,
+        swaps,
+    )
+
+    __all__ = [
+        "admm",
+        "allocation",
+        "alps",
+        "block_masks",
+        "block_wise",
+        "compensate",
+        "drift",
+        "dual",
+        "error",
+        "gradual",
+        "hessian",
+        "joint",
+        "live_inputs",
+        "output_metric",
+        "pattern",
+        "precision",
+        "removal_sets",
+        "saliency",
+        "sequential",
+        "swaps",
+    ]
 
 
 def __getattr__(name: str) -> ModuleType:

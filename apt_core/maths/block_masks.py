@@ -42,7 +42,7 @@ def choose_block(
     return patterns.lowest(saliency.conditional(block, factor).masked_fill(dead, 0), budget)
 
 
-def _groups(block, factor, dead, pattern, joint) -> Tensor:
+def _groups(block: Tensor, factor: Tensor, dead: Tensor, pattern: SemiStructured, joint: bool) -> Tensor:
     """Group by group from left to right, each on the weights that the groups before it have updated."""
     work = block.masked_fill(dead, 0).T.contiguous()  # [b, rows]: a group is a few contiguous rows
     pruned = torch.zeros_like(work, dtype=torch.bool)
@@ -63,14 +63,14 @@ def _groups(block, factor, dead, pattern, joint) -> Tensor:
     return pruned.T.contiguous()
 
 
-def _lowest_of_group(weight, factor, pattern) -> tuple[Tensor, Tensor]:
+def _lowest_of_group(weight: Tensor, factor: Tensor, pattern: SemiStructured) -> tuple[Tensor, Tensor]:
     """Solution S of one group [of, rows]: the lowest single-weight losses, then the joint compensation."""
     rows = weight.T.contiguous()
     gone = patterns.lowest_per_group(saliency.conditional(rows, factor), pattern.keep, pattern.of)
     return gone.T, block_multipliers(rows, gone, factor).T
 
 
-def _in_rounds(block, factor, dead, budget) -> Tensor:
+def _in_rounds(block: Tensor, factor: Tensor, dead: Tensor, budget: int) -> Tensor:
     """A quarter of the budget at a time, each scored on the weights that make up for what has gone before."""
     pruned = torch.zeros_like(block, dtype=torch.bool)
     current = block

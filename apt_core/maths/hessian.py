@@ -68,7 +68,7 @@ class LayerStats:
         """Accumulate inputs [..., in] of any float dtype, in float32."""
         tokens = inputs.reshape(-1, inputs.shape[-1])
         with bfloat16_products(inputs.dtype == torch.bfloat16):  # exact: the inputs are bfloat16 numbers
-            for some in tokens.split(_TOKENS_AT_ONCE):
+            for some in torch.split(tokens, _TOKENS_AT_ONCE):
                 rows = some.float()
                 add_upper_product_(self._gram, rows.T, rows)
         self.tokens += len(tokens)
@@ -98,8 +98,8 @@ class LayerStats:
         # Of bfloat16 numbers the gap is as good as one.
         with bfloat16_products(inputs.dtype == torch.bfloat16):
             for some, dense in zip(
-                tokens.split(_TOKENS_AT_ONCE),
-                dense_inputs.reshape(tokens.shape).split(_TOKENS_AT_ONCE),
+                torch.split(tokens, _TOKENS_AT_ONCE),
+                torch.split(dense_inputs.reshape(tokens.shape), _TOKENS_AT_ONCE),
                 strict=True,
             ):
                 rows = some.float()
@@ -201,7 +201,8 @@ def inverse_factor(hessian: Float[Tensor, "in in"], dampening: float = 0.0) -> F
             upper = lower.flip(0, 1)
             del lower  # a run's memory is at its peak about here
             identity = torch.eye(len(upper), dtype=dtype, device=upper.device)
-            return torch.linalg.solve_triangular(upper, identity, upper=True).float()
+            inverse: Tensor = torch.linalg.solve_triangular(upper, identity, upper=True)
+            return inverse.float()
         if hessian.device.type == "mps":  # no float64 there
             break
     raise NotPositiveDefinite(dampening)

@@ -35,7 +35,16 @@ def prune_sequentially(
     return work.masked_fill_(pruned, 0), pruned
 
 
-def _prune_block_(work, pruned, factor, dead, start, stop, pattern, score) -> Tensor:
+def _prune_block_(
+    work: Tensor,
+    pruned: Tensor,
+    factor: Tensor,
+    dead: Tensor,
+    start: int,
+    stop: int,
+    pattern: Unstructured | SemiStructured,
+    score: Score,
+) -> Tensor:
     """Prune columns start..stop of `work` in place; the errors [out, stop - start] still to be spread right."""
     block_factor = factor[start:stop, start:stop]
     gone = torch.zeros(stop - start, len(work), dtype=torch.bool, device=work.device)

@@ -43,7 +43,7 @@ def swapped(
     return _in_rows(weight, pruned, gram, rounds)
 
 
-def _in_groups(weight, pruned, gram, of, rounds) -> Tensor:
+def _in_groups(weight: Tensor, pruned: Tensor, gram: Tensor, of: int, rounds: int) -> Tensor:
     """Group after group, all rows at once; every swap is exact given the ones before it."""
     pruned = pruned.clone()
     pull = (weight * pruned) @ gram
@@ -61,7 +61,7 @@ def _in_groups(weight, pruned, gram, of, rounds) -> Tensor:
     return pruned
 
 
-def _swap_best_pair_(weight, pruned, pull, gram, least) -> Tensor:
+def _swap_best_pair_(weight: Tensor, pruned: Tensor, pull: Tensor, gram: Tensor, least: Tensor) -> Tensor:
     """Change `pruned` [rows, of] in place; returns the change of e, zero where a row keeps its set."""
     of = len(gram)
     removing, restoring = _own_terms(weight, pruned, pull, gram.diagonal())
@@ -76,7 +76,7 @@ def _swap_best_pair_(weight, pruned, pull, gram, least) -> Tensor:
     return change
 
 
-def _in_rows(weight, pruned, gram, rounds) -> Tensor:
+def _in_rows(weight: Tensor, pruned: Tensor, gram: Tensor, rounds: int) -> Tensor:
     pruned = pruned.clone()
     pull = (weight * pruned) @ gram
     diagonal = gram.diagonal()
@@ -98,7 +98,7 @@ def _in_rows(weight, pruned, gram, rounds) -> Tensor:
     return pruned
 
 
-def _own_terms(weight, pruned, pull, diagonal) -> tuple[Tensor, Tensor]:
+def _own_terms(weight: Tensor, pruned: Tensor, pull: Tensor, diagonal: Tensor) -> tuple[Tensor, Tensor]:
     """What removing a kept weight and restoring a removed one cost alone; infinite where it cannot be."""
     energy = weight.square() * diagonal
     removing = (2 * weight * pull + energy).masked_fill(pruned, torch.inf)
@@ -106,5 +106,5 @@ def _own_terms(weight, pruned, pull, diagonal) -> tuple[Tensor, Tensor]:
     return removing, restoring
 
 
-def _least_gain(weight, pruned, pull) -> Tensor:
+def _least_gain(weight: Tensor, pruned: Tensor, pull: Tensor) -> Tensor:
     return (weight * pruned * pull).sum(dim=1).clamp_min(1e-30) * _LEAST_GAIN

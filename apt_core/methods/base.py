@@ -78,6 +78,7 @@ class Method(Named):
     @field_validator(*SLOTS, mode="before")
     @classmethod
     def _from_registry(cls, value: Any, info: ValidationInfo) -> Component:
+        assert info.field_name is not None
         return component_of(info.field_name, value, cls.model_fields[info.field_name].default)
 
     @property
@@ -112,8 +113,8 @@ class Method(Named):
         """
         pattern.check_width(weight.shape[1], "this layer")
         aim = self.target.weight(weight.float(), stats, self.dampening)
-        solved = maths.live_inputs.prune_live_inputs(aim, stats, pattern, self._prune_live)
-        return Pruned(*solved, self.dampening)
+        solved, pruned = maths.live_inputs.prune_live_inputs(aim, stats, pattern, self._prune_live)
+        return Pruned(solved, pruned, self.dampening)
 
     def _prune_live(
         self, aim: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 from apt_core import maths
 from apt_core.base import cost
 from apt_core.base.cost import Cost
+from apt_core.base.lazy import lazy
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.base.values import Frozen
@@ -22,7 +23,10 @@ if TYPE_CHECKING:  # the page reads the options without loading torch
     from apt_core.maths.allocation import Cost as RemovalCost
     from apt_core.maths.hessian import LayerStats
     from apt_core.maths.output_metric import OutputMetric
+    from apt_core.methods import registry
     from apt_core.methods.problem import LayerProblem, MaskedWeight
+else:
+    registry = lazy("apt_core.methods.registry")  # which reads this file
 
 LayerKey = tuple[int, str]  # (block, layer name)
 
@@ -105,9 +109,7 @@ class Component(Named):
 
     @classmethod
     def members(cls) -> list[type[Named]]:
-        from apt_core.methods.registry import COMPONENTS
-
-        return list(COMPONENTS[cls.slot].values()) if hasattr(cls, "slot") else []
+        return list(registry.COMPONENTS[cls.slot].values()) if hasattr(cls, "slot") else []
 
 
 class Allocation(Component):

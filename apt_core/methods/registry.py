@@ -20,16 +20,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadOption, one_sentence
+from apt_core.base.lazy import lazy
 from apt_core.methods.component import SLOTS, Component, Named
 
 if TYPE_CHECKING:
+    from apt_core.methods import base as compositions
     from apt_core.methods.base import Method
+else:
+    compositions = lazy("apt_core.methods.base")  # which reads this file
 
 ENTRY_POINTS = "apt_core.components"
 _OURS = "apt_core."
 _log = logging.getLogger(__name__)
 Found = TypeVar("Found")
-Kind = TypeVar("Kind", bound=type[Named])
+Kind = TypeVar("Kind", bound=Named)
 
 
 class Registry(Mapping[str, Found], Generic[Found]):
@@ -93,10 +97,8 @@ def _components() -> dict[str, dict[str, type[Component]]]:
 
 
 def _methods() -> dict[str, type[Method]]:
-    from apt_core.methods.base import Method
-
     _import_all()
-    return _by_name(Method)
+    return _by_name(compositions.Method)
 
 
 def _import_all() -> None:
@@ -110,8 +112,8 @@ def _import_all() -> None:
             _log.exception("The package that adds %s = %s cannot be loaded", entry.name, entry.value)
 
 
-def _by_name(base: Kind) -> dict[str, Kind]:
-    found: dict[str, Kind] = {}
+def _by_name(base: type[Kind]) -> dict[str, type[Kind]]:
+    found: dict[str, type[Kind]] = {}
     named = [kind for kind in _below(base) if "name" in vars(kind)]
     for kind in sorted(named, key=lambda kind: not kind.__module__.startswith(_OURS)):
         if found.setdefault(kind.name, kind) is not kind:
@@ -119,7 +121,7 @@ def _by_name(base: Kind) -> dict[str, Kind]:
     return dict(sorted(found.items(), key=lambda item: (item[1].place, item[0])))
 
 
-def _below(kind: Kind) -> list[Kind]:
+def _below(kind: type[Kind]) -> list[type[Kind]]:
     direct = kind.__subclasses__()
     return direct + [below for child in direct for below in _below(child)]
 

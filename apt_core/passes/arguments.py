@@ -6,12 +6,19 @@ its own window again; those are marked when the arguments are caught and put in 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-Arguments = tuple[tuple, dict[str, Any]]  # positional, by name
+from apt_core.base.lazy import lazy
+
+if TYPE_CHECKING:
+    from accelerate import utils as accelerate_utils
+else:
+    accelerate_utils = lazy("accelerate.utils")
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]  # positional, by name
 
 
 class Embeddings:
@@ -34,9 +41,7 @@ def with_embeddings(arguments: Arguments, embeddings: Tensor | None) -> Argument
 
 def on_device(arguments: Arguments, device: torch.device) -> Arguments:
     """As they are where they are there already; tensors in tuples and dictionaries as well."""
-    from accelerate.utils import send_to_device
-
-    return _each(lambda argument: send_to_device(argument, device), arguments)
+    return _each(lambda argument: accelerate_utils.send_to_device(argument, device), arguments)
 
 
 def read_embeddings(arguments: Arguments) -> bool:

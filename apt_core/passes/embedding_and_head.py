@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from apt_core.base.limits import rows_of_logits
 from apt_core.models.load.weight_store import WeightStore
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class _Answered(Exception):
@@ -24,18 +27,18 @@ class _Answered(Exception):
 class EmbeddingAndHead:
     """rest: what a block returns behind the hidden states; None when it returns them bare."""
 
-    def __init__(self, model: nn.Module, blocks: nn.ModuleList, rest: tuple | None):
+    def __init__(self, model: PreTrainedModel, blocks: nn.ModuleList, rest: tuple[Any, ...] | None):
         self._model = model
         self._blocks = blocks
         self._rest = rest
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: nn.Module, store: WeightStore) -> EmbeddingAndHead:
+    def of(cls, model: PreTrainedModel, store: WeightStore) -> EmbeddingAndHead:
         """Calls the first block once, with two tokens, for the form of its answer."""
         answers: list[Any] = []
 
-        def see(_: nn.Module, __: tuple, output: Any) -> None:
+        def see(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
             answers.append(output)
             raise _Answered
 
@@ -69,14 +72,15 @@ class EmbeddingAndHead:
     def logits(self, tokens: Tensor, leaving: Tensor) -> Tensor:
         """The head's answer to `leaving` [batch, length, hidden], the states behind the last block."""
         with self.skip_blocks(leaving):
-            return self._model(input_ids=tokens, use_cache=False).logits
+            logits: Tensor = self._model(input_ids=tokens, use_cache=False).logits
+        return logits
 
     def parts(self, positions: int) -> Iterator[slice]:
         """Stretches of so many positions, each short enough that its logits take little memory."""
         rows = rows_of_logits(self._model.config.get_text_config().vocab_size)
         return (slice(start, min(start + rows, positions)) for start in range(0, positions, rows))
 
-    def _identity(self, instead: Tensor | None) -> Callable:
+    def _identity(self, instead: Tensor | None) -> Callable[..., Any]:
         def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
             states = hidden_states if instead is None else instead
             return states if self._rest is None else (states, *self._rest)

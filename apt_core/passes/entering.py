@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -33,12 +34,13 @@ class Entering(NamedTuple):
     def of(cls, model: nn.Module, blocks: nn.ModuleList, windows: Tensor, batch: int) -> Entering:
         """windows: [windows, length] token ids on the model's device."""
         arguments, dtype = _block_arguments(model, blocks, windows[:1])
-        states = None
+        states: Tensor | None = None
         for start in range(0, len(windows), batch):
             found = _entering_first_block(model, blocks[0], windows[start : start + batch])
             if states is None:
                 states = found.new_empty(len(windows), *found.shape[1:], dtype=dtype)
             states[start : start + batch] = found
+        assert states is not None
         read_again = any(map(read_embeddings, arguments))
         return cls(states, arguments, states.to(found.dtype, copy=True) if read_again else None)
 
@@ -51,7 +53,7 @@ class Entering(NamedTuple):
 def _entering_first_block(model: nn.Module, first: nn.Module, windows: Tensor) -> Tensor:
     caught: list[Tensor] = []
 
-    def catch(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def catch(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         caught.append(args[0] if args else kwargs["hidden_states"])
         raise _Reached
 
@@ -77,8 +79,8 @@ def _block_arguments(
     hooks = []
     last = len(blocks) - 1
 
-    def catcher(index: int):
-        def catch(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def catcher(index: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def catch(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             states[index > 0 :] = [args[0] if args else kwargs["hidden_states"]]
             rest = {key: value for key, value in kwargs.items() if key != "hidden_states"}
             found[index] = marked((tuple(args[1:]), rest), states[0])

@@ -6,7 +6,7 @@ What the whole model's forward would give, with a fraction of its logits in memo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from apt_core.models.load.weight_store import MemoryStore, WeightStore
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
 from apt_core.passes.runner import Propagation, Runner
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class LossStep(NamedTuple):
@@ -31,7 +34,9 @@ class LossStep(NamedTuple):
 
 
 @torch.no_grad()
-def window_losses(model: nn.Module, windows: Tensor, store: WeightStore | None = None) -> Iterator[LossStep]:
+def window_losses(
+    model: PreTrainedModel, windows: Tensor, store: WeightStore | None = None
+) -> Iterator[LossStep]:
     """windows: [windows, length] token ids on the model's device. store: every weight is in the model when None."""
     store = store or MemoryStore(model)
     blocks = len(store.blocks)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,9 @@ from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
 from apt_core.passes.runner import OpenBlock, Runner, slices
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _TOKENS_PER_BATCH = TOKENS_BACK_AT_ONCE
 
@@ -57,7 +60,7 @@ def steps_of(blocks: int, windows: int, length: int) -> int:
 
 
 def output_sensitivity(
-    model: nn.Module,
+    model: PreTrainedModel,
     store: WeightStore,
     layers: list[Layer],
     windows: Tensor,
@@ -113,7 +116,7 @@ class _Forwards:
         self.states = self.states.to(device)
 
     @torch.no_grad()
-    def visit(self, block: OpenBlock) -> Iterator[None]:
+    def visit(self, block: OpenBlock) -> Generator[None, None, None]:
         leaving = torch.empty_like(self.states)
         for part in _parts(self.states):
             leaving[part] = block(self.states[part], part)
@@ -151,13 +154,14 @@ class _Backwards:
     def to(self, device: torch.device) -> None:
         self._gradients = self._gradients.to(device)
 
-    def visit(self, block: OpenBlock) -> Iterator[None]:
+    def visit(self, block: OpenBlock) -> Generator[None, None, None]:
         entering = self._forwards.take(block.index).to(self._gradients.device)
         own = {layer.name: _LayerGradients(layer) for layer in self._layers if layer.block == block.index}
         for part in _parts(entering):
             with _listening(own), torch.enable_grad(), differentiable():
                 inputs = entering[part].clone().requires_grad_(True)
-                block(inputs, part).backward(self._gradients[part])
+                torch.autograd.backward(block(inputs, part), self._gradients[part])
+            assert inputs.grad is not None
             entering[part] = inputs.grad
             yield None
         self._gradients = entering
@@ -197,11 +201,13 @@ class _LayerGradients:
 
     def cost(self) -> Cost:
         """What removing weights would cost all of its tokens together; asked while the weights are in memory."""
+        assert self.outer is not None and self.inputs is not None
         per_token = self.outer.diagonal() / max(self.tokens, 1)
         return cost_of(self.layer.matrix, per_token, self.inputs)
 
     @property
     def mean(self) -> Tensor:
+        assert self.outer is not None
         return mirrored(self.outer) / max(self.tokens, 1)
 
 
@@ -210,7 +216,7 @@ def _listening(own: dict[str, _LayerGradients]) -> Iterator[None]:
     def listen(one: _LayerGradients) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             one.add_inputs_(args[0])
-            output.register_hook(one.add_gradients_)
+            output.register_hook(one.add_gradients_)  # type: ignore[no-untyped-call]
 
         return hook
 
@@ -234,7 +240,8 @@ def _of_the_loss(head: EmbeddingAndHead, windows: Tensor, leaving: Tensor) -> Ge
             with torch.enable_grad():
                 leaf = leaving[one, part].detach().requires_grad_(True)
                 logits = head.logits(window[None, part], leaf)[0].float()
-                F.cross_entropy(logits, window[1:][part], reduction="sum").backward()
+                torch.autograd.backward(F.cross_entropy(logits, window[1:][part], reduction="sum"))
+            assert leaf.grad is not None
             gradients[one, part] = leaf.grad
         yield None
     return gradients

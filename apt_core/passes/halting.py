@@ -7,7 +7,8 @@ the Gram matrix of one input, and what a paused forward pass of a block holds.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -33,11 +34,11 @@ class Halting(LayerWalk):
     name: ClassVar[WalkName] = "halting"
 
     @torch.no_grad()
-    def _arrivals(self, block: OpenBlock, layers: list[Layer]) -> Iterator[Arrival | None]:
+    def _arrivals(self, block: OpenBlock, layers: list[Layer]) -> Generator[Arrival | None, None, None]:
         # the copy first: before the block is pruned or hooked
-        twin = None if self.dense is None else block._replace(module=copy.deepcopy(block.module))
+        twin = None if self.dense is None else replace(block, module=copy.deepcopy(block.module))
         passes = [PausedPass(block, layers, self.states, self._batch)]
-        if twin is not None:
+        if twin is not None and self.dense is not None:
             passes.append(PausedPass(twin, _counterparts(twin, layers), self.dense, self._batch))
         try:
             yield from self._walk(*passes)
@@ -56,6 +57,7 @@ class Halting(LayerWalk):
             if here.keys() != previous.keys() or any(here[n] is not previous[n] for n in here):
                 stats = yield from self._statistics(name, here, dense)
                 self._include_later_uses(pruned.layers[name], stats)
+            assert stats is not None  # `previous` is empty at first
             if dense is not None:
                 # Counted, it need not wait: what it held here is free while the layer is solved.
                 yield from self._advance([dense], name)
@@ -92,6 +94,7 @@ class Halting(LayerWalk):
                 if dense is not None and not dense.layers[name].routed:  # its router may send it other tokens
                     stats.add_drift_(tensor, dense.standing(name)[number])
             yield None
+        assert stats is not None
         return stats
 
 
@@ -126,7 +129,7 @@ class PausedPass:
     def leave(self, name: str | None) -> Iterator[int]:
         """Lead every batch that stands at `name` (None: at the block's door) to its next halt."""
         if name is None:
-            waiting = range(len(self._passes))
+            waiting: Sequence[int] = range(len(self._passes))
         else:
             self._visited.add(name)
             waiting = list(self.standing(name))

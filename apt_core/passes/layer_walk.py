@@ -9,7 +9,7 @@ Both are visitors of the one walk, and whoever prunes does not know which one it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import ClassVar, Literal, NamedTuple
 
@@ -19,9 +19,9 @@ from torch import Tensor
 from apt_core.base.clock import Clock
 from apt_core.families import Layer
 from apt_core.maths.hessian import LayerStats
+from apt_core.methods import LayerKey
 from apt_core.passes.gradients import OutputSensitivity
 from apt_core.passes.runner import OpenBlock
-from apt_core.passes.shared_weights import LayerKey
 
 WalkName = Literal["halting", "two-pass"]
 
@@ -68,7 +68,7 @@ class LayerWalk(ABC):
         self.states = self.states.to(device)
         self.dense = None if self.dense is None else self.dense.to(device)
 
-    def visit(self, block: OpenBlock) -> Iterator[Arrival | None]:
+    def visit(self, block: OpenBlock) -> Generator[Arrival | None, None, None]:
         """Yields each layer that any window reaches, to be pruned at once; None at least once per batch."""
         layers = [layer for layer in self._layers if layer.block == block.index]
         sensitive = {} if self._sensitivity is None else self._sensitivity.take(block.index)
@@ -79,7 +79,7 @@ class LayerWalk(ABC):
                 yield arrival
 
     @abstractmethod
-    def _arrivals(self, block: OpenBlock, layers: list[Layer]) -> Iterator[Arrival | None]:
+    def _arrivals(self, block: OpenBlock, layers: list[Layer]) -> Generator[Arrival | None, None, None]:
         """The same without what the loss says of a layer's outputs."""
 
     def _include_later_uses(self, layer: Layer, stats: LayerStats) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,8 @@ Said = TypeVar("Said")
 Said_co = TypeVar("Said_co", covariant=True)
 
 
-class OpenBlock(NamedTuple):
+@dataclass(frozen=True)
+class OpenBlock:
     """A block whose weights are in memory, with what it is called with beside the hidden states, on its device.
 
     embeddings: of all windows, [windows, length, hidden], where the block reads them again; None otherwise.
@@ -38,7 +40,8 @@ class OpenBlock(NamedTuple):
         own = None if self.embeddings is None else self.embeddings[part]
         positional, named = with_embeddings(self.arguments, own)
         output = self.module(states, *positional, **named)
-        return output[0] if isinstance(output, tuple) else output
+        leaving: Tensor = output[0] if isinstance(output, tuple) else output
+        return leaving
 
 
 class Visitor(Protocol[Said_co]):
@@ -47,7 +50,7 @@ class Visitor(Protocol[Said_co]):
     def to(self, device: torch.device) -> None:
         """Bring the hidden states that the visitor holds to the device of the next block."""
 
-    def visit(self, block: OpenBlock) -> Iterator[Said_co]:
+    def visit(self, block: OpenBlock) -> Generator[Said_co, None, None]:
         """Take the windows through the block, a few at a time; yields at least after each few."""
 
 
@@ -96,7 +99,7 @@ class Propagation:
         self.states = self.states.to(device)
 
     @torch.no_grad()
-    def visit(self, block: OpenBlock) -> Iterator[None]:
+    def visit(self, block: OpenBlock) -> Generator[None, None, None]:
         for part in slices(len(self.states), self._batch):
             with self._around(block):
                 self.states[part] = block(self.states[part], part)

@@ -11,12 +11,11 @@ from contextlib import AbstractContextManager
 
 from apt_core.families import Layer
 from apt_core.maths.hessian import LayerStats
+from apt_core.methods import LayerKey
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.entering import Entering
 from apt_core.passes.runner import OpenBlock, Propagation, Runner
 from apt_core.passes.statistics import InputStatistics
-
-LayerKey = tuple[int, str]  # block and name of a layer; of a shared weight, where it is met first
 
 
 def collect(

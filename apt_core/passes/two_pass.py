@@ -7,13 +7,14 @@ matrices of one block, and the activations of one batch, where paused passes hol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from time import perf_counter
 from typing import ClassVar
 
 import torch
 
 from apt_core.families import Layer, module_proxies
+from apt_core.maths.hessian import LayerStats
 from apt_core.passes.layer_walk import Arrival, LayerWalk, WalkName
 from apt_core.passes.runner import OpenBlock, slices
 from apt_core.passes.statistics import InputStatistics
@@ -29,11 +30,12 @@ class TwoPass(LayerWalk):
     )
 
     @torch.no_grad()
-    def _arrivals(self, block: OpenBlock, layers: list[Layer]) -> Iterator[Arrival | None]:
+    def _arrivals(self, block: OpenBlock, layers: list[Layer]) -> Generator[Arrival | None, None, None]:
         counted: InputStatistics[str] = InputStatistics(compare=self.dense is not None)
         yield from self._count(block, layers, counted)
         reached = [layer for layer in layers if layer.name in counted.stats]
         met: set[int] = set()  # statistics that an earlier layer shares
+        stats: LayerStats | None = None
         for layer in reached:
             stats = counted.stats.pop(layer.name)
             if id(stats) not in met:

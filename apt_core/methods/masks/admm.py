@@ -40,11 +40,11 @@ class ADMMMask(Mask):
         rows, width = shape.out_features, shape.in_features
         inverses = -(-self.steps // _STEPS_PER_PENALTY)
         grouped = isinstance(pattern, SemiStructured)
+        sorts = isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) != (2, 4)
         return Cost(
             products=product(rows, width, width) + inverses * product(width, width, width) / 2,
             rounded_products=self.steps * product(rows, width, width),
-            sorted=shape.weights
-            * (1 + (self.steps if grouped and (pattern.keep, pattern.of) != (2, 4) else 0)),
+            sorted=shape.weights * (1 + (self.steps if sorts else 0)),
             moved=passes(shape.weights, (7 + (_GROUPED if grouped else 1)) * self.steps)
             + passes(width**2, 5 * (inverses + self.steps)),
             peak=FLOAT * (2 * width**2 + 9 * shape.weights),

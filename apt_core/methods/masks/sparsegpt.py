@@ -45,12 +45,13 @@ class SparseGPTMask(Mask):
         """Half a product with U, and for each column a few small operations and a rank-one update of what is left of
         the block; that lies in the cache, which is some four times as fast as memory."""
         rows, width = shape.out_features, shape.in_features
-        block, grouped = min(self.block_size, width), isinstance(pattern, SemiStructured)
+        block = min(self.block_size, width)
+        of_groups = _CALLS_PER_GROUP / pattern.of if isinstance(pattern, SemiStructured) else 0
         return Cost(
             products=product(rows, width, width) / 2,
             sorted=selected(shape.weights, pattern),
             moved=passes(shape.weights, block / 8 + 6),
-            calls=width * (_CALLS_PER_COLUMN + (_CALLS_PER_GROUP / pattern.of if grouped else 0)),
+            calls=width * (_CALLS_PER_COLUMN + of_groups),
             peak=FLOAT * (2 * shape.weights + 3 * rows * block),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
@@ -14,6 +15,9 @@ from apt_core.base.errors import BadInput
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.load.weight_files import WeightFiles
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 # Everything beside the weights that makes the folder a model again.
 _COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"
@@ -22,7 +26,7 @@ _LARGEST_FILE = "2GB"  # so much is in memory once more while what was rounded i
 _FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
-def save_checkpoint(model: nn.Module, dense_folder: Path, target: Path, changed: set[str]) -> Path:
+def save_checkpoint(model: PreTrainedModel, dense_folder: Path, target: Path, changed: set[str]) -> Path:
     """Write the model's weights as safetensors beside the dense model's tokenizer and configuration.
 
     Written to a temporary name and renamed when whole, so a reader never meets half a checkpoint; the
@@ -59,7 +63,7 @@ def copy_companions(dense_folder: Path, folder: Path) -> None:
             shutil.copy2(companion, folder / companion.name)
 
 
-def _save_weights(model: nn.Module, dense_folder: Path, folder: Path, changed: set[str]) -> None:
+def _save_weights(model: PreTrainedModel, dense_folder: Path, folder: Path, changed: set[str]) -> None:
     files = sorted(dense_folder.glob(_WEIGHTS))
     stored = {name for file in files for name in _names(file)}
     if not changed <= stored:  # transformers keeps some families' weights under other names than their files
@@ -96,7 +100,7 @@ def _names(file: Path) -> list[str]:
         return list(tensors.keys())
 
 
-def _save_all(model: nn.Module, dtype: torch.dtype, folder: Path) -> None:
+def _save_all(model: PreTrainedModel, dtype: torch.dtype, folder: Path) -> None:
     tied = _tied(model)
     state = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor

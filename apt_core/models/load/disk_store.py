@@ -123,9 +123,11 @@ class DiskStore:
     def commit(self, index: int, changed: Collection[str]) -> None:
         for inside in sorted(changed):
             weight = self.blocks[index].get_parameter(inside).detach()
+            assert self._checkpoint is not None
             self._checkpoint.replace(self._name(index, inside), weight)
 
     def finish(self) -> Path:
+        assert self._checkpoint is not None
         return self._checkpoint.finish()
 
     def then_read(self, checkpoint: Path) -> None:

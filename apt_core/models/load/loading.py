@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from apt_core.base.errors import NotAModel
+from apt_core.base.lazy import lazy
 from apt_core.models.checkpoint import headers as checkpoints
 
 if TYPE_CHECKING:
     import torch
+    import transformers
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from apt_core.models.load import precision, skeleton
     from apt_core.models.load.disk_store import DiskStore
+else:
+    transformers = lazy("transformers")
+    precision = lazy("apt_core.models.load.precision")
+    skeleton = lazy("apt_core.models.load.skeleton")
 
 _NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 # What transformers raises for files that it cannot make sense of.
@@ -29,7 +38,7 @@ def load(folder: Path, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel
     folder = Path(folder)
     checkpoints.check(folder)
     tokenizer = _tokenizer(folder)
-    model = _model(folder, dtype).to(device)
+    model = _model(folder, dtype).to(device)  # type: ignore[arg-type]  # transformers wraps it, and mypy sees no self
     model.eval()
     model.requires_grad_(False)
     return model, tokenizer
@@ -68,8 +77,6 @@ def _skeleton(
     folder: Path, dtype: torch.dtype, device: str, room_for_all: bool = False
 ) -> tuple[PreTrainedModel, DiskStore]:
     """Raises NotByBlock also for what transformers, asked for the whole model, says in better words."""
-    from apt_core.models.load import skeleton
-
     try:
         return skeleton.build(folder, dtype, device, room_for_all)
     except (NotAModel, *_UNREADABLE) as error:
@@ -89,14 +96,12 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
     process. None where nothing is converted (the mapped file is then the weights themselves) or the names
     do not fit.
     """
-    from apt_core.models.load.skeleton import NotByBlock
-
     stored = {facts.dtype for facts in checkpoints.read_tensors(folder).values()}
     if stored == {_NAMES.get(str(dtype))}:
         return None
     try:
         model, store = _skeleton(folder, dtype, "cpu")
-    except NotByBlock:
+    except skeleton.NotByBlock:
         return None
     for index in range(len(store.blocks)):
         store.fill(index)
@@ -104,14 +109,10 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
 
 
 def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> PreTrainedModel:
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from apt_core.models.load.precision import float32_kept
-
+    read = transformers.AutoConfig.from_pretrained
     try:
-        with float32_kept(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)):
-            model, info = AutoModelForCausalLM.from_pretrained(
+        with precision.float32_kept(read(folder, trust_remote_code=False, local_files_only=True)):
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
                 use_safetensors=True,
@@ -120,6 +121,8 @@ def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> 
                 output_loading_info=True,
                 **more,
             )
+        model: PreTrainedModel = loaded[0]
+        info: dict[str, Any] = loaded[1]
     except (SafetensorError, *_UNREADABLE) as error:
         reason = " ".join(str(error).split())[:120]
         raise NotAModel(f"The model in {folder} cannot be loaded ({reason}); download it again.") from error
@@ -136,13 +139,13 @@ def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> 
 
 def _check_architecture(folder: Path) -> None:
     """Raise NotAModel for an architecture that transformers does not know without foreign code."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
-
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
     except _UNREADABLE as error:
         raise NotAModel(_unsupported(folder)) from error
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise NotAModel(_unsupported(folder))
 
 
@@ -155,10 +158,10 @@ def _unsupported(folder: Path) -> str:
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
     except Exception as error:  # tokenizer files fail in as many ways as there are formats
         raise NotAModel(f"The tokenizer in {folder} cannot be read; download the model again.") from error
     if not len(tokenizer):

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from torch import nn
-
+from apt_core.base.lazy import lazy
 from apt_core.families import all_layers, decoder_blocks, later_uses
 from apt_core.models.load.weight_store import device_of
 
 if TYPE_CHECKING:
+    import accelerate
     from transformers import PreTrainedModel
+else:
+    accelerate = lazy("accelerate")
 
 
 class Room(NamedTuple):
@@ -57,7 +59,7 @@ def placement(
     return Placement("disk", max(rooms, key=lambda room: room.free).device, {})
 
 
-def spread_sentence(model: nn.Module) -> str | None:
+def spread_sentence(model: PreTrainedModel) -> str | None:
     """Which blocks stand where; None when they all stand on one device."""
     where: dict[str, list[int]] = {}
     for index, block in enumerate(decoder_blocks(model)):
@@ -73,13 +75,11 @@ def spread(model: PreTrainedModel, working: int, rooms: Sequence[Room]) -> dict[
 
     model: its parameters may be on the meta device. A model whose blocks share weights is not spread.
     """
-    from accelerate import infer_auto_device_map
-
     model.tie_weights()
     blocks = decoder_blocks(model)
     if later_uses(blocks, all_layers(blocks, optional=True)):
         return None
-    found = infer_auto_device_map(
+    found = accelerate.infer_auto_device_map(
         model,
         max_memory={number: max(0, room.free - working) for number, room in enumerate(rooms)},
         no_split_module_classes=sorted({type(block).__name__ for block in blocks}),

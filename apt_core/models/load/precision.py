@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
+from apt_core.base.lazy import lazy
 from apt_core.families import FAMILIES
 
 if TYPE_CHECKING:
+    import transformers
     from transformers import PretrainedConfig, PreTrainedModel
+else:
+    transformers = lazy("transformers")
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -39,10 +43,8 @@ def float32_kept(config: PretrainedConfig) -> Iterator[None]:
 
     It knows no argument for that, only an attribute of the model's class.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     family = FAMILIES.get(config.get_text_config().model_type)
-    cls = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    cls = cast("type[PreTrainedModel]", transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
     before = cls._keep_in_fp32_modules_strict
     ours = [rf"\.{name}$" for name in (family.float32 if family else ())]
     cls._keep_in_fp32_modules_strict = [*(before or ()), *ours]

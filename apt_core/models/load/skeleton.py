@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from apt_core.base.lazy import lazy
 from apt_core.families import decoder_blocks
 from apt_core.models.load.disk_store import DiskStore, place
 from apt_core.models.load.precision import dtype_of_each
@@ -14,7 +15,12 @@ from apt_core.models.load.weight_files import WeightFiles
 from apt_core.models.load.weight_store import prefix_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    import accelerate
+    import transformers
+    from transformers import PreTrainedModel, conversion_mapping
+else:
+    accelerate, transformers = lazy("accelerate"), lazy("transformers")
+    conversion_mapping = lazy("transformers.conversion_mapping")
 
 
 class NotByBlock(Exception):
@@ -50,14 +56,11 @@ def build(
 
 def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Parameters on the meta device; buffers that are computed (rotary tables) are real."""
-    from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    with accelerate.init_empty_weights(include_buffers=False):
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
 
 
@@ -90,7 +93,8 @@ def _check_names(model: PreTrainedModel, files: WeightFiles, tied: set[str]) -> 
 def _converted_while_loading(model: PreTrainedModel) -> bool:
     """Does transformers do more with these weights than read them?"""
     try:
-        from transformers.conversion_mapping import get_model_conversion_mapping
-    except ImportError:  # another version keeps it elsewhere; the names are compared all the same
+        mapping_of = conversion_mapping.get_model_conversion_mapping
+    except (ImportError, AttributeError):
+        # another version keeps it elsewhere; the names are compared all the same
         return False
-    return bool(get_model_conversion_mapping(model, add_legacy=False))
+    return bool(mapping_of(model, add_legacy=False))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
@@ -20,6 +20,9 @@ from torch import nn
 from apt_core.families import decoder_blocks
 from apt_core.models.checkpoint.whole import partial_of, save_checkpoint
 from apt_core.models.load.tensor_store import TensorStore
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class WeightStore(Protocol):
@@ -74,7 +77,7 @@ class MemoryStore:
 
     notice: str | None = None
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: PreTrainedModel):
         self.blocks = decoder_blocks(model)
         self._model = model
         self._prefix = prefix_of(model, self.blocks)
@@ -109,7 +112,9 @@ class MemoryStore:
 
     def finish(self) -> Path:
         """Nothing is on disk before."""
-        return save_checkpoint(self._model, *self._checkpoint, self._changed)
+        assert self._checkpoint is not None
+        dense_folder, target = self._checkpoint
+        return save_checkpoint(self._model, dense_folder, target, self._changed)
 
     def then_read(self, checkpoint: Path) -> None:
         """The model holds them already."""
