@@ -57,7 +57,7 @@ class RunRecord(Frozen):
         """The id of the run that made the model of this one."""
         return self.job.model.run
 
-    def evaluated_on(self, subject: ev.Subject) -> tuple[ev.Evaluated, ...]:
+    def evaluated_on(self, subject: str) -> tuple[ev.Evaluated, ...]:
         """The perplexities of one model, in the order of the job's texts."""
         return tuple(one for one in self.evaluated if one.subject == subject)
 

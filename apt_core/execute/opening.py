@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +140,7 @@ def evaluation_windows(
     job: Job, opened: Opened, policy: HostPolicy, calibrated_on: str | None = None
 ) -> Generator[Event, None, list[Tensor]]:
     """The windows of every evaluation text, [n, length] token ids each."""
-    opening, found = families.opening_token(opened.model.config, opened.tokenizer), []
+    opening, found = families.opening_token(cast(Any, opened.model.config), opened.tokenizer), []
     for each in job.evaluation:
         text = yield from _text(each.text, "evaluation", policy, each.text == calibrated_on)
         windows = token_windows(opened.tokenizer, text, each.length, each.samples, opening)
@@ -166,7 +166,7 @@ def _said_if_few(windows: Tensor, wanted: Calibration | Evaluation, split: Split
 
 def _drawn(opened: Opened, text: str, wanted: Calibration, seed: int) -> Tensor:
     """Seed 0 reads the first windows of the text; any other seed draws them from a stretch 8 times as long."""
-    opening = families.opening_token(opened.model.config, opened.tokenizer)
+    opening = families.opening_token(cast(Any, opened.model.config), opened.tokenizer)
     if seed == 0:
         return token_windows(opened.tokenizer, text, wanted.length, wanted.samples, opening)
     pool = token_windows(opened.tokenizer, text, wanted.length, wanted.samples * _DRAW_FROM, opening)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ from apt_core.passes.two_pass import TwoPass
 
 _MAX_DAMPENING = 1.0
 _WALKS: dict[WalkName, type[LayerWalk]] = {walk.name: walk for walk in (Halting, TwoPass)}
+
+Result = TypeVar("Result")
 
 
 class Calibrated(NamedTuple):
@@ -145,15 +147,16 @@ def _sensitivity(
 
 
 def _reporting(
-    steps: Generator[None, None, object], said: Callable[[int], Progress]
-) -> Generator[Event, None, object]:
+    steps: Generator[Any, None, Result], said: Callable[[int], Progress]
+) -> Generator[Event, None, Result]:
     """An event for every step, and what the steps return."""
     done = 0
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            found: Result = end.value
+            return found
         yield said(done)
         done += 1
 

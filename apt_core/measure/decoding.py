@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ class Decoder:
         self.model = model
         self.device = next(model.parameters()).device
         name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-        self._remembered = {name: DynamicCache(config=model.config), "use_cache": True}
+        self._remembered = {name: DynamicCache(config=cast(Any, model.config)), "use_cache": True}
 
     @torch.no_grad()
     def next_logits(self, tokens: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import perf_counter
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ def duel(dense: nn.Module, pruned: nn.Module, tokenizer, question: Question) -> 
     """
     start = perf_counter()
     prompt = prompt_ids(tokenizer, question)
-    room = getattr(dense.config.get_text_config(), "max_position_embeddings", None)
+    room = getattr(cast(Any, dense.config).get_text_config(), "max_position_embeddings", None)
     if room and len(prompt) + question.max_tokens > room:
         raise BadText(
             f"The prompt has {len(prompt)} tokens; this model reads at most {room} together with the answer. "
@@ -131,6 +132,6 @@ class _Side:
 
 def _end_tokens(model: nn.Module, tokenizer) -> set[int]:
     found: set[int] = set()
-    for value in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+    for value in (cast(Any, model.generation_config).eos_token_id, tokenizer.eos_token_id):
         found |= set(value if isinstance(value, list) else [] if value is None else [value])
     return found

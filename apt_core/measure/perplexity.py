@@ -15,6 +15,7 @@ import math
 import statistics
 from collections.abc import Generator
 from time import perf_counter
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ def perplexity_events(
 
 def protocol_of(model: nn.Module) -> str:
     """How this model's windows begin."""
-    return PROTOCOL_WITH_OPENING if families.opens_with_bos(model.config) else PROTOCOL
+    return PROTOCOL_WITH_OPENING if families.opens_with_bos(cast(Any, model.config)) else PROTOCOL
 
 
 def decoding_speed(model: nn.Module, seconds: float = 1.0, most: int = 64) -> float:

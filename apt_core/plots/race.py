@@ -70,7 +70,9 @@ def title(runs: RunSet) -> str:
     if race.live or len(ranking) < 2:
         return f"Race of {tally(len(race.members))} methods"
     first, second = ranking[:2]
-    best, next_best = (number(member.pruned and member.pruned.perplexity) for member in (first, second))
+    best, next_best = (
+        number(member.pruned.perplexity if member.pruned else None) for member in (first, second)
+    )
     if best == next_best:
         return f"{first.pruning.method.label} and {second.pruning.method.label} are level at {best}"
     if not differ(first.pruned, second.pruned):

@@ -58,7 +58,9 @@ class Store:
 
     def create_study(self, kind: str, jobs: Sequence[Job], needs_our_token: bool = False) -> Study:
         """Put a run for each job at the end of the queue, all or none of them, as one group."""
-        return self._create(jobs, needs_our_token, kind)[1]
+        study = self._create(jobs, needs_our_token, kind)[1]
+        assert study is not None  # there is a kind
+        return study
 
     def _create(
         self, jobs: Sequence[Job], needs_our_token: bool, study_kind: str | None

@@ -17,6 +17,7 @@ from apt_core.measure.questions import Question
 from apt_core.models.catalogue.entries import title_of
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.reports.samples import SampleAnswer
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
@@ -98,7 +99,7 @@ class Studio:
             self.policy.public and run_id not in self._sample_records and self.store.came_with_token(run_id)
         )
 
-    def recorded_answer(self, run_id: str) -> samples.SampleAnswer | None:
+    def recorded_answer(self, run_id: str) -> SampleAnswer | None:
         sample = self.recorded.get(run_id)
         return sample.answer if sample else None
 

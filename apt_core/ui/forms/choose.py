@@ -69,7 +69,7 @@ class Chooser(NamedTuple):
         """Path -> value, of the values of `inputs`."""
         return dict(zip(self.controls, given, strict=True))
 
-    def of(self, paths: Iterable[str]) -> list[Component]:
+    def of(self, paths: Iterable[str]) -> list[Any]:
         return [self.controls[path] for path in paths]
 
 
@@ -118,8 +118,9 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     checked = checked_for_visitor(chooser, studio)
     for signed_in in account.wire(chooser.account, page) if chooser.account else ():
         signed_in.then(checked, chooser.inputs, chooser.checked, **_QUIET)
+    inputs: list[Any] = chooser.inputs
     gr.on(
-        [page.load, *(component.change for component in chooser.inputs)],
+        [page.load, *(component.change for component in inputs)],
         checked,
         chooser.inputs,
         chooser.checked,
@@ -183,10 +184,11 @@ def texts_for(model: Any, text: Any, eval_text: Any, replaced: Any) -> tuple[Any
     if entry is not None and entry.source == "bundled":
         absent = missing.texts_to_come(str(text), str(eval_text))
         kept = tuple(chosen if chosen in absent else None for chosen in (text, eval_text))
-        return *(FALLBACK_TEXT if chosen in absent else gr.skip() for chosen in (text, eval_text)), kept
+        first, second = (FALLBACK_TEXT if chosen in absent else gr.skip() for chosen in (text, eval_text))
+        return first, second, kept
     chosen = zip((text, eval_text), replaced, strict=True)
-    back = (old if old and now == FALLBACK_TEXT else gr.skip() for now, old in chosen)
-    return *back, (None, None)
+    first, second = (old if old and now == FALLBACK_TEXT else gr.skip() for now, old in chosen)
+    return first, second, (None, None)
 
 
 # ---- drawing
@@ -263,7 +265,7 @@ def _method_sentences() -> Markup:
 
 def _wire_texts(chooser: Chooser, policy: HostPolicy) -> None:
     """A bundled model brings its text; an upload becomes a choice."""
-    model = chooser.controls["model"]
+    model: Any = chooser.controls["model"]
     texts = [*chooser.of(_TEXTS), gr.State((None, None))]
     model.input(texts_for, [model, *texts], texts, **_QUIET)
     found = search.wire(chooser.search, model, policy)
@@ -273,7 +275,8 @@ def _wire_texts(chooser: Chooser, policy: HostPolicy) -> None:
 
 def _wire_presets(chooser: Chooser) -> None:
     """A preset sets the numbers and brings its method; other numbers are no preset."""
-    numbers, method = chooser.of(NUMBERS), chooser.controls["method.name"]
+    numbers: list[Any] = chooser.of(NUMBERS)
+    method = chooser.controls["method.name"]
     chooser.preset.input(_taken, [chooser.preset, method], [*numbers, method], **_QUIET)
     gr.on(
         [number.input for number in numbers],

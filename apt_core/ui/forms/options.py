@@ -29,11 +29,11 @@ def draw_controls() -> tuple[list[Component], Keys]:
     for slot, components in COMPONENTS.items():
         field = Method.model_fields[slot]
         choices = [(kind.title, name) for name, kind in components.items()]
-        controls[slot] = gr.Dropdown(
+        dropdown = controls[slot] = gr.Dropdown(
             choices, value=values[slot], label=field.title, info=field.description, filterable=False
         )
         # At once and in the browser, whoever has changed it; `visibility_css` goes by this attribute.
-        controls[slot].change(None, controls[slot], js=_SHOWS.format(slot), api_visibility="private")
+        dropdown.change(None, dropdown, js=_SHOWS.format(slot), api_visibility="private")
         for name, kind in components.items():
             with gr.Column(elem_classes=["options", f"options-{slot}-{name}"]):
                 gr.HTML(str(Markup('<p class="says">{}</p>').format(kind.summary)), apply_default_css=False)
@@ -46,7 +46,7 @@ def draw_controls() -> tuple[list[Component], Keys]:
     return list(controls.values()), list(controls)
 
 
-def wire(method: Component, controls: Sequence[Component]) -> None:
+def wire(method: Any, controls: Sequence[Component]) -> None:
     """Whoever chooses a method (a visitor, a preset) gets its composition, unless it came with one of its own."""
     method.change(
         _composition,

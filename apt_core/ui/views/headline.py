@@ -145,8 +145,8 @@ def _perplexity(record: RunRecord) -> Markup:
     if record.ratio:
         return _figure(_PERPLEXITY, value, f"{times(record.ratio)} as high; lower is better")
     one = next(iter(first.values()))
-    alone = len(first) == 1 and one is not None
-    return _figure(_PERPLEXITY, value, _interval(one) if alone else " → ".join(first))
+    alone = len(first) == 1
+    return _figure(_PERPLEXITY, value, _interval(one) if one and alone else " → ".join(first))
 
 
 def _side(subject: str, one: Evaluated | None) -> Markup:

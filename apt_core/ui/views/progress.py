@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apt_core.base.words import duration, left, percent, place_in_line, sentence, size
+from apt_core.events import Progress
 from apt_core.events.records import RunRecord
 from apt_core.ui.views.html import Markup, folded, join
 
@@ -37,13 +38,15 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
 def where(record: RunRecord, title: str) -> str:
     """The running stage in words: 'Pruning block 12 of 30'."""
     progress, model = record.progress, record.model
-    stage = progress.stage if progress else None
+    if progress is None:
+        return f"Loading {title}"
+    stage = progress.stage
     if _is_download(record):
         return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
     if stage == "evaluate":
-        return f"Reading {_text_now(record)}: window {_step(progress)}"
+        return f"Reading {_text_now(record, progress)}: window {_step(progress)}"
     if stage == "calibrate":
         return "Preparing the calibration text"
     if stage == "prune":
@@ -55,9 +58,9 @@ def where(record: RunRecord, title: str) -> str:
     return f"Loading {title}"
 
 
-def _text_now(record: RunRecord) -> str:
+def _text_now(record: RunRecord, progress: Progress) -> str:
     """'the text with the dense model', 'the same text with the pruned model', 'text 2 of 3'."""
-    subject, texts = record.progress.subject, len(record.job.evaluation)
+    subject, texts = progress.subject, len(record.job.evaluation)
     place = len(record.evaluated_on(subject)) + 1 if subject else 1
     which = (
         f"text {place} of {texts}" if texts > 1 else "the same text" if subject == "pruned" else "the text"
@@ -113,7 +116,7 @@ def _bar(fraction: float) -> Markup:
 
 def _files(record: RunRecord) -> Markup:
     """Every file of a download with its bytes."""
-    if not _is_download(record) or not record.progress.files:
+    if record.progress is None or not _is_download(record) or not record.progress.files:
         return Markup("")
     return Markup('<ul class="files" aria-label="Files">{}</ul>').format(
         join(
@@ -213,8 +216,8 @@ def _waiting_note(record: RunRecord, now: float) -> str:
 
 
 def _stopped(record: RunRecord) -> str:
-    if _is_download(record):
-        progress = record.progress
+    progress = record.progress
+    if progress and _is_download(record):
         return f"The download was stopped after {size(progress.done)} of {size(progress.total)}."
     if "pruned" not in record.job.subjects:
         return f"Stopped after {len(record.evaluated)} of {len(record.job.evaluation)} texts."
