@@ -30,7 +30,6 @@ class Spectrum(NamedTuple):
     normal: Float[Tensor, "in in"]
     values: Float[Tensor, "in"]
     vectors: Float[Tensor, "in in"]
-    rough: bool  # taken from bfloat16 inputs: a search may round its products likewise
 
 
 class LayerStats:
@@ -48,7 +47,6 @@ class LayerStats:
         self.sequences = 0
         self.drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T, when a dense stream is carried
         self.outputs: OutputMetric | None = None
-        self.rough = False
         self._factors: dict[float, Tensor] = {}
         self._spectra: dict[float, Spectrum] = {}
         self._of_live: list[LayerStats] = []  # one or none
@@ -74,7 +72,6 @@ class LayerStats:
         self.tokens += len(tokens)
         self.sequences += inputs.shape[0] if inputs.ndim == 3 else 1
         self._mirrored = False
-        self.rough = self.rough or inputs.dtype == torch.bfloat16
         self._forget_factors()
 
     def include_(self, other: LayerStats) -> None:
@@ -82,7 +79,6 @@ class LayerStats:
         self._gram = self.gram + other.gram
         self.tokens += other.tokens
         self.sequences += other.sequences
-        self.rough = self.rough or other.rough
         self._forget_factors()
 
     def _forget_factors(self) -> None:
@@ -122,7 +118,7 @@ class LayerStats:
         live = ~self.dead
         if not self._of_live:
             own = LayerStats(self.gram[live][:, live].contiguous(), self.tokens)
-            own.sequences, own.rough = self.sequences, self.rough
+            own.sequences = self.sequences
             self._of_live.append(own)
         one_layers = copy.copy(self._of_live[0])
         one_layers.outputs = self.outputs
@@ -141,7 +137,7 @@ class LayerStats:
     def spectrum(self, dampening: float) -> Spectrum:
         """Of the dampened G; computed once and shared. Raises NotPositiveDefinite."""
         if dampening not in self._spectra:
-            self._spectra[dampening] = spectrum(dampened(self.gram, dampening), self.rough)
+            self._spectra[dampening] = spectrum(dampened(self.gram, dampening))
         return self._spectra[dampening]
 
 
@@ -157,7 +153,7 @@ def mirrored(upper: Tensor) -> Tensor:
     return kept + kept.triu(1).T
 
 
-def spectrum(hessian: Float[Tensor, "in in"], rough: bool = False) -> Spectrum:
+def spectrum(hessian: Float[Tensor, "in in"]) -> Spectrum:
     """Of a dampened Gram matrix; raises NotPositiveDefinite."""
     scale = hessian.diagonal().sqrt()
     normal = hessian / scale / scale.unsqueeze(1)
@@ -165,7 +161,7 @@ def spectrum(hessian: Float[Tensor, "in in"], rough: bool = False) -> Spectrum:
     values, vectors = torch.linalg.eigh(normal)
     if not values[0] > 0 or not torch.isfinite(vectors).all():
         raise NotPositiveDefinite
-    return Spectrum(scale, normal, values, vectors, rough)
+    return Spectrum(scale, normal, values, vectors)
 
 
 def dampened(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:

@@ -14,7 +14,6 @@ from torch import Tensor
 from apt_core.maths.compensate import conjugate_gradients
 from apt_core.maths.hessian import Spectrum
 from apt_core.maths.output_metric import OutputMetric
-from apt_core.maths.precision import bfloat16_products
 
 _TOLERANCE = 1e-6
 
@@ -55,8 +54,7 @@ def tied_solution(
     for _ in range(steps):
         if energy <= enough:
             break
-        with bfloat16_products(inputs.rough):  # a step of the correction, not the weights themselves
-            moved = image(direction)
+        moved = image(direction)
         step = energy / (direction * moved).sum().clamp_min(1e-30)
         solution.addcmul_(direction, step)
         residual.addcmul_(moved, -step)

@@ -75,8 +75,10 @@ def title(runs: RunSet) -> str:
     )
     if best == next_best:
         return f"{first.pruning.method.label} and {second.pruning.method.label} are level at {best}"
-    if not differ(first.pruned, second.pruned):
-        return f"No clear lead: {first.pruning.method.label} {best}, {second.pruning.method.label} {next_best}"
+    if first.pruned and second.pruned and not differ(first.pruned, second.pruned):
+        return (
+            f"No clear lead: {first.pruning.method.label} {best}, {second.pruning.method.label} {next_best}"
+        )
     return f"{first.pruning.method.label} leads: {best} against {next_best} ({second.pruning.method.label})"
 
 

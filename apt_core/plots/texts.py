@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, duration, number
-from apt_core.events import Evaluated
+from apt_core.events import Evaluated, Subject
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour

@@ -22,10 +22,10 @@ from apt_core.events import Evaluated
 from apt_core.events.records import summary
 from apt_core.execute import KINDS, Context, run
 from apt_core.jobs import JOBS, make_job
-from apt_core.texts.titles import text_title
 from apt_core.runs.store import Store
 from apt_core.runs.worker import main as work
 from apt_core.texts.sources import load_text
+from apt_core.texts.titles import text_title
 from apt_core.texts.windows import token_windows
 
 TINY = ASSETS / "models" / "tiny-random-llama"

@@ -41,7 +41,12 @@ def test_a_recipe_of_version_1_becomes_a_pruning_job():
     job = read_job(RECIPE)
     assert isinstance(job, Prune)
     assert (job.method.name, job.seed, job.optional_layers) == ("wanda", 3, True)
-    assert job.resources.model_dump() == {"device": "cpu", "dtype": "float32", "weights": "disk", "walk": "auto"}
+    assert job.resources.model_dump() == {
+        "device": "cpu",
+        "dtype": "float32",
+        "weights": "disk",
+        "walk": "auto",
+    }
     assert [one.length for one in job.evaluation] == [256]
     assert job.schema_version == 2
 

@@ -42,8 +42,8 @@ class ADMMMask(Mask):
         grouped = isinstance(pattern, SemiStructured)
         sorts = isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) != (2, 4)
         return Cost(
-            products=product(rows, width, width) + inverses * product(width, width, width) / 2,
-            rounded_products=self.steps * product(rows, width, width),
+            products=(self.steps + 1) * product(rows, width, width)
+            + inverses * product(width, width, width) / 2,
             sorted=shape.weights * (1 + (self.steps if sorts else 0)),
             moved=passes(shape.weights, (7 + (_GROUPED if grouped else 1)) * self.steps)
             + passes(width**2, 5 * (inverses + self.steps)),

@@ -38,8 +38,7 @@ class Joint(Reconstruction):
         """One product a step, and two for the first residual."""
         rows, width = shape.out_features, shape.in_features
         return Cost(
-            products=2 * product(rows, width, width),
-            rounded_products=self.steps * product(rows, width, width),
+            products=(self.steps + 2) * product(rows, width, width),
             moved=passes(shape.weights, 8 * (self.steps + 1)) + passes(width**2, 5 * self.steps),
             peak=FLOAT * (7 * shape.weights + 2 * width**2),
         )

@@ -76,8 +76,7 @@ class DenseModel(Target):
             rank = metric_rank(rows)
             steps = _STEPS * 2 * (product(rank, width, width) + product(rows, rank, width))
             total += Cost(
-                products=condensed,
-                rounded_products=steps,
+                products=condensed + steps,
                 factorisations=_PRODUCTS * 4.0 * rows * directions**2,
                 moved=passes(rows**2, 5) + passes(shape.weights, _STEPS),
                 peak=3 * FLOAT * rows**2,
