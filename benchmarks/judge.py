@@ -86,13 +86,14 @@ def main() -> None:
 def _measure(name: str, text: HeldOut, length: int) -> list[float]:
     import torch
 
+    from apt_core.base.policy import PRIVATE
     from apt_core.families import opening_token
     from apt_core.texts.sources import load_text
     from apt_core.texts.windows import token_windows
 
     model, tokenizer = _loaded(name)
     opening = opening_token(model.config, tokenizer)
-    content = load_text(as_file(text.file), "evaluation")
+    content = load_text(as_file(text.file), "evaluation", policy=PRIVATE)
     windows = token_windows(tokenizer, content, length, text.skip + text.windows, opening)[text.skip :]
     found = []
     with torch.no_grad():

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, duration, number
-from apt_core.events import Evaluated, Subject
+from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour
@@ -163,7 +163,7 @@ def _name_above(name: str, dark: bool) -> dict:
     }
 
 
-def _trace(record: RunRecord, subject: Subject, dark: bool) -> go.Scatter:
+def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
     known = record.evaluated_on(subject)
     shade = colour("accent" if subject == "model" else subject, dark)
     return go.Scatter(
