@@ -13,7 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
@@ -180,7 +182,7 @@ class Launcher:
         """Say in the log of a dead worker how its run ended, and remove its half-written weights."""
         keeping.remove_checkpoints(self.store.folder(row.id))
         child = self._children.get(row.id)
-        how = processes.how_it_ended(child.poll() if child else None)
+        how = processes.how_it_ended(_exit_code(child))
         return self._write_last_word(row.id, ev.Cancelled() if row.cancel_requested_at else _worker_died(how))
 
     def _write_last_word(self, run_id: str, event: ev.Event) -> ev.Stamped | None:
@@ -289,3 +291,12 @@ def _worker_died(how: str) -> ev.Failed:
         message=f"The worker process ended without a word{how}, perhaps for want of memory; "
         "try fewer or shorter calibration samples, or a smaller model.",
     )
+
+
+def _exit_code(child: subprocess.Popen[Any] | None) -> int | None:
+    """Of a worker that is gone: another thread may be collecting it just now, or the system not be done with it."""
+    if child is None:
+        return None
+    with suppress(subprocess.TimeoutExpired):
+        return child.wait(timeout=2)
+    return None
