@@ -15,7 +15,9 @@ from apt_core import families
 from apt_core.base.clock import Clock
 from apt_core.base.errors import BadPattern, NotAModel
 from apt_core.base.paths import ASSETS
+from apt_core.base.policy import PRIVATE
 from apt_core.estimate.preflight import estimate
+from apt_core.execute import opening
 from apt_core.execute import prune as pipeline
 from apt_core.jobs import ModelRef
 from apt_core.maths.pattern import is_exact, removed_count
@@ -72,8 +74,8 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
         loaded.append(found)
         return found
 
-    load_as_always = pipeline.load_model
-    monkeypatch.setattr(pipeline, "load_model", load)
+    load_as_always = opening._load
+    monkeypatch.setattr(opening, "_load", load)
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)  # a second each; tried below
 
     def run(family: str, method: str, pattern: str, **more):
@@ -81,7 +83,7 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
         recipe = apt_core.plan(str(folder(family)), method, pattern, **wanted)
         events = list(apt_core.run(recipe, tmp_path))
         model, _, store = loaded[-1]
-        assert isinstance(store, DiskStore) == model_facts(recipe.model).by_block
+        assert isinstance(store, DiskStore) == model_facts(recipe.model, PRIVATE).by_block
         for index in range(len(store.blocks) if isinstance(store, DiskStore) else 0):
             store.fill(index)  # as the run itself reads what it measures
         return events, model, recipe
@@ -284,8 +286,8 @@ def test_an_expert_that_no_token_is_sent_to_is_left_dense(pruned_by, folder, tmp
         gate.register_forward_hook(lambda _, inputs, output: (*output[:2], output[2].clamp(max=2)))
         return model, tokenizer, store
 
-    load_as_before = pipeline.load_model
-    monkeypatch.setattr(pipeline, "load_model", load)
+    load_as_before = opening._load
+    monkeypatch.setattr(opening, "_load", load)
     events, *_ = pruned_by("mixtral", "apt-joint", "2:4")  # carries a dense stream, whose router may differ
     unreached = [event.layer for event in events if event.kind == "warned" and "left dense" in event.message]
     assert unreached == ["block 0 mlp.experts.3.gate_up_proj", "block 0 mlp.experts.3.down_proj"]
@@ -321,7 +323,7 @@ def test_a_model_that_also_sees_pictures_is_refused_in_words(tmp_path):
 @pytest.mark.parametrize("family", ALL)
 def test_preflight_estimates_every_family(family, folder, texts):
     recipe = apt_core.plan(str(folder(family)), "apt", "2:4", **texts)
-    needs = estimate(recipe, model_facts(recipe.model))
+    needs = estimate(recipe, model_facts(recipe.model, PRIVATE))
     assert needs.refusal is None and needs.seconds > 0 and needs.memory_bytes > 0
 
 
@@ -379,7 +381,7 @@ def test_dt_proj_is_pruned_when_asked_for(family, method, pruned_by, folder, tmp
             assert int((after == 0).sum()) == after.numel() // 2
         if name.endswith("dt_proj.bias"):
             assert torch.equal(before, after)
-    facts = model_facts(recipe.model)
+    facts = model_facts(recipe.model, PRIVATE)
     loaded = next(event for event in events if event.kind == "model_loaded")
     assert facts.prunable < facts.with_optional().prunable == loaded.prunable
 
