@@ -120,7 +120,7 @@ def test_a_text_of_ones_own(open_page, tmp_path):
     with page.expect_file_chooser() as chooser:
         page.locator("#upload").click()
     chooser.value.set_files(bad)
-    says(page, "#upload-note", "picture.txt is not UTF-8 text")
+    says(page, "#upload-note", "picture.txt is a binary file")
     with page.expect_file_chooser() as chooser:
         page.locator("#upload").click()
     chooser.value.set_files(good)
