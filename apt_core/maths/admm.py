@@ -61,8 +61,8 @@ def admm_mask(
             before, rho = rho, first_rho * (last_rho / first_rho) ** (step / max(steps - 1, 1))
             lost.mul_(before / rho)  # V itself stays
             solve = _ridge_solver(inputs, outputs, rho)
-        # In float32: rounding these products and those of the joint solution to bfloat16 costs 15% of the layer
-        # error where the CPU does round (AMX). B - D is small beside B.
+        # In float32 throughout: B - D is small beside B, and a CPU that rounds some of these products to bfloat16 and
+        # not others (AMX) finds worse masks; `benchmarks/NOTES.md`, "bfloat16 inside the mask search".
         proposal = solve(torch.add(target, kept, alpha=rho).sub_(lost, alpha=rho)).add_(lost)
         kept = project(proposal)
         torch.sub(proposal, kept, out=lost)  # = (V + rho (B - D)) / rho

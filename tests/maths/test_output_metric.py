@@ -128,3 +128,33 @@ def test_layers_of_very_few_outputs(outputs, pattern):
     if outputs == 1:
         plain, _ = admm_mask(weight, inputs, parse_pattern(pattern), 20, 0.1, 1.0)
         assert torch.equal(pruned, plain)
+
+
+def ill_conditioned(width=256, outputs=192):
+    """(weight, the statistics of bfloat16 inputs whose directions differ a hundredfold, S of a few gradients)."""
+    torch.manual_seed(0)
+    stats = LayerStats.empty(width)
+    mixed = torch.randn(width, width) @ torch.diag(torch.logspace(0, -2, width)) @ torch.randn(width, width)
+    stats.add_((torch.randn(4096, width) @ mixed / width**0.5).bfloat16())
+    return torch.randn(outputs, width), stats, by_loss(outer_of(outputs), 0.5)
+
+
+def in_float64(values):
+    return type(values)(*(one.double() if isinstance(one, torch.Tensor) else one for one in values))
+
+
+def test_the_search_loses_nothing_to_the_precision_of_its_products():
+    """Rounding them, on a CPU that does, raises the loss by a fifth: float32 against the same search in float64."""
+    weight, stats, metric = ill_conditioned()
+    inputs, pattern = stats.spectrum(0.01), parse_pattern("0.5")
+    exact_inputs, exact_metric = in_float64(inputs), in_float64(metric)
+    losses = []
+    for known, outputs, dtype in (
+        (inputs, metric, torch.float32),
+        (exact_inputs, exact_metric, torch.float64),
+    ):
+        pruned, start = admm_mask(weight.to(dtype), known, pattern, 25, 0.1, 1.0, outputs)
+        solved = tied_solution(weight.double(), pruned, exact_inputs, exact_metric, 500, start.double())
+        change = (solved - weight.double()) * exact_inputs.scale * exact_metric.scale
+        losses.append(float((exact_metric.times(change @ exact_inputs.normal) * change).sum()))
+    assert losses[0] < 1.01 * losses[1]
