@@ -6,6 +6,7 @@ Figures carry three significant digits with their unit; what is not known is a d
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -181,3 +182,9 @@ def sentence(text: str) -> str:
     first = text.split(" ", 1)[0].rstrip(",:;")
     start = text[:1].upper() if first.isalpha() else text[:1]
     return start + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def file_title(path: str) -> str:
+    """The name of a file, without its folder and without the hash in front of what a visitor brought: who knows that
+    hash can use the text."""
+    return re.sub(r"^[0-9a-f]{12}-", "", path.replace("\\", "/").rsplit("/", 1)[-1])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from apt_core.base import words
 from apt_core.cli.flags import given
 from apt_core.cli.following import ended, error_of, follow, run_json
 from apt_core.cli.output import print_json, table
-from apt_core.cli.recipes import check_terms, evaluation_from, model_from
+from apt_core.cli.recipes import check_terms, evaluations_from, model_from
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Evaluation, Job, ModelRef, make_job
+from apt_core.jobs import Job, ModelRef, make_job
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.runs.ids import is_run_id
@@ -41,7 +40,7 @@ def job_from(options: argparse.Namespace, store: Store) -> Job:
         model_facts(model, options.policy)  # raises for a model that does not exist
         check_terms(model, options.accept_terms)
     fields = given(options)
-    fields["evaluation"] = [one.model_dump() for one in _evaluations(options)]
+    fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
     return make_job("evaluate", **fields | {"model": model.model_dump()})
 
 
@@ -52,15 +51,6 @@ def _model(options: argparse.Namespace, store: Store) -> ModelRef:
     if ref.run is not None:
         store.made_by(ref.run)  # raises UnknownRun, BadInput
     return ref
-
-
-def _evaluations(options: argparse.Namespace) -> list[Evaluation]:
-    """One for each text of `--eval`; a file whose name has a comma is one text."""
-    named = options.eval
-    if named is None or "," not in named or Path(named).expanduser().exists():
-        return [evaluation_from(options)]
-    texts = [text.strip() for text in named.split(",") if text.strip()]
-    return [evaluation_from(argparse.Namespace(**vars(options) | {"eval": text})) for text in texts]
 
 
 def _report(record: RunRecord, model: str) -> str:

@@ -84,7 +84,9 @@ def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Ask
         return reader.ask(check_id(options.run), question)
     folder = Path(options.pruned).expanduser().resolve()
     check(folder)
-    return reader.ask_pair(Pair(dense_of(folder, options.dense, options.policy), folder), question)
+    dense = dense_of(folder, options.dense, options.policy)
+    model = Store().made_by(dense.run).folder if dense.run else dense
+    return reader.ask_pair(Pair(model, folder), question)
 
 
 def _last(replies: Asking) -> Answered | Failed:

@@ -31,9 +31,9 @@ def recipe_from(options: argparse.Namespace) -> Prune:
     method = method_from(options.method, options.set)
     fields = given(options)
     fields["model"] = model_from(options.model, options.revision, options.policy).model_dump()
-    for part in ("calibration", "evaluation"):
-        if "text" in fields.get(part, {}):
-            fields[part]["text"] = text_from(fields[part]["text"], options.policy)
+    if "text" in fields.get("calibration", {}):
+        fields["calibration"]["text"] = text_from(fields["calibration"]["text"], options.policy)
+    fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
     recipe = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
     _check_model(recipe, options.policy)
     check_terms(recipe.model, options.accept_terms)
@@ -62,6 +62,8 @@ def model_from(text: str, revision: str | None = None, policy: HostPolicy = STRI
     """A name or Hub id as it is; a folder with its whole path, because workers live elsewhere."""
     if not text.strip():
         raise BadInput("The model's name is empty; give a name of 'models', a folder or a Hub id.")
+    if revision and text.startswith(RUN_PREFIX):
+        raise BadInput("What a run made has no revisions; leave --revision out.")
     folder = None if text in CATALOGUE or text.startswith(RUN_PREFIX) else local_path(text, policy)
     return _model_ref(str(folder) if folder else text, revision)
 
@@ -75,6 +77,15 @@ def text_from(text: str | None, policy: HostPolicy = STRICT) -> str | None:
         return text
     read_file(text, policy)  # raises BadText
     return str(Path(text).expanduser().resolve())
+
+
+def evaluations_from(options: argparse.Namespace) -> list[Evaluation]:
+    """One for each text of `--eval`; a file whose name has a comma is one text."""
+    named = options.eval
+    if named is None or "," not in named or Path(named).expanduser().exists():
+        return [evaluation_from(options)]
+    texts = [text.strip() for text in named.split(",") if text.strip()]
+    return [evaluation_from(argparse.Namespace(**vars(options) | {"eval": text})) for text in texts]
 
 
 def evaluation_from(options: argparse.Namespace) -> Evaluation:

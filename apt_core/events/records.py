@@ -9,6 +9,7 @@ from typing import Any, Literal
 from apt_core import events as ev
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
+from apt_core.base.words import file_title
 from apt_core.jobs import AnyJob, Prune
 
 Status = Literal["queued", "running", "stopping", "finished", "failed", "cancelled"]
@@ -155,8 +156,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
 
 
 def public_name(place: str, policy: HostPolicy = STRICT) -> str:
-    """A name as it is, and a path too; on a public host only the last part of a path."""
-    return Path(place).name if policy.public and Path(place).is_absolute() else place
+    """A name as it is, and a path too; on a public host only the title of a file."""
+    return file_title(place) if policy.public and Path(place).is_absolute() else place
 
 
 def summary(record: RunRecord, policy: HostPolicy = STRICT) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pkgutil
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -32,6 +33,7 @@ __all__ = [
     "make_value",
     "read_job",
 ]
+_log = logging.getLogger(__name__)
 Value = TypeVar("Value", bound=Frozen)
 
 
@@ -40,7 +42,10 @@ def _discover() -> dict[str, type[Job]]:
     for module in pkgutil.iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")
     for entry in entry_points(group="apt_core.jobs"):
-        entry.load()
+        try:
+            entry.load()
+        except Exception:  # whatever somebody else's package does at import, ours goes on without it
+            _log.exception("The package that adds the job %s = %s cannot be loaded", entry.name, entry.value)
     return {name_of(kind): kind for kind in _subclasses(Job)}
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from apt_core.base.words import file_title
 from apt_core.jobs.base import Job, Step
 
 
@@ -25,5 +26,5 @@ class Evaluate(Job):
 
     @property
     def labels(self) -> tuple[str, str]:
-        texts = [one.text for one in self.evaluation]
-        return self.title, texts[0].rsplit("/", 1)[-1] if len(texts) == 1 else f"{len(texts)} texts"
+        texts = self.evaluation
+        return self.title, file_title(texts[0].text) if len(texts) == 1 else f"{len(texts)} texts"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import plotly.graph_objects as go
 
-from apt_core.base.words import DASH, duration, number, times
+from apt_core.base.words import DASH, duration, file_title, number, times
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
@@ -133,7 +132,7 @@ def sheet(runs: RunSet) -> Sheet:
     rows = tuple(
         (
             *(name, side.perplexity, side.low, side.high, side.windows, side.length, side.tokens),
-            *(Path(side.text).name, side.protocol, side.seconds),
+            *(file_title(side.text), side.protocol, side.seconds),
         )
         for name in _SIDES
         if (side := getattr(runs.shown, name))

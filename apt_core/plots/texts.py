@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 
-from apt_core.base.words import DASH, duration, number
+from apt_core.base.words import DASH, duration, file_title, number
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
@@ -95,7 +94,7 @@ def sheet(runs: RunSet) -> Sheet:
     )
     rows = tuple(
         (
-            *(Path(one.text).name, one.subject, one.perplexity, one.low, one.high),
+            *(file_title(one.text), one.subject, one.perplexity, one.low, one.high),
             *(one.windows, one.length, one.tokens, one.protocol, one.seconds),
         )
         for one in runs.shown.evaluated

@@ -127,11 +127,24 @@ class Index:
             elif version < migrations.VERSION:
                 with self._alone():
                     migrations.migrate(connection, self.path)
+                    self._take_in_folders(connection)
             connection.execute("SELECT count(*), max(place), max(id) FROM runs").fetchone()
             return connection
         except BaseException:
             connection.close()
             raise
+
+    def _take_in_folders(self, connection: sqlite3.Connection) -> None:
+        """Runs and studies that the migrated index does not know: a process of the earlier version that was still
+        at work took the newer index for damage and made it again, without the runs that only this one reads."""
+        with _transaction(connection):
+            rows, found = Rows(connection), self._recover()
+            known = {row.id for row in rows.newest(-1)}
+            for row in found.runs:
+                if row.id not in known:
+                    rows.add(row)
+            for study in found.studies:
+                rows.add_study(study)
 
     def _fill(self, connection: sqlite3.Connection) -> None:
         """Make the table and take in the runs whose folders are already there."""

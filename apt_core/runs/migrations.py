@@ -64,9 +64,10 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     before = version_of(connection)
     if before == VERSION:
         return  # another process was faster
-    _keep_copy(connection, path, before)
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")  # first, so that the copy is of what is migrated
+    kept: Path | None = None
     try:
+        kept = _keep_copy(path, before)
         for version in range(before, VERSION):
             for statement in STEPS[version]:
                 connection.execute(statement)
@@ -75,19 +76,25 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if kept is not None:
+            kept.unlink(missing_ok=True)  # of nothing: whoever tries again makes a new one
         raise
 
 
-def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
+def _keep_copy(path: Path, version: int) -> Path:
     """`runs.db.v1-<time>` beside the database, whole or not at all."""
     for left in path.parent.glob(f"{path.name}.v*.partial"):  # of a migration that was killed
         left.unlink(missing_ok=True)
     kept = path.with_name(f"{path.name}.v{version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
     partial = kept.with_name(f"{kept.name}.partial")
     try:
-        with contextlib.closing(sqlite3.connect(partial)) as copy:
-            connection.backup(copy)
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(partial)) as copy,
+        ):
+            source.backup(copy)
         os.replace(partial, kept)
+        return kept
     except (OSError, sqlite3.Error) as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

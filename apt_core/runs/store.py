@@ -66,13 +66,12 @@ class Store:
         self, jobs: Sequence[Job], needs_our_token: bool, study_kind: str | None
     ) -> tuple[str, Study | None]:
         """(the first run, the study when there is a kind of one)."""
-        for job in jobs:
-            self._check_parent(job)
         study_id = new_id() if study_kind else None
         run_ids: list[str] = []
         with self.index.write() as rows:
             try:
                 for job in jobs:
+                    self._check_parent(job)  # in the transaction: whoever deletes it waits for this one
                     run_ids.append(self._new_folder())
                     rows.add(self._fill_folder(self.folder(run_ids[-1]), job, needs_our_token, study_id))
                 study = self._add_study(rows, study_id, study_kind, jobs, run_ids)
@@ -135,9 +134,9 @@ class Store:
         record = self.get(run_id)
         if record.live:
             raise BadInput(f"Run {run_id} is still {record.status}; cancel it first.")
-        self._check_children(run_id, orphan)
-        self._forget_process(run_id)
         with self.index.write() as rows:
+            _check_children(rows, run_id, orphan)
+            self._forget_process(run_id)
             rows.remove(run_id)
             last_of_study = bool(record.study) and not rows.of_study(record.study)
             if last_of_study:
@@ -151,20 +150,6 @@ class Store:
             os.replace(self.folder(run_id), self.runs / f".deleted-{run_id}")
         for doomed in self.runs.glob(".deleted-*"):  # also what an earlier, interrupted delete left
             shutil.rmtree(doomed, ignore_errors=True)  # what stays is hidden, and swept by the next delete
-
-    def _check_children(self, run_id: str, orphan: bool) -> None:
-        with self.index.read() as rows:
-            children = rows.made_from(run_id)
-        waiting = [row.id for row in children if row.status in LIVE]
-        if waiting:
-            raise BadInput(
-                f"Run {waiting[0]} still needs the weights of run {run_id}; cancel it or let it end first."
-            )
-        if children and not orphan:
-            raise BadInput(
-                f"Run {run_id} is what {_listed([row.id for row in children])} made from; delete "
-                f"{'that run' if len(children) == 1 else 'those runs'} first, or delete this one with --force."
-            )
 
     def keep_within(self, cap: int) -> list[str]:
         """Remove the weights of the oldest runs until all fit in `cap` bytes; returns whose went."""
@@ -419,3 +404,19 @@ def _listed(run_ids: list[str]) -> str:
     """'run A was', 'runs A and B were'."""
     names = " and ".join([", ".join(run_ids[:-1]), run_ids[-1]]) if len(run_ids) > 1 else run_ids[0]
     return f"run {names} was" if len(run_ids) == 1 else f"runs {names} were"
+
+
+def _check_children(rows: Rows, run_id: str, orphan: bool) -> None:
+    """Raise BadInput while other runs need this one, or were made from it and must not be orphaned."""
+    children = rows.made_from(run_id)
+    waiting = [row.id for row in children if row.status in LIVE]
+    if waiting:
+        raise BadInput(
+            f"Run {waiting[0]} still needs the weights of run {run_id}; cancel it or let it end first."
+        )
+    if children and not orphan:
+        raise BadInput(
+            f"Run {run_id} is what {_listed([row.id for row in children])} made from; delete "
+            f"{'that run' if len(children) == 1 else 'those runs'} first, or delete this one on the command line "
+            "with --force."
+        )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from apt_core.base.errors import PruneError, UnknownRun
+from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
@@ -132,8 +132,14 @@ class Studio:
     def submit(self, jobs: Sequence[Job], token: str | None = None) -> str:
         """Queue one run for each job, all or none of them; returns the id of the first.
 
-        token: of the Hub, for the workers alone; it stays in memory.
+        token: of the Hub, for the workers alone; it stays in memory. Raises BadInput for a model that a run made
+        whose weights are not for everybody.
         """
+        for job in jobs:
+            if job.model.run is not None and self.withholds(job.model.run):
+                raise BadInput(
+                    "That run's model is only for accounts that accepted its terms, so it cannot be used here."
+                )
         if len(jobs) == 1:
             first = self.launcher.submit(jobs[0], token)
         else:

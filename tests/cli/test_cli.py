@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,13 @@ import time
 
 import pytest
 
+from apt_core.base.paths import ASSETS
 from apt_core.cli import main
 from apt_core.cli.progress import ProgressLine, describe
 from apt_core.jobs import make_job
 from apt_core.methods import COMPONENTS, METHODS
 from apt_core.runs.launcher import REPOSITORY, Launcher
-from apt_core.runs.reading import Reader
+from apt_core.runs.reading import Pair, Reader
 from apt_core.runs.store import Store
 from tests.runs.fake_worker import finished, save
 from tests.runs.helpers import fake_command, small_disk, until
@@ -485,6 +487,22 @@ def test_generate_answers_from_both(capsys, readers, finished_run):
     assert told["question"] == {
         "prompt": "one two three", "max_tokens": 4, "temperature": 0, "top_p": 0.5, "seed": 5, "chat": False,
     }  # fmt: skip
+
+
+def test_generate_from_a_copy_of_what_was_made_from_a_run(monkeypatch, readers, finished_run, tmp_path):
+    """Its job says run:<id>: the dense model is in the folder of that run."""
+    job = make_job("prune", model={"id": f"run:{finished_run}"}, method="magnitude")
+    copied = shutil.copytree(ASSETS / "models" / "tiny-random-llama", tmp_path / "copy")
+    (copied / "apt_recipe.json").write_text(job.model_dump_json())
+    pairs, ask = [], Reader.ask_pair
+
+    def noting(reader, pair, question):
+        pairs.append(pair)
+        return ask(reader, pair, question)
+
+    monkeypatch.setattr(Reader, "ask_pair", noting)
+    assert main(["generate", "--pruned", str(copied), "--prompt", "one two three", "--max-tokens", "4"]) == 0
+    assert pairs == [Pair(Store().checkpoint(finished_run), copied.resolve())]
 
 
 def test_generate_from_standard_input(capsys, monkeypatch, readers, finished_run):

@@ -102,3 +102,9 @@ def test_what_is_not_there_starts_nothing(capsys, model, words):
     assert main(["evaluate", "--model", model, "--json"]) == 2
     assert words in json.loads(capsys.readouterr().out)["error"]["message"]
     assert Store().list() == []
+
+
+def test_what_a_run_made_has_no_revisions(capsys):
+    asked = ["evaluate", "--model", "run:20200101-000000-0000", "--revision", "main", "--json"]
+    assert main(asked) == 2
+    assert "leave --revision out" in json.loads(capsys.readouterr().out)["error"]["message"]

@@ -199,7 +199,7 @@ def test_blocks_one_by_one_give_what_the_model_gives(family):
 @pytest.mark.parametrize("family", ALL)
 def test_the_headers_tell_what_the_pipeline_finds(family, folder):
     """Preflight knows the prunable weights to the last one, without torch."""
-    facts = model_facts(ModelRef(id=str(folder(family))))
+    facts = model_facts(ModelRef(id=str(folder(family))), PRIVATE)
     model = tiny_families.model(family)
     layers = families.all_layers(blocks_of(model))
     assert facts.prunable == sum(layer.matrix.numel() for layer in layers)
@@ -317,7 +317,7 @@ def test_a_model_that_also_sees_pictures_is_refused_in_words(tmp_path):
         json.dumps({"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]})
     )
     with pytest.raises(NotAModel, match=r"not a causal language model \(Gemma3ForConditionalGeneration\)"):
-        model_facts(ModelRef(id=str(tmp_path)))
+        model_facts(ModelRef(id=str(tmp_path)), PRIVATE)
 
 
 @pytest.mark.parametrize("family", ALL)
@@ -508,7 +508,9 @@ def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
     """In the record, on the command line and in the page."""
     from apt_core.cli.report import report
     from apt_core.events.records import summary
-    from apt_core.ui.views.tables import layer_table, warnings_block
+    from apt_core.plots import layer_error
+    from apt_core.plots.chart import RunSet
+    from apt_core.ui.views.tables import warnings_block
 
     few = texts["calibration"] | {"samples": 1}
     events, _, recipe = pruned_by("mixtral", "wanda", "2:4", calibration=few)
@@ -520,7 +522,7 @@ def test_an_expert_with_few_tokens_is_seen_wherever_one_looks(pruned_by, texts):
     assert all(layer.tokens < 2 * layer.shape[1] for layer in noisy)
     assert summary(record)["layers"][record.layers.index(noisy[0])]["few_tokens"] is True
     assert f"{len(noisy)} matrices saw too few tokens" in report(record, None)
-    assert f"{noisy[0].layer} (only {noisy[0].tokens} tokens)" in layer_table(record)
+    assert f"{noisy[0].layer} (only {noisy[0].tokens} tokens)" in str(layer_error.table(RunSet(record)).rows)
     assert "use more calibration samples" in warnings_block(record)
 
 

@@ -159,3 +159,24 @@ def test_an_index_of_a_later_version_is_refused_and_left_as_it_is(folder):
 
 def test_every_step_leads_to_the_next_version():
     assert sorted(migrations.STEPS) == list(range(1, migrations.VERSION))
+
+
+def test_runs_that_an_earlier_version_did_not_know_come_back(folder, recipe):
+    """A worker of it that is still at work takes the newer index for damage, and makes one of its own kind."""
+    before, store = (folder / "runs.db").read_bytes(), Store(folder)
+    study = store.create_study("race", [recipe, recipe])
+    for path in folder.glob("runs.db*"):
+        path.unlink()
+    (folder / "runs.db").write_bytes(before)
+    again = Store(folder)
+    assert {record.id for record in again.list()} == {*RUNS, *study.runs}
+    assert [record.id for record in again.runs_of(study.id)] == list(study.runs)
+
+
+def test_a_migration_that_fails_leaves_no_copies(folder, monkeypatch):
+    monkeypatch.setitem(migrations.STEPS, 1, (*migrations.STEPS[1], "ALTER TABLE nowhere ADD COLUMN x TEXT"))
+    before = version(folder)
+    for _ in range(3):
+        with pytest.raises(StoreUnusable):
+            Store(folder).list()
+    assert copies(folder) == [] and version(folder) == before

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 
 import gradio as gr
@@ -11,12 +12,13 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
-from apt_core.events.records import RunRecord, fold
+from apt_core.events.records import RunRecord, fold, summary
 from apt_core.jobs import Evaluate, make_value
 from apt_core.plots import charts_of, texts
 from apt_core.plots.chart import RunSet
 from apt_core.ui import server
 from apt_core.ui import studio as studio_module
+from apt_core.ui.forms import form, uploads
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import measure
@@ -230,13 +232,12 @@ def test_one_press_queues_the_texts_and_shows_the_run(explore, studio, store):
         ({"evaluation__samples": 0}, "Evaluation windows: give a number from 1"),
         ({"evaluation__text": [f"hub:a/b{n}" for n in range(40)]}, "Choose at most 32 texts."),
         ({"model": ""}, "Choose a model"),
-        ({"model": "gemma-3-270m"}, "accept the Gemma Terms of Use there"),
+        ({"model": "gemma-3-270m"}, "Read the Gemma Terms of Use and tick"),
+        ({"evaluation__length": 32768}, "longer than"),
     ],
 )
 def test_what_cannot_be_measured_is_a_sentence_and_starts_nothing(explore, studio, store, changes, sentence):
     values = given(explore, **({"model": "tiny-random-llama", "evaluation__text": ["wikipedia"]} | changes))
-    with pytest.raises(BadInput, match=re.escape(sentence)):
-        measure.job_of(values, studio)
     said = measure.start(explore.measuring, studio, values, lambda run_id: {})
     assert sentence in re.sub("&#39;", "'", said[explore.measuring.note]) and not store.logs
 
@@ -245,3 +246,53 @@ def test_on_a_public_host_terms_are_accepted_by_every_visitor(explore, studio):
     studio.policy = HostPolicy(public=True)
     with pytest.raises(BadInput, match="accept"):
         measure.job_of(given(explore, model="gemma-3-270m", evaluation__text=["wikipedia"]), studio)
+
+
+def test_terms_that_are_ticked_here_are_accepted_here(explore, studio, tmp_path, monkeypatch):
+    monkeypatch.setenv("APT_DATA", str(tmp_path))
+    values = given(explore, model="gemma-3-270m", evaluation__text=["wiki-sample"], terms=True)
+    assert measure.job_of(values, studio).model.id == "gemma-3-270m"
+    monkeypatch.setattr(measure.checks, "check", lambda *_: None)  # nothing answers here who has its weights
+    measure.start(explore.measuring, studio, values, lambda run_id: {})
+    assert form.open_terms("gemma-3-270m", studio.policy) is None
+
+
+def test_a_model_that_is_not_for_everybody_is_not_measured_by_everybody(explore, studio, store):
+    """The rights are decided below the views: by every door, for every kind of job."""
+    store.put(PRUNED, some_events())
+    store.with_token.add(PRUNED)
+    studio.policy = HostPolicy(public=True)
+    values = given(explore, model=f"run:{PRUNED}", evaluation__text=["wikipedia"])
+    said = measure.start(explore.measuring, studio, values, lambda run_id: {})
+    assert "only for accounts that accepted its terms" in said[explore.measuring.note]
+    with pytest.raises(BadInput, match="only for accounts"):
+        studio.submit([a_recipe(), a_job(model=f"run:{PRUNED}")])
+    assert list(store.logs) == [PRUNED]
+    studio.policy = HostPolicy()
+    studio.submit([a_job(model=f"run:{PRUNED}")])
+
+
+def test_the_choices_of_a_measuring_run_fill_what_both_kinds_share(explore, studio, store):
+    store.put(RUN, some(*BOTH), a_job())
+    filled = explore_tab.choose_the_same(explore, studio, run_view.ViewState(run=RUN))
+    controls = explore.chooser.controls
+    assert filled[controls["model"]] == "tiny-random-llama" and filled[controls["evaluation.samples"]] == 4
+    assert controls["method.name"] not in filled and controls["pattern.kind"] not in filled
+
+
+def test_nobody_is_handed_the_text_of_another_visitor(explore, studio, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("APT_DATA", str(tmp_path))
+    source = tmp_path / "diary.txt"
+    source.write_text("Dear diary, today was like any other day. " * 50)
+    token = uploads.keep(source)
+    hashed = token.removeprefix(uploads.PREFIX)[:12]
+    store.put(RUN, some(*BOTH), a_job([{"text": uploads.text_for(token)}]))
+    record, text = store.get(RUN), explore.chooser.controls["evaluation.text"]
+    seen = run_view.ViewState(run=RUN)
+    assert explore_tab.choose_the_same(explore, studio, seen)[text]["value"] == token
+    studio.policy = HostPolicy(public=True)
+    assert text not in explore_tab.choose_the_same(explore, studio, seen)
+    assert record.job.label == "Perplexity · diary.txt"
+    assert hashed not in str(runs_table.runs_table([record], studio.title, 1_764_000_100.0))
+    assert hashed not in json.dumps(summary(record, studio.policy))
+    assert hashed not in server.answer(studio, RUN, "texts.csv").body.decode()

@@ -209,6 +209,7 @@ def test_command_names_only_what_differs():
             "pattern": {"kind": "n:m", "keep": 1, "of": 16},
             "calibration": {"length": 64},
         },
+        {"walk": "two-pass", "evaluation": [{"text": "wiki-sample"}, {"text": "wikipedia"}]},
     ],
 )
 def test_the_command_that_is_shown_asks_for_the_same_recipe(changes):

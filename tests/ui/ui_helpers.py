@@ -6,7 +6,9 @@ from pathlib import Path
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownRun
+from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord, fold
+from apt_core.execute.context import Made
 from apt_core.jobs import Prune, make_job
 from apt_core.jobs.study import Study
 
@@ -160,6 +162,9 @@ class FakeStore:
 
     def checkpoint(self, run_id: str) -> Path | None:
         return self.weights if run_id in self.logs and self.get(run_id).status == "finished" else None
+
+    def made_by(self, run_id: str) -> Made:
+        return Made(ASSETS / "models" / "tiny-random-llama", f"what {self.get(run_id).id} made")
 
     def request_cancel(self, run_id: str) -> None:
         self.get(run_id)

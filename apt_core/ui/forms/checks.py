@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, PruneError, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
-from apt_core.jobs import ModelRef, Prune
+from apt_core.jobs import Job, ModelRef, Prune
 from apt_core.jobs.parts import MAX_TEXT_NAME
 from apt_core.models.catalogue.facts import ModelFacts, model_facts
 from apt_core.models.fetch import hub_token
@@ -81,7 +81,13 @@ def estimate_of(studio: Studio, recipes: Sequence[Prune], facts: ModelFacts) -> 
     return together(recipes, [_needs(recipe, facts, rates, studio.policy) for recipe in recipes], facts)
 
 
-def _needs(recipe: Prune, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
+def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
+    """Raise BadInput, in the words of the preflight, for a job that cannot work on this machine."""
+    if refusal := _needs(job, facts, rates_for(studio, facts), studio.policy).refusal:
+        raise BadInput(refusal)
+
+
+def _needs(recipe: Job, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
     needs = estimate(recipe, facts, rates, policy)
     return needs.model_copy(
         update={

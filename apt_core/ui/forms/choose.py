@@ -16,8 +16,8 @@ import gradio as gr
 from gradio.components import Component
 
 from apt_core.base.errors import BadInput, PruneError
-from apt_core.base.policy import HostPolicy
-from apt_core.jobs import Prune
+from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.jobs import Job, Prune
 from apt_core.methods import METHODS
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import hub_token
@@ -25,7 +25,7 @@ from apt_core.texts.sources import FALLBACK_TEXT
 from apt_core.ui.forms import account, checks, missing, options, search, uploads
 from apt_core.ui.forms.controls import CONTROLS, draw_options, text_choices
 from apt_core.ui.forms.fields import Field, fields_of
-from apt_core.ui.forms.form import jobs_of, open_terms, write
+from apt_core.ui.forms.form import ACCEPT, jobs_of, open_terms, write
 from apt_core.ui.forms.presets import DEFAULT_PRESET, NUMBERS, PRESETS, method_of, preset_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
@@ -81,7 +81,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
         hub_search = search.lay_out()
         facts = html("facts")
         controls["terms"] = gr.Checkbox(
-            value=False, label=_ACCEPT, visible=False, elem_id="terms", container=False
+            value=False, label=ACCEPT, visible=False, elem_id="terms", container=False
         )
         controls |= _draw(fields["pattern"]) | _draw(fields["method"])
         gr.HTML(str(_method_sentences()), elem_id="method-says", apply_default_css=False)
@@ -164,15 +164,24 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
     }
 
 
-def fill(chooser: Chooser, job: Prune) -> dict[Any, Any]:
-    """The updates that make the rail ask for this job, alone; a job of another kind fills what they share."""
+def fill(chooser: Chooser, job: Job, policy: HostPolicy = STRICT) -> dict[Any, Any]:
+    """The updates that make the rail ask for this job, alone; a job of another kind fills what they share.
+
+    On a public host nobody is handed the name of a text that somebody else brought: with it they could use it.
+    """
     values = write(job)
+    if policy.public:
+        values = {path: value for path, value in values.items() if not _is_brought(value)}
     updates = {chooser.controls[path]: value for path, value in values.items() if path in chooser.controls}
     for path in _TEXTS:
         if path in values:
-            extra = values[path] if values[path].startswith(uploads.PREFIX) else None
+            extra = values[path] if _is_brought(values[path]) else None
             updates[chooser.controls[path]] = gr.update(choices=text_choices(extra), value=values[path])
     return updates | {chooser.controls["rivals"]: [], chooser.preset: preset_of(values)}
+
+
+def _is_brought(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(uploads.PREFIX)
 
 
 def texts_for(model: Any, text: Any, eval_text: Any, replaced: Any) -> tuple[Any, Any, Any]:
@@ -322,7 +331,6 @@ def _take_upload(path: str | None) -> tuple[Any, Any, str]:
     return gr.update(choices=choices, value=token), gr.update(choices=choices), ""
 
 
-_ACCEPT = "I have read and accept these conditions of use"
 _RACE = (
     '<p class="says">One press queues a run for every method ticked here, each with its default options on the same '
     "text, and draws their curves together. The method chosen above always takes part.</p>"

@@ -19,6 +19,7 @@ from apt_core.studies.race import line_up
 from apt_core.ui.forms.controls import CONTROLS
 from apt_core.ui.forms.fields import Field, Values, fields_of, put_at, value_at
 
+ACCEPT = "I have read and accept these conditions of use"
 AJob = TypeVar("AJob", bound=Frozen)
 
 
@@ -42,11 +43,16 @@ def write(job: BaseModel) -> dict[str, Any]:
 
 def jobs_of(kind: type[Prune], values: Values, policy: HostPolicy) -> list[Prune]:
     """The job that was chosen, and one for every rival of a race; raises BadInput with one sentence."""
-    if (unread := open_terms(values.get("model"), policy)) and values.get("terms") is not True:
+    check_terms(values.get("model"), values.get("terms"), policy)
+    return line_up(read(kind, values, policy), values.get("rivals"))
+
+
+def check_terms(model: Any, ticked: Any, policy: HostPolicy) -> None:
+    """Raise TermsNotAccepted while the conditions of this model are open and not ticked."""
+    if (unread := open_terms(model, policy)) and ticked is not True:
         raise TermsNotAccepted(
             f"Read the {unread.title} and tick that you accept them, then the run can start."
         )
-    return line_up(read(kind, values, policy), values.get("rivals"))
 
 
 def open_terms(model: Any, policy: HostPolicy) -> Terms | None:

@@ -7,7 +7,8 @@ import threading
 import time
 
 from apt_core.base.errors import NotReachable
-from apt_core.jobs import Prune
+from apt_core.estimate.asked import texts
+from apt_core.jobs import Job
 from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, title_of
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.pins import Pinned
@@ -27,13 +28,13 @@ def texts_to_come(*names: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in TEXTS and not _is_here(name)]
 
 
-def bytes_to_come(recipe: Prune) -> int:
+def bytes_to_come(recipe: Job) -> int:
     """Of the texts of this recipe; what the model needs is in its facts."""
     wheels = (TEXTS[name].wheel for name in texts_to_come(*_texts_of(recipe)))
     return sum(wheel.size for wheel in wheels if wheel)
 
 
-def sentence_of(recipe: Prune, facts: ModelFacts) -> str | None:
+def sentence_of(recipe: Job, facts: ModelFacts) -> str | None:
     """Why what is missing cannot be fetched now, and what works instead; None when nothing is in the way.
 
     Takes at most some 4 seconds, once in 30.
@@ -59,8 +60,8 @@ def forget() -> None:
         _answers.clear()
 
 
-def _texts_of(recipe: Prune) -> tuple[str, ...]:
-    return recipe.calibration.text, *(each.text for each in recipe.evaluation)
+def _texts_of(recipe: Job) -> tuple[str, ...]:
+    return tuple(windows.text for _, windows in texts(recipe))
 
 
 def _is_here(text: str) -> bool:

@@ -216,7 +216,7 @@ def stop(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
 def choose_the_same(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     """Put what this run was asked for into the chooser, to change one thing and prune again."""
     try:
-        return choose.fill(explore.chooser, studio.record(seen.run).pruning)
+        return choose.fill(explore.chooser, studio.record(seen.run).job, studio.policy)
     except PruneError as error:
         return {explore.result.note: str(sentence_card(str(error)))}
 

@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from apt_core.base.errors import BadInput, PruneError, TermsNotAccepted
-from apt_core.base.policy import HostPolicy
+from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Evaluate, make_value
 from apt_core.jobs.parts import RUN_PREFIX
+from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import list_models, title_of
+from apt_core.models.catalogue.facts import ModelFacts, folder_facts
 from apt_core.models.fetch import hub_token
 from apt_core.ui.forms import checks
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.controls import CONTROLS, text_choices
 from apt_core.ui.forms.fields import Field, fields_of
-from apt_core.ui.forms.form import open_terms
+from apt_core.ui.forms.form import ACCEPT, check_terms, open_terms
 from apt_core.ui.forms.uploads import text_for
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
@@ -28,6 +29,7 @@ from apt_core.ui.views.cards import sentence_card
 
 _log = logging.getLogger(__name__)
 _TEXT = "evaluation.text"  # chosen from a list of several here
+_UNUSED = {"resources.walk"}  # of the calibration windows, which are not read here
 _START = "measure-"  # the same fields are on the page already, for pruning
 
 
@@ -45,7 +47,7 @@ class Measuring(NamedTuple):
 
 def lay_out() -> Measuring:
     """Draw the folded section inside the current Blocks context."""
-    fields = {field.path: field for field in fields_of(Evaluate)}
+    fields = _fields()
     with gr.Accordion("Measure on another text", open=False, elem_id="measure", elem_classes="fold"):
         controls: dict[str, Component] = {
             "model": gr.Dropdown(
@@ -70,6 +72,9 @@ def lay_out() -> Measuring:
             for field in fields.values():
                 if field.path not in controls:
                     controls |= _drawn(field)
+        controls["terms"] = gr.Checkbox(
+            value=False, label=ACCEPT, visible=False, elem_id="measure-terms", container=False
+        )
         start = gr.Button("Measure", elem_id="measure-start")
         note = html("measure-note")
     return Measuring(controls, start, note)
@@ -84,6 +89,14 @@ def wire(
         with hub_token.of_visitor(token_of(token)):
             return start(measuring, studio, dict(zip(measuring.controls, given, strict=True)), shown)
 
+    def asked(model: Any) -> Any:
+        return gr.update(visible=open_terms(model, studio.policy) is not None, value=False)
+
+    chosen = measuring.controls["model"]
+    assert isinstance(chosen, gr.Dropdown)
+    chosen.change(
+        asked, chosen, measuring.controls["terms"], show_progress="hidden", api_visibility="private"
+    )
     measuring.start.click(
         pressed,
         measuring.inputs,
@@ -115,7 +128,10 @@ def start(
     """Measure was pressed: queue the run and show it; whatever is in the way is a sentence."""
     try:
         job = job_of(values, studio)
-        return {measuring.note: ""} | shown(studio.submit([job], _token(job, studio.policy)))
+        facts = _facts(job, studio)
+        checks.check(studio, job, facts)
+        terms.accept(job.model.id)  # `job_of` would have refused without the tick
+        return {measuring.note: ""} | shown(studio.submit([job], _token(facts)))
     except PruneError as error:
         return {measuring.note: str(sentence_card(str(error)))}
     except Exception:
@@ -126,7 +142,7 @@ def start(
 
 def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     """The job of these values, one evaluation for each text; raises BadInput with one sentence."""
-    fields = {field.path: field for field in fields_of(Evaluate)}
+    fields = _fields()
     read = {
         path: CONTROLS[field.control].read(field, values, studio.policy)
         for path, field in fields.items()
@@ -138,20 +154,27 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     most = Evaluate.model_json_schema()["properties"]["evaluation"]["maxItems"]
     if len(texts) > most:
         raise BadInput(f"Choose at most {most} texts.")
-    if unread := open_terms(read["model"]["id"], studio.policy):
-        raise TermsNotAccepted(f"Choose this model on the left first, and accept the {unread.title} there.")
+    check_terms(read["model"]["id"], values.get("terms"), studio.policy)
     windows = _inside(read, "evaluation")
     evaluation = [windows | {"text": text_for(text)} for text in dict.fromkeys(map(str, texts))]
     resources = _inside(read, "resources")
     return make_value(Evaluate, model=read["model"], evaluation=evaluation, resources=resources)
 
 
-def _token(job: Evaluate, policy: HostPolicy) -> str | None:
+def _facts(job: Evaluate, studio: Studio) -> ModelFacts:
+    """Of any model, also of one that a run made; raises BadInput where there is none."""
+    if (run := job.model.run) is not None:
+        return folder_facts(studio.store.made_by(run).folder, run, source="run")
+    return checks.facts_of(job.model.id, studio.policy)
+
+
+def _token(facts: ModelFacts) -> str | None:
     """The visitor's, where the worker must ask the Hub in the name of whoever started the run."""
-    if job.model.run:
-        return None
-    facts = checks.facts_of(job.model.id, policy)
     return hub_token.handed() if facts.members_only and not facts.cached else None
+
+
+def _fields() -> dict[str, Field]:
+    return {field.path: field for field in fields_of(Evaluate) if field.path not in _UNUSED}
 
 
 def _inside(read: dict[str, Any], group: str) -> dict[str, Any]:

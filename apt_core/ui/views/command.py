@@ -48,13 +48,18 @@ def _differing(recipe: Prune, policy: HostPolicy) -> list[str]:
         ("--calibration", public_name(recipe.calibration.text, policy), _DEFAULT_CALIBRATION.text),
         ("--samples", recipe.calibration.samples, _DEFAULT_CALIBRATION.samples),
         ("--length", recipe.calibration.length, _DEFAULT_CALIBRATION.length),
-        ("--eval", public_name(recipe.evaluation[0].text, policy), _DEFAULT_EVALUATION.text),
+        (
+            "--eval",
+            ",".join(public_name(one.text, policy) for one in recipe.evaluation),
+            _DEFAULT_EVALUATION.text,
+        ),
         ("--eval-samples", recipe.evaluation[0].samples, _DEFAULT_EVALUATION.samples),
         ("--eval-length", recipe.evaluation[0].length, _DEFAULT_EVALUATION.length),
         ("--seed", recipe.seed, 0),
         ("--device", recipe.resources.device, "auto"),
         ("--dtype", recipe.resources.dtype, "auto"),
         ("--weights", recipe.resources.weights, "auto"),
+        ("--walk", recipe.resources.walk, "auto"),
     ):
         if value != default:
             out += [flag, str(value)]
