@@ -99,6 +99,13 @@ class Studio:
             self.policy.public and run_id not in self._sample_records and self.store.came_with_token(run_id)
         )
 
+    def check_may_use(self, run_id: str) -> None:
+        """Raise BadInput where what a run made is not for everybody."""
+        if self.withholds(run_id):
+            raise BadInput(
+                "That run's model is only for accounts that accepted its terms, so it cannot be used here."
+            )
+
     def recorded_answer(self, run_id: str) -> SampleAnswer | None:
         sample = self.recorded.get(run_id)
         return sample.answer if sample else None
@@ -136,10 +143,8 @@ class Studio:
         whose weights are not for everybody.
         """
         for job in jobs:
-            if job.model.run is not None and self.withholds(job.model.run):
-                raise BadInput(
-                    "That run's model is only for accounts that accepted its terms, so it cannot be used here."
-                )
+            if job.model.run is not None:
+                self.check_may_use(job.model.run)
         if len(jobs) == 1:
             first = self.launcher.submit(jobs[0], token)
         else:

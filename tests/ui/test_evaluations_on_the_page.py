@@ -18,7 +18,7 @@ from apt_core.plots import charts_of, texts
 from apt_core.plots.chart import RunSet
 from apt_core.ui import server
 from apt_core.ui import studio as studio_module
-from apt_core.ui.forms import form, uploads
+from apt_core.ui.forms import choose, form, uploads
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import measure
@@ -296,3 +296,33 @@ def test_nobody_is_handed_the_text_of_another_visitor(explore, studio, store, tm
     assert hashed not in str(runs_table.runs_table([record], studio.title, 1_764_000_100.0))
     assert hashed not in json.dumps(summary(record, studio.policy))
     assert hashed not in server.answer(studio, RUN, "texts.csv").body.decode()
+
+
+def test_what_a_run_made_is_chosen_and_pruned_again(explore, studio, store):
+    store.put(PRUNED, some_events())
+    store.put(RUN, some(*BOTH), a_job(model=f"run:{PRUNED}"))
+    filled = explore_tab.choose_the_same(explore, studio, run_view.ViewState(run=RUN))
+    model = filled[explore.chooser.controls["model"]]
+    values = {path: one.value for path, one in explore.chooser.controls.items()} | {
+        "model": model, "calibration.text": "wiki-sample", "evaluation.text": "wiki-sample",
+    }  # fmt: skip
+    checked = choose.check(explore.chooser, studio, values)
+    assert checked_out(checked, explore) is True
+    explore_tab.start(explore, studio, values)
+    assert list(store.recipes.values())[-1].model.run == PRUNED
+    store.with_token.add(PRUNED)
+    studio.policy = HostPolicy(public=True)
+    assert checked_out(choose.check(explore.chooser, studio, values), explore) is False
+
+
+def checked_out(checked, explore):
+    """Whether the button may be pressed."""
+    return checked[explore.chooser.prune]["interactive"]
+
+
+def test_there_is_nothing_to_ask_beside_a_run_that_only_measured(explore, studio, store):
+    store.put(RUN, some(*BOTH), a_job())
+    store.put(PRUNED, some_events())
+    for run_id, visible in ((RUN, False), (PRUNED, True)):
+        shown = explore_tab.open_run(explore, studio, store.get(run_id), link=True)
+        assert shown[explore.reading.section]["visible"] is visible

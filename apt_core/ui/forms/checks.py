@@ -14,8 +14,8 @@ from apt_core.base.errors import BadInput, PruneError, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
 from apt_core.jobs import Job, ModelRef, Prune
-from apt_core.jobs.parts import MAX_TEXT_NAME
-from apt_core.models.catalogue.facts import ModelFacts, model_facts
+from apt_core.jobs.parts import MAX_TEXT_NAME, RUN_PREFIX
+from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
 from apt_core.models.fetch import hub_token
 from apt_core.studies.race_estimate import together
 from apt_core.ui.forms import missing
@@ -48,6 +48,17 @@ def facts_of(model: Any, policy: HostPolicy = STRICT) -> ModelFacts:
     if isinstance(found, PruneError):
         raise found
     return found
+
+
+def facts_for(studio: Studio, model: Any) -> ModelFacts:
+    """`facts_of` any model, also of what a run made (`run:<id>`); raises BadInput where that is not for everybody."""
+    name = str(model or "").strip()
+    if not name.startswith(RUN_PREFIX):
+        return facts_of(name, studio.policy)
+    run_id = name.removeprefix(RUN_PREFIX)
+    studio.check_may_use(run_id)
+    made = studio.store.made_by(run_id)
+    return folder_facts(made.folder, name, source="run").model_copy(update={"title": made.title})
 
 
 def forget() -> None:

@@ -144,7 +144,7 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
     shown, model = Markup(""), values.get("model")
     asks = {chooser.controls["terms"]: gr.update(visible=open_terms(model, studio.policy) is not None)}
     try:
-        facts = checks.facts_of(model, studio.policy)
+        facts = checks.facts_for(studio, model)
         shown = facts_line(facts)
         if facts.source == "bundled" and values.get("calibration.text") == FALLBACK_TEXT:
             shown += bundled_text_line()

@@ -47,6 +47,7 @@ class Explore(NamedTuple):
             *self.result.outputs,
             self.measuring.controls["model"],
             self.measuring.note,
+            reading.section,
             reading.columns,
             reading.state,
             reading.ask,
@@ -74,8 +75,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
             measuring = measure.lay_out()
-            with gr.Column(elem_id="read"):
-                reading = read.lay_out()
+            reading = read.lay_out()
     return Explore(chooser, shown, reading, measuring, seen, folded, last_run)
 
 
@@ -183,7 +183,7 @@ def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any,
     checked = choose.check(explore.chooser, studio, values)
     try:
         jobs = jobs_of(explore.chooser.kind, values, studio.policy)
-        facts = checks.facts_of(jobs[0].model.id, studio.policy)
+        facts = checks.facts_for(studio, jobs[0].model.id)
         if checks.estimate_of(studio, jobs, facts).refusal:
             return checked
         terms.accept(jobs[0].model.id)  # `jobs_of` would have refused without the tick

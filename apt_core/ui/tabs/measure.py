@@ -15,7 +15,7 @@ from apt_core.jobs import Evaluate, make_value
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import list_models, title_of
-from apt_core.models.catalogue.facts import ModelFacts, folder_facts
+from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch import hub_token
 from apt_core.ui.forms import checks
 from apt_core.ui.forms.account import token_of
@@ -128,7 +128,7 @@ def start(
     """Measure was pressed: queue the run and show it; whatever is in the way is a sentence."""
     try:
         job = job_of(values, studio)
-        facts = _facts(job, studio)
+        facts = checks.facts_for(studio, job.model.id)
         checks.check(studio, job, facts)
         terms.accept(job.model.id)  # `job_of` would have refused without the tick
         return {measuring.note: ""} | shown(studio.submit([job], _token(facts)))
@@ -159,13 +159,6 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     evaluation = [windows | {"text": text_for(text)} for text in dict.fromkeys(map(str, texts))]
     resources = _inside(read, "resources")
     return make_value(Evaluate, model=read["model"], evaluation=evaluation, resources=resources)
-
-
-def _facts(job: Evaluate, studio: Studio) -> ModelFacts:
-    """Of any model, also of one that a run made; raises BadInput where there is none."""
-    if (run := job.model.run) is not None:
-        return folder_facts(studio.store.made_by(run).folder, run, source="run")
-    return checks.facts_of(job.model.id, studio.policy)
 
 
 def _token(facts: ModelFacts) -> str | None:

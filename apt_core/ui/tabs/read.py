@@ -33,6 +33,7 @@ _SECONDS_BETWEEN_UPDATES = 0.15  # words are read, not counted: seven updates a 
 
 
 class Reading(NamedTuple):
+    section: gr.Column  # hidden beside a run that only measured a model
     prompt: gr.Textbox
     ask: gr.Button
     stop: gr.Button
@@ -52,32 +53,39 @@ class Reading(NamedTuple):
 def lay_out() -> Reading:
     """Draw the section inside the current Blocks context."""
     defaults = Question(prompt="-")
-    gr.HTML(
-        "<h3>Read both</h3><p class='lead'>Ask the dense and the pruned model the same thing; "
-        "both draw with the same random numbers, so every difference is the pruning.</p>",
-        apply_default_css=False,
-    )
-    prompt = gr.Textbox(
-        label="Prompt", lines=2, max_lines=8, placeholder="Ask something, or begin a text", elem_id="prompt"
-    )
-    with gr.Row(elem_id="examples"):
-        for number, example in enumerate(EXAMPLES):
-            button = gr.Button(example, size="sm", elem_classes="example", elem_id=f"example-{number}")
-            button.click(None, None, prompt, js=f"() => {example!r}", api_visibility="private")
-    with gr.Accordion("Temperature, seed and length", open=False, elem_classes="fold"), gr.Row():
-        temperature = gr.Slider(
-            0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: the likeliest)"
+    with gr.Column(elem_id="read") as section:
+        gr.HTML(
+            "<h3>Read both</h3><p class='lead'>Ask the dense and the pruned model the same thing; "
+            "both draw with the same random numbers, so every difference is the pruning.</p>",
+            apply_default_css=False,
         )
-        top_p = gr.Slider(0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)")
-        max_tokens = gr.Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
-        seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
-        chat = gr.Checkbox(value=defaults.chat, label="Use the model's chat form where it has one")
-    with gr.Row(elem_id="ask-row"):
-        ask = gr.Button("Ask both", variant="primary", elem_id="ask", interactive=False)
-        stop = gr.Button("Stop", variant="stop", elem_id="stop-asking", visible=False)
-    state = html("reading-state")
-    columns = html("answers")
-    return Reading(prompt, ask, stop, columns, state, temperature, top_p, seed, max_tokens, chat)
+        prompt = gr.Textbox(
+            label="Prompt",
+            lines=2,
+            max_lines=8,
+            placeholder="Ask something, or begin a text",
+            elem_id="prompt",
+        )
+        with gr.Row(elem_id="examples"):
+            for number, example in enumerate(EXAMPLES):
+                button = gr.Button(example, size="sm", elem_classes="example", elem_id=f"example-{number}")
+                button.click(None, None, prompt, js=f"() => {example!r}", api_visibility="private")
+        with gr.Accordion("Temperature, seed and length", open=False, elem_classes="fold"), gr.Row():
+            temperature = gr.Slider(
+                0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: the likeliest)"
+            )
+            top_p = gr.Slider(
+                0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)"
+            )
+            max_tokens = gr.Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
+            seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
+            chat = gr.Checkbox(value=defaults.chat, label="Use the model's chat form where it has one")
+        with gr.Row(elem_id="ask-row"):
+            ask = gr.Button("Ask both", variant="primary", elem_id="ask", interactive=False)
+            stop = gr.Button("Stop", variant="stop", elem_id="stop-asking", visible=False)
+        state = html("reading-state")
+        columns = html("answers")
+    return Reading(section, prompt, ask, stop, columns, state, temperature, top_p, seed, max_tokens, chat)
 
 
 def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
@@ -89,6 +97,7 @@ def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     else:
         said, note = answers.empty(_why_not(record, ready, studio.withholds(record.id))), ""
     return {
+        reading.section: gr.update(visible="pruned" in record.job.subjects),
         reading.columns: str(said),
         reading.state: _line(note),
         reading.ask: gr.update(interactive=ready),
@@ -216,8 +225,6 @@ def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:
         return "You can ask as soon as this run has finished."
     if record.id.startswith("sample-"):
         return "This is a recorded sample without weights; prune a model to ask both."
-    if "pruned" not in record.job.subjects:
-        return "This run measured one model; there are no two to ask."
     if record.status == "finished":
         return "The pruned weights of this run were removed to save disk space; prune again to ask."
     return "This run did not finish, so there is no pruned model to ask."
