@@ -25,7 +25,7 @@ from apt_core.ui.forms.form import ACCEPT, check_terms, open_terms
 from apt_core.ui.forms.uploads import text_for
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
-from apt_core.ui.views.cards import sentence_card
+from apt_core.ui.views.cards import sentence_card, terms_line
 
 _log = logging.getLogger(__name__)
 _TEXT = "evaluation.text"  # chosen from a list of several here
@@ -37,6 +37,7 @@ class Measuring(NamedTuple):
     """`controls`: by the paths of the job's fields; that of the text holds several."""
 
     controls: dict[str, Component]
+    terms: gr.HTML  # where the conditions of use of the chosen model can be read
     start: gr.Button
     note: gr.HTML
 
@@ -72,12 +73,13 @@ def lay_out() -> Measuring:
             for field in fields.values():
                 if field.path not in controls:
                     controls |= _drawn(field)
+        conditions = html("measure-conditions")
         controls["terms"] = gr.Checkbox(
             value=False, label=ACCEPT, visible=False, elem_id="measure-terms", container=False
         )
         start = gr.Button("Measure", elem_id="measure-start")
         note = html("measure-note")
-    return Measuring(controls, start, note)
+    return Measuring(controls, conditions, start, note)
 
 
 def wire(
@@ -89,13 +91,18 @@ def wire(
         with hub_token.of_visitor(token_of(token)):
             return start(measuring, studio, dict(zip(measuring.controls, given, strict=True)), shown)
 
-    def asked(model: Any) -> Any:
-        return gr.update(visible=open_terms(model, studio.policy) is not None, value=False)
+    def asked(model: Any) -> tuple[Any, str]:
+        unread = open_terms(model, studio.policy)
+        return gr.update(visible=unread is not None, value=False), str(terms_line(unread))
 
     chosen = measuring.controls["model"]
     assert isinstance(chosen, gr.Dropdown)
     chosen.change(
-        asked, chosen, measuring.controls["terms"], show_progress="hidden", api_visibility="private"
+        asked,
+        chosen,
+        [measuring.controls["terms"], measuring.terms],
+        show_progress="hidden",
+        api_visibility="private",
     )
     measuring.start.click(
         pressed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apt_core.base.words import DASH, count, duration, sentence, size
 from apt_core.estimate.preflight import Estimate
+from apt_core.models.catalogue.entries import Terms
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch.hub import endpoint
 from apt_core.ui.views.html import Markup, facts, join, linked
@@ -20,16 +21,16 @@ def facts_line(model: ModelFacts) -> Markup:
     shown = Markup('<p class="model-facts">{}</p><p class="model-where" data-here="{}">{}</p>').format(
         " · ".join(part for part in parts if part), "yes" if model.cached else "no", where
     )
-    return shown + _terms_line(model)
+    return shown + terms_line(model.terms)
 
 
-def _terms_line(model: ModelFacts) -> Markup:
+def terms_line(terms: Terms | None) -> Markup:
     """Where the conditions of use are to be read; nothing for a model without any."""
-    if model.terms is None:
+    if terms is None:
         return Markup("")
     return Markup(
         '<p class="model-terms">May be used under the <a href="{}" target="_blank" rel="noreferrer">{}</a>.</p>'
-    ).format(model.terms.url, model.terms.title)
+    ).format(terms.url, terms.title)
 
 
 def _how_many(model: ModelFacts) -> str:
