@@ -77,7 +77,9 @@ def test_a_public_page_names_files_without_their_folders():
     assert place in command(recipe, policy=PRIVATE)
     assert summary(record, PRIVATE)["checkpoint"] == "/somewhere/secret/checkpoint"
     assert "/srv" not in command(recipe, policy=STRICT)
-    assert "--calibration notes.txt" in command(recipe, policy=STRICT)  # the hash would let others use the text
+    assert "--calibration notes.txt" in command(
+        recipe, policy=STRICT
+    )  # the hash would let others use the text
     said = summary(record, STRICT)
     assert said["checkpoint"] == "checkpoint" and said["evaluation"][0]["text"] == "hub:owner/name"
     assert "/srv" not in str(said) and "secret" not in str(said) and "0123456789ab" not in str(said)
