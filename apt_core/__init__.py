@@ -154,4 +154,5 @@ def generate(dense: str, pruned: str, prompt: str, **question: Any) -> Answered:
     asked = _jobs.make_value(_questions.Question, prompt=prompt, **question)
     (left, tokenizer), (right, _) = load_model(dense), load_model(pruned)
     *_, answer = _duels.duel(left, right, tokenizer, asked)
+    assert isinstance(answer, _questions.Answered)  # the last word of a duel
     return answer

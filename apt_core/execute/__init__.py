@@ -7,7 +7,7 @@ an entry point of the group `apt_core.execute`.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -17,7 +17,7 @@ from apt_core.execute.context import Context
 from apt_core.jobs import JOBS, Job
 
 __all__ = ["KINDS", "Context", "run"]
-Executor = Callable[[Job, Context], Iterator[Event]]
+Executor = Callable[[Job, Context], Generator[Event, None, None]]
 
 
 def _own(module: str) -> Callable[[], Executor]:
@@ -31,7 +31,7 @@ KINDS: dict[str, Callable[[], Executor]] = {
 }
 
 
-def run(job: Job, context: Context) -> Iterator[Event]:
+def run(job: Job, context: Context) -> Generator[Event, None, None]:
     """Do a job, yielding an event for everything that happens.
 
     Closing the generator stops the work; nothing half-written stays behind.

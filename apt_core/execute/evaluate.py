@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from apt_core.base import hardware
 from apt_core.base.hardware import choose_device, choose_dtype
@@ -13,7 +13,7 @@ from apt_core.jobs import Evaluate
 from apt_core.measure.dense_cache import known_perplexity_events
 
 
-def run(job: Evaluate, context: Context) -> Iterator[Event]:
+def run(job: Evaluate, context: Context) -> Generator[Event, None, None]:
     """Measure as the job says, yielding an event for everything that happens.
 
     Each text passes every block once, so blocks are read from disk one at a time where the file allows it.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apt_core import families
 from apt_core.base import hardware
@@ -29,6 +29,9 @@ from apt_core.models.load.weight_store import MemoryStore, WeightStore
 from apt_core.texts.sources import Split, never_overlaps, read
 from apt_core.texts.windows import token_windows
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 _DRAW_FROM = 8
 
 
@@ -36,7 +39,7 @@ class Opened(NamedTuple):
     """A model that was loaded from `folder`: its tokenizer, where its weights are, and the layers of all blocks."""
 
     folder: Path
-    model: nn.Module
+    model: PreTrainedModel
     tokenizer: Any
     store: WeightStore
     layers: list[Layer]
@@ -73,7 +76,7 @@ def as_asked(job: Job, folder: Path, dtype: torch.dtype, device: str) -> Placeme
 
 def _load(
     job: Job, folder: Path, dtype: torch.dtype, placed: Placement
-) -> Generator[Event, None, tuple[nn.Module, Any, WeightStore]]:
+) -> Generator[Event, None, tuple[PreTrainedModel, Any, WeightStore]]:
     scarce = placed.kind == "disk"
     hardware.give_back_freed_memory(hardware.SCARCE if scarce else hardware.ROOMY)
     if scarce or (job.resources.weights == "auto" and placed == Placement("whole", "cpu", {})):
@@ -113,7 +116,7 @@ def describe(job: Job, context: Context, opened: Opened, device: str, dtype: tor
     )
 
 
-def parameters_of(model: nn.Module) -> int:
+def parameters_of(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters())  # tied weights count once
 
 

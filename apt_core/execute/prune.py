@@ -38,7 +38,7 @@ from apt_core.models.checkpoint.whole import checkpoint_bytes, stored_dtype
 from apt_core.passes.layer_walk import WalkName
 
 
-def run(job: Prune, context: Context) -> Iterator[Event]:
+def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     """Prune as the job says, yielding an event for everything that happens.
 
     Closing the generator stops the run; nothing half-written stays behind.

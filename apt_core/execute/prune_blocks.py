@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,9 @@ from apt_core.passes.runner import OpenBlock, Runner, timed
 from apt_core.passes.shared_weights import collect
 from apt_core.passes.two_pass import TwoPass
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 _MAX_DAMPENING = 1.0
 _WALKS: dict[WalkName, type[LayerWalk]] = {walk.name: walk for walk in (Halting, TwoPass)}
 
@@ -47,7 +50,7 @@ class Calibrated(NamedTuple):
     """
 
     job: Prune
-    model: nn.Module
+    model: PreTrainedModel
     store: WeightStore
     layers: list[Layer]
     windows: Tensor
@@ -191,7 +194,7 @@ class _BlockPruner:
     def to(self, device: torch.device) -> None:
         self._walk.to(device)
 
-    def visit(self, block: OpenBlock) -> Iterator[Event]:
+    def visit(self, block: OpenBlock) -> Generator[Event, None, None]:
         job, store = self._given.job, self._given.store
         pruned: list[Layer] = []
         for arrival in self._walk.visit(block):

@@ -26,25 +26,25 @@ ROUNDS = 4
 def choose_block(
     block: Float[Tensor, "rows b"],
     factor: Float[Tensor, "b b"],
-    dead: Bool[Tensor, b],
     pattern: Unstructured | SemiStructured,
     budget: int,
     joint: bool,
 ) -> Bool[Tensor, "rows b"]:
     """True where a weight of this block goes; never writes to `block`.
 
-    budget: how many go (unstructured; N:M knows by itself). dead: inputs that were always zero go first.
+    budget: how many go (unstructured; N:M knows by itself). A dead input needs no word: its weights are zero here,
+    and `live_inputs` removes them first.
     """
     if isinstance(pattern, SemiStructured):
-        return _groups(block, factor, dead, pattern, joint)
+        return _groups(block, factor, pattern, joint)
     if joint:
-        return _in_rounds(block, factor, dead, budget)
-    return patterns.lowest(saliency.conditional(block, factor).masked_fill(dead, 0), budget)
+        return _in_rounds(block, factor, budget)
+    return patterns.lowest(saliency.conditional(block, factor), budget)
 
 
-def _groups(block: Tensor, factor: Tensor, dead: Tensor, pattern: SemiStructured, joint: bool) -> Tensor:
+def _groups(block: Tensor, factor: Tensor, pattern: SemiStructured, joint: bool) -> Tensor:
     """Group by group from left to right, each on the weights that the groups before it have updated."""
-    work = block.masked_fill(dead, 0).T.contiguous()  # [b, rows]: a group is a few contiguous rows
+    work = block.T.clone(memory_format=torch.contiguous_format)  # [b, rows]: a group is a few contiguous rows
     pruned = torch.zeros_like(work, dtype=torch.bool)
     starts = range(0, len(work), pattern.of)
     factors = torch.stack([factor[i : i + pattern.of, i : i + pattern.of] for i in starts])
@@ -70,15 +70,15 @@ def _lowest_of_group(weight: Tensor, factor: Tensor, pattern: SemiStructured) ->
     return gone.T, block_multipliers(rows, gone, factor).T
 
 
-def _in_rounds(block: Tensor, factor: Tensor, dead: Tensor, budget: int) -> Tensor:
+def _in_rounds(block: Tensor, factor: Tensor, budget: int) -> Tensor:
     """A quarter of the budget at a time, each scored on the weights that make up for what has gone before."""
     pruned = torch.zeros_like(block, dtype=torch.bool)
     current = block
-    scores = saliency.conditional(block, factor).masked_fill(dead, 0)
+    scores = saliency.conditional(block, factor)
     for round_ in range(1, ROUNDS + 1):
         target = budget * round_ // ROUNDS
         pruned = patterns.lowest(scores.masked_fill(pruned, -1), target)
         if round_ < ROUNDS:
             current = block - block_multipliers(block, pruned, factor) @ factor
-            scores = saliency.conditional(current, factor).masked_fill(dead, 0)
+            scores = saliency.conditional(current, factor)
     return pruned

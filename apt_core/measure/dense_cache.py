@@ -14,9 +14,10 @@ import logging
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.paths import cache_dir
@@ -24,12 +25,15 @@ from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.perplexity import perplexity_events, protocol_of
 from apt_core.models.load.weight_store import WeightStore
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 _log = logging.getLogger(__name__)
 _FILES = ("*.safetensors", "config.json")
 
 
 def known_perplexity_events(
-    model: nn.Module,
+    model: PreTrainedModel,
     windows: Tensor,
     subject: Subject,
     text: str,
@@ -48,7 +52,7 @@ def known_perplexity_events(
     return measured
 
 
-def _file(model: nn.Module, windows: Tensor, folder: Path) -> Path:
+def _file(model: PreTrainedModel, windows: Tensor, folder: Path) -> Path:
     parameter = next(model.parameters())
     decisive = {
         "model": [str(Path(folder).resolve()), _stamps(Path(folder))],

@@ -6,7 +6,7 @@ the tokens in order of probability), so a difference between the texts comes fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from time import perf_counter
 from typing import Any, cast
 
@@ -18,7 +18,9 @@ from apt_core.measure.decoding import Decoder
 from apt_core.measure.questions import Answered, Question, Step
 
 
-def duel(dense: nn.Module, pruned: nn.Module, tokenizer, question: Question) -> Iterator[Step | Answered]:
+def duel(
+    dense: nn.Module, pruned: nn.Module, tokenizer, question: Question
+) -> Generator[Step | Answered, None, None]:
     """Yield one Step per token pair and finally Answered. Closing the iterator stops it.
 
     Raises BadText when the prompt is longer than the model can read.

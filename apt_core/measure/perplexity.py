@@ -15,10 +15,10 @@ import math
 import statistics
 from collections.abc import Generator
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apt_core import families
 from apt_core.base.errors import RunFailed
@@ -28,6 +28,9 @@ from apt_core.measure.interval import perplexity_interval
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.evaluation import window_losses
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 PROTOCOL = "joined-v1"
 PROTOCOL_WITH_OPENING = "joined-bos-v1"
 _WARM_UP = 4
@@ -35,7 +38,7 @@ _WARM_UP = 4
 
 @torch.no_grad()
 def perplexity_events(
-    model: nn.Module, windows: Tensor, subject: Subject, text: str, store: WeightStore | None = None
+    model: PreTrainedModel, windows: Tensor, subject: Subject, text: str, store: WeightStore | None = None
 ) -> Generator[Progress, None, Evaluated]:
     """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
 
@@ -70,12 +73,12 @@ def perplexity_events(
     )
 
 
-def protocol_of(model: nn.Module) -> str:
+def protocol_of(model: PreTrainedModel) -> str:
     """How this model's windows begin."""
     return PROTOCOL_WITH_OPENING if families.opens_with_bos(cast(Any, model.config)) else PROTOCOL
 
 
-def decoding_speed(model: nn.Module, seconds: float = 1.0, most: int = 64) -> float:
+def decoding_speed(model: PreTrainedModel, seconds: float = 1.0, most: int = 64) -> float:
     """Greedy tokens per second with cache, batch 1: one over the median time of a token.
 
     The first tokens warm the caches up and do not count; the median forgives a moment in which the machine

@@ -17,7 +17,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +29,7 @@ from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.worker_errors import failure_of
 
-Answer = Callable[[Question], Iterator[Step | Answered]]
+Answer = Callable[[Question], Generator[Step | Answered, None, None]]
 STOP_LINE = "stop"
 _NICE = 5
 _STAGES = {"download": "downloading", "convert": "converting"}

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from apt_core import events as ev
 from apt_core import execute
@@ -20,13 +20,11 @@ from apt_core.base.errors import PruneError
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate import placing
 from apt_core.execute import Context
-from apt_core.jobs import Job
 from apt_core.runs import keeping, processes
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
 
-Executor = Callable[[Job, Context], Iterator[ev.Event]]
 _NICE = 5  # below the page, which must answer while both cores prune
 _ASK_EVERY_SECONDS = 0.2
 _EXIT_STATUS = {"finished": 0, "cancelled": 0, "failed": 1}
@@ -85,7 +83,7 @@ class Stop:
             return False
 
 
-def main(run_id: str, executor: Executor | None = None) -> int:
+def main(run_id: str, executor: execute.Executor | None = None) -> int:
     """Do the run; returns the exit status. `executor` does the job, by default the one of its kind."""
     store, policy = Store(), HostPolicy.from_environment()
     if not claim(store, run_id):
@@ -114,7 +112,7 @@ def claim(store: Store, run_id: str) -> bool:
 
 
 def work(
-    store: Store, run_id: str, executor: Executor | None, stop: Stop, policy: HostPolicy
+    store: Store, run_id: str, executor: execute.Executor | None, stop: Stop, policy: HostPolicy
 ) -> ev.Finished | ev.Failed | ev.Cancelled:
     """Write down every event of the job but the last word, which is returned."""
     throttle = Throttle()

@@ -9,7 +9,7 @@ from apt_core.plots.palette import FONT, tokens
 
 MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", "Segoe UI Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace'
 
-_NEUTRAL = colors.Color(*["#808080"] * 11, name="unused")  # every colour that shows is set below
+_NEUTRAL = colors.Color(*["#808080"] * 11)  # every colour that shows is set below
 
 # Gradio variable -> token
 _COLOURS = {

@@ -113,8 +113,7 @@ def test_a_block_removes_what_costs_least_with_everything_in_it_free_to_move(joi
         losses = [
             float(weight[0, q].double() ** 2 / torch.linalg.inv(exact)[q, q]) for q in range(len(exact))
         ]
-        alive = torch.zeros(10, dtype=torch.bool)
-        chosen = choose_block(weight, inverse_factor(hessian), alive, parse_pattern("0.1"), 1, joint)
+        chosen = choose_block(weight, inverse_factor(hessian), parse_pattern("0.1"), 1, joint)
         assert losses[int(chosen[0].nonzero())] == pytest.approx(min(losses), rel=1e-4)
 
 

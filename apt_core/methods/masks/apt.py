@@ -73,13 +73,12 @@ class APTMask(ColumnBlocks, Mask):
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         weight, stats, pattern, dampening, _ = problem
-        factor, dead, joint = stats.inverse_factor(dampening), stats.dead, self._joint(pattern)
+        factor, joint = stats.inverse_factor(dampening), self._joint(pattern)
 
         def choose(columns: Tensor, start: int, stop: int) -> Tensor:
             return maths.block_masks.choose_block(
                 columns[:, : stop - start],
                 factor[start:stop, start:stop],
-                dead[start:stop],
                 pattern,
                 budget=maths.pattern.block_budget(len(weight), start, stop, pattern.sparsity),
                 joint=joint,
