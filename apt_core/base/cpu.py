@@ -12,19 +12,19 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
     """Are there instructions for products of bfloat16 numbers? They can be slower than float32 all the same."""
-    told = _told(cpuinfo)
-    return "avx512_bf16" in told or "amx_bf16" in told
+    flags = _flags(cpuinfo)
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def is_fast_in_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
     """A guess without a measurement: Intel's CPUs are with AMX only, AMD's with AVX512-BF16 already."""
-    told = _told(cpuinfo)
-    return "amx_bf16" in told or ("avx512_bf16" in told and "AuthenticAMD" in told)
+    flags = _flags(cpuinfo)
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and "AuthenticAMD" in flags)
 
 
 def model_name(cpuinfo: Path = _CPUINFO) -> str:
     """As the maker calls it, e.g. 'Intel(R) Xeon(R) Processor'."""
-    for line in _told(cpuinfo).splitlines():
+    for line in _flags(cpuinfo).splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
@@ -36,7 +36,7 @@ def usable_cores() -> int:
 
 
 @lru_cache(maxsize=8)
-def _told(cpuinfo: Path) -> str:
+def _flags(cpuinfo: Path) -> str:
     """The first processor's entry; empty where there is no such file (Windows, macOS)."""
     try:
         return cpuinfo.read_text(errors="replace").split("\n\n", 1)[0]

@@ -18,7 +18,7 @@ def cache_dir() -> Path:
 
 
 def data_dir() -> Path:
-    """Runs: recipes, logs, pruned weights. Not a cache."""
+    """Runs: jobs, logs, pruned weights. Not a cache."""
     if set_by_user := os.environ.get("APT_DATA"):
         return Path(set_by_user).expanduser().resolve()
     if os.environ.get("APT_CACHE"):
@@ -34,5 +34,5 @@ def absolute_environment() -> dict[str, str]:
 
 def _base(variable: str, below_home: str) -> Path:
     """The folder of an XDG variable; a relative one is to be ignored (XDG Base Directory Specification)."""
-    told = Path(os.environ.get(variable, ""))
-    return (told if told.is_absolute() else Path.home() / below_home).resolve()
+    named = Path(os.environ.get(variable, ""))
+    return (named if named.is_absolute() else Path.home() / below_home).resolve()

@@ -1,4 +1,4 @@
-"""The command line: the same recipes and the same results as the page.
+"""The command line: the same jobs and the same results as the page.
 
 Standard output carries the result alone (with `--json` one JSON value), standard error the progress and
 the one sentence of an error. Exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted.

@@ -7,8 +7,8 @@ import argparse
 from apt_core.base import words
 from apt_core.cli.flags import given
 from apt_core.cli.following import ended, error_of, follow, run_json
+from apt_core.cli.options import check_terms, evaluations_from, model_from
 from apt_core.cli.output import print_json, table
-from apt_core.cli.recipes import check_terms, evaluations_from, model_from
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job, ModelRef, make_job
 from apt_core.jobs.parts import RUN_PREFIX

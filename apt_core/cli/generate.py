@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, exit_status_of, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.cli.options import model_from
 from apt_core.cli.output import print_json, say
-from apt_core.cli.prune import RECIPE_FILE
-from apt_core.cli.recipes import model_from
+from apt_core.cli.prune import JOB_COPY
 from apt_core.events import Failed
 from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Step
@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
             print_json({"error": {"kind": last.reason, "message": last.message}})
         return exit_status_of(last.reason)
     if options.json:
-        told = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
-        print_json(told | {"answer": last.model_dump(exclude={"kind"})})
+        asked = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
+        print_json(asked | {"answer": last.model_dump(exclude={"kind"})})
     else:
         print(_as_text(last))
     return 0
@@ -71,7 +71,7 @@ def dense_of(folder: Path, named: str | None, policy: HostPolicy = STRICT) -> Mo
     """The model that a copied checkpoint was pruned from; raises BadInput when nobody says."""
     if named:
         return model_from(named, policy=policy)
-    for file in (folder / RECIPE_FILE, folder.parent / "recipe.json"):
+    for file in (folder / JOB_COPY, folder.parent / "recipe.json"):
         try:
             return read_job(file.read_text(encoding="utf-8")).model
         except (OSError, ValueError, BadInput):

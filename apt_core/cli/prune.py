@@ -8,9 +8,9 @@ from pathlib import Path
 
 from apt_core.base.errors import BadInput, DiskFull, PruneError
 from apt_core.cli.following import ended, error_of, follow, run_json
+from apt_core.cli.options import prune_from
 from apt_core.cli.output import print_json
 from apt_core.cli.race import run_race
-from apt_core.cli.recipes import recipe_from
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
@@ -19,12 +19,12 @@ from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import is_disk_full
 from apt_core.studies.race import line_up
 
-RECIPE_FILE = "apt_recipe.json"  # beside a copied checkpoint: says which model is its dense one
+JOB_COPY = "apt_recipe.json"  # beside a copied checkpoint: says which model is its dense one
 
 
 def run(options: argparse.Namespace) -> int:
     out = _free_folder(options.out)
-    job = recipe_from(options)
+    job = prune_from(options)
     launcher = Launcher(Store())
     if options.race is not None:
         return run_race(launcher, _race(job, options), options.json, options.policy)
@@ -67,7 +67,7 @@ def _copy(checkpoint: Path, out: Path, record: RunRecord) -> Path:
     partial = out.with_name(f".{out.name}.partial-{record.id}")
     try:
         shutil.copytree(checkpoint, partial)
-        (partial / RECIPE_FILE).write_text(record.job.model_dump_json(indent=2), encoding="utf-8")
+        (partial / JOB_COPY).write_text(record.job.model_dump_json(indent=2), encoding="utf-8")
         partial.replace(out)  # also over an empty folder
     except (OSError, shutil.Error) as error:
         shutil.rmtree(partial, ignore_errors=True)

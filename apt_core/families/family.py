@@ -28,7 +28,7 @@ class Family(Frozen):
     blocks: str = "model.layers"  # the decoder's list of blocks
     # In the order in which a token meets them; `experts` stands for all the matrices of all experts.
     projections: tuple[str, ...]
-    optional: tuple[str, ...] = ()  # those of the projections that are pruned only when a recipe asks for it
+    optional: tuple[str, ...] = ()  # those of the projections that are pruned only when a job asks for it
     never: tuple[str, ...] = ()  # patterns of linear maps that stay dense
     functional_weights: tuple[str, ...] = ()  # projections whose weight is multiplied with, past their module
     # Last names of the projections that read the same tensor where they stand side by side.

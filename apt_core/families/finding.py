@@ -60,7 +60,7 @@ def _lists(model: nn.Module) -> dict[str, nn.ModuleList]:
 
 
 def family_of(block: nn.Module) -> Family | None:
-    """The family of a block, told by the package of transformers that its class comes from."""
+    """The family of a block, known by the package of transformers that its class comes from."""
     packages = type(block).__module__.split(".")
     return FAMILIES.get(packages[-2]) if len(packages) > 1 else None
 

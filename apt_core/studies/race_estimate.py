@@ -13,7 +13,7 @@ from apt_core.models.catalogue.facts import ModelFacts
 _ONCE = ("convert", "dense_eval")
 
 
-def together(recipes: Sequence[Prune], needs: Sequence[Estimate], facts: ModelFacts) -> Estimate:
+def together(jobs: Sequence[Prune], needs: Sequence[Estimate], facts: ModelFacts) -> Estimate:
     """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is."""
     first = needs[0]
     if len(needs) == 1:
@@ -25,10 +25,10 @@ def together(recipes: Sequence[Prune], needs: Sequence[Estimate], facts: ModelFa
             "seconds": sum(each or 0.0 for each in seconds) if known else None,
             "memory_bytes": _largest(needs),
             "disk_bytes": _disk(needs, facts),
-            "sentences": _sentences(recipes, seconds, needs),
+            "sentences": _sentences(jobs, seconds, needs),
         }
     )
-    return total.model_copy(update={"refusal": _refusal(recipes, needs) or disk_refusal(total)})
+    return total.model_copy(update={"refusal": _refusal(jobs, needs) or disk_refusal(total)})
 
 
 def _seconds(needs: Estimate, is_first: bool) -> float | None:
@@ -49,25 +49,24 @@ def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
     return max(known) + (len(needs) - 1) * weights if len(known) == len(needs) else None
 
 
-def _refusal(recipes: Sequence[Prune], needs: Sequence[Estimate]) -> str | None:
+def _refusal(jobs: Sequence[Prune], needs: Sequence[Estimate]) -> str | None:
     """Says which method cannot take part, unless the reason is the same for all."""
-    refused = [(recipe, each.refusal) for recipe, each in zip(recipes, needs, strict=True) if each.refusal]
+    refused = [(job, each.refusal) for job, each in zip(jobs, needs, strict=True) if each.refusal]
     if not refused:
         return None
-    recipe, reason = refused[0]
-    if len(refused) == len(recipes) and len({said for _, said in refused}) == 1:
+    job, reason = refused[0]
+    if len(refused) == len(jobs) and len({said for _, said in refused}) == 1:
         return reason
-    return f"{recipe.method.label} cannot take part: {reason}"
+    return f"{job.method.label} cannot take part: {reason}"
 
 
 def _sentences(
-    recipes: Sequence[Prune], seconds: Sequence[float | None], needs: Sequence[Estimate]
+    jobs: Sequence[Prune], seconds: Sequence[float | None], needs: Sequence[Estimate]
 ) -> tuple[str, ...]:
     if any(spent is None for spent in seconds):
         return needs[0].sentences
     each = ", ".join(
-        f"{recipe.method.label} about {duration(spent)}"
-        for recipe, spent in zip(recipes, seconds, strict=True)
+        f"{job.method.label} about {duration(spent)}" for job, spent in zip(jobs, seconds, strict=True)
     )
     return (
         f"{each}; {needs[0].basis}.",

@@ -24,7 +24,7 @@ datasets = lazy("datasets")
 Split = Literal["calibration", "evaluation"]
 CALIBRATION_SHARE = 0.8  # of a text that has no splits of its own
 _COLUMN = "text"
-_LONGEST = 16_000_000  # characters, enough for every window that a recipe can ask of ordinary prose
+_LONGEST = 16_000_000  # characters, enough for every window that a job can ask of ordinary prose
 _TRAIN = ("train",)
 _HELD_OUT = ("test", "validation", "valid", "val", "dev")  # in this order
 

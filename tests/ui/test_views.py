@@ -9,6 +9,7 @@ from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 from apt_core import events as ev
 from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, fold
+from apt_core.jobs import Evaluate, make_value
 from apt_core.measure.questions import Answered, Question
 from apt_core.methods.named.apt import APT
 from apt_core.plots import layer_error
@@ -213,12 +214,28 @@ def test_command_names_only_what_differs():
     ],
 )
 def test_the_command_that_is_shown_asks_for_the_same_recipe(changes):
+    from apt_core.cli.options import prune_from
     from apt_core.cli.parser import build_parser
-    from apt_core.cli.recipes import recipe_from
 
     recipe = a_recipe(**changes)
     options = build_parser().parse_args(shlex.split(command(recipe))[3:])
-    assert recipe_from(options) == recipe
+    assert prune_from(options) == recipe
+
+
+def test_the_command_of_an_evaluation_asks_for_the_same_job():
+    from apt_core.cli.evaluate import job_from
+    from apt_core.cli.parser import build_parser
+    from apt_core.runs.store import Store
+
+    job = make_value(
+        Evaluate,
+        model={"id": "tiny-llama"},
+        evaluation=[{"text": "wiki-sample", "samples": 3}, {"text": "wikipedia", "samples": 3}],
+        resources={"dtype": "float32"},
+    )
+    shown = command(job)
+    assert shown.startswith("python -m apt_core evaluate --model tiny-llama --eval wiki-sample,wikipedia")
+    assert job_from(build_parser().parse_args(shlex.split(shown)[3:]), Store()) == job
 
 
 def test_answers_escape_the_models():

@@ -60,7 +60,7 @@ class ModelFacts(Frozen):
     context: int | None = None  # longest window the model was made for
     tied: bool | None = None
     layers: tuple[LayerShape, ...] = ()  # of one block, in order
-    optional: tuple[LayerShape, ...] = ()  # of one block, what is pruned only when a recipe asks for it
+    optional: tuple[LayerShape, ...] = ()  # of one block, what is pruned only when a job asks for it
     optional_weights: int = 0  # in those of all blocks
     by_block: bool = True  # can its decoder blocks be read from disk one at a time?
     scan: int = 0  # float32 numbers that a token holds within the widest state space mixer
@@ -71,7 +71,7 @@ class ModelFacts(Frozen):
     members_only: bool = False  # the Hub gives it to accounts that accepted its terms, or were let in
 
     def with_optional(self) -> ModelFacts:
-        """The same model for a recipe that asks for every layer."""
+        """The same model for a job that asks for every layer."""
         return self.model_copy(
             update={
                 "layers": self.layers + self.optional,

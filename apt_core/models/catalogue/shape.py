@@ -96,7 +96,7 @@ class MambaShape(Frozen):
 
     @property
     def optional(self) -> tuple[LayerShape, ...]:
-        """Pruned when a recipe asks for it."""
+        """Pruned when a job asks for it."""
         return (shape_in(MAMBA, "mixer.dt_proj", self.inner, self.time_step_rank),)
 
     @property

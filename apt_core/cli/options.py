@@ -1,4 +1,4 @@
-"""From the options of the command line to a recipe, checked as far as can be before anything starts."""
+"""From the options of the command line to a job, checked as far as can be before anything starts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from apt_core.texts import hub as texts_on_hub
 from apt_core.texts.sources import TEXTS, read_file
 
 
-def recipe_from(options: argparse.Namespace) -> Prune:
-    """The recipe that `prune` was asked for; raises BadInput with one sentence."""
+def prune_from(options: argparse.Namespace) -> Prune:
+    """The job that `prune` was asked for; raises BadInput with one sentence."""
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
     method = method_from(options.method, options.set)
     fields = given(options)
@@ -34,10 +34,10 @@ def recipe_from(options: argparse.Namespace) -> Prune:
     if "text" in fields.get("calibration", {}):
         fields["calibration"]["text"] = text_from(fields["calibration"]["text"], options.policy)
     fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
-    recipe = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
-    _check_model(recipe, options.policy)
-    check_terms(recipe.model, options.accept_terms)
-    return recipe
+    job = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
+    _check_model(job, options.policy)
+    check_terms(job.model, options.accept_terms)
+    return job
 
 
 def check_terms(model: ModelRef, accepted: bool) -> None:
@@ -105,16 +105,16 @@ def _model_ref(text: str, revision: str | None) -> ModelRef:
         raise BadInput(f"Model {one_sentence(error)}") from error
 
 
-def _check_model(recipe: Prune, policy: HostPolicy) -> None:
+def _check_model(job: Prune, policy: HostPolicy) -> None:
     """That the model exists and its layers can be cut this way, as far as is known without a download."""
-    parent = recipe.model.run
+    parent = job.model.run
     facts = (
-        model_facts(recipe.model, policy)
+        model_facts(job.model, policy)
         if parent is None
         else folder_facts(Store().made_by(parent).folder, parent, source="run")
     )
     for layer in facts.layers:
-        recipe.pattern.check_width(layer.in_features, layer.name)
+        job.pattern.check_width(layer.in_features, layer.name)
 
 
 def _typed(value: str) -> Any:
