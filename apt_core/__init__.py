@@ -114,17 +114,17 @@ def prune(
 def evaluate(
     model: str,
     text: str | Sequence[str] = "wikipedia",
-    samples: int = 12,
-    length: int = 1024,
     on_event: Watch | None = None,
     **fields: Any,
 ) -> Evaluated | tuple[Evaluated, ...]:
     """Perplexity of a catalogue model, folder, Hub id or `run:<id>`, with its 95% interval.
 
-    Of one text its result, of a list of texts a tuple of results. Other fields as in `apt_core.jobs.Evaluate`.
+    Of one text its result, of a list of texts a tuple of results. Other fields as in `apt_core.jobs.Evaluate`, and
+    those of its evaluations, such as `samples` and `length`, for every text.
     """
     texts = [text] if isinstance(text, str) else list(text)
-    wanted = [{"text": one, "samples": samples, "length": length} for one in texts]
+    windows = {name: fields.pop(name) for name in _jobs.Evaluation.model_fields if name in fields}
+    wanted = [{"text": one, **windows} for one in texts]
     job = _jobs.make_job("evaluate", model={"id": model}, evaluation=wanted, **fields)
     found = _record_of(job, None, on_event).evaluated
     return found[0] if isinstance(text, str) else found
