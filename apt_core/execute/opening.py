@@ -11,6 +11,7 @@ from torch import Tensor
 
 from apt_core import families
 from apt_core.base import hardware
+from apt_core.base.errors import BadText
 from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, ModelLoaded, Warned
 from apt_core.execute.context import Context
@@ -146,7 +147,10 @@ def evaluation_windows(
     opening, found = families.opening_token(cast(Any, opened.model.config), opened.tokenizer), []
     for each in job.evaluation:
         text = yield from _text(each.text, "evaluation", policy, each.text == calibrated_on)
-        windows = token_windows(opened.tokenizer, text, each.length, each.samples, opening)
+        reach = each.skip + each.samples
+        windows = token_windows(opened.tokenizer, text, each.length, reach, opening)[each.skip :]
+        if not len(windows):
+            raise BadText(f"The evaluation text has no window behind the first {each.skip}; leave out fewer.")
         yield from _said_if_few(windows, each, "evaluation")
         found.append(windows)
     return found

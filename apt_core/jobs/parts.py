@@ -55,6 +55,13 @@ class Evaluation(Frozen):
     )
     samples: int = Field(default=12, ge=1, le=4096, title="Windows")
     length: int = Field(default=1024, ge=16, le=32768, title="Tokens each")
+    skip: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        title="Windows left out",
+        description="at the start of the text, where they have served a choice before",
+    )
 
 
 class Resources(Frozen):

@@ -72,7 +72,9 @@ def test_every_field_of_a_job_can_be_said(kind):
     assert reached == set(JOBS[kind].model_fields) - {"method", "pattern", "kind", "schema_version"}
 
 
-@pytest.mark.parametrize("flag", ["--samples", "--length", "--eval-samples", "--eval-length", "--seed"])
+@pytest.mark.parametrize(
+    "flag", ["--samples", "--length", "--eval-samples", "--eval-length", "--eval-skip", "--seed"]
+)
 def test_the_short_names_stay(flag):
     arguments = ["prune", "--model", "m", "--pattern", "2:4", flag, "7"]
     assert 7 in _leaves(given(build_parser().parse_args(arguments)))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import apt_core
-from apt_core.base.errors import UnknownRun
+from apt_core.base.errors import BadText, UnknownRun
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import HostPolicy
 from apt_core.events import Evaluated
@@ -70,6 +70,18 @@ def test_perplexity_and_interval_are_those_of_the_windows_losses(weights):
         (math.exp(mean - reach), math.exp(mean + reach)), rel=1e-4
     )
     assert (found.subject, found.windows, found.tokens) == ("model", 5, 5 * 63)
+
+
+def test_windows_at_the_start_of_the_text_are_left_out():
+    found = apt_core.evaluate(
+        "tiny-random-llama", "wiki-sample", samples=3, skip=2, length=64, dtype="float32"
+    )
+    assert found.losses == pytest.approx(losses_of(TINY, "wiki-sample", 5, 64)[2:], rel=1e-5)
+
+
+def test_leaving_out_more_windows_than_the_text_has_is_one_sentence(text):
+    with pytest.raises(BadText, match="no window behind the first 4000"):
+        apt_core.evaluate("tiny-random-llama", text, samples=3, skip=4000, length=64)
 
 
 def test_one_window_has_no_interval():

@@ -210,6 +210,7 @@ def test_command_names_only_what_differs():
             "pattern": {"kind": "n:m", "keep": 1, "of": 16},
             "calibration": {"length": 64},
         },
+        {"evaluation": {"skip": 12}},
         {"walk": "two-pass", "evaluation": [{"text": "wiki-sample"}, {"text": "wikipedia"}]},
     ],
 )

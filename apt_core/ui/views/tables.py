@@ -91,7 +91,8 @@ def _method_facts(job: Prune) -> list[tuple[str, str]]:
 
 
 def _windows(read: Calibration | Evaluation) -> str:
-    return f"{read.samples} × {read.length} of {text_title(read.text)}"
+    skipped = f", the first {read.skip} left out" if isinstance(read, Evaluation) and read.skip else ""
+    return f"{read.samples} × {read.length} of {text_title(read.text)}{skipped}"
 
 
 def _speed(measured) -> str:
