@@ -7,12 +7,11 @@ import argparse
 from apt_core.base import words
 from apt_core.cli.flags import given
 from apt_core.cli.following import ended, error_of, follow, run_json
-from apt_core.cli.options import check_terms, evaluations_from, model_from
+from apt_core.cli.options import check_job, check_terms, evaluations_from, model_from
 from apt_core.cli.output import print_json, table
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job, ModelRef, make_job
 from apt_core.jobs.parts import RUN_PREFIX
-from apt_core.models.catalogue.facts import model_facts
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -37,11 +36,12 @@ def job_from(options: argparse.Namespace, store: Store) -> Job:
     """The job that `evaluate` was asked for, checked as far as can be before anything starts."""
     model = _model(options, store)
     if model.run is None:
-        model_facts(model, options.policy)  # raises for a model that does not exist
         check_terms(model, options.accept_terms)
     fields = given(options)
     fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
-    return make_job("evaluate", **fields | {"model": model.model_dump()})
+    job = make_job("evaluate", **fields | {"model": model.model_dump()})
+    check_job(job, options.policy, store)
+    return job
 
 
 def _model(options: argparse.Namespace, store: Store) -> ModelRef:

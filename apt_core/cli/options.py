@@ -13,7 +13,8 @@ from apt_core.base.errors import BadInput, BadOption, one_sentence
 from apt_core.base.patterns import parse_pattern
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import given
-from apt_core.jobs import Evaluation, ModelRef, Prune, make_value
+from apt_core.estimate.preflight import estimate
+from apt_core.jobs import Evaluation, Job, ModelRef, Prune, make_value
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.methods import Method, make_method
 from apt_core.models.catalogue import terms
@@ -35,8 +36,8 @@ def prune_from(options: argparse.Namespace) -> Prune:
         fields["calibration"]["text"] = text_from(fields["calibration"]["text"], options.policy)
     fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
     job = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
-    _check_model(job, options.policy)
     check_terms(job.model, options.accept_terms)
+    check_job(job, options.policy, Store())
     return job
 
 
@@ -105,16 +106,17 @@ def _model_ref(text: str, revision: str | None) -> ModelRef:
         raise BadInput(f"Model {one_sentence(error)}") from error
 
 
-def _check_model(job: Prune, policy: HostPolicy) -> None:
-    """That the model exists and its layers can be cut this way, as far as is known without a download."""
+def check_job(job: Job, policy: HostPolicy, store: Store) -> None:
+    """Raise for a model that does not exist, and for what the preflight refuses, as far as is known without a
+    download."""
     parent = job.model.run
     facts = (
         model_facts(job.model, policy)
         if parent is None
-        else folder_facts(Store().made_by(parent).folder, parent, source="run")
+        else folder_facts(store.made_by(parent).folder, parent, source="run")
     )
-    for layer in facts.layers:
-        job.pattern.check_width(layer.in_features, layer.name)
+    if refusal := estimate(job, facts, policy=policy).refusal:
+        raise BadInput(refusal)
 
 
 def _typed(value: str) -> Any:

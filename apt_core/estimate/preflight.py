@@ -172,10 +172,12 @@ def _window_refusal(job: Job, facts: ModelFacts, policy: HostPolicy) -> str | No
                 f"{facts.title} was made for; choose shorter ones."
             )
         n_bytes = _text_bytes(part.text, split, policy)
-        if n_bytes is not None and n_bytes < part.length:  # a token is at least one byte
+        skipped = part.skip if isinstance(part, Evaluation) else 0
+        if n_bytes is not None and n_bytes < (skipped + 1) * part.length:  # a token is at least one byte
+            behind = f" behind the first {skipped}" if skipped else ""
             return (
                 f"The {split} text has {n_bytes:,} bytes, too few for one window of "
-                f"{part.length:,} tokens; choose a longer text or shorter windows."
+                f"{part.length:,} tokens{behind}; choose a longer text or shorter windows."
             )
     return None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 
 import pytest
 
+from apt_core.base.paths import ASSETS
 from apt_core.cli import main
 from apt_core.jobs import Evaluate
 from apt_core.runs.launcher import Launcher
@@ -68,6 +70,7 @@ def test_what_a_run_made_by_its_id_with_and_without_prefix(workers, monkeypatch,
     )
     assert main(["prune", "--model", "tiny-random-llama", "--pattern", "2:4"]) == 0
     parent = Store().list()[0].id
+    shutil.copytree(ASSETS / "models" / "tiny-random-llama", Store().checkpoint(parent), dirs_exist_ok=True)
     for model in (parent, f"run:{parent}"):
         assert main(["evaluate", "--model", model]) == 0
         assert Store().list()[0].made_from == parent
@@ -80,6 +83,14 @@ def test_what_a_run_made_by_its_id_with_and_without_prefix(workers, monkeypatch,
     capsys.readouterr()
     assert main(["runs", "show", Store().list()[0].id]) == 0
     assert f"Made from run {parent}, which has been deleted." in capsys.readouterr().out
+
+
+def test_what_cannot_work_here_is_refused_before_a_run_is_made(capsys):
+    """In the words of the page's preflight."""
+    for command in ("evaluate", "prune --pattern 2:4"):
+        assert main([*command.split(), "--model", "tiny-random-llama", "--eval-length", "30000"]) == 2
+        assert "longer than the 8,192 that" in capsys.readouterr().err
+    assert Store().list() == []
 
 
 def test_a_failure_is_one_sentence_and_a_status(capsys, workers):
