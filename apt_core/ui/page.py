@@ -16,11 +16,13 @@ from apt_core.ui.tabs import methods as methods_tab
 from apt_core.ui.tabs import models as models_tab
 from apt_core.ui.tabs import runs as runs_tab
 from apt_core.ui.theme import theme
+from apt_core.ui.views.run_view import ViewState
 
 _HEADER = (
     '<header class="masthead"><h1>APT Studio</h1><p>Prune a language model layer by layer, see what it costs, '
     'read both.</p><button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
 )
+_DELETED = "The run that was shown here has been deleted; below is a recorded sample."
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
@@ -95,9 +97,9 @@ def _holds_cache(path: Path) -> bool:
 def _wire_arrival(page: gr.Blocks, explore: explore_tab.Explore, studio: Studio) -> None:
     def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
         wanted = dict(request.query_params).get("run")
-        return explore_tab.arrive(explore, studio, wanted, last)
+        return explore_tab.land(explore, studio, wanted, last)
 
-    page.load(arrive, explore.last_run, explore.outputs, **_QUIET)
+    page.load(arrive, explore.last_run, explore.chosen_outputs, **_QUIET)
 
 
 def _wire_runs(
@@ -108,11 +110,13 @@ def _wire_runs(
     explore: explore_tab.Explore,
     studio: Studio,
 ) -> None:
-    def clicked(event: gr.EventData) -> dict[Any, Any]:
+    def clicked(seen: Any, event: gr.EventData) -> dict[Any, Any]:
         action, run_id = runs_tab.asked_for(event)
         if action != "open":
-            return runs_tab.act(runs, studio, action, run_id)
-        return explore_tab.arrive(explore, studio, run_id, None) | {
+            changed = runs_tab.act(runs, studio, action, run_id)
+            gone = action == "delete" and ViewState.parse(seen).run == run_id and not studio.has(run_id)
+            return changed | (explore_tab.empty(explore, studio, _DELETED) if gone else {})
+        return explore_tab.arrive(explore, studio, run_id) | {
             tabs: gr.Tabs(selected="explore"),
             runs.timer: gr.Timer(active=False),
         }
@@ -120,12 +124,12 @@ def _wire_runs(
     def opened(event: gr.EventData) -> Any:
         """A link of the race was pressed."""
         action, run_id = runs_tab.asked_for(event)
-        return explore_tab.arrive(explore, studio, run_id, None) if action == "open" else gr.skip()
+        return explore_tab.arrive(explore, studio, run_id) if action == "open" else gr.skip()
 
     item.select(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
     runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
     for opener in explore.result.openers:
         opener.click(opened, None, explore.outputs, **_QUIET)
-    runs.table.click(clicked, None, [*runs, *explore.outputs, tabs], **_QUIET)
+    runs.table.click(clicked, explore.seen, [*runs, *explore.outputs, tabs], **_QUIET)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

@@ -60,6 +60,16 @@ class Studio:
             raise UnknownRun(f"There is no recorded sample '{run_id[:60]}'.")
         return self.store.get(run_id)
 
+    def has(self, run_id: str) -> bool:
+        try:
+            self.record(run_id)
+        except UnknownRun:
+            return False
+        return True
+
+    def is_sample(self, run_id: str) -> bool:
+        return run_id in self._sample_records
+
     @property
     def first_sample(self) -> RunRecord | None:
         """What the empty page shows."""

@@ -15,6 +15,14 @@ window.aptStudio = (() => {
       document.body?.classList.toggle("dark", chosen === "dark");
     }
   } catch { /* private window */ }
+  const started = setInterval(() => { // Gradio has read it: a copied address must not force it on somebody else
+    if (!document.querySelector("#tabs [role=tab]")) return;
+    clearInterval(started);
+    const url = new URL(window.location.href);
+    url.searchParams.delete("__theme");
+    window.history.replaceState(window.history.state, "", url);
+    followTabs();
+  }, 50);
 
   function plotly() {
     plotlyLoading ??= new Promise((resolve, reject) => {
@@ -181,11 +189,14 @@ window.aptStudio = (() => {
 
     function keepAddress() {
       const { run, link } = props.value ?? {};
-      const url = new URL(window.location.href);
-      if (run && link) url.searchParams.set("run", run);
-      else url.searchParams.delete("run");
-      if (url.href !== window.location.href) window.history.replaceState(window.history.state, "", url);
+      remember({ run: run && link ? run : "", shown: run ?? "" });
     }
+
+    goTo = (run) => {
+      if (!run || props.value?.run === run) return;
+      props.value = { ...props.value, run };
+      trigger("click");
+    };
 
     async function ask() {
       const seen = props.value;
@@ -223,6 +234,58 @@ window.aptStudio = (() => {
     });
     setInterval(ask, 1000);
   }
+
+  // ---- where we are: the run and the tab, in the address and the history ------------------------
+
+  let goTo = () => {}; // shows another run
+  let place = null; // what the newest entry of the history shows: { run, tab, shown }
+  let goingBack = false;
+  let movedAt = 0;
+
+  // A new entry for every other run or tab that the visitor opens; none for what Back and Forward bring.
+  function remember(change) {
+    const now = { run: "", tab: "", shown: "", ...place, ...change };
+    const url = new URL(window.location.href);
+    for (const name of ["run", "tab"]) {
+      if (now[name]) url.searchParams.set(name, now[name]);
+      else url.searchParams.delete(name);
+    }
+    const moved = place && (place.run !== now.run || place.tab !== now.tab);
+    place = now;
+    const once = Date.now() - movedAt > 1000; // opening a run from the list changes the run and the tab: one step
+    const write = moved && !goingBack && once ? "pushState" : "replaceState";
+    if (moved && once) movedAt = Date.now();
+    window.history[write]({ ...window.history.state, studio: now }, "", url);
+  }
+
+  const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")];
+  const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+  const first = () => nameOf(tabs()[0]);
+
+  function openTab(name) {
+    const tab = tabs().find((each) => nameOf(each) === (name || first()));
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+  }
+
+  function followTabs() {
+    openTab(new URLSearchParams(window.location.search).get("tab"));
+    const list = tabs()[0].closest("[role=tablist]");
+    new MutationObserver(() => {
+      const open = tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
+      const name = open && nameOf(open) !== first() ? nameOf(open) : "";
+      if (open && name !== (place?.tab ?? "")) remember({ tab: name });
+    }).observe(list, { attributes: true, subtree: true, attributeFilter: ["aria-selected"] });
+  }
+
+  window.addEventListener("popstate", (event) => {
+    const there = event.state?.studio;
+    if (!there) return;
+    goingBack = true;
+    setTimeout(() => (goingBack = false), 3000); // the run comes from the server
+    place = there;
+    openTab(there.tab);
+    goTo(there.shown);
+  });
 
   let askedForRun = false; // the visitor pressed Prune or opened a run, and waits to see it
 
@@ -375,9 +438,6 @@ window.aptStudio = (() => {
     const shade = event.target.closest("[data-shade]");
     if (shade) {
       const dark = document.body.classList.toggle("dark");
-      const url = new URL(window.location.href);
-      url.searchParams.set("__theme", dark ? "dark" : "light");
-      window.history.replaceState(window.history.state, "", url);
       try { localStorage.setItem("apt-studio-theme", dark ? "dark" : "light"); } catch { /* private window */ }
     }
   });

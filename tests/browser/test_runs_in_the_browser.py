@@ -25,6 +25,9 @@ pytestmark = pytest.mark.browser
 LONG = {"samples": 512, "length": 512, "windows": 128}  # lasts long enough to be stopped, reloaded, killed
 
 
+_SHOWS_TINY = "document.querySelector('#model input').value === 'Tiny random Llama'"
+
+
 @pytest.fixture(scope="module")
 def finished(app, browser):
     """One finished run of the tiny model, for the tests that only look at it."""
@@ -222,9 +225,57 @@ def test_after_pressing_prune_on_a_narrow_screen_the_state_is_in_view(open_page)
 
 def test_the_choices_of_a_run_can_be_used_again(open_page, finished):
     page = open_page(f"?run={finished}")
+    page.wait_for_function(_SHOWS_TINY)  # whoever comes by a link finds the choices that led to the run
+    choose(page, "#model", "Tiny Llama")
+    page.wait_for_function(f"!({_SHOWS_TINY})")
     page.locator("#again").click()
-    page.wait_for_function("document.querySelector('#model input').value === 'Tiny random Llama'")
+    page.wait_for_function(_SHOWS_TINY)
     says(page, "#facts", "Comes with the app")
+
+
+def test_back_and_forward_go_through_runs_and_tabs(open_page, finished):
+    page = open_page()
+    page.locator("#headline").get_by_text("Recorded sample").wait_for()
+    page.locator("#tabs button[role=tab]", has_text="Runs").click()
+    page.wait_for_url("**/?tab=runs")
+    page.locator(f"tr[data-run='{finished}'] [data-action=open]").first.click()
+    page.wait_for_url(f"**/?run={finished}")
+    says(page, "#headline", "Tiny random Llama")
+    page.go_back()
+    page.wait_for_url("**/?tab=runs")
+    page.locator(f"tr[data-run='{finished}']").wait_for()
+    page.go_back()
+    page.locator("#headline").get_by_text("Recorded sample").wait_for()
+    assert page.url == f"{page.url.split('?')[0]}"
+    page.go_forward()
+    page.wait_for_url("**/?tab=runs")
+
+
+def test_a_chosen_shade_stays_with_the_visitor_and_not_with_the_address(open_page):
+    page = open_page()
+    page.locator("[data-shade]").click()
+    is_dark = page.evaluate("document.body.classList.contains('dark')")
+    page.reload()
+    page.wait_for_function(f"document.body.classList.contains('dark') === {str(is_dark).lower()}")
+    page.wait_for_function(
+        "!location.search.includes('__theme') && document.querySelector('#tabs [role=tab]')"
+    )
+
+
+def test_deleting_the_run_that_is_shown_leaves_no_dead_page(open_page):
+    page = open_page()
+    choose_tiny(page, samples=1, windows=1)
+    prune(page)
+    wait_for_end(page)
+    run = page.url.split("run=")[1]
+    page.locator("#tabs button[role=tab]", has_text="Runs").click()
+    row = page.locator(f"tr[data-run='{run}']")
+    row.locator("[data-action=ask-delete]").click()
+    row.locator("[data-action=delete]").click()
+    row.wait_for(state="detached")
+    page.locator("#tabs button[role=tab]", has_text="Explore").click()
+    says(page, "#note", "The run that was shown here has been deleted")
+    assert run not in page.url
 
 
 def test_the_first_run_works_without_any_network(browser, tmp_path):

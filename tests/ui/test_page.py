@@ -76,39 +76,47 @@ def values(explore, **changes):
 
 
 def test_the_empty_page_shows_a_recorded_sample_and_keeps_its_address(explore, studio):
-    shown = named(explore, explore_tab.arrive(explore, studio, None, None))
+    shown = named(explore, explore_tab.land(explore, studio, None, None))
     assert "Recorded sample" in shown["headline"] and shown["seen"]["link"] is False
     assert shown["seen"]["live"] is False and shown["folded"] == ""
 
 
 def test_a_link_opens_its_run(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    shown = named(explore, explore_tab.arrive(explore, studio, RUN, None))
+    shown = named(explore, explore_tab.land(explore, studio, RUN, None))
     assert shown["seen"]["run"] == RUN and shown["seen"]["link"] is True and shown["seen"]["live"] is True
     assert shown["last_run"] == RUN and "data-fold" in shown["folded"]
 
 
+def test_the_choices_follow_the_run_of_a_link(explore, studio, store):
+    store.put(RUN, some_events("layers"))
+    landed = explore_tab.land(explore, studio, RUN, None)
+    job, controls = studio.record(RUN).job, explore.chooser.controls
+    assert landed[controls["model"]] == job.model.id and landed[controls["pattern.name"]] == job.pattern.label
+    assert controls["model"] not in explore_tab.land(explore, studio, None, None)
+    assert set(landed) <= set(explore.chosen_outputs)
+
+
 @pytest.mark.parametrize("wanted", ["20200101-000000-0000", "../../etc/passwd", "sample-none", "<script>"])
 def test_an_unknown_run_is_a_sentence_and_the_sample(explore, studio, wanted):
-    shown = named(explore, explore_tab.arrive(explore, studio, wanted, None))
+    shown = named(explore, explore_tab.land(explore, studio, wanted, None))
     assert "Below is a recorded sample instead." in shown["note"] and "<script>" not in shown["note"]
     assert "Recorded sample" in shown["headline"]
 
 
 def test_without_samples_the_page_still_opens(explore, store):
     studio = Studio(store, FakeLauncher(store), FakeReader(), {})
-    assert named(explore, explore_tab.arrive(explore, studio, RUN, None))["note"]
-    assert explore_tab.arrive(explore, studio, None, None) == {explore.result.note: ""}
+    assert named(explore, explore_tab.land(explore, studio, RUN, None))["note"]
+    assert explore_tab.land(explore, studio, None, None) == {explore.result.note: ""}
 
 
 def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    assert named(explore, explore_tab.arrive(explore, studio, None, RUN))["seen"]["run"] == RUN
+    assert named(explore, explore_tab.land(explore, studio, None, RUN))["seen"]["run"] == RUN
     store.put(RUN, some_events("finished"))
-    assert named(explore, explore_tab.arrive(explore, studio, None, RUN))["seen"]["run"] == "sample-x"
+    assert named(explore, explore_tab.land(explore, studio, None, RUN))["seen"]["run"] == "sample-x"
     assert (
-        named(explore, explore_tab.arrive(explore, studio, None, {"not": "a run"}))["seen"]["run"]
-        == "sample-x"
+        named(explore, explore_tab.land(explore, studio, None, {"not": "a run"}))["seen"]["run"] == "sample-x"
     )
 
 

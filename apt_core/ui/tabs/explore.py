@@ -57,6 +57,11 @@ class Explore(NamedTuple):
             self.last_run,
         ]
 
+    @property
+    def chosen_outputs(self) -> list[Any]:
+        """What landing on the page can change: the result, and the choices that led to it."""
+        return [*self.outputs, *self.chooser.inputs, self.chooser.preset]
+
 
 def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immutable
     seen = gr.HTML(
@@ -129,17 +134,31 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     )
 
 
-def arrive(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> dict[Any, Any]:
-    """A page has been opened: the run of its link, else the visitor's run that still goes on, else a sample."""
-    if wanted:
-        try:
-            return open_run(explore, studio, studio.record(wanted), link=True)
-        except PruneError as error:
-            note = f"{error} Below is a recorded sample instead." if studio.first_sample else str(error)
-            return empty(explore, studio, note)
-    if isinstance(last, str) and last and (record := _still_live(studio, last)):
-        return open_run(explore, studio, record, link=True)
-    return empty(explore, studio)
+def land(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> dict[Any, Any]:
+    """A page has been opened: the run of its link, else the visitor's run that still goes on, else a sample.
+
+    The choices follow the run, so that Prune would do again what is shown.
+    """
+    if not wanted and isinstance(last, str) and last and _still_live(studio, last):
+        wanted = last
+    shown = arrive(explore, studio, wanted)
+    try:
+        job = studio.record(wanted).job if wanted else None
+    except PruneError:
+        job = None  # `arrive` says so
+    return shown | (choose.fill(explore.chooser, job, studio.policy) if job else {})
+
+
+def arrive(explore: Explore, studio: Studio, wanted: str | None) -> dict[Any, Any]:
+    """The run of this id, or a sentence and a sample where there is none."""
+    if not wanted:
+        return empty(explore, studio)
+    try:
+        return open_run(explore, studio, studio.record(wanted), link=True)
+    except PruneError:
+        gone = f"There is no run {wanted[:60]} here; it may have been deleted, or belong to another machine."
+        note = f"{gone} Below is a recorded sample instead." if studio.first_sample else gone
+        return empty(explore, studio, note)
 
 
 def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
@@ -175,7 +194,7 @@ def reopen(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
         gone = {explore.seen: {}, explore.result.stop: gr.update(visible=False)}
         return gone | {explore.result.note: str(sentence_card(str(error)))}
     checks.forget()  # the model may be on this machine now
-    return open_run(explore, studio, record, link=True)
+    return open_run(explore, studio, record, link=not studio.is_sample(record.id))
 
 
 def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any, Any]:
