@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -58,7 +58,12 @@ Dampening = Annotated[
 
 
 class Method(Named):
-    """A composition; a published method is a subclass in `named/` that bears a name and sets other defaults."""
+    """A composition; a published method is a subclass in `named/` that bears a name and sets other defaults.
+
+    advice: whom it is for, in two or three words; lists show the methods that have one first, the others on demand.
+    """
+
+    advice: ClassVar[str] = ""
 
     allocation: Allocation = Field(
         default=Uniform(), title="Allocation", description="Which share of its weights each layer loses"

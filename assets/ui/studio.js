@@ -435,6 +435,8 @@ window.aptStudio = (() => {
     if (event.target.closest(".label-wrap")) setTimeout(sayWhatIsOpen);
     const fold = event.target.closest("[data-fold]");
     if (fold) fold.setAttribute("aria-expanded", String(fold.getAttribute("aria-expanded") !== "true"));
+    const all = event.target.closest("[data-all-methods]");
+    if (all) all.setAttribute("aria-expanded", String(document.querySelector("#choose").classList.toggle("all-methods")));
     const shade = event.target.closest("[data-shade]");
     if (shade) {
       const dark = document.body.classList.toggle("dark");
@@ -448,6 +450,15 @@ window.aptStudio = (() => {
       button.setAttribute("aria-expanded", String(button.classList.contains("open")));
     }
   }
+  // The rail scrolls below a box that stays in view: while there is more under it, its upper edge casts a shadow.
+  function sayWhetherThereIsMore() {
+    const rail = document.querySelector("#rail");
+    rail?.classList.toggle("more-below", rail.scrollTop + rail.clientHeight < rail.scrollHeight - 4);
+  }
+  document.addEventListener("scroll", sayWhetherThereIsMore, { capture: true, passive: true });
+  window.addEventListener("resize", sayWhetherThereIsMore);
+  setInterval(sayWhetherThereIsMore, 500); // folds open, sentences come and go
+
   let waiting = 0;
   new MutationObserver(() => {
     clearTimeout(waiting);

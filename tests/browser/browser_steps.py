@@ -35,10 +35,22 @@ def choose(page, box: str, option: str) -> None:
     page.locator(box).get_by_role("option", name=option, exact=True).click()
 
 
+def choose_method(page, title: str) -> None:
+    """Of the short list, or of all methods."""
+    label = page.locator("#method label", has=page.get_by_text(title, exact=True))
+    if not label.is_visible():
+        show_all_methods(page)
+    label.click()
+
+
+def show_all_methods(page) -> None:
+    if page.locator("[data-all-methods]").get_attribute("aria-expanded") == "false":
+        page.locator("[data-all-methods]").click()
+
+
 def race_against(page, *titles: str) -> None:
-    """Open the fold and tick these methods."""
-    if not page.locator("#rivals").is_visible():
-        page.locator("#race-others .label-wrap").click()
+    """Tick these methods."""
+    show_all_methods(page)
     for title in titles:
         page.locator("#rivals").get_by_role("checkbox", name=title, exact=True).check(force=True)
     says(page, "#preflight", f"{1 + len(titles)} runs, one after another: about")

@@ -6,7 +6,16 @@ import time
 
 import httpx
 import pytest
-from browser_steps import choose, choose_tiny, points, says, scrolls_sideways, text
+from browser_steps import (
+    choose,
+    choose_method,
+    choose_tiny,
+    points,
+    says,
+    scrolls_sideways,
+    show_all_methods,
+    text,
+)
 
 from apt_core.reports import samples
 
@@ -77,7 +86,7 @@ def test_each_method_shows_its_own_options_and_sentence(open_page):
     page.locator("#advanced .label-wrap").click()
     page.locator(".options-mask-apt").wait_for()
     assert not page.locator(".options-mask-wanda").is_visible()
-    page.locator("#method label", has_text="Wanda").click()
+    choose_method(page, "Wanda")
     page.locator(".options-mask-wanda").wait_for()
     assert not page.locator(".options-mask-apt").is_visible()
     assert page.locator(".says-wanda").is_visible() and not page.locator(".says-apt").is_visible()
@@ -85,7 +94,7 @@ def test_each_method_shows_its_own_options_and_sentence(open_page):
 
 def test_a_component_brings_its_options_and_a_method_its_whole_composition(open_page):
     page = open_page()
-    page.locator("#method label", has_text="APT joint").click()
+    choose_method(page, "APT joint")
     page.locator("#advanced .label-wrap").click()  # the fold was closed while the method was chosen
     page.locator(".options-mask-admm").wait_for()
     assert page.locator(".options-allocation-loss").is_visible()
@@ -96,7 +105,7 @@ def test_a_component_brings_its_options_and_a_method_its_whole_composition(open_
     page.get_by_text("Same run from the command line").click()
     says(page, "#command", "--method apt-joint --pattern 2:4")
     says(page, "#command", "--set mask=sparsegpt")
-    page.locator("#method label", has_text="OPTIMA").click()
+    choose_method(page, "OPTIMA")
     page.locator(".options-reconstruction-exact").wait_for()
     page.wait_for_function("!document.querySelector('#command').innerText.includes('--set')")
     assert page.locator(".options-mask-wanda").is_visible()
@@ -135,7 +144,7 @@ def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
     page.wait_for_function("!document.querySelector('#prune').disabled")
     page.locator(".masthead h1").click()
     reached = []
-    for _ in range(40):
+    for _ in range(50):
         page.keyboard.press("Tab")
         at = page.evaluate(
             "() => { const e = document.activeElement, l = e.closest('label'), s = x => getComputedStyle(x);"
@@ -185,6 +194,8 @@ def test_the_shade_that_was_chosen_is_there_the_next_time(app, open_page):
 def test_the_methods_fit_into_the_rail(open_page):
     for width in (1280, 390, 340):
         page = open_page(width=width)
+        page.locator("#method label").first.wait_for()
+        show_all_methods(page)
         page.locator("#method label").last.wait_for()
         outside = page.evaluate(
             "() => { const right = document.querySelector('#method').getBoundingClientRect().right;"
@@ -192,6 +203,41 @@ def test_the_methods_fit_into_the_rail(open_page):
             ".filter(label => label.getBoundingClientRect().right > right + 1).length; }"
         )
         assert outside == 0 and not scrolls_sideways(page), width
+
+
+def test_the_list_of_methods_is_short_until_all_are_asked_for(open_page):
+    page = open_page()
+    page.locator("#method label").first.wait_for()
+    labels = page.locator("#method label").all()
+    short = [label.inner_text().strip() for label in labels if label.is_visible()]
+    assert short == ["APT", "APT joint", "SparseGPT", "Wanda"]
+    rivals = page.locator("#rivals label")
+    assert not rivals.filter(has=page.get_by_text("APT", exact=True)).is_visible()  # not its own rival
+    assert rivals.filter(has=page.get_by_text("Wanda", exact=True)).is_visible()
+    choose_method(page, "ALPS")
+    page.locator("[data-all-methods]").click()  # short again, with the one that is chosen
+    assert page.locator("#method label", has_text="ALPS").is_visible()
+    assert not page.locator("#method label", has_text="Thanos").is_visible()
+
+
+def test_focus_is_never_covered_by_the_box_that_stays_in_view(open_page):
+    page = open_page(height=720)
+    page.locator("#rail.more-below").wait_for()
+    page.locator("#model input").focus()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        covered = page.evaluate(_COVERED)
+        assert not covered, covered
+    page.evaluate("document.querySelector('#rail').scrollTo(0, 1e6)")
+    page.locator("#rail:not(.more-below)").wait_for()
+
+
+_COVERED = """() => {
+  const focused = document.activeElement, box = document.querySelector('#go');
+  if (!document.querySelector('#rail').contains(focused) || box.contains(focused)) return '';
+  const shown = (focused.closest('label') ?? focused).getBoundingClientRect();
+  return shown.top > box.getBoundingClientRect().top ? focused.outerHTML.slice(0, 200) : '';
+}"""
 
 
 def test_terms_explain_themselves_on_focus(open_page):

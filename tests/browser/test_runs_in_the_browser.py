@@ -11,6 +11,7 @@ import pytest
 from browser_app import App, patient
 from browser_steps import (
     choose,
+    choose_method,
     choose_tiny,
     points,
     prune,
@@ -159,7 +160,7 @@ def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
     choose_tiny(page, **LONG)
     first = prune(page)
     says(page, "#now", "Dense perplexity")
-    page.locator("#method label", has_text="Magnitude").click()
+    choose_method(page, "Magnitude")
     page.wait_for_timeout(400)
     second = prune(page)
     assert second != first

@@ -18,6 +18,7 @@ class APT(Method):
     summary: ClassVar[str] = (
         "Removes many weights at once and moves all that remain in the block to the exact optimum that makes up for it."
     )
+    advice: ClassVar[str] = "as published"
     place: ClassVar[int] = 1
 
     mask: Mask = APTMask()

@@ -27,6 +27,7 @@ class APTJoint(Method):
         "Chooses and moves all weights of a layer together, guided by the sensitivity of the dense model's loss: "
         "the most accurate here, and several times APT's time."
     )
+    advice: ClassVar[str] = "most accurate"
     place: ClassVar[int] = 2
 
     allocation: Allocation = LossAllocation()

@@ -19,6 +19,7 @@ class SparseGPT(Method):
         "Removes weights column by column and lets the columns to the right make up for each; "
         "what is left of a column is never revised."
     )
+    advice: ClassVar[str] = "best known"
     place: ClassVar[int] = 3
 
     mask: Mask = SparseGPTMask()

@@ -17,6 +17,7 @@ class Wanda(Method):
     summary: ClassVar[str] = (
         "Drops weights that are small or whose inputs are small; the weights that stay are not changed."
     )
+    advice: ClassVar[str] = "fast"
     place: ClassVar[int] = 4
 
     mask: Mask = WandaMask()

@@ -84,7 +84,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
             value=False, label=ACCEPT, visible=False, elem_id="terms", container=False
         )
         controls |= _draw(fields["pattern"]) | _draw(fields["method"])
-        gr.HTML(str(_method_sentences()), elem_id="method-says", apply_default_css=False)
+        gr.HTML(_MORE + str(_method_sentences()), elem_id="method-says", apply_default_css=False)
         preset = gr.Radio(
             choices=[(entry.title, name) for name, entry in PRESETS.items()],
             value=DEFAULT_PRESET,
@@ -250,16 +250,14 @@ def _upload() -> tuple[gr.UploadButton, gr.HTML]:
 
 
 def _rivals() -> gr.CheckboxGroup:
-    with gr.Accordion("Race other methods", open=False, elem_id="race-others", elem_classes="fold"):
-        gr.HTML(_RACE, apply_default_css=False)
-        return gr.CheckboxGroup(
-            choices=[(cls.title, name) for name, cls in METHODS.items()],
-            value=[],
-            label="Methods to race",
-            show_label=False,
-            elem_id="rivals",
-            elem_classes="chips",
-        )
+    return gr.CheckboxGroup(
+        choices=[(cls.title, name) for name, cls in METHODS.items()],
+        value=[],
+        label="Race other methods",
+        info=_RACE,
+        elem_id="rivals",
+        elem_classes="chips",
+    )
 
 
 def _method_sentences() -> Markup:
@@ -331,7 +329,8 @@ def _take_upload(path: str | None) -> tuple[Any, Any, str]:
     return gr.update(choices=choices, value=token), gr.update(choices=choices), ""
 
 
-_RACE = (
-    '<p class="says">One press queues a run for every method ticked here, each with its default options on the same '
-    "text, and draws their curves together. The method chosen above always takes part.</p>"
+_MORE = (
+    f'<button type="button" class="quiet-button" data-all-methods aria-expanded="false">All {len(METHODS)} methods'
+    "</button>"
 )
+_RACE = "One press queues a run for each, on the same text, and draws their curves together"

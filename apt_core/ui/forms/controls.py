@@ -177,10 +177,9 @@ def _write_text(field: Field, value: str) -> dict[str, Any]:
 
 _HOW_MUCH = str(
     Markup(
-        '<p class="says for-pattern">{} of every M neighbouring weights stay, in every row. The pattern alone '
-        'decides how many go, so there is no slider.</p><p class="says for-sparsity">Removes exactly this share '
-        "of every layer, wherever the weights are; a method that allocates lets layers differ, and the whole loses "
-        "exactly this share. No pattern applies.</p>"
+        '<p class="says for-pattern">{} of every M neighbours in a row stay.</p>'
+        '<p class="says for-sparsity">Removes exactly this share of every layer, wherever the weights are; a '
+        "method that allocates lets layers differ, and the whole loses exactly this share.</p>"
     ).format(term("N:M", "N"))
 )
 

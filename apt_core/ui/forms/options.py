@@ -113,14 +113,30 @@ def visibility_css() -> str:
     """Show what belongs to the chosen method and components, hide the rest: in the browser, at once."""
     first = next(iter(METHODS.values()))()
     rules = []
-    for name in METHODS:
+    for name, kind in METHODS.items():
         chosen = f'#choose:not(:has(#method input[value="{name}"]:checked))'
         rules.append(f"{chosen} .says-{name} {{ display: none !important; }}")
+        rules.append(_in_the_lists(name, kind.advice))
     for slot, components in COMPONENTS.items():
         for name in components:
             said = f"[data-{slot}]" if name == getattr(first, slot).name else ""
             other = f'#choose{said}:not([data-{slot}="{name}"])'
             rules.append(f"{other} .options-{slot}-{name} {{ display: none !important; }}")
+    return "\n".join(rules)
+
+
+def _in_the_lists(name: str, advice: str) -> str:
+    """A method with advice says it below its name, another waits for "all methods"; none is its own rival."""
+    own = f'#choose:has(#method input[value="{name}"]:checked) #rivals label:has(input[name="{name}"])'
+    rules = [f"{own} {{ display: none !important; }}"]
+    label = f'label:has(input[value="{name}"])'
+    if advice:
+        rules.append(f'#method {label}::after {{ content: "{advice}"; }}')
+    else:
+        waiting = f'label:has(input:is([value="{name}"], [name="{name}"]):not(:checked))'  # radio, checkbox
+        rules.append(
+            f"#choose:not(.all-methods) :is(#method, #rivals) {waiting} {{ display: none !important; }}"
+        )
     return "\n".join(rules)
 
 
