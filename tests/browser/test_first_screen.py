@@ -171,8 +171,15 @@ def test_everything_that_can_be_used_has_a_name(open_page):
     assert nameless == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (390, "light"),
+        (1280, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.slow),
+        pytest.param(1280, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_no_tab_scrolls_sideways(open_page, width, theme):
     page = open_page(width=width, color_scheme=theme)
     for tab in ("Explore", "Runs", "Models", "Methods"):

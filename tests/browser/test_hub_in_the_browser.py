@@ -138,6 +138,7 @@ def test_a_hub_without_an_answer_is_a_sentence(hub, open_hub_page):
     says(page, "#hub-results", "No safetensors model that writes text has this in its name.")
 
 
+@pytest.mark.slow
 def test_a_token_is_kept_in_memory_and_opens_a_gated_model(hub, hub_app, open_hub_page):
     hub.accounts["hf_very_secret"] = "ann"
     page = open_hub_page()

@@ -81,6 +81,7 @@ def shown_range(page) -> list:
     return page.evaluate("document.querySelector('#race-chart .chart-host')._fullLayout.xaxis.range")
 
 
+@pytest.mark.slow
 def test_focus_stays_on_a_link_while_the_race_goes_on(open_page):
     page = open_page()
     choose_tiny(page, samples=41, length=256)

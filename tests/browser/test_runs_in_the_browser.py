@@ -307,6 +307,7 @@ def test_the_first_run_works_without_any_network(browser, tmp_path):
         app.stop()
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_app(browser, tmp_path):
     app = App(tmp_path).start()
     context = browser.new_context()

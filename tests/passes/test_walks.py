@@ -200,7 +200,7 @@ def pruned_perplexity(events):
     return [event.perplexity for event in events if event.kind == "evaluated"][-1]
 
 
-@pytest.mark.parametrize("weights", ["memory", "disk"])
+@pytest.mark.parametrize("weights", ["memory", pytest.param("disk", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["apt", "apt-joint"])
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-mamba"])
 def test_both_walks_prune_to_about_the_same_perplexity(model, method, weights, tmp_path):
