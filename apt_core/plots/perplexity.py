@@ -14,6 +14,7 @@ from apt_core.plots.palette import FONT, colour
 from apt_core.studies.compare import comparable
 
 _SIDES = ("dense", "pruned")
+_OTHERS = "others"
 
 
 def applies(runs: RunSet) -> bool:
@@ -30,7 +31,7 @@ def looks(runs: RunSet) -> object:
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """A side that is not measured yet has its name and a dash, and no bar.
 
-    Comparable runs of other methods are faint ticks on the pruned bar.
+    Comparable runs of other methods are ticks in a row of their own, the best of them named.
     """
     record, others = runs.shown, references(runs)
     values = [_perplexity(record, side) for side in _SIDES]
@@ -49,14 +50,16 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
         plot.add_trace(_ticks(others, dark))
     annotations = [_label(side, value, dark) for side, value in zip(_SIDES, values, strict=True)]
     reach = max((value for value in known if value is not None), default=1.0)
+    annotations.append(_between(record, bool(others), dark))
+    annotations += [_best(others[0], dark)] if others else []
     return plot.update_layout(
-        **_layout(reach, dark), uirevision=record.id, annotations=[*annotations, _between(record, dark)]
+        **_layout(reach, dark, rows=3 if others else 2), uirevision=record.id, annotations=annotations
     )
 
 
-def _layout(reach: float, dark: bool) -> dict:
+def _layout(reach: float, dark: bool, rows: int) -> dict:
     return {
-        "height": 190,
+        "height": 190 if rows == 2 else 240,
         "margin": {"l": 62, "r": 8, "t": 4, "b": 34},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -141,11 +144,14 @@ def sheet(runs: RunSet) -> Sheet:
 
 
 def references(runs: RunSet) -> list[RunRecord]:
-    """The newest run of every other method whose perplexity compares with that of the run shown, the best first."""
+    """The newest run of every other method whose perplexity compares with that of the run shown, the best first.
+
+    They read the same calibration text, as much of it: more of it makes every method better.
+    """
     record = runs.shown
     found: dict[str, tuple[float, RunRecord]] = {}
     for other in runs.others if record.pruned else ():
-        if other.pruned and comparable(record, other):
+        if other.pruned and comparable(record, other) and _same_calibration(record, other):
             found.setdefault(other.pruning.method.name, (other.pruned.perplexity, other))
     if found:
         found.pop(record.pruning.method.name, None)
@@ -180,12 +186,30 @@ def _ticks(others: Sequence[RunRecord], dark: bool) -> go.Scatter:
     shade = colour("muted", dark)
     return go.Scatter(
         x=[_perplexity(other, "pruned") for other in others],
-        y=["pruned"] * len(others),
+        y=[_OTHERS] * len(others),
         mode="markers",
-        marker={"symbol": "line-ns", "size": 34, "line": {"color": shade, "width": 2}, "color": shade},
+        marker={"symbol": "line-ns", "size": 18, "line": {"color": shade, "width": 2}, "color": shade},
         customdata=[other.pruning.method.label for other in others],
         hovertemplate="%{customdata}: perplexity %{x:.4g}<extra></extra>",
     )
+
+
+def _same_calibration(record: RunRecord, other: RunRecord) -> bool:
+    return record.pruning.calibration == other.pruning.calibration
+
+
+def _best(other: RunRecord, dark: bool) -> dict:
+    """The name and number of the best of the other methods, beside its tick."""
+    return {
+        "x": _perplexity(other, "pruned"),
+        "y": _OTHERS,
+        "text": f"{other.pruning.method.label} {number(_perplexity(other, 'pruned'))}",
+        "showarrow": False,
+        "xanchor": "left",
+        "yshift": 20,
+        "xshift": -4,
+        "font": {"size": 13, "color": colour("muted", dark)},
+    }
 
 
 def _perplexity(record: RunRecord, side: str) -> float | None:
@@ -206,11 +230,11 @@ def _label(side: str, value: float | None, dark: bool) -> dict:
     }
 
 
-def _between(record: RunRecord, dark: bool) -> dict:
+def _between(record: RunRecord, with_others: bool, dark: bool) -> dict:
     """The ratio, halfway between the bars."""
     return {
         "x": 0,
-        "y": 0.5,
+        "y": 2 / 3 if with_others else 0.5,
         "yref": "paper",
         "text": f"{times(record.ratio)} the dense perplexity" if record.ratio is not None else "",
         "showarrow": False,

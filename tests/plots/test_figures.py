@@ -128,6 +128,16 @@ def test_other_methods_asked_for_the_same_are_ticks():
     assert perplexity.references(beside) == [wanda]
     ticks = perplexity.figure(beside).data[1]
     assert list(ticks.x) == [44.0] and list(ticks.customdata) == ["Wanda"]
+    assert list(ticks.y) == ["others"]  # not across the bar and its number
+    named = [note.text for note in perplexity.figure(beside).layout.annotations if note.y == "others"]
+    assert len(named) == 1 and named[0].startswith("Wanda ")
+
+
+def test_a_run_that_read_more_text_is_no_reference():
+    shown = a_record()
+    recipe = a_recipe(method="wanda", calibration={"samples": 999})
+    wanda = a_record(run_id="20261124-090000-0001", pruned=44.0, recipe=recipe)
+    assert perplexity.references(RunSet(shown, (wanda,))) == []
 
 
 def test_figures_are_plain_json_without_binary_arrays():

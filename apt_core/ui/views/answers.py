@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apt_core.base.words import duration
 from apt_core.measure.questions import Answered, Question
-from apt_core.ui.views.diff import Piece, common_beginning, marked, pieces
+from apt_core.ui.views.diff import Piece, common_beginning, marked, parting, pieces
 from apt_core.ui.views.html import Markup
 
 
@@ -26,24 +26,16 @@ class Duel:
 
 
 def streaming(duel: Duel) -> Markup:
-    """While words arrive: the common beginning plain, whatever follows it marked on both sides."""
-    same = len(duel.dense) if duel.parted is None else duel.parted
-    dense, pruned = (
-        marked(
-            [Piece(text[:same], False), Piece(text[same:], True)],
-            duel.parted if duel.parted is not None else None,
-        )
-        for text in (duel.dense, duel.pruned)
-    )
+    """While words arrive: a sign where the answers part, nothing else between the reader and the text."""
+    at = None if duel.parted is None else parting(duel.dense, duel.pruned)
+    dense, pruned = (marked([Piece(text, False)], at) for text in (duel.dense, duel.pruned))
     return _columns(dense, pruned, busy=True)
 
 
 def compared(answered: Answered) -> Markup:
-    """When both are done: only the words that really differ are marked."""
+    """When both are done: where they part, and the few words that differ of answers that stay close."""
     dense, pruned = pieces(answered.dense, answered.pruned)
-    parted = (
-        common_beginning(answered.dense, answered.pruned) if answered.first_divergence is not None else None
-    )
+    parted = parting(answered.dense, answered.pruned) if answered.first_divergence is not None else None
     return _columns(
         marked(dense, parted),
         marked(pruned, parted),

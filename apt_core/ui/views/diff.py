@@ -1,4 +1,4 @@
-"""Two answers compared by words: what is the same, and what only one of them says."""
+"""Two answers compared by words: where they part, and, of answers that stay close, what only one of them says."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 from apt_core.ui.views.html import Markup, join
 
+_FIRST_WORD = re.compile(r"\s*(\w+|[^\w\s]+)")
+_LAST_WORD = re.compile(r"\w+$")
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _MAX_WORDS = 4000  # difflib is quadratic; beyond this only the common beginning is compared
+_CLOSE = 0.8  # of the words: answers that share less have parted, and marks in the rest would be in the way of reading
 
 
 class Piece(NamedTuple):
@@ -23,14 +26,31 @@ def common_beginning(dense: str, pruned: str) -> int:
     return next((i for i in range(length) if dense[i] != pruned[i]), length)
 
 
+def parting(dense: str, pruned: str) -> int:
+    """The character at which the first word that differs begins; the shorter length where one continues the other."""
+    same = common_beginning(dense, pruned)
+    return min(_word_start(dense, same), _word_start(pruned, same))
+
+
+def _word_start(text: str, place: int) -> int:
+    """The beginning of the word that `place` is inside of; `place` itself between words and at the end."""
+    inside = 0 < place < len(text) and text[place].isalnum() and text[place - 1].isalnum()
+    return place - len(_LAST_WORD.search(text[:place]).group()) if inside else place  # type: ignore[union-attr]
+
+
 def pieces(dense: str, pruned: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts cut into runs of equal and of differing words. Joining the pieces gives the texts back."""
+    """Both texts cut into equal and differing parts. Joining the pieces gives the texts back.
+
+    Of answers that stay close every differing word is marked; of others only the word at which they part.
+    """
     left, right = _WORDS.findall(dense), _WORDS.findall(pruned)
-    if max(len(left), len(right)) > _MAX_WORDS:
-        same = common_beginning(dense, pruned)
-        return _halves(dense, same), _halves(pruned, same)
+    words = max(len(left), len(right))
+    matcher = SequenceMatcher(None, left, right, autojunk=False) if words <= _MAX_WORDS else None
+    if matcher is None or matcher.ratio() < _CLOSE:
+        same = parting(dense, pruned)
+        return _parted(dense, same), _parted(pruned, same)
     out: tuple[list[Piece], list[Piece]] = ([], [])
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         for side, words in zip(out, (left[i1:i2], right[j1:j2]), strict=True):
             if words:
                 side.append(Piece("".join(words), tag != "equal"))
@@ -88,5 +108,10 @@ def _words(text: str, differs: bool) -> Markup:
     return Markup("<mark>{}</mark>").format(text)
 
 
-def _halves(text: str, same: int) -> list[Piece]:
-    return [Piece(text[:same], False), Piece(text[same:], True)]
+def _parted(text: str, same: int) -> list[Piece]:
+    """The common beginning, the first word behind it, and the rest, which is there to be read."""
+    rest = text[same:]
+    first = _FIRST_WORD.match(rest)
+    end = first.end() if first else 0
+    parts = [Piece(text[:same], False), Piece(rest[:end], True), Piece(rest[end:], False)]
+    return [part for part in parts if part.text]
