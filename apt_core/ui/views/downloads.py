@@ -6,6 +6,7 @@ from apt_core.base.words import size
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts_of
 from apt_core.plots.chart import RunSet
+from apt_core.reports.run_words import has_numbers
 from apt_core.ui.views.chart_payload import csv_address
 from apt_core.ui.views.html import Markup, join
 
@@ -29,10 +30,6 @@ def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
 def _made_a_model(record: RunRecord) -> bool:
     makes = "pruned" in record.job.subjects and not record.id.startswith("sample-")
     return makes and record.status == "finished"
-
-
-def has_numbers(record: RunRecord) -> bool:
-    return bool(record.layers or record.evaluated)
 
 
 def numbers_of(record: RunRecord) -> list[tuple[str, str]]:
