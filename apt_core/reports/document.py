@@ -95,7 +95,7 @@ def document_of(
     records = list({record.id: record for record in records}.values())
     if not any(map(run_words.has_numbers, records)):
         raise BadInput(_nothing(records))
-    titles = [title_of(record) for record in records]
+    titles = _titles(records, title_of)
     return Document(
         title=_title(records, titles),
         stem=stem_of_all(records, titles),
@@ -106,6 +106,12 @@ def document_of(
             _section(record, title, policy) for record, title in zip(records, titles, strict=True)
         ),
     )
+
+
+def _titles(records: Sequence[RunRecord], title_of: TitleOf) -> list[str]:
+    """A run that has not opened its model yet is called as others of the same model are."""
+    opened = {record.job.model: title_of(record) for record in records if record.model}
+    return [opened.get(record.job.model) or title_of(record) for record in records]
 
 
 def _nothing(records: Sequence[RunRecord]) -> str:

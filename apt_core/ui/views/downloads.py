@@ -12,10 +12,10 @@ from apt_core.ui.views.html import Markup, join
 
 
 def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
-    """JSON and the CSV of every chart as soon as there are numbers, the pruned model once it is whole."""
+    """JSON, the CSV of every chart and reports as soon as there are numbers, the pruned model once it is whole."""
     if not has_numbers(record):
         return Markup("")
-    links = [_link(address, label) for address, label in numbers_of(record)]
+    links = [_link(address, label) for address, label in (*numbers_of(record), *reports_of(record))]
     if has_weights and not record.live:
         measured = record.pruned_speed
         how_big = f", {size(measured.bytes_on_disk)}" if measured else ""
@@ -38,6 +38,14 @@ def numbers_of(record: RunRecord) -> list[tuple[str, str]]:
     return [
         whole,
         *((csv_address(chart, record.id), f"{chart.label}, CSV") for chart in charts_of(RunSet(record))),
+    ]
+
+
+def reports_of(record: RunRecord) -> list[tuple[str, str]]:
+    """(address, label) of the report of this run, in each of its forms."""
+    return [
+        (f"studio/runs/{record.id}/report.html", "Report (HTML)"),
+        (f"studio/runs/{record.id}/report.md", "Report (Markdown)"),
     ]
 
 
