@@ -58,16 +58,17 @@ def plan(
     method: str = "apt",
     pattern: str | float = "2:4",
     options: dict[str, Any] | None = None,
+    revision: str | None = None,
     **fields: Any,
 ) -> Prune:
     """A checked pruning job. `pattern` is '2:4', '50%' or 0.5; other fields as in `apt_core.jobs.Prune`.
 
-    options: of the method, nested ({"mask": {"block_size": 64}}) or by path ({"allocation": "loss"}).
-    Raises BadInput with one sentence.
+    options: of the method, nested ({"mask": {"block_size": 64}}) or by path ({"allocation": "loss"}). revision: branch,
+    tag or commit of a Hub model. Raises BadInput with one sentence.
     """
     return _jobs.make_value(
         _jobs.Prune,
-        model={"id": model},
+        model={"id": model, "revision": revision},
         method={"name": method, **(options or {})},
         pattern=_patterns.parse_pattern(str(pattern)),
         **fields,
@@ -113,19 +114,22 @@ def prune(
 
 def evaluate(
     model: str,
-    text: str | Sequence[str] = "wikipedia",
+    text: str | Sequence[str | dict[str, Any]] = "wikipedia",
     on_event: Watch | None = None,
+    revision: str | None = None,
     **fields: Any,
 ) -> Evaluated | tuple[Evaluated, ...]:
     """Perplexity of a catalogue model, folder, Hub id or `run:<id>`, with its 95% interval.
 
     Of one text its result, of a list of texts a tuple of results. Other fields as in `apt_core.jobs.Evaluate`, and
-    those of its evaluations, such as `samples` and `length`, for every text.
+    those of its evaluations, such as `samples` and `length`, for every text; a text with windows of its own is
+    {"text": "wikipedia", "samples": 40}.
     """
     texts = [text] if isinstance(text, str) else list(text)
     windows = {name: fields.pop(name) for name in _jobs.Evaluation.model_fields if name in fields}
-    wanted = [{"text": one, **windows} for one in texts]
-    job = _jobs.make_job("evaluate", model={"id": model}, evaluation=wanted, **fields)
+    wanted = [windows | (one if isinstance(one, dict) else {"text": one}) for one in texts]
+    reference = {"id": model, "revision": revision}
+    job = _jobs.make_job("evaluate", model=reference, evaluation=wanted, **fields)
     found = _record_of(job, None, on_event).evaluated
     return found[0] if isinstance(text, str) else found
 

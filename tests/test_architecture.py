@@ -37,6 +37,8 @@ LIGHT = [
     "apt_core.runs.launcher",
     "apt_core.estimate.preflight",
     "apt_core.reports.samples",
+    "apt_core.reports.html",
+    "apt_core.reports.markdown",
     "apt_core.cli.parser",
 ]
 

@@ -9,7 +9,8 @@
     │   ├── GatedModel      the repository asks for an account or accepted terms
     │   ├── TermsNotAccepted  the conditions of use of a model of the list are open
     │   ├── NotAModel       a file or folder that holds no safetensors causal language model
-    │   └── UnknownRun      no such run in the store
+    │   ├── UnknownRun      no such run in the store
+    │   └── CannotWrite     a file or folder that is asked for is there already, or has no place
     ├── NotReachable        the Hub or the package index does not answer
     ├── BadDownload         what arrived is not what was pinned (sha256)
     ├── StoreUnusable       the run index is held by another program or cannot be written
@@ -76,6 +77,10 @@ class NotAModel(BadInput):
 
 class UnknownRun(BadInput):
     kind = "unknown_run"
+
+
+class CannotWrite(BadInput):
+    kind = "cannot_write"
 
 
 class NotReachable(PruneError):

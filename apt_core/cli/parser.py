@@ -62,6 +62,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_generate(commands)
     _add_runs(commands)
+    _add_report(commands)
     _add_cache(commands)
     _add(commands, "models", "listing:models", "list the models that have a name here")
     _add(commands, "methods", "listing:methods", "list the pruning methods and their options")
@@ -153,6 +154,19 @@ def _add_runs(commands: Any) -> None:
         action.add_argument("id", metavar="ID")
         if name == "delete":
             action.add_argument("--force", action="store_true", help="also when other runs were made from it")
+
+
+def _add_report(commands: Any) -> None:
+    parser = _add(commands, "report", "share:report", "write a report of runs that opens anywhere, offline")
+    parser.add_argument("runs", metavar="RUN|STUDY|RUN,RUN", help="ids of 'runs', or of a study")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--html", metavar="FILE", help="one file with interactive charts that loads nothing")
+    form.add_argument("--markdown", metavar="FILE", help="the same with tables in place of charts")
+    _add_force(parser)
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="also over what is there already")
 
 
 def _add_cache(commands: Any) -> None:

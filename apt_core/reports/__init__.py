@@ -1,1 +1,1 @@
-"""Runs told to somebody outside: recorded samples. Imports runs and below."""
+"""What is shared of runs: reports (one HTML file, Markdown), words, recorded samples. Imports studies and below."""

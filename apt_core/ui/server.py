@@ -22,6 +22,11 @@ from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord, summary
 from apt_core.plots import charts_of
 from apt_core.plots.chart import Sheet
+from apt_core.reports.document import document_of
+from apt_core.reports.html import to_html
+from apt_core.reports.markdown import to_markdown
+from apt_core.reports.names import file_stem
+from apt_core.reports.run_words import has_numbers
 from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.run_view import ViewState, live
@@ -29,6 +34,7 @@ from apt_core.ui.views.run_view import ViewState, live
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"
 STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css")
+_REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 _NEVER_KEPT = {"Cache-Control": "no-store"}
@@ -83,15 +89,17 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         record = studio.record(run_id)
     except BadInput as error:
         return PlainTextResponse(str(error), status_code=404)
+    stem = file_stem(record, studio.title(record))
     if what == "results.json":
-        return _text(
-            json.dumps(summary(record, studio.policy), indent=2), "application/json", f"{run_id}.json"
-        )
+        return _text(json.dumps(summary(record, studio.policy), indent=2), "application/json", f"{stem}.json")
+    if what in _REPORTS and has_numbers(record):
+        draw, media_type = _REPORTS[what]
+        return _text(draw(document_of([record], studio.title)), media_type, f"{stem}-{what}")
     if what.endswith(".csv") and (sheet := _sheet_of(studio, record, what.removesuffix(".csv"))):
-        return _text(sheet.as_csv(), "text/csv", f"{run_id}-{what}")
+        return _text(sheet.as_csv(), "text/csv", f"{stem}-{what}")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
         return StreamingResponse(
-            zip_of(folder, run_id), media_type="application/zip", headers=_as(f"{run_id}.zip")
+            zip_of(folder, stem), media_type="application/zip", headers=_as(f"{stem}.zip")
         )
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
 

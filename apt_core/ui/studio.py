@@ -14,9 +14,9 @@ from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.measure.questions import Question
-from apt_core.models.catalogue.entries import title_of
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
@@ -82,9 +82,7 @@ class Studio:
 
     def title(self, record: RunRecord) -> str:
         """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
-        if (made_by := record.made_from) and (origin := self._known(made_by)):
-            return f"{self.title(origin)} ({origin.job.label})"
-        return record.model.title if record.model else title_of(record.job.model.id)
+        return run_title(record, self._known)
 
     def _known(self, run_id: str) -> RunRecord | None:
         try:

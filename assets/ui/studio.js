@@ -414,6 +414,7 @@ window.aptStudio = (() => {
     const copy = event.target.closest("[data-copy]");
     if (copy) {
       const text = copy.parentElement.querySelector("pre").textContent;
+      const label = (copy.dataset.label ??= copy.textContent);
       try {
         await navigator.clipboard.writeText(text);
         copy.textContent = "Copied";
@@ -424,7 +425,7 @@ window.aptStudio = (() => {
         window.getSelection().addRange(range);
         copy.textContent = "Selected";
       }
-      setTimeout(() => (copy.textContent = "Copy"), 2000);
+      setTimeout(() => (copy.textContent = label), 2000);
     }
     if (event.target.closest('#prune, #measure-start, [data-action="open"]')) askedForRun = true;
     if (event.target.closest("#again")) {

@@ -69,13 +69,13 @@ def command(*arguments, **settings):
 def test_help_names_every_command():
     """How soon is in test_flags."""
     said, _ = command("--help").communicate()
-    for name in ("prune", "evaluate", "generate", "runs", "cache", "models", "methods"):
+    for name in ("prune", "evaluate", "generate", "runs", "report", "cache", "models", "methods"):
         assert f"\n    {name} " in said
 
 
 def test_no_command_imports_torch_in_this_process():
     """Only the worker and the reader need it; a command that follows a run must start at once."""
-    commands = ("prune", "generate", "runs", "cache", "listing")
+    commands = ("prune", "generate", "runs", "share", "cache", "listing")
     script = f"import sys, {', '.join(f'apt_core.cli.{name}' for name in commands)}\n"
     script += (
         "print([name for name in ('torch', 'transformers', 'datasets', 'gradio') if name in sys.modules])"

@@ -15,6 +15,7 @@ from apt_core.ui import server
 from apt_core.ui.studio import Studio
 
 RUN = "20261124-100000-abcd"
+STEM = f"tiny-b-llama-b-apt-2-4-{RUN}"
 
 
 @pytest.fixture
@@ -28,9 +29,14 @@ def checkpoint(tmp_path):
 
 
 @pytest.fixture
-def client(checkpoint):
+def store(checkpoint):
     store = FakeStore(checkpoint)
     store.put(RUN, some_events())
+    return store
+
+
+@pytest.fixture
+def client(store):
     sample = samples.Sample(
         title="s", conditions="Recorded.", job=a_record().job, events=tuple(stamped(some_events()))
     )
@@ -56,8 +62,8 @@ def test_the_model_comes_as_a_whole_zip(client, checkpoint):
     answer = client.get(f"/studio/runs/{RUN}/model.zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        assert sorted(archive.namelist()) == [f"{RUN}/config.json", f"{RUN}/model.safetensors"]
-        assert archive.read(f"{RUN}/model.safetensors") == (checkpoint / "model.safetensors").read_bytes()
+        assert sorted(archive.namelist()) == [f"{STEM}/config.json", f"{STEM}/model.safetensors"]
+        assert archive.read(f"{STEM}/model.safetensors") == (checkpoint / "model.safetensors").read_bytes()
 
 
 def test_samples_have_numbers_but_no_weights(client):
@@ -112,3 +118,17 @@ def test_no_asset_names_another_host():
     for path in (server.SCRIPT, *server.STYLES):
         text = path.read_text("utf-8")
         assert "http://" not in text and "https://" not in text and "@import" not in text
+
+
+@pytest.mark.parametrize(("what", "starts"), [("report.html", "<!DOCTYPE html>"), ("report.md", "# Tiny")])
+def test_reports_are_files_that_say_what_they_are_of(client, what, starts):
+    answer = client.get(f"/studio/runs/{RUN}/{what}")
+    assert answer.text.startswith(starts)
+    assert answer.headers["content-disposition"] == f'attachment; filename="{STEM}-{what}"'
+    assert client.get(f"/studio/runs/sample-x/{what}").status_code == 200
+
+
+@pytest.mark.parametrize("what", ["report.html", "report.md"])
+def test_there_is_no_report_of_a_run_without_numbers(client, store, what):
+    store.put("20261124-100001-abcd", some_events("queued"))
+    assert client.get(f"/studio/runs/20261124-100001-abcd/{what}").status_code == 404

@@ -14,6 +14,7 @@ from apt_core.measure.questions import Answered, Question
 from apt_core.methods.named.apt import APT
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
+from apt_core.reports import run_words
 from apt_core.texts.titles import text_title
 from apt_core.ui.views import answers, cards, methods_page, progress, runs_table, tables
 from apt_core.ui.views.chart_payload import chart_table
@@ -128,17 +129,17 @@ def test_layer_table_has_a_row_for_every_layer():
 
 
 def test_the_honest_sentence_is_built_from_what_was_measured():
-    same = tables.honest_sentence(a_record(speed=(50, 49)))
+    same = run_words.honest_sentence(a_record(speed=(50, 49)))
     assert same.startswith(
         "Same size on disk and same speed here: zeros alone save nothing. With a 2:4 kernel"
     )
-    busy = tables.honest_sentence(a_record(speed=(50, 30)))
+    busy = run_words.honest_sentence(a_record(speed=(50, 30)))
     assert "zeros alone save nothing. The pruned model wrote 0.600 × as fast, but both run the same" in busy
     other = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.5}))
-    assert "only 2:4 has hardware" in tables.honest_sentence(other)
-    assert "are measured" in tables.honest_sentence(a_record("loaded"))
+    assert "only 2:4 has hardware" in run_words.honest_sentence(other)
+    assert "are measured" in run_words.honest_sentence(a_record("loaded"))
     from_disk = a_record(speed=(None, None))
-    assert "Speed was not measured" in tables.honest_sentence(from_disk)
+    assert "Speed was not measured" in run_words.honest_sentence(from_disk)
     assert "tokens a second" in words_of(tables.size_panel(from_disk))
 
 
@@ -171,7 +172,7 @@ def test_downloads_name_the_run_and_never_a_file():
     html = str(downloads_block(a_record(), has_weights=True))
     assert re.findall(r'href="([^"]+)"', html) == [
         f"studio/runs/20261124-100000-abcd/{what}"
-        for what in ("results.json", "layers.csv", "perplexity.csv", "model.zip")
+        for what in ("results.json", "layers.csv", "perplexity.csv", "report.html", "report.md", "model.zip")
     ]
     assert "removed to save disk" in downloads_block(a_record(), has_weights=False)
     assert downloads_block(a_record("queued"), has_weights=False) == ""

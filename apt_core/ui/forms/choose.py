@@ -100,7 +100,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
             preflight = html("preflight")
             prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
-        with gr.Accordion("Same run from the command line", open=False, elem_classes="fold"):
+        with gr.Accordion("Same run from the command line or from Python", open=False, elem_classes="fold"):
             command = html("command")
     return Chooser(
         kind, controls, preset, upload, upload_note, facts, preflight, prune, command, hub_search, hub_account

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from apt_core.plots.chart import Chart, RunLink, RunSet, Table
+from apt_core.reports.names import file_stem
+from apt_core.reports.run_words import run_title
 from apt_core.runs.ids import is_run_id
 from apt_core.ui.views.html import Markup, Row, join, table
 
@@ -18,7 +20,7 @@ def chart_payload(chart: Chart, runs: RunSet) -> dict[str, Any]:
             "figure": chart.figure(runs).to_json(),
             "title": chart.title(runs),
             "summary": chart.summary(runs),
-            "file": f"{runs.shown.id}-{chart.name}",
+            "file": f"{file_stem(runs.shown, run_title(runs.shown, lambda run_id: None))}-{chart.name}",
             "csv": csv_address(chart, runs.shown.id),
         },
         part_of(chart, "note"): str(chart_note(chart, runs)),

@@ -6,15 +6,16 @@ from apt_core.base.words import size
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts_of
 from apt_core.plots.chart import RunSet
+from apt_core.reports.run_words import has_numbers
 from apt_core.ui.views.chart_payload import csv_address
 from apt_core.ui.views.html import Markup, join
 
 
 def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
-    """JSON and the CSV of every chart as soon as there are numbers, the pruned model once it is whole."""
+    """JSON, the CSV of every chart and reports as soon as there are numbers, the pruned model once it is whole."""
     if not has_numbers(record):
         return Markup("")
-    links = [_link(address, label) for address, label in numbers_of(record)]
+    links = [_link(address, label) for address, label in (*numbers_of(record), *reports_of(record))]
     if has_weights and not record.live:
         measured = record.pruned_speed
         how_big = f", {size(measured.bytes_on_disk)}" if measured else ""
@@ -31,16 +32,20 @@ def _made_a_model(record: RunRecord) -> bool:
     return makes and record.status == "finished"
 
 
-def has_numbers(record: RunRecord) -> bool:
-    return bool(record.layers or record.evaluated)
-
-
 def numbers_of(record: RunRecord) -> list[tuple[str, str]]:
     """(address, label) of the whole result and of each chart of this run alone."""
     whole = (f"studio/runs/{record.id}/results.json", "Results, JSON")
     return [
         whole,
         *((csv_address(chart, record.id), f"{chart.label}, CSV") for chart in charts_of(RunSet(record))),
+    ]
+
+
+def reports_of(record: RunRecord) -> list[tuple[str, str]]:
+    """(address, label) of the report of this run, in each of its forms."""
+    return [
+        (f"studio/runs/{record.id}/report.html", "Report (HTML)"),
+        (f"studio/runs/{record.id}/report.md", "Report (Markdown)"),
     ]
 
 

@@ -14,6 +14,7 @@ from apt_core.plots.chart import Chart, RunSet
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_cache import ChartCache
 from apt_core.ui.views.chart_payload import chart_payload
+from apt_core.ui.views.command import command_block
 from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.headline import figures, headline
 from apt_core.ui.views.progress import status_block
@@ -92,7 +93,7 @@ def _words(studio: Studio, record: RunRecord, title: str) -> dict[str, str]:
         "sizes": str(size_panel(record)),
         "warnings": str(warnings_block(record)),
         "downloads": str(downloads_block(record, studio.checkpoint(record.id) is not None)),
-        "provenance": str(provenance(record, studio.policy)),
+        "provenance": str(provenance(record, studio.policy) + command_block([record.job], studio.policy)),
     }
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
-from apt_core.ui.views.downloads import has_numbers, numbers_of
+from apt_core.reports.run_words import has_numbers
+from apt_core.ui.views.downloads import numbers_of
 from apt_core.ui.views.html import Markup, join
 
 _HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")

@@ -1,0 +1,250 @@
+"""A run in words and figures: what the page and every report say of it, without any markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from apt_core.base.patterns import SemiStructured
+from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.base.words import (
+    DASH,
+    count,
+    duration,
+    number,
+    percent,
+    sentence,
+    size,
+    times,
+    verdict_sentence,
+)
+from apt_core.events import Evaluated, Measured
+from apt_core.events.records import RunRecord, public_name
+from apt_core.jobs import Calibration, Evaluation, Prune
+from apt_core.models.catalogue.entries import title_of
+from apt_core.texts.titles import text_title
+
+
+class Side(NamedTuple):
+    """A value of a figure. subject: dense, pruned, model, or nothing where the figure is of the run."""
+
+    subject: str
+    text: str
+
+
+class Figure(NamedTuple):
+    """A headline number. term: the word that explains itself, empty where none does."""
+
+    name: str
+    term: str
+    sides: tuple[Side, ...]
+    aside: str
+    note: str
+
+    @property
+    def value(self) -> str:
+        """'dense 14.9 → pruned 61.9', or the one number there is."""
+        if len(self.sides) == 1:
+            return f"{self.sides[0].text}{f' ({self.aside})' if self.aside else ''}"
+        return " → ".join(f"{side.subject} {side.text}" for side in self.sides)
+
+
+def run_title(record: RunRecord, known: Callable[[str], RunRecord | None]) -> str:
+    """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
+    if (made_by := record.made_from) and (origin := known(made_by)):
+        return f"{run_title(origin, known)} ({origin.job.label})"
+    return record.model.title if record.model else title_of(record.job.model.id)
+
+
+def prunes(record: RunRecord) -> bool:
+    """Whether this kind of job makes a model of a model, so that two are compared."""
+    return "pruned" in record.job.subjects
+
+
+def has_numbers(record: RunRecord) -> bool:
+    """Whether there is anything yet that a table, a chart or a report can show."""
+    return bool(record.layers or record.evaluated)
+
+
+def headline_sentence(record: RunRecord, title: str) -> str:
+    """The sentence of the run, whatever its state."""
+    if record.status == "finished":
+        return verdict_sentence(record, title) if prunes(record) else _measured(record, title)
+    done = record.job.done
+    return {
+        "failed": f"{title} could not be {done} to the end.",
+        "cancelled": f"{title} was stopped on the way.",
+        "queued": f"{title} is waiting to be {done}.",
+        "stopping": f"{title} is being stopped.",
+    }.get(record.status, f"{title} is being {done}.")
+
+
+def asked(record: RunRecord, title: str) -> str:
+    """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
+    job = record.job
+    read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
+    seed = [f"seed {job.seed}"] if isinstance(job, Prune) else []
+    return " · ".join((title, job.label, *read, *seed))
+
+
+def conditions(record: RunRecord) -> str:
+    """When and on what it was measured; nothing before that is known."""
+    if record.conditions:
+        return sentence(record.conditions)
+    if record.ended_at and record.model:
+        when = datetime.fromtimestamp(record.ended_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"{when} · {record.model.hardware} · {record.model.dtype}"
+    return ""
+
+
+def figures(record: RunRecord) -> tuple[Figure, ...]:
+    """Perplexity, weights removed, time and memory; a dash where nothing is known yet."""
+    removed = (_removed(record),) if prunes(record) else ()
+    return (_perplexity(record), *removed, _cost(record))
+
+
+def sizes(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
+    """(what, dense, pruned), measured on one machine."""
+    dense, pruned = record.dense_speed, record.pruned_speed
+    return (
+        (
+            "size on disk",
+            size(dense.bytes_on_disk if dense else None),
+            size(pruned.bytes_on_disk if pruned else None),
+        ),
+        ("tokens a second", _speed(dense), _speed(pruned)),
+    )
+
+
+def honest_sentence(record: RunRecord) -> str:
+    """Built from what was measured; says 'same' only where it is (2% for size, 10% for speed)."""
+    dense, pruned = record.dense_speed, record.pruned_speed
+    if dense is None or pruned is None:
+        return "Size and speed are measured before and after pruning. Zeros alone save nothing."
+    same_size = _near(pruned.bytes_on_disk / max(dense.bytes_on_disk, 1), 0.02)
+    on_disk = f"{size(pruned.bytes_on_disk)} on disk, not {size(dense.bytes_on_disk)}"
+    size_words = "Same size on disk" if same_size else on_disk
+    if dense.tokens_per_second is None or pruned.tokens_per_second is None:
+        return (
+            f"{size_words}: zeros alone save nothing. Speed was not measured, because the weights were read "
+            f"from disk block by block. {_what_could(record)}"
+        )
+    speed = pruned.tokens_per_second / dense.tokens_per_second if dense.tokens_per_second else 1.0
+    if _near(speed, 0.1):
+        return f"{size_words} and same speed here: zeros alone save nothing. {_what_could(record)}"
+    return (
+        f"{size_words}: zeros alone save nothing. The pruned model wrote {times(speed)} as fast, but both run the "
+        f"same dense code: that difference is what else the machine was doing. {_what_could(record)}"
+    )
+
+
+def warnings(record: RunRecord) -> list[str]:
+    """What the run had to say on the way, without repeating itself."""
+    return list(dict.fromkeys(sentence(warning.message) for warning in record.warnings))
+
+
+def provenance(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[str, str]]:
+    """Everything that decided the result, for those who want to get it again."""
+    job, model = record.job, record.model
+    name = public_name(job.model.id, policy) + (f" @ {job.model.revision}" if job.model.revision else "")
+    pairs = [("run", record.id), ("model", name)]
+    if isinstance(job, Prune):
+        pairs += _method_facts(job)
+    pairs.append(("evaluation", ", ".join(map(windows, job.evaluation))))
+    if record.layers:
+        pairs.append(("mean relative error", number(record.mean_relative_error)))
+    if model:
+        pairs += [
+            ("architecture", f"{model.architecture}, {model.blocks} blocks, {model.total_layers} layers"),
+            ("device", f"{model.device}, {model.dtype}, {model.hardware}"),
+            ("versions", ", ".join(f"{name} {version}" for name, version in model.versions.items())),
+        ]
+    return pairs
+
+
+def windows(read: Calibration | Evaluation) -> str:
+    """'12 × 1024 of Wikipedia summaries'."""
+    skipped = f", the first {read.skip} left out" if isinstance(read, Evaluation) and read.skip else ""
+    return f"{read.samples} × {read.length} of {text_title(read.text)}{skipped}"
+
+
+def _measured(record: RunRecord, title: str) -> str:
+    """'SmolLM2 has a perplexity of 14.9 on Wikipedia summaries.'"""
+    if not record.evaluated:
+        return f"{title} was not measured."
+    first, *more = record.evaluated
+    if not more:
+        return f"{title} has a perplexity of {number(first.perplexity)} on {text_title(first.text)}."
+    known = sorted(one.perplexity for one in record.evaluated)
+    ends = dict.fromkeys(
+        number(perplexity) for perplexity in (known[0], known[-1])
+    )  # once, where they are alike
+    return f"{title} has a perplexity of {' to '.join(ends)} on {len(known)} texts."
+
+
+def _perplexity(record: RunRecord) -> Figure:
+    """One number for each model that is measured, on the first text."""
+    first = {subject: next(iter(record.evaluated_on(subject)), None) for subject in record.job.subjects}
+    sides = tuple(Side(subject, number(one.perplexity) if one else DASH) for subject, one in first.items())
+    if record.ratio:
+        note = f"{times(record.ratio)} as high; lower is better"
+    else:
+        one = next(iter(first.values()))
+        note = _interval(one) if one and len(first) == 1 else " → ".join(first)
+    return Figure("Perplexity", "perplexity", sides, "", note)
+
+
+def _interval(one: Evaluated) -> str:
+    where = f"on {text_title(one.text)}"
+    if one.low is None or one.high is None:
+        return where
+    return f"{where}; {number(one.low)} to {number(one.high)} with 95% confidence"
+
+
+def _removed(record: RunRecord) -> Figure:
+    name, term = "Weights removed", "sparsity"
+    if not record.layers:
+        return Figure(name, term, (Side("", DASH),), "", "of the linear layers in the decoder blocks")
+    removed = sum(layer.removed for layer in record.layers)
+    weights = sum(layer.shape[0] * layer.shape[1] for layer in record.layers)
+    note = f"{count(removed)} of {count(weights)} in {len(record.layers)} layers"
+    if record.finished and record.finished.parameters:
+        note += f"; {percent(removed / record.finished.parameters)} of the whole model"
+    return Figure(name, term, (Side("", percent(record.sparsity)),), "", note)
+
+
+def _cost(record: RunRecord) -> Figure:
+    name = "Time and memory"
+    if record.finished is None:
+        return Figure(name, "", (Side("", DASH),), "", "in all, with everything that is measured")
+    seconds = record.finished.seconds
+    pruning = f"{duration(seconds.get('prune'))} of it pruning; " if "prune" in seconds else ""
+    total = Side("", duration(seconds.get("total")))
+    return Figure(name, "", (total,), size(record.finished.peak_rss_bytes), f"{pruning}memory at its peak")
+
+
+def _method_facts(job: Prune) -> list[tuple[str, str]]:
+    options = ", ".join(f"{name} {value}" for name, value in job.method.settings().items())
+    return [
+        ("method", f"{job.method.label} ({job.method.source})"),
+        ("options", options),
+        ("calibration", windows(job.calibration)),
+    ]
+
+
+def _speed(measured: Measured | None) -> str:
+    return number(measured.tokens_per_second if measured else None)
+
+
+def _near(ratio: float, tolerance: float) -> bool:
+    return abs(ratio - 1) <= tolerance
+
+
+def _what_could(record: RunRecord) -> str:
+    pattern = record.pruning.pattern
+    if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
+        return (
+            "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
+        )
+    return "To gain from it, a runtime must skip the zeros; only 2:4 has hardware for that, on NVIDIA GPUs."

@@ -1,0 +1,78 @@
+"""Files and folders for somebody else: whole or not at all, and never over what is there without being told to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apt_core.base.errors import CannotWrite
+from apt_core.runs.worker_errors import is_disk_full
+
+
+def check_file(file: Path, replace: bool) -> None:
+    """Raise CannotWrite where no file can be written, before any work is done for it."""
+    if file.is_dir():
+        raise CannotWrite(f"{file} is a folder; name a file.")
+    if file.exists() and not replace:
+        raise CannotWrite(f"{file} exists already; name another file, or replace it with --force.")
+    if not file.parent.is_dir():
+        raise CannotWrite(f"There is no folder {file.parent}; make it first, or name another.")
+
+
+def check_folder(folder: Path, replace: bool) -> None:
+    """Raise CannotWrite where no folder can be written. An empty one counts as free."""
+    if folder.exists() and not folder.is_dir():
+        raise CannotWrite(f"{folder} is a file; name a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not replace:
+        raise CannotWrite(f"{folder} is not empty; name another folder, or replace it with --force.")
+    if not folder.parent.is_dir():
+        raise CannotWrite(f"There is no folder {folder.parent}; make it first, or name another.")
+
+
+@contextmanager
+def new_file(file: Path, replace: bool = False) -> Iterator[Path]:
+    """A place beside `file` to write to, which becomes `file` at the end. Raises CannotWrite with one sentence."""
+    check_file(file, replace)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, file)
+    except Exception as error:
+        raise _translated(error, file) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
+    """An empty folder beside `folder`, which takes its place at the end. Raises CannotWrite with one sentence."""
+    check_folder(folder, replace)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    before = folder.with_name(f".{folder.name}.{os.getpid()}.before")
+    try:
+        partial.mkdir()
+        yield partial
+        if folder.is_dir():
+            folder.rename(before)
+        partial.rename(folder)
+    except Exception as error:
+        raise _translated(error, folder) from error
+    finally:
+        if before.is_dir() and not folder.exists():
+            before.rename(folder)
+        for left_over in (partial, before):
+            shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _translated(error: Exception, place: Path) -> Exception:
+    """One sentence where the disk is in the way; any other error as it is."""
+    if is_disk_full(error):
+        return CannotWrite(
+            f"The disk that holds {place.parent} is full, so nothing was written; free some space."
+        )
+    if isinstance(error, OSError):
+        return CannotWrite(f"{place} cannot be written ({error.strerror or error}); name another place.")
+    return error

@@ -1,0 +1,89 @@
+"""What is in a report: every run, every number with its conditions, and nothing of nothing."""
+
+import json
+
+import pytest
+from report_runs import a_race, the_report
+from ui_helpers import a_recipe, a_record
+
+from apt_core.base.errors import BadInput
+from apt_core.base.policy import STRICT
+from apt_core.plots.chart import RunLink
+from apt_core.reports.document import document_of
+from apt_core.reports.names import file_stem, stem_of_all
+
+
+def test_a_report_of_one_run_says_what_came_out_and_under_which_conditions():
+    report = the_report(a_record(recipe=a_recipe(seed=7)))
+    (section,) = report.sections
+    assert report.overview is None and report.shared == ()
+    assert section.verdict == "Tiny <b>Llama</b> is clearly worse after losing half of its layer weights."
+    assert [figure.value for figure in section.figures] == [
+        "dense 20.0 → pruned 30.0",
+        "50%",
+        "9.0 s (460 MB)",
+    ]
+    facts = dict(section.facts)
+    assert facts["seed"] == "7" and "torch 2.13.0" in facts["versions"]
+    assert "a machine, 2 cores" in facts["device"]
+    stamps = [value for name, value in section.facts if name == "perplexity"]
+    assert stamps == [
+        f"{side}, 8 windows of 512 tokens of Wikipedia summaries, protocol test-1"
+        for side in ("dense 20.0", "pruned 30.0")
+    ]
+    assert [chart.id.partition("-")[0] for chart in section.charts] == ["layers", "perplexity"]
+    assert "--seed 7" in section.command and "seed=7" in section.python
+
+
+def test_several_runs_stand_side_by_side_and_their_common_chart_comes_once():
+    records = a_race("apt", "sparsegpt", "wanda")
+    report = the_report(*records)
+    assert report.title == "Three runs of Tiny <b>Llama</b>"
+    assert [chart.id.partition("-")[0] for chart in report.shared] == ["race"]
+    assert report.overview is not None and len(report.overview.rows) == 3
+    links = [row.cells[0] for row in report.overview.rows]
+    assert [link.run_id for link in links if isinstance(link, RunLink)] == [run.id for run in records]
+    assert [row.cells[2] for row in report.overview.rows] == ["30.0", "31.0", "32.0"]
+    assert {row.cells[6] for row in report.overview.rows} == {"test-1"}
+    assert len({chart.id for chart in report.charts}) == len(report.charts)
+
+
+def test_a_run_that_is_named_twice_is_there_once():
+    assert len(the_report(a_record(), a_record()).sections) == 1
+
+
+@pytest.mark.parametrize(
+    ("records", "sentence"),
+    [
+        ([a_record("queued")], "Run 20261124-100000-abcd is waiting and has no numbers to report yet."),
+        ([], "There is nothing to report: no run was named."),
+        (
+            [a_record("queued"), a_record("queued", "20261124-100001-abcd")],
+            "None of these two runs has a number to report yet.",
+        ),
+    ],
+)
+def test_a_report_of_nothing_is_refused(records, sentence):
+    with pytest.raises(BadInput) as raised:
+        document_of(records, lambda record: "Tiny")
+    assert str(raised.value) == sentence
+
+
+def test_a_run_that_still_waits_is_a_row_beside_the_others():
+    report = the_report(a_record(), a_record("queued", "20261124-100001-abcd"))
+    assert report.overview is not None
+    waiting = report.overview.rows[1].cells
+    assert waiting[1:5] == ("–", "–", "–", "–") and waiting[-1] == "waiting"
+
+
+def test_on_a_public_host_files_are_named_without_their_folders():
+    recipe = a_recipe(model={"id": "/srv/secret/model"}, calibration={"text": "/srv/secret/text.txt"})
+    report = document_of([a_record(recipe=recipe)], lambda record: "Tiny", STRICT)
+    assert "/srv" not in json.dumps(report.sections[0]._replace(charts=()))
+
+
+def test_files_are_called_by_model_method_and_pattern():
+    assert file_stem(a_record(), "Tiny Llama") == "tiny-llama-apt-2-4-20261124-100000-abcd"
+    half = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.55}, method="wanda"))
+    assert file_stem(half, "../../etc/passwd") == "etc-passwd-wanda-55pct-20261124-100000-abcd"
+    assert stem_of_all(a_race(), ["Tiny"] * 3) == "tiny-3-runs-20261124-090000-0000"
