@@ -23,7 +23,7 @@ JOB_COPY = "apt_recipe.json"  # beside a copied checkpoint: says which model is 
 
 
 def run(options: argparse.Namespace) -> int:
-    out = _free_folder(options.out)
+    out = free_folder(options.out)
     job = prune_from(options)
     launcher = Launcher(Store())
     if options.race is not None:
@@ -48,7 +48,7 @@ def _race(job: Prune, options: argparse.Namespace) -> list[Prune]:
     return line_up(job, [name.strip() for name in options.race.split(",") if name.strip()])
 
 
-def _free_folder(out: str | None) -> Path | None:
+def free_folder(out: str | None) -> Path | None:
     """The folder for the result; raises BadInput when something is in it already."""
     if out is None:
         return None

@@ -152,7 +152,7 @@ def folder_facts(folder: Path, name: str, source: str) -> ModelFacts:
         id=name,
         title=title_of(name),
         source=source,
-        bytes_on_disk=checkpoints.bytes_on_disk(folder),
+        bytes_on_disk=checkpoints.unpacked_bytes(folder),
         cached=True,
     )
 

@@ -14,12 +14,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from apt_core.base.errors import NotAModel
+from apt_core.models.checkpoint.packing import (
+    DESCRIPTION,
+    Packing,
+    broken,
+    check_parts,
+    packed_name,
+    parse_packing,
+)
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json"}
 _LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+_WHOLE_BYTES = {
+    "F64",
+    "F32",
+    "F16",
+    "BF16",
+    "I64",
+    "I32",
+    "I16",
+    "I8",
+    "U8",
+}  # dtypes that are checked for size
 _QUANTISED = ("quantization_config", "compression_config", "quantization")
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
@@ -45,8 +64,7 @@ def check(folder: Path) -> None:
         raise NotAModel(f"{folder} is a file; choose the folder that holds config.json and the safetensors.")
     names = {entry.name for entry in folder.iterdir()}
     check_config(read_config(folder), str(folder))
-    for file in weight_files(folder):
-        read_header(file)
+    read_tensors(folder)
     if not names & _TOKENIZERS:
         raise NotAModel(
             f"{folder} has no tokenizer (tokenizer.json or tokenizer.model); copy it beside the weights."
@@ -127,6 +145,8 @@ def has_only_gguf(names: Collection[str]) -> bool:
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of the folder; raises NotAModel when there are none or a part is missing."""
     names = {entry.name for entry in folder.iterdir()}
+    if is_packed(folder):
+        return [folder / packed_name(name) for name in sorted(read_packing(folder).files)]
     check_file_names(names, str(folder))
     if SINGLE in names:
         return [folder / SINGLE]
@@ -151,13 +171,7 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
 
     Raises NotAModel when the header is broken or the file's length is not what the header says.
     """
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        raw = stream.read(length) if 0 < length <= _LONGEST_HEADER else b""
-    if not raw or len(raw) < length:
-        raise NotAModel(f"{file} is cut short or no safetensors file; download the model again.")
-    header = parse_json(raw, f"The header of {file}")
+    header, length = _raw_header(file)
     header.pop("__metadata__", None)
     try:
         tensors = {
@@ -168,24 +182,85 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
             )
             for name, facts in header.items()
         }
-        end = max((int(facts["data_offsets"][1]) for facts in header.values()), default=0)
+        ends = {name: 8 + length + int(facts["data_offsets"][1]) for name, facts in header.items()}
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise NotAModel(f"The header of {file} is broken; download the model again.") from error
-    if file.stat().st_size != 8 + length + end:
-        raise NotAModel(
-            f"{file} is cut short: its header promises {8 + length + end:,} bytes; download it again."
-        )
+    end = max(ends.values(), default=8 + length)
+    if file.stat().st_size != end:
+        raise NotAModel(f"{file} is cut short: its header promises {end:,} bytes; download it again.")
+    for name, facts in tensors.items():
+        if facts.dtype in _WHOLE_BYTES and facts.offset + facts.n_bytes != ends[name]:
+            raise NotAModel(f"The header of {file} is broken; download the model again.")
     return tensors
 
 
+def read_metadata(file: Path) -> dict[str, str]:
+    """What else the header of a safetensors file says; usually its format."""
+    found = _raw_header(file)[0].get("__metadata__")
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _raw_header(file: Path) -> tuple[dict[str, Any], int]:
+    """(the header, its length in the file)"""
+    with file.open("rb") as stream:
+        prefix = stream.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        raw = stream.read(length) if 0 < length <= _LONGEST_HEADER else b""
+    if not raw or len(raw) < length:
+        raise NotAModel(f"{file} is cut short or no safetensors file; download the model again.")
+    return parse_json(raw, f"The header of {file}"), length
+
+
 def read_tensors(folder: Path) -> dict[str, TensorFacts]:
-    """All tensors of a model folder, over all its parts."""
+    """All tensors of a model folder, over all its parts; those of a packed one as they are when unpacked."""
+    if is_packed(folder):
+        return _unpacked_tensors(folder)
     tensors: dict[str, TensorFacts] = {}
     for file in weight_files(folder):
         tensors |= read_header(file)
     return tensors
 
 
+def is_packed(folder: Path) -> bool:
+    """Whether its weights are stored as bits and kept values (`packing`), and not as they are as well."""
+    return (folder / DESCRIPTION).is_file() and not any((folder / name).exists() for name in (SINGLE, INDEX))
+
+
+def read_packing(folder: Path) -> Packing:
+    """The description of a packed folder, checked against the headers of its files; no weight is read.
+
+    Raises NotAModel with one sentence for what is broken, cut short or of a later version.
+    """
+    description = folder / DESCRIPTION
+    if description.stat().st_size > _LONGEST_HEADER:
+        raise broken(str(folder), f"{DESCRIPTION} is too long")
+    packing = parse_packing(parse_json(description.read_bytes(), f"{DESCRIPTION} of {folder}"), str(folder))
+    for plain, file in packing.files.items():
+        packed = folder / packed_name(plain)
+        if not packed.is_file():
+            raise NotAModel(f"{folder} is not whole: {packed.name} is missing; pack the model again.")
+        header = {name: (facts.dtype, facts.shape) for name, facts in read_header(packed).items()}
+        check_parts(file, header, str(folder))
+    return packing
+
+
+def _unpacked_tensors(folder: Path) -> dict[str, TensorFacts]:
+    tensors: dict[str, TensorFacts] = {}
+    for plain, file in read_packing(folder).files.items():
+        parts = {name + suffix for name, tensor in file.tensors.items() for suffix in tensor.parts}
+        header = read_header(folder / packed_name(plain))
+        tensors |= {name: facts for name, facts in header.items() if name not in parts}
+        tensors |= {name: TensorFacts(tensor.dtype, tensor.shape) for name, tensor in file.tensors.items()}
+    return tensors
+
+
 def bytes_on_disk(folder: Path) -> int:
-    """Size of the weights."""
+    """Size of the files that hold the weights."""
     return sum(file.stat().st_size for file in weight_files(folder))
+
+
+def unpacked_bytes(folder: Path) -> int:
+    """Size of the weights as they are used: that of the files, but of a packed folder once it is unpacked."""
+    if not is_packed(folder):
+        return bytes_on_disk(folder)
+    return sum(facts.n_bytes for facts in read_tensors(folder).values())

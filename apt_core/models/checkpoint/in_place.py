@@ -7,7 +7,9 @@ from pathlib import Path
 
 from torch import Tensor, uint8
 
-from apt_core.models.checkpoint.whole import copy_companions, partial_of
+from apt_core.models.checkpoint.companions import copy_companions, partial_of
+from apt_core.models.checkpoint.headers import is_packed
+from apt_core.models.checkpoint.packed import unpack_weights
 from apt_core.models.load.weight_files import WeightFiles
 
 
@@ -16,7 +18,7 @@ class PatchedCheckpoint:
 
     A pruned matrix has the name, the type and the shape of the dense one, so it has its bytes' place in the file as
     well: nothing else is touched, and never more than one matrix is in memory. Files, their names and their order
-    stay those of the dense model.
+    stay those of the dense model. A packed dense model is unpacked first.
 
     A context: what is not finished when it ends is removed, so a reader never meets half a checkpoint.
     """
@@ -31,6 +33,9 @@ class PatchedCheckpoint:
     def __enter__(self) -> PatchedCheckpoint:
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
+        if is_packed(self._dense_folder):
+            unpack_weights(self._dense_folder, self._partial)
+            self._dense = WeightFiles(self._partial)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,15 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from apt_core.base.errors import BadInput
 from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.checkpoint.companions import copy_companions, partial_of
+from apt_core.models.checkpoint.packed import as_plain
 from apt_core.models.load.weight_files import WeightFiles
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Everything beside the weights that makes the folder a model again.
-_COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = "*.safetensors"
 _INDEX = "*.safetensors.index.json"
 _LARGEST_FILE = "2GB"  # so much is in memory once more while what was rounded is put right
@@ -39,28 +38,15 @@ def save_checkpoint(model: PreTrainedModel, dense_folder: Path, target: Path, ch
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        copy_companions(dense_folder, partial)
-        _save_weights(model, dense_folder, partial, changed)
+        with as_plain(dense_folder, partial.with_name(f"{partial.name}.dense")) as plain:
+            copy_companions(plain, partial)
+            _save_weights(model, plain, partial, changed)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target
-
-
-def partial_of(target: Path, dense_folder: Path) -> Path:
-    """Where the checkpoint `target` is while it is not whole; raises BadInput when it is the dense one."""
-    if target.resolve() == dense_folder.resolve():
-        raise BadInput(f"The pruned model would replace the dense one in {target}; choose another folder.")
-    return target.with_name(target.name + ".partial")
-
-
-def copy_companions(dense_folder: Path, folder: Path) -> None:
-    """Configuration and tokenizer."""
-    for pattern in _COMPANIONS:
-        for companion in dense_folder.glob(pattern):
-            shutil.copy2(companion, folder / companion.name)
 
 
 def _save_weights(model: PreTrainedModel, dense_folder: Path, folder: Path, changed: set[str]) -> None:

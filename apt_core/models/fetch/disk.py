@@ -40,7 +40,7 @@ def locked(target: Path, waiting: Callable[[], None] = lambda: None) -> Iterator
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, remedy: str = "set APT_CACHE to a folder that can be written") -> Iterator[None]:
     """Translate what a disk can answer: full -> DiskFull, not ours to write -> BadInput."""
     try:
         yield
@@ -52,9 +52,7 @@ def writing(folder: Path) -> Iterator[None]:
                 f"There is no room left on the disk of {folder}; free some space and try again."
             ) from error
         if _error_number(error) in _DENIED:
-            raise BadInput(
-                f"The folder {folder} cannot be written; set APT_CACHE to a folder that can be written."
-            ) from error
+            raise BadInput(f"The folder {folder} cannot be written; {remedy}.") from error
         raise
 
 

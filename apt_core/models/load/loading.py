@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from safetensors import SafetensorError
 
@@ -15,14 +15,15 @@ from apt_core.models.checkpoint import headers as checkpoints
 if TYPE_CHECKING:
     import torch
     import transformers
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from apt_core.models.load import precision, skeleton
+    from apt_core.models.load import precision, skeleton, weight_files
     from apt_core.models.load.disk_store import DiskStore
 else:
     transformers = lazy("transformers")
     precision = lazy("apt_core.models.load.precision")
     skeleton = lazy("apt_core.models.load.skeleton")
+    weight_files = lazy("apt_core.models.load.weight_files")
 
 _NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 # What transformers raises for files that it cannot make sense of.
@@ -94,10 +95,10 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
 
     transformers keeps the whole file mapped while it converts: both copies then count as memory of the
     process. None where nothing is converted (the mapped file is then the weights themselves) or the names
-    do not fit.
+    do not fit. A packed model is read in this way in any type.
     """
     stored = {facts.dtype for facts in checkpoints.read_tensors(folder).values()}
-    if stored == {_NAMES.get(str(dtype))}:
+    if stored == {_NAMES.get(str(dtype))} and not checkpoints.is_packed(folder):
         return None
     try:
         model, store = _skeleton(folder, dtype, "cpu")
@@ -111,16 +112,20 @@ def _converted(folder: Path, dtype: torch.dtype) -> PreTrainedModel | None:
 def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> PreTrainedModel:
     read = transformers.AutoConfig.from_pretrained
     try:
-        with precision.float32_kept(read(folder, trust_remote_code=False, local_files_only=True)):
-            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                **more,
-            )
+        config = read(folder, trust_remote_code=False, local_files_only=True)
+        with precision.float32_kept(config):
+            if checkpoints.is_packed(folder):
+                loaded = _unpacked(folder, config, dtype, **more)
+            else:
+                loaded = transformers.AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    local_files_only=True,
+                    output_loading_info=True,
+                    **more,
+                )
         model: PreTrainedModel = loaded[0]
         info: dict[str, Any] = loaded[1]
     except (SafetensorError, *_UNREADABLE) as error:
@@ -135,6 +140,23 @@ def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> 
     if missing := sorted(info["missing_keys"]):
         raise NotAModel(f"{folder} is not whole: the weights of {missing[0]} are missing; download it again.")
     return model
+
+
+def _unpacked(folder: Path, config: PretrainedConfig, dtype: torch.dtype, **more: Any) -> Any:
+    """transformers is handed the unpacked tensors, which are all in memory until it has placed them."""
+    files = weight_files.WeightFiles(folder)
+    cls = cast(Any, transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
+    model, info = cls.from_pretrained(
+        None,
+        config=config,
+        state_dict=files.read(list(files.facts)),
+        dtype=dtype,
+        output_loading_info=True,
+        **more,
+    )
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model, info
 
 
 def _check_architecture(folder: Path) -> None:

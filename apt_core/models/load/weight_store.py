@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from apt_core.families import decoder_blocks
-from apt_core.models.checkpoint.whole import partial_of, save_checkpoint
+from apt_core.models.checkpoint.companions import partial_of
+from apt_core.models.checkpoint.whole import save_checkpoint
 from apt_core.models.load.tensor_store import TensorStore
 
 if TYPE_CHECKING:
