@@ -24,6 +24,7 @@ examples:
   {0} evaluate --model pruned --eval my_text.txt
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
   {0} runs show 20261124-130501-a1b2
+  {0} compare 20261124-130501-a1b2 20261124-131022-c3d4
 """
 
 
@@ -62,6 +63,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_generate(commands)
     _add_runs(commands)
+    _add_compare(commands)
     _add_cache(commands)
     _add(commands, "models", "listing:models", "list the models that have a name here")
     _add(commands, "methods", "listing:methods", "list the pruning methods and their options")
@@ -153,6 +155,11 @@ def _add_runs(commands: Any) -> None:
         action.add_argument("id", metavar="ID")
         if name == "delete":
             action.add_argument("--force", action="store_true", help="also when other runs were made from it")
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add(commands, "compare", "compare:run", "compare runs: what differs, and what it changed")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="two to twelve ids of 'runs list'")
 
 
 def _add_cache(commands: Any) -> None:
