@@ -5,6 +5,8 @@
     record = apt_core.prune("smollm2-135m", method="apt", pattern="2:4")
     print(record.dense.perplexity, record.pruned.perplexity)
 
+    print(apt_core.compare(["20261124-130501-a1b2", "20261124-131022-c3d4"]).differing)
+
     for event in apt_core.run(apt_core.plan("smollm2-135m", method="sparsegpt", pattern="0.5")):
         print(event)
 
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
     import apt_core.models.fetch.sources as _sources
     import apt_core.models.load.loading as _loading
     import apt_core.runs.store as _stores
+    import apt_core.studies.compare as _comparing
     from apt_core.events import Evaluated, Event
     from apt_core.events.records import RunRecord
     from apt_core.jobs import Job, Prune
     from apt_core.measure.questions import Answered
+    from apt_core.studies.compare import Comparison
 else:
     _hardware, _patterns = lazy("apt_core.base.hardware"), lazy("apt_core.base.patterns")
     _placing, _execute = lazy("apt_core.estimate.placing"), lazy("apt_core.execute")
@@ -46,9 +50,10 @@ else:
     _jobs, _stores = lazy("apt_core.jobs"), lazy("apt_core.runs.store")
     _duels, _questions = lazy("apt_core.measure.generate"), lazy("apt_core.measure.questions")
     _sources, _loading = lazy("apt_core.models.fetch.sources"), lazy("apt_core.models.load.loading")
+    _comparing = lazy("apt_core.studies.compare")
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "generate", "load_model", "plan", "prune", "run"]
+__all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "run"]
 
 Watch = Callable[["Event"], None]
 
@@ -132,6 +137,15 @@ def evaluate(
     job = _jobs.make_job("evaluate", model=reference, evaluation=wanted, **fields)
     found = _record_of(job, None, on_event).evaluated
     return found[0] if isinstance(text, str) else found
+
+
+def compare(runs: Sequence[str]) -> Comparison:
+    """Stored runs beside one another, by their ids: fields that differ, perplexities, every run paired with the first.
+
+    The same value as `apt-studio compare --json` prints. Raises BadInput with one sentence.
+    """
+    records = _comparing.runs_to_compare(runs, _stores.Store().get)
+    return _comparing.compare(records, HostPolicy.from_environment())
 
 
 def _record_of(job: Job, out: str | Path | None, on_event: Watch | None) -> RunRecord:

@@ -24,6 +24,7 @@ examples:
   {0} evaluate --model pruned --eval my_text.txt
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
   {0} runs show 20261124-130501-a1b2
+  {0} compare 20261124-130501-a1b2 20261124-131022-c3d4
 """
 
 
@@ -64,6 +65,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_report(commands)
     _add_pack(commands)
+    _add_compare(commands)
     _add_cache(commands)
     _add(commands, "models", "listing:models", "list the models that have a name here")
     _add(commands, "methods", "listing:methods", "list the pruning methods and their options")
@@ -181,6 +183,11 @@ def _add_pack(commands: Any) -> None:
     unpacking.add_argument("source", metavar="DIR", help="a folder that 'pack' wrote")
     for parser in (packing, unpacking):
         parser.add_argument("--out", metavar="DIR", required=True, help="the new folder")
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add(commands, "compare", "compare:run", "compare runs: what differs, and what it changed")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="two to twelve ids of 'runs list'")
 
 
 def _add_cache(commands: Any) -> None:

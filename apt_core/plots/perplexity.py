@@ -11,7 +11,7 @@ from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.palette import FONT, colour
-from apt_core.studies.compare import comparable
+from apt_core.studies.comparable import comparable
 
 _SIDES = ("dense", "pruned")
 _OTHERS = "others"

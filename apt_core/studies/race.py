@@ -13,7 +13,7 @@ from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.methods import METHODS, make_method
-from apt_core.studies.compare import same_task
+from apt_core.studies.comparable import same_task
 
 RACE = "race"
 _OUT = ("failed", "cancelled")
