@@ -1,4 +1,5 @@
-"""Numbers that a run works by and that its estimate must know: how much is computed, or held, at once. No torch."""
+"""Numbers that a run works by and that its estimate must know: how much is computed, held, or asked for at once. No
+torch."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ TOKENS_BACK_AT_ONCE = 2048  # on their way back through a block together
 GRADIENT_TOKENS = 6144  # of the calibration set, where gradients of the loss are taken
 LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
 METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
+SWEEP_RUNS = 64  # of one sweep
+PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
 _FLOAT32 = 4
 _FEWEST_ROWS = 16
 

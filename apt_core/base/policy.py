@@ -10,6 +10,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 
+from apt_core.base.limits import PUBLIC_SWEEP_RUNS, SWEEP_RUNS
 from apt_core.base.values import Frozen
 
 
@@ -22,6 +23,11 @@ class HostPolicy(Frozen):
 
     public: bool = False
     signs_in: bool = False
+
+    @property
+    def sweep_runs(self) -> int:
+        """The most runs that one sweep may queue: on a public host the queue is everybody's."""
+        return PUBLIC_SWEEP_RUNS if self.public else SWEEP_RUNS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> HostPolicy:

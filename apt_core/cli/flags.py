@@ -15,10 +15,17 @@ from apt_core.jobs.flags import JobField, job_fields
 
 
 def add_flags(
-    parser: argparse.ArgumentParser, job: type[BaseModel], without: frozenset[str] = frozenset()
+    parser: argparse.ArgumentParser,
+    job: type[BaseModel],
+    without: frozenset[str] = frozenset(),
+    optional: frozenset[str] = frozenset(),
 ) -> None:
-    """A flag for every plain field of the job but those that `without` names."""
-    paths = {_add(parser, field).dest: field.path for field in job_fields(job) if field.path not in without}
+    """A flag for every plain field of the job but those that `without` names.
+
+    optional: fields that the job requires and that may be left out here all the same.
+    """
+    fields = [field for field in job_fields(job) if field.path not in without]
+    paths = {_add(parser, field, field.path in optional).dest: field.path for field in fields}
     parser.set_defaults(job_fields=paths)
 
 
@@ -35,13 +42,13 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _add(parser: argparse.ArgumentParser, field: JobField) -> argparse.Action:
+def _add(parser: argparse.ArgumentParser, field: JobField, optional: bool) -> argparse.Action:
     """None stands for what was not said."""
     flag, help = field.flag, _help(field)
     if field.kind is bool:
         action = argparse.BooleanOptionalAction if field.info.default else "store_true"
         return parser.add_argument(flag.name, action=action, default=None, help=help)
-    required = field.info.is_required()
+    required = field.info.is_required() and not optional
     if get_origin(field.kind) is Literal:
         return parser.add_argument(flag.name, choices=get_args(field.kind), required=required, help=help)
     number = field.kind in (int, float)

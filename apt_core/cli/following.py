@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from apt_core.runs.launcher import Launcher
 INTERRUPTED = 130
 
 
-def follow(launcher: Launcher, run_id: str) -> tuple[RunRecord, bool]:
-    """(the record once the run has ended, whether Ctrl-C ended it)."""
+def follow(
+    launcher: Launcher, run_id: str, on_interrupt: Callable[[], None] = lambda: None
+) -> tuple[RunRecord, bool]:
+    """(the record once the run has ended, whether Ctrl-C ended it). on_interrupt: what Ctrl-C does first."""
     line = ProgressLine()
     line.say(f"Run {run_id}")
 
@@ -33,6 +36,7 @@ def follow(launcher: Launcher, run_id: str) -> tuple[RunRecord, bool]:
         return launcher.wait(run_id, on_event, draw), False
     except KeyboardInterrupt:
         line.say("Stopping the run; press Ctrl-C again to leave it to end by itself.")
+        on_interrupt()
         launcher.store.request_cancel(run_id)
         return launcher.wait(run_id, on_tick=draw), True
     finally:

@@ -19,7 +19,7 @@ from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.methods import Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
-from apt_core.models.catalogue.facts import folder_facts, model_facts
+from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
 from apt_core.models.fetch.sources import local_path
 from apt_core.runs.store import Store
 from apt_core.texts import hub as texts_on_hub
@@ -109,14 +109,16 @@ def _model_ref(text: str, revision: str | None) -> ModelRef:
 def check_job(job: Job, policy: HostPolicy, store: Store) -> None:
     """Raise for a model that does not exist, and for what the preflight refuses, as far as is known without a
     download."""
-    parent = job.model.run
-    facts = (
-        model_facts(job.model, policy)
-        if parent is None
-        else folder_facts(store.made_by(parent).folder, parent, source="run")
-    )
-    if refusal := estimate(job, facts, policy=policy).refusal:
+    if refusal := estimate(job, facts_for(job, policy, store), policy=policy).refusal:
         raise BadInput(refusal)
+
+
+def facts_for(job: Job, policy: HostPolicy, store: Store) -> ModelFacts:
+    """What is known of the job's model without a download; raises for one that does not exist."""
+    parent = job.model.run
+    if parent is None:
+        return model_facts(job.model, policy)
+    return folder_facts(store.made_by(parent).folder, parent, source="run")
 
 
 def _typed(value: str) -> Any:

@@ -21,6 +21,7 @@ examples:
   {0} prune --model smollm2-135m --method apt --pattern 2:4
   {0} prune --model smollm2-135m --method wanda --sparsity 0.5 --out pruned --json
   {0} prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
+  {0} sweep --model smollm2-135m --methods apt,wanda --sparsity 0.3,0.5 --pattern 2:4
   {0} evaluate --model pruned --eval my_text.txt
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
   {0} runs show 20261124-130501-a1b2
@@ -60,6 +61,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     parser.set_defaults(policy=policy, command=_Command("page:run"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_prune(commands)
+    _add_sweep(commands)
     _add_evaluate(commands)
     _add_generate(commands)
     _add_runs(commands)
@@ -105,6 +107,29 @@ def _add_prune(commands: Any) -> None:
         help="then prune with these methods too, such as sparsegpt,wanda, and compare",
     )
     parser.add_argument("--out", metavar="DIR", help="copy the pruned model into this new folder")
+    _add_terms(parser)
+
+
+def _add_sweep(commands: Any) -> None:
+    """The axes of the grid, and the fields of the job that holds everything else."""
+    help = (
+        "prune a model in many ways, one after another, and compare; or find the most sparsity that it bears"
+    )
+    parser = _add(commands, "sweep", "sweep:run", help)
+    axes = frozenset({"calibration.samples", "seed"})
+    add_flags(parser, Prune, without=axes, optional=frozenset({"model.id"}))
+    parser.add_argument("--methods", metavar="NAMES", help="names of 'methods', such as apt,wanda")
+    parser.add_argument(
+        "--sparsity", metavar="S,S", help="fractions of the weights to remove, such as 0.3,0.5"
+    )
+    parser.add_argument("--pattern", metavar="N:M,N:M", help="N of every M weights to keep, such as 2:4,4:8")
+    parser.add_argument(
+        "--allocations", metavar="NAMES", help="such as uniform,loss (default: each method's own)"
+    )
+    parser.add_argument("--seeds", metavar="N,N", help="such as 0,1")
+    parser.add_argument("--samples", metavar="N,N", help="calibration windows at most, such as 32,128")
+    parser.add_argument("--dry-run", action="store_true", help="say what it will take, and queue nothing")
+    parser.add_argument("--resume", metavar="STUDY", help="go on with a sweep that was stopped")
     _add_terms(parser)
 
 

@@ -128,6 +128,8 @@ def _spent(record: RunRecord, finished: Finished) -> dict[str, float]:
         spent["check"] = max(0.0, spent["prune"] - sum(spent.get(name, 0.0) for name in within))
     if record.dense and record.dense.reused:
         spent.pop("dense_eval", None)
+    for name in finished.spared:  # what was read again took no time to speak of
+        spent.pop(name, None)
     if not _was_whole(record):  # nothing was loaded whole, and no token was written
         spent.pop("load", None)
         spent.pop("measure", None)

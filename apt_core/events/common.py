@@ -156,6 +156,9 @@ class Finished(Frozen):
     parameters: int | None = None
     removed: int | None = None
     seconds: dict[str, float]  # load, dense_eval, prune, pruned_eval, total (+ forward, statistics, solve)
+    spared: dict[str, float] = Field(
+        default_factory=dict
+    )  # stage -> seconds that it took the run whose result of it was reused
     peak_rss_bytes: int
     checkpoint: str = ""  # folder of the safetensors that were made, empty when none were kept
 

@@ -66,6 +66,7 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
         parameters=parameters_of(opened.model),
         removed=removed,
         seconds=clock.rounded(),
+        spared=clock.spared,
         peak_rss_bytes=hardware.peak_rss_bytes(),
         checkpoint=str(checkpoint),
     )
@@ -81,6 +82,8 @@ def _evaluate(
                 found = yield from known_perplexity_events(
                     opened.model, windows, subject, wanted.text, opened.folder, opened.store
                 )
+                if found.reused:
+                    context.clock.spare("dense_eval", found.seconds)
             else:
                 found = yield from perplexity_events(
                     opened.model, windows, subject, wanted.text, opened.store

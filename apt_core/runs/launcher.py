@@ -21,7 +21,7 @@ from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
-from apt_core.jobs.study import Study
+from apt_core.jobs.study import Asked, Study
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.index import Row, Rows
@@ -71,12 +71,25 @@ class Launcher:
         self.tick()
         return run_id
 
-    def submit_study(self, kind: str, jobs: Sequence[Job], token: str | None = None) -> Study:
-        """Queue a run for each job as one group, all or none of them; `token` as in `submit`."""
+    def submit_study(
+        self, kind: str, jobs: Sequence[Job], token: str | None = None, asked: Asked | None = None
+    ) -> Study:
+        """Queue a run for each job as one group, all or none of them; `token` as in `submit`, `asked` as in
+        `Store.create_study`."""
         with self._ticking:
-            study = self.store.create_study(kind, jobs, token is not None)
+            study = self.store.create_study(kind, jobs, token is not None, asked)
             if token is not None:
                 self._tokens |= dict.fromkeys(study.runs, token)
+        self.tick()
+        return study
+
+    def resume_study(self, study_id: str, token: str | None = None) -> Study:
+        """Queue again what was cancelled, failed or deleted of a study (`Store.renew_study`)."""
+        with self._ticking:
+            before = self.store.study(study_id)
+            study = self.store.renew_study(study_id, token is not None)
+            if token is not None:
+                self._tokens |= dict.fromkeys(set(study.runs) - set(before.runs), token)
         self.tick()
         return study
 

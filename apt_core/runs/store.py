@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from apt_core import events as ev
@@ -18,7 +19,9 @@ from apt_core.base.paths import data_dir
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Job, read_job
-from apt_core.jobs.study import Study
+from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.space import Space
+from apt_core.jobs.study import Asked, Study
 from apt_core.runs import keeping, processes, studies_kept, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.ids import check_id, is_run_id, new_id
@@ -56,41 +59,137 @@ class Store:
         """
         return self._create([job], needs_our_token, None)[0]
 
-    def create_study(self, kind: str, jobs: Sequence[Job], needs_our_token: bool = False) -> Study:
-        """Put a run for each job at the end of the queue, all or none of them, as one group."""
-        study = self._create(jobs, needs_our_token, kind)[1]
+    def create_study(
+        self, kind: str, jobs: Sequence[Job], needs_our_token: bool = False, asked: Asked | None = None
+    ) -> Study:
+        """Put a run for each job at the end of the queue, all or none of them, as one group.
+
+        asked: the grid or the search that the jobs come from.
+        """
+        study = self._create(jobs, needs_our_token, kind, asked)[1]
         assert study is not None  # there is a kind
         return study
 
+    def renew_study(self, study_id: str, needs_our_token: bool = False) -> Study:
+        """Queue again what was cancelled, failed or deleted of a study: a new run takes the place of each.
+
+        What the old run had done stays with it, outside of the study; one that never began goes. All or none of them;
+        a study whose runs all wait, work or have finished is left as it is.
+        """
+        with self.index.write() as rows:
+            before = study = self.study(study_id)
+            members_only = any(map(self.came_with_token, study.runs))
+            with self._undone(before) as run_ids:
+                for place, (job, old) in enumerate(zip(before.jobs, before.runs, strict=True)):
+                    if not self._has_to_be_renewed(rows.get(old)):
+                        continue
+                    run_ids.append(self._add_run(rows, job, needs_our_token, study_id, members_only))
+                    study = study.with_run(place, run_ids[-1])
+                if run_ids:
+                    studies_kept.rewrite(self._studies, study)
+            replaced = set(before.runs) - set(study.runs)
+            never_began = [row.id for row in map(rows.get, replaced) if row and row.pid is None]
+            for run_id in replaced:
+                rows.update(run_id, study=None)
+            for run_id in never_began:
+                rows.remove(run_id)
+        for run_id in never_began:
+            shutil.rmtree(self.folder(run_id), ignore_errors=True)
+        return study
+
+    def _has_to_be_renewed(self, row: Row | None) -> bool:
+        """Whether a place of a study has no run that waits, works or has finished, by the run's own last word: its
+        process may still be tidying up."""
+        return row is None or self._record(row).status in ("cancelled", "failed")
+
+    def extend_study(self, known: Study, job: Job) -> Study | None:
+        """Add a run of this job to a study; None when the study is not (any more) as `known` says."""
+        with self.index.write() as rows:
+            if self.study(known.id) != known:
+                return None
+            members_only = any(map(self.came_with_token, known.runs))
+            with self._undone(known) as run_ids:
+                run_ids.append(self._add_run(rows, job, False, known.id, members_only))
+                added = {"jobs": (*known.jobs, job), "runs": (*known.runs, run_ids[-1])}
+                study = known.model_copy(update=added)
+                studies_kept.rewrite(self._studies, study)
+        return study
+
+    def cancel_study(self, study_id: str) -> None:
+        """End every run of a study that waits or works; what waits goes first, so that none of it begins."""
+        live = [record for record in self.runs_of(study_id) if record.live]
+        for record in sorted(live, key=lambda record: record.status != "queued"):
+            self.request_cancel(record.id)
+
     def _create(
-        self, jobs: Sequence[Job], needs_our_token: bool, study_kind: str | None
+        self,
+        jobs: Sequence[Job],
+        needs_our_token: bool,
+        study_kind: str | None,
+        asked: Asked | None = None,
     ) -> tuple[str, Study | None]:
         """(the first run, the study when there is a kind of one)."""
         study_id = new_id() if study_kind else None
-        run_ids: list[str] = []
-        with self.index.write() as rows:
-            try:
-                for job in jobs:
-                    self._check_parent(job)  # in the transaction: whoever deletes it waits for this one
-                    run_ids.append(self._new_folder())
-                    rows.add(self._fill_folder(self.folder(run_ids[-1]), job, needs_our_token, study_id))
-                study = self._add_study(rows, study_id, study_kind, jobs, run_ids)
-            except BaseException as error:
-                for run_id in run_ids:  # the error that we raise is the one to be told
-                    shutil.rmtree(self.folder(run_id), ignore_errors=True)
-                if study_id:
-                    studies_kept.remove(self._studies, study_id)
-                if isinstance(error, OSError) and error.errno in NO_ROOM:
-                    raise self._disk_full() from error
-                raise
+        with self.index.write() as rows, self._undone(study_id) as run_ids:
+            for job in jobs:
+                run_ids.append(self._add_run(rows, job, needs_our_token, study_id))
+            study = self._add_study(rows, study_id, study_kind, jobs, run_ids, asked)
         return run_ids[0], study
 
+    @contextlib.contextmanager
+    def _undone(self, study: Study | str | None) -> Iterator[List[str]]:
+        """Whatever is raised inside leaves none of the runs whose ids are put into the list, and the study as it was:
+        a new one (given by its id) not there. A full disk becomes DiskFull."""
+        run_ids: List[str] = []
+        try:
+            yield run_ids
+        except BaseException as error:
+            for run_id in run_ids:  # the error that we raise is the one to be told
+                shutil.rmtree(self.folder(run_id), ignore_errors=True)
+            if isinstance(study, str):
+                studies_kept.remove(self._studies, study)
+            elif study is not None:
+                with contextlib.suppress(OSError):
+                    studies_kept.rewrite(self._studies, study)
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise self._disk_full() from error
+            raise
+
+    def _add_run(
+        self, rows: Rows, job: Job, needs_our_token: bool, study_id: str | None, members_only: bool = False
+    ) -> str:
+        """A new run at the end of the queue; nothing of it stays when it cannot be written."""
+        self._check_parent(job)  # in the transaction: whoever deletes it waits for this one
+        run_id = self._new_folder()
+        try:
+            if members_only:
+                (self.folder(run_id) / _MEMBERS_ONLY).touch()
+            rows.add(self._fill_folder(self.folder(run_id), job, needs_our_token, study_id))
+        except BaseException:
+            shutil.rmtree(self.folder(run_id), ignore_errors=True)
+            raise
+        return run_id
+
     def _add_study(
-        self, rows: Rows, study_id: str | None, kind: str | None, jobs: Sequence[Job], run_ids: list[str]
+        self,
+        rows: Rows,
+        study_id: str | None,
+        kind: str | None,
+        jobs: Sequence[Job],
+        run_ids: List[str],
+        asked: Asked | None,
     ) -> Study | None:
         if study_id is None or kind is None:
             return None
-        study = Study(id=study_id, kind=kind, created_at=time.time(), jobs=tuple(jobs), runs=tuple(run_ids))
+        study = Study(
+            id=study_id,
+            kind=kind,
+            created_at=time.time(),
+            jobs=tuple(jobs),
+            runs=tuple(run_ids),
+            space=asked if isinstance(asked, Space) else None,
+            bisection=asked if isinstance(asked, Bisection) else None,
+        )
         studies_kept.write(self._studies, study)
         rows.add_study(StudyRow(study.id, study.created_at, study.kind))
         return study
@@ -212,7 +311,12 @@ class Store:
     def runs_of(self, study_id: str) -> List[RunRecord]:
         """The runs of a study that are still there, in its order."""
         with self.index.read() as rows:
-            return self._readable(rows.of_study(study_id))
+            found = rows.of_study(study_id)
+        try:
+            order = {run_id: place for place, run_id in enumerate(self.study(study_id).runs)}
+        except (BadInput, UnknownRun):  # torn: its runs are not hidden for that
+            order = {}
+        return self._readable(sorted(found, key=lambda row: order.get(row.id, len(order))))
 
     def made_by(self, run_id: str) -> Made:
         """The model that a run made; raises BadInput with one sentence when it made none, or has none any more."""
@@ -305,6 +409,8 @@ class Store:
             changes["status"] = row.status
         if changes.get("status", record.status) == "failed" and record.failure is None:
             changes |= {"failure": _UNSAID, "ended_at": row.ended_at}
+        if record.study != (row.study or ""):  # another run has taken its place in the study
+            changes["study"] = row.study or ""
         if row.made_from and not self.folder(row.made_from).exists():
             changes["orphaned"] = True
         if record.finished and record.finished.checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,14 @@ _log = logging.getLogger(__name__)
 
 def write(folder: Path, study: Study) -> None:
     (folder / study.id).mkdir(parents=True)
-    (folder / study.id / _FILE).write_text(study.model_dump_json(indent=2), encoding="utf-8")
+    rewrite(folder, study)
+
+
+def rewrite(folder: Path, study: Study) -> None:
+    """Put the study in the place of its earlier form, whole or not at all."""
+    partial = folder / study.id / f"{_FILE}.part"
+    partial.write_text(study.model_dump_json(indent=2), encoding="utf-8")
+    os.replace(partial, folder / study.id / _FILE)
 
 
 def read(folder: Path, study_id: str) -> Study:

@@ -74,6 +74,37 @@ def measuring(job: Job, _context: Context) -> Iterator[ev.Event]:
     yield ev.Finished(seconds={"total": 0.1}, peak_rss_bytes=1)
 
 
+def evaluated(subject: str, perplexity: float, reused: bool = False) -> ev.Evaluated:
+    return ev.Evaluated(
+        subject=subject,
+        perplexity=perplexity,
+        windows=8,
+        length=64,
+        tokens=8 * 63,
+        text="wiki-sample",
+        protocol="test-1",
+        seconds=0.1,
+        reused=reused,
+    )
+
+
+def sweeping(job: Job, context: Context) -> Iterator[ev.Event]:
+    """A whole run whose perplexity grows with the sparsity: 10 / (1 - sparsity)."""
+    yield evaluated("dense", 10.0)
+    for number in range(3):
+        time.sleep(0.02)
+        yield layer(number)
+    yield evaluated("pruned", 10.0 / (1 - job.pattern.sparsity))
+    spared = {"dense_eval": 0.1} if job.method.name != "apt" else {}
+    yield finished(save(context.folder)).model_copy(update={"spared": spared})
+
+
+def wanda_fails(job: Job, context: Context) -> Iterator[ev.Event]:
+    if job.method.name == "wanda":
+        raise BadText("The calibration text is empty; choose another.")
+    yield from sweeping(job, context)
+
+
 def slow(_job: Job, context: Context) -> Iterator[ev.Event]:
     """Three layers at once, then one every 50 ms until somebody ends it."""
     (context.folder / "checkpoint.partial").mkdir()

@@ -17,7 +17,7 @@ from apt_core.jobs import Job, ModelRef, Prune
 from apt_core.jobs.parts import MAX_TEXT_NAME, RUN_PREFIX
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
 from apt_core.models.fetch import hub_token
-from apt_core.studies.race_estimate import together
+from apt_core.studies.study_estimate import together
 from apt_core.ui.forms import missing
 from apt_core.ui.studio import Studio
 

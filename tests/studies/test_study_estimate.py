@@ -4,9 +4,10 @@ import pytest
 
 from apt_core.estimate.preflight import Estimate, estimate
 from apt_core.jobs import ModelRef
+from apt_core.jobs.space import make_space
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.studies.race import line_up
-from apt_core.studies.race_estimate import together
+from apt_core.studies.study_estimate import together
 from tests.ui.ui_helpers import a_recipe
 
 FACTS = model_facts(ModelRef(id="tiny-random-llama"))
@@ -53,3 +54,23 @@ def test_together_they_may_need_more_disk_than_there_is():
 
 def test_a_model_of_unknown_size_has_no_time():
     assert together(RECIPES, [Estimate(sentences=("Not known.",))] * 3, FACTS).seconds is None
+
+
+def test_runs_of_a_grid_share_the_gradients_of_their_calibration_set():
+    space = make_space(a_recipe(), methods=("apt-joint",), patterns=(0.3, 0.5), seeds=(0, 1))
+    jobs = space.expand().jobs
+    each = [estimate(job, FACTS) for job in jobs]
+    total = together(jobs, each, FACTS)
+    once = sum(one.parts["dense_eval"] for one in each[1:])
+    # in the order of the axes: 30% seed 0, 30% seed 1, 50% seed 0, 50% seed 1
+    shared = sum(one.parts["gradients"] for one in each[2:])
+    assert shared > 0
+    assert total.seconds == pytest.approx(sum(one.seconds for one in each) - once - shared)
+    assert any("gradients" in said and "once" in said for said in total.sentences)
+    assert "30%" in total.sentences[0] and "50%" in total.sentences[0]
+
+
+def test_many_runs_are_said_by_their_shortest_and_longest():
+    jobs = make_space(a_recipe(), seeds=tuple(range(9))).expand().jobs
+    total = together(jobs, [estimate(job, FACTS) for job in jobs], FACTS)
+    assert total.sentences[0].startswith("9 runs of about ")

@@ -1,0 +1,191 @@
+"""`sweep`: an estimate, then one run after another as one study, a line for each, and a table of all."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from apt_core.base import words
+from apt_core.base.errors import BadInput, exit_status_of
+from apt_core.cli.following import INTERRUPTED, error_of, follow
+from apt_core.cli.options import check_terms, facts_for, prune_from
+from apt_core.cli.output import print_json, say, table
+from apt_core.estimate.preflight import Estimate, estimate
+from apt_core.jobs import Prune
+from apt_core.jobs.space import Space, make_space
+from apt_core.jobs.study import Study
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.store import Store
+from apt_core.studies.study_estimate import together
+from apt_core.studies.sweep import (
+    SWEEP,
+    Row,
+    check_is_sweep,
+    rows_of,
+    sweep_json,
+    total_seconds,
+)
+
+_HEADS = ("method", "pattern", "seed", "windows", "status", "perplexity", "ratio", "seconds", "run")
+_AXES = ("methods", "sparsity", "pattern", "allocations", "seeds", "samples")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.resume is not None:
+        return _resume(options)
+    store = Store()
+    space = space_from(options)
+    jobs, dropped = space.expand(options.policy.sweep_runs)
+    needs = _estimated(jobs, options, store)
+    _say_needs(needs, len(jobs), dropped)
+    if options.dry_run:
+        _print_plan(jobs, needs, dropped, options.json)
+        return 0
+    launcher = Launcher(store)
+    study = store.create_study(SWEEP, jobs, asked=space)  # started by `follow`, which hears Ctrl-C
+    return _follow(launcher, study, options)
+
+
+def space_from(options: argparse.Namespace) -> Space:
+    """The grid that was asked for, everything else of it checked as `prune` does; raises BadInput."""
+    if options.model is None:
+        raise BadInput("Name the model to sweep with --model, or go on with a sweep by --resume STUDY.")
+    patterns = [*_listed(options.sparsity), *_listed(options.pattern)]
+    if not patterns:
+        raise BadInput("Say how much goes with --sparsity 0.3,0.5 or --pattern 2:4, or both.")
+    methods = _listed(options.methods) or ["apt"]
+    axes = {
+        "methods": tuple(methods),
+        "patterns": tuple(patterns),
+        "allocations": tuple(_listed(options.allocations)),
+        "seeds": _numbers("--seeds", options.seeds),
+        "samples": _numbers("--samples", options.samples),
+    }
+    make_space(_sketch(options), **axes)  # names and numbers first: they are known at once
+    return make_space(_base(options, methods[0], patterns[0]), **axes)
+
+
+def _sketch(options: argparse.Namespace) -> Prune:
+    return Prune.model_validate({"model": {"id": options.model or "?"}, "method": "apt"})
+
+
+def _base(options: argparse.Namespace, method: str, pattern: str) -> Prune:
+    """The job of the first combination, which holds what all have in common."""
+    own: dict[str, Any] = {"method": method, "set": [], "pattern": pattern, "sparsity": None}
+    return prune_from(argparse.Namespace(**vars(options) | own))
+
+
+def _listed(text: str | None) -> list[str]:
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
+
+
+def _numbers(flag: str, text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(one) for one in _listed(text))
+    except ValueError as error:
+        raise BadInput(f"{flag} takes whole numbers with commas, not {str(text)[:40]!r}.") from error
+
+
+def _estimated(jobs: Sequence[Prune], options: argparse.Namespace, store: Store) -> Estimate:
+    """What all of them take; raises BadInput for what cannot work, before anything is queued."""
+    facts = facts_for(jobs[0], options.policy, store)
+    needs = together(jobs, [estimate(job, facts, policy=options.policy) for job in jobs], facts)
+    if needs.refusal:
+        raise BadInput(needs.refusal)
+    return needs
+
+
+def _say_needs(needs: Estimate, runs: int, dropped: Sequence[str]) -> None:
+    about = f", about {words.duration(needs.seconds)}" if needs.seconds is not None else ""
+    say(f"{runs} {'run' if runs == 1 else 'runs'}{about}.")
+    for sentence in (*needs.sentences, *dropped):
+        say(f"  {sentence}")
+
+
+def _print_plan(jobs: Sequence[Prune], needs: Estimate, dropped: Sequence[str], as_json: bool) -> None:
+    """What `--dry-run` prints: the jobs and the estimate."""
+    if not as_json:
+        rows = [(*job.labels, str(job.seed), str(job.calibration.samples)) for job in jobs]
+        print(table(("method", "pattern", "seed", "windows"), rows, 2))
+        return
+    said: dict[str, Any] = {"runs": [_asked(job) for job in jobs], "dropped": list(dropped)}
+    print_json(said | {"estimate": needs.model_dump(include={"seconds", "memory_bytes", "disk_bytes"})})
+
+
+def _asked(job: Prune) -> dict[str, Any]:
+    return {
+        "method": job.method.name,
+        "pattern": job.pattern.label,
+        "allocation": job.method.allocation.name,
+        "seed": job.seed,
+        "samples": job.calibration.samples,
+    }
+
+
+def _resume(options: argparse.Namespace) -> int:
+    given = [f"--{axis}" for axis in _AXES if getattr(options, axis) is not None]
+    if given or options.model is not None:
+        raise BadInput(f"--resume goes on with what was asked for; leave {(given or ['--model'])[0]} out.")
+    launcher = Launcher(Store())
+    study = launcher.store.study(options.resume)
+    check_is_sweep(study)
+    check_terms(study.jobs[0].model, options.accept_terms)
+    return _follow(launcher, launcher.store.renew_study(study.id), options)
+
+
+def _follow(launcher: Launcher, study: Study, options: argparse.Namespace) -> int:
+    """Wait for every run of the study, one line each; Ctrl-C stops all of them. Prints the table or the JSON."""
+    say(f"Study {study.id}")
+    interrupted = False
+    for run_id in study.runs:
+        record, interrupted = follow(launcher, run_id, lambda: launcher.store.cancel_study(study.id))
+        if interrupted:
+            break
+        (row,) = rows_of(study.model_copy(update={"runs": (run_id,), "jobs": (record.job,)}), [record])
+        say(_line(row))
+    return _end(launcher.store, study, interrupted, options.json)
+
+
+def _end(store: Store, study: Study, interrupted: bool, as_json: bool) -> int:
+    """The result of a study that has ended, and its exit status: that of the first run that did not finish."""
+    rows = rows_of(study, store.runs_of(study.id))
+    if as_json:
+        print_json(sweep_json(study, rows))
+    else:
+        print(table(_HEADS, list(map(_cells, rows)), 2))
+        print(_seconds_sentence(rows))
+    if interrupted:
+        say(f"Stopped. Go on with: sweep --resume {study.id}")
+        return INTERRUPTED
+    errors = [error for row in rows if row.record and (error := error_of(row.record))]
+    return exit_status_of(errors[0]["kind"]) if errors else 0
+
+
+def _line(row: Row) -> str:
+    """'APT · 50% · perplexity 22.0 (1.48x) · 28 s'."""
+    if row.perplexity is None:
+        return f"{row.job.label} · {row.status}" + (f": {row.failure}" if row.failure else "")
+    figures = f"perplexity {words.number(row.perplexity)} ({words.times(row.ratio)})"
+    return f"{row.job.label} · {figures} · {words.duration(row.seconds)}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        *row.job.labels,
+        str(row.job.seed),
+        str(row.job.calibration.samples),
+        row.status,
+        words.number(row.perplexity),
+        words.times(row.ratio),
+        words.number(row.seconds),
+        row.run,
+    )
+
+
+def _seconds_sentence(rows: Sequence[Row]) -> str:
+    spent = total_seconds(rows)
+    return (
+        f"Together {words.duration(spent['total'])}; one by one they would have taken "
+        f"{words.duration(spent['alone'])} by the measured stages."
+    )

@@ -1,0 +1,115 @@
+"""What all runs of a study will take: their needs, one after another, with what they share counted once. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from apt_core.base.words import duration, size
+from apt_core.estimate.preflight import Estimate, disk_refusal
+from apt_core.jobs import Prune
+from apt_core.models.catalogue.facts import ModelFacts
+
+_LISTED = 6  # runs whose own time is said
+
+
+def together(
+    jobs: Sequence[Prune], needs: Sequence[Estimate], facts: ModelFacts, asked_by_results: bool = False
+) -> Estimate:
+    """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is.
+
+    asked_by_results: the jobs are asked for one after the other, so there are at most as many.
+    """
+    first = needs[0]
+    if len(needs) == 1:
+        return first
+    seconds = _seconds(jobs, needs)
+    known = all(each is not None for each in seconds)
+    total = first.model_copy(
+        update={
+            "seconds": sum(each or 0.0 for each in seconds) if known else None,
+            "memory_bytes": _largest(needs),
+            "disk_bytes": _disk(needs, facts),
+            "sentences": _sentences(jobs, seconds, needs, asked_by_results),
+        }
+    )
+    return total.model_copy(update={"refusal": _refusal(jobs, needs) or disk_refusal(total)})
+
+
+def shared_by(job: Prune) -> dict[str, Hashable]:
+    """Stage -> what decides its result; runs of one study that agree in it do the stage once."""
+    model, calibration = (job.model, job.resources.dtype), (job.calibration, job.seed, job.optional_layers)
+    return {
+        "convert": job.model,
+        "dense_eval": (model, job.evaluation),
+        "gradients": (model, calibration, job.method.target),
+    }
+
+
+def _seconds(jobs: Sequence[Prune], needs: Sequence[Estimate]) -> list[float | None]:
+    """Of each run without the stages that an earlier one has done for it."""
+    done: set[Hashable] = set()
+    found: list[float | None] = []
+    for job, each in zip(jobs, needs, strict=True):
+        shared = set(shared_by(job).items())
+        spared = sum(each.parts.get(stage, 0.0) for stage, _ in shared & done)
+        found.append(None if each.seconds is None else each.seconds - spared)
+        done |= {(stage, key) for stage, key in shared if each.parts.get(stage)}
+    return found
+
+
+def _largest(needs: Sequence[Estimate]) -> int | None:
+    """Runs wait for one another, so the hungriest decides."""
+    return max((each.memory_bytes for each in needs if each.memory_bytes is not None), default=None)
+
+
+def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
+    """Every run leaves pruned weights; what was fetched and converted is there once, what only waits in turn."""
+    known = [each.disk_bytes for each in needs if each.disk_bytes is not None]
+    weights = facts.bytes_on_disk or 2 * (facts.parameters or 0)
+    return max(known) + (len(needs) - 1) * weights if len(known) == len(needs) else None
+
+
+def _refusal(jobs: Sequence[Prune], needs: Sequence[Estimate]) -> str | None:
+    """Says which run cannot take part, unless the reason is the same for all."""
+    refused = [(job, each.refusal) for job, each in zip(jobs, needs, strict=True) if each.refusal]
+    if not refused:
+        return None
+    job, reason = refused[0]
+    if len(refused) == len(jobs) and len({said for _, said in refused}) == 1:
+        return reason
+    return f"{_name(job, jobs)} cannot take part: {reason}"
+
+
+def _name(job: Prune, among: Sequence[Prune]) -> str:
+    """The method, and the pattern where that differs."""
+    return job.method.label if len({one.pattern for one in among}) == 1 else job.label
+
+
+def _sentences(
+    jobs: Sequence[Prune],
+    seconds: Sequence[float | None],
+    needs: Sequence[Estimate],
+    asked_by_results: bool,
+) -> tuple[str, ...]:
+    if any(spent is None for spent in seconds):
+        return needs[0].sentences
+    gradients = sum(bool(each.parts.get("gradients")) for each in needs)
+    said = (
+        f"{_times(jobs, seconds)}; {needs[0].basis}.",
+        "The dense perplexity is measured once, by the first run, and reused by the others.",
+        "The gradients of the dense loss are taken once for all runs with the same calibration text and target."
+        if gradients > 1
+        else None,
+        f"About {size(_largest(needs))} of memory at most, since one run waits for the other.",
+        f"{'At most ' if asked_by_results else ''}{len(needs)} pruned models stay on the disk.",
+    )
+    return tuple(sentence for sentence in said if sentence)
+
+
+def _times(jobs: Sequence[Prune], seconds: Sequence[float | None]) -> str:
+    """'APT about 28 s, Wanda about 20 s'; of many runs the shortest and the longest."""
+    if len(jobs) <= _LISTED:
+        each = zip(jobs, seconds, strict=True)
+        return ", ".join(f"{_name(job, jobs)} about {duration(spent)}" for job, spent in each)
+    known = [spent or 0.0 for spent in seconds]
+    return f"{len(jobs)} runs of about {duration(min(known))} to {duration(max(known))} each"

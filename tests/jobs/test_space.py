@@ -1,0 +1,80 @@
+"""A grid of jobs: every combination once, and only those that make sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from apt_core.base.errors import BadInput
+from apt_core.base.policy import PRIVATE, STRICT
+from apt_core.jobs import make_job
+from apt_core.jobs.space import Space, make_space
+from apt_core.methods import METHODS
+
+BASE = make_job("prune", model={"id": "tiny-llama"}, method={"name": "apt", "mask": {"block_size": 64}})
+
+
+def test_an_axis_without_values_stays_as_it_is():
+    assert make_space(BASE).expand().jobs == (BASE,)
+
+
+def test_every_combination_once_in_the_order_of_the_axes():
+    space = make_space(
+        BASE, methods=("wanda", "apt"), patterns=("2:4", 0.5, "0.5"), seeds=(0, 3, 0), samples=(8, 16)
+    )
+    jobs = space.expand().jobs
+    said = [(job.method.name, job.pattern.label, job.seed, job.calibration.samples) for job in jobs]
+    expected = [
+        (method, pattern, seed, samples)
+        for method in ("wanda", "apt")
+        for pattern in ("2:4", "50%")
+        for seed in (0, 3)
+        for samples in (8, 16)
+    ]
+    assert said == expected and space.combinations == len(expected)
+    assert {job.model for job in jobs} == {BASE.model} and space.expand().dropped == ()
+
+
+def test_the_bases_own_method_keeps_its_options_and_others_have_their_defaults():
+    jobs = make_space(BASE, methods=("apt", "sparsegpt")).expand().jobs
+    assert [job.method for job in jobs] == [BASE.method, METHODS["sparsegpt"]()]
+
+
+def test_an_allocation_that_nothing_is_left_for_counts_as_the_uniform_one_and_is_named():
+    jobs, dropped = make_space(BASE, patterns=("2:4", 0.5), allocations=("loss", "uniform")).expand()
+    said = [(job.pattern.label, job.method.allocation.name) for job in jobs]
+    assert said == [("2:4", "uniform"), ("50%", "loss"), ("50%", "uniform")]
+    (sentence,) = dropped
+    assert "2:4" in sentence and "'loss'" in sentence
+
+
+def test_a_grid_is_no_larger_than_its_cap():
+    space = make_space(BASE, seeds=tuple(range(9)))
+    assert len(space.expand(9).jobs) == 9
+    with pytest.raises(BadInput, match="up to 9 runs, and a sweep holds at most 8"):
+        space.expand(STRICT.sweep_runs)
+    with pytest.raises(BadInput, match="4,096 runs, and a sweep holds at most 64"):
+        make_space(BASE, seeds=tuple(range(64)), samples=tuple(range(1, 65))).expand(PRIVATE.sweep_runs)
+
+
+def test_a_grid_survives_its_json():
+    space = make_space(BASE, methods=("wanda",), patterns=("2:4", 0.3), allocations=("loss",), seeds=(5,))
+    assert Space.model_validate_json(space.model_dump_json()) == space
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"methods": ("apple",)}, "no method 'apple'"),
+        ({"allocations": ("fair",)}, "no allocation 'fair'"),
+        ({"patterns": ("half",)}, "neither a sparsity"),
+        ({"patterns": (1.5,)}, "out of range"),
+        ({"seeds": (-1,)}, "greater than or equal to 0"),
+        ({"samples": (0,)}, "greater than or equal to 1"),
+        ({"seeds": tuple(range(65))}, "at most 64"),
+        ({"sead": (1,)}, "sead"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(axes, words):
+    with pytest.raises(BadInput, match=words) as error:
+        make_space(BASE, **axes)
+    assert "\n" not in str(error.value)
