@@ -44,8 +44,8 @@ def pieces(dense: str, pruned: str) -> tuple[list[Piece], list[Piece]]:
     Of answers that stay close every differing word is marked; of others only the word at which they part.
     """
     left, right = _WORDS.findall(dense), _WORDS.findall(pruned)
-    words = max(len(left), len(right))
-    matcher = SequenceMatcher(None, left, right, autojunk=False) if words <= _MAX_WORDS else None
+    short = max(len(left), len(right)) <= _MAX_WORDS
+    matcher = SequenceMatcher(None, left, right, autojunk=False) if short else None
     if matcher is None or matcher.ratio() < _CLOSE:
         same = parting(dense, pruned)
         return _parted(dense, same), _parted(pruned, same)
