@@ -88,8 +88,8 @@ def summary(runs: RunSet) -> str:
 
 def note(runs: RunSet) -> str:
     return (
-        "The intervals hold for each run alone. Two runs on the same windows are compared far more sharply window by "
-        "window, as the sentences at the top do."
+        "The intervals hold for each run alone. On the same windows two runs are compared far more sharply by their "
+        "paired difference, window by window."
     )
 
 

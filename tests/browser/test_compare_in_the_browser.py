@@ -37,6 +37,12 @@ def test_ticked_runs_are_compared_and_the_address_opens_it_again(open_page, stor
         arg=f"{one},{two}",
     )
     assert "Wanda · 2:4 has 1.22 times the perplexity of APT · 2:4" in text(page, "#compare-paired")
+    page.go_back()
+    page.wait_for_function("() => location.search === '?tab=runs'")
+    assert page.locator("#runs").is_visible()
+    page.go_forward()
+    page.wait_for_function("ids => location.search === `?compare=${ids}`", arg=f"{one},{two}")
+    assert page.locator("#compare-head").is_visible()
     again = open_page(page.url.rsplit("/", 1)[-1], width=390, color_scheme="dark")
     again.wait_for_selector("#compare-difference-chart .heatmaplayer image")
     assert text(again, "#compare-fields").count("wanda") == 2 and not scrolls_sideways(again)
