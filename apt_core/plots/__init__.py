@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=1)
-def charts() -> tuple[Chart, ...]:
-    """Every chart there is, in the order of the page."""
+def every_chart() -> tuple[Chart, ...]:
+    """In the order of the page."""
     modules = [import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
     found = [module.CHART for module in modules if hasattr(module, "CHART")] + _from_packages()
     return tuple(
@@ -28,9 +28,14 @@ def charts() -> tuple[Chart, ...]:
     )
 
 
+def charts(compare: bool = False) -> tuple[Chart, ...]:
+    """The charts of the page of a run, or of the page that compares several."""
+    return tuple(chart for chart in every_chart() if (chart.of_set if compare else chart.of_run))
+
+
 def charts_of(runs: RunSet) -> tuple[Chart, ...]:
     """The charts that have something to say about these runs."""
-    return tuple(chart for chart in charts() if chart.applies(runs))
+    return tuple(chart for chart in charts(runs.compare) if chart.applies(runs))
 
 
 def _from_packages() -> list[Chart]:

@@ -31,7 +31,7 @@ def over_blocks(
             "font": {"color": ink, "family": FONT, "size": 13},
         },
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
-        xaxis=axis | _block_axis(blocks),
+        xaxis=axis | block_axis(blocks),
         yaxis=axis | {"type": "log", **_error_ticks(errors), "title": {"text": "relative error"}},
         showlegend=True,
     )
@@ -40,7 +40,7 @@ def over_blocks(
     return plot
 
 
-def _block_axis(blocks: int) -> dict:
+def block_axis(blocks: int) -> dict:
     """As wide as the model is deep, whole numbers only; blank while the depth is not known."""
     if not blocks:
         return {"range": [0, 1], "showticklabels": False, "title": {"text": "block"}}

@@ -14,10 +14,18 @@ from apt_core.events.records import RunRecord
 
 
 class RunSet(NamedTuple):
-    """The run that is shown, and the others that a chart may draw beside it, the newest first."""
+    """The run that is shown, and the others that a chart may draw beside it, the newest first.
+
+    compare: whether they are runs that somebody chose to compare, in that order, all of them shown.
+    """
 
     shown: RunRecord
     others: tuple[RunRecord, ...] = ()
+    compare: bool = False
+
+    @property
+    def members(self) -> tuple[RunRecord, ...]:
+        return (self.shown, *self.others)
 
 
 class RunLink(NamedTuple):
@@ -65,6 +73,7 @@ class Chart:
     name: in addresses and ids, lower-case letters and dashes. place: small comes first. wide: takes the whole
     width, otherwise half of it. looks: another value whenever the chart looks different, so that it is drawn
     anew. rivals: the other runs in the figure that can be opened; the page goes on watching while they do.
+    of_run: on the page of a run. of_set: beside runs that are compared (`RunSet.compare`).
     """
 
     name: str
@@ -79,6 +88,8 @@ class Chart:
     rivals: Callable[[RunSet], tuple[RunRecord, ...]] = lambda runs: ()
     wide: bool = True
     place: int = 100
+    of_run: bool = True
+    of_set: bool = False
 
     @property
     def label(self) -> str:

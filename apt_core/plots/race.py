@@ -13,14 +13,10 @@ from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.findings import differ
 from apt_core.plots.palette import colour
+from apt_core.plots.run_marks import COLOURS, SHAPES
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.race import Race, pruned_whole, race_of, whole_blocks
 
-_SHAPES = (
-    *("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "x", "star"),
-    *("hexagon", "cross", "bowtie", "hourglass", "circle-open", "square-open", "diamond-open", "star-open"),
-)
-_COLOURS = tuple(f"mark-{place}" for place in range(1, 9))
 _NO_POINT: list[Any] = [None]
 _A_NAME = 20  # pixels that a name takes above the plot on a narrow screen, where each has a line to itself
 _HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
@@ -178,8 +174,8 @@ def marks(race: Race) -> dict[str, tuple[str, str]]:
     taken_colours: list[str] = []
     for member in race.members:
         place = list(METHODS).index(member.pruning.method.name)
-        taken_shapes.append(_free(_SHAPES, place, taken_shapes))
-        taken_colours.append(_free(_COLOURS, place, taken_colours))
+        taken_shapes.append(_free(SHAPES, place, taken_shapes))
+        taken_colours.append(_free(COLOURS, place, taken_colours))
     slots = zip(taken_shapes, taken_colours, strict=True)
     return {member.id: slot for member, slot in zip(race.members, slots, strict=True)}
 

@@ -57,7 +57,7 @@ class Comparison(Frozen):
 def runs_to_compare(run_ids: Sequence[str], read: Callable[[str], RunRecord]) -> tuple[RunRecord, ...]:
     """The runs of these ids; raises BadInput with one sentence for too few, too many, twice the same."""
     if len(run_ids) < FEWEST:
-        raise BadInput("A comparison takes at least two runs; 'runs list' shows the runs that exist.")
+        raise BadInput("A comparison takes at least two runs; name another one.")
     if len(run_ids) > MOST:
         raise BadInput(f"A comparison takes at most {MOST} runs, not {len(run_ids)}; leave some out.")
     twice = next((run_id for run_id in run_ids if list(run_ids).count(run_id) > 1), None)

@@ -11,11 +11,13 @@ import gradio as gr
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import compare as compare_tab
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import methods as methods_tab
 from apt_core.ui.tabs import models as models_tab
 from apt_core.ui.tabs import runs as runs_tab
 from apt_core.ui.theme import theme
+from apt_core.ui.views.compare_view import ids_of
 from apt_core.ui.views.run_view import ViewState
 
 _HEADER = (
@@ -32,18 +34,22 @@ def build(studio: Studio) -> gr.Blocks:
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
         gr.HTML(_HEADER, apply_default_css=False)
+        compared = compare_tab.lay_out_address()
         with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore") as explore_item:
                 explore = explore_tab.lay_out(studio.policy)
+            with gr.Tab("Compare", id="compare") as compare_item:
+                compare = compare_tab.lay_out(compared)
             with gr.Tab("Runs", id="runs") as runs_item:
                 runs = runs_tab.lay_out()
             models_item = _models_tab(studio)
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
         explore_tab.wire(explore, studio, page)
-        others = tuple(item for item in (explore_item, models_item, methods_item) if item)
+        others = tuple(item for item in (explore_item, compare_item, models_item, methods_item) if item)
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
-        _wire_arrival(page, explore, studio)
+        _wire_compare(compare, tabs, runs, explore, studio)
+        _wire_arrival(page, explore, compare, tabs, studio)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
     return page
 
@@ -94,12 +100,43 @@ def _holds_cache(path: Path) -> bool:
     return cache_dir().resolve().is_relative_to(path.resolve())
 
 
-def _wire_arrival(page: gr.Blocks, explore: explore_tab.Explore, studio: Studio) -> None:
+def _wire_arrival(
+    page: gr.Blocks,
+    explore: explore_tab.Explore,
+    compare: compare_tab.CompareTab,
+    tabs: gr.Tabs,
+    studio: Studio,
+) -> None:
     def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
-        wanted = dict(request.query_params).get("run")
-        return explore_tab.land(explore, studio, wanted, last)
+        asked = dict(request.query_params)
+        shown = explore_tab.land(explore, studio, asked.get("run"), last)
+        if "compare" not in asked or asked.get("tab", "compare") != "compare":
+            return shown
+        chosen = compare_tab.show(compare, studio, ids_of(asked["compare"]))
+        return shown | chosen | {tabs: gr.Tabs(selected="compare")}
 
-    page.load(arrive, explore.last_run, explore.chosen_outputs, **_QUIET)
+    page.load(arrive, explore.last_run, [*explore.chosen_outputs, *compare.outputs, tabs], **_QUIET)
+
+
+def _wire_compare(
+    compare: compare_tab.CompareTab,
+    tabs: gr.Tabs,
+    runs: runs_tab.RunsTab,
+    explore: explore_tab.Explore,
+    studio: Studio,
+) -> None:
+    """Links of the result and of the comparison open a run or a comparison; ticked runs are compared."""
+
+    def pressed(event: gr.EventData) -> Any:
+        if (chosen := compare_tab.asked_for(event)) is not None:
+            return compare_tab.show(compare, studio, chosen) | {tabs: gr.Tabs(selected="compare")}
+        action, run_id = runs_tab.asked_for(event)
+        if action != "open":
+            return gr.skip()
+        return explore_tab.arrive(explore, studio, run_id) | {tabs: gr.Tabs(selected="explore")}
+
+    for opener in (runs.bar, compare.compared, *explore.result.openers, *compare.openers):
+        opener.click(pressed, None, [*explore.outputs, *compare.outputs, tabs], **_QUIET)
 
 
 def _wire_runs(
@@ -121,15 +158,8 @@ def _wire_runs(
             runs.timer: gr.Timer(active=False),
         }
 
-    def opened(event: gr.EventData) -> Any:
-        """A link of the race was pressed."""
-        action, run_id = runs_tab.asked_for(event)
-        return explore_tab.arrive(explore, studio, run_id) if action == "open" else gr.skip()
-
-    item.select(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
-    runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, list(runs), **_QUIET)
-    for opener in explore.result.openers:
-        opener.click(opened, None, explore.outputs, **_QUIET)
-    runs.table.click(clicked, explore.seen, [*runs, *explore.outputs, tabs], **_QUIET)
+    item.select(lambda: runs_tab.refresh(runs, studio), None, runs.outputs, **_QUIET)
+    runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, runs.outputs, **_QUIET)
+    runs.table.click(clicked, explore.seen, [*runs.outputs, *explore.outputs, tabs], **_QUIET)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,8 +27,11 @@ from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
 from apt_core.reports.names import file_stem
 from apt_core.reports.run_words import has_numbers
+from apt_core.studies.compare import compare
 from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
+from apt_core.ui.views.compare_sheets import sheet_of
+from apt_core.ui.views.compare_view import ids_of
 from apt_core.ui.views.run_view import ViewState, live
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -47,6 +50,9 @@ def routes(studio: Studio) -> list[Mount]:
     def results(request: Request) -> Response:
         return answer(studio, request.path_params["run_id"], request.path_params["what"])
 
+    def together(request: Request) -> Response:
+        return answer_of_set(studio, ids_of(request.query_params.get("runs")), request.path_params["what"])
+
     def news(request: Request) -> Response:
         return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
@@ -57,6 +63,7 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/studio.js", _asset(SCRIPT, "text/javascript"), methods=["GET"]),
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
+                Route("/compare/{what}", together, methods=["GET"]),
                 Route("/runs/{run_id}/live", news, methods=["GET"]),
                 Route("/runs/{run_id}/{what}", results, methods=["GET"]),
             ],
@@ -102,6 +109,21 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
             zip_of(folder, stem), media_type="application/zip", headers=_as(f"{stem}.zip")
         )
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
+
+
+def answer_of_set(studio: Studio, run_ids: Sequence[str], what: str) -> Response:
+    """One download of runs that are compared; what cannot be compared is a 404 with a sentence."""
+    try:
+        runs = studio.compared(run_ids)
+    except BadInput as error:
+        return PlainTextResponse(str(error), status_code=404)
+    name = f"compare-{runs.shown.id}-{what}"
+    if what == "compare.json":
+        whole = compare(runs.members, studio.policy).model_dump(mode="json")
+        return _text(json.dumps(whole, indent=2), "application/json", f"compare-{runs.shown.id}.json")
+    if what.endswith(".csv") and (sheet := sheet_of(runs, what.removesuffix(".csv"), studio.policy)):
+        return _text(sheet.as_csv(), "text/csv", name)
+    return PlainTextResponse("There is nothing of that name in this comparison.", status_code=404)
 
 
 def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:

@@ -18,9 +18,11 @@ from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
+from apt_core.runs.ids import is_run_id
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
+from apt_core.studies.compare import runs_to_compare
 from apt_core.studies.race import RACE
 
 LATELY_SECONDS = 1.0
@@ -58,6 +60,8 @@ class Studio:
             return self._sample_records[run_id]
         if run_id.startswith(samples.PREFIX):
             raise UnknownRun(f"There is no recorded sample '{run_id[:60]}'.")
+        if not is_run_id(run_id):
+            raise UnknownRun(f"There is no run '{run_id[:60]}'; the list of runs shows those that exist.")
         return self.store.get(run_id)
 
     def has(self, run_id: str) -> bool:
@@ -127,6 +131,11 @@ class Studio:
         studied = self._recent(record.study) if record.study else []
         others = {run.id: run for run in (*studied, *self.lately())}
         return RunSet(record, tuple(others.values()))
+
+    def compared(self, run_ids: Sequence[str]) -> RunSet:
+        """The runs that a visitor chose to compare; raises BadInput with one sentence, UnknownRun for one of them."""
+        first, *others = runs_to_compare(run_ids, self.record)
+        return RunSet(first, tuple(others), compare=True)
 
     def lately(self) -> list[RunRecord]:
         """`known_runs` as they were within the last second."""

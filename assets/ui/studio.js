@@ -122,9 +122,9 @@ window.aptStudio = (() => {
       readout.hidden = false;
       readout.textContent = sentence;
       document.querySelectorAll("tr[data-key][aria-selected]").forEach((row) => row.removeAttribute("aria-selected"));
-      const row = document.querySelector(`tr[data-key="${CSS.escape(key)}"]`);
-      row?.setAttribute("aria-selected", "true");
-      row?.scrollIntoView({ block: "nearest" });
+      const same = `tr[data-key="${CSS.escape(key)}"]`;
+      document.querySelectorAll(same).forEach((row) => row.setAttribute("aria-selected", "true"));
+      element.closest(".chart-section")?.querySelector(same)?.scrollIntoView({ block: "nearest" });
     }
 
     element.addEventListener("click", async (event) => {
@@ -238,24 +238,27 @@ window.aptStudio = (() => {
   // ---- where we are: the run and the tab, in the address and the history ------------------------
 
   let goTo = () => {}; // shows another run
-  let place = null; // what the newest entry of the history shows: { run, tab, shown }
+  let goToCompared = () => {}; // compares other runs
+  let place = null; // what the newest entry of the history shows: { run, tab, shown, compare }
   let goingBack = false;
   let movedAt = 0;
 
   // A new entry for every other run or tab that the visitor opens; none for what Back and Forward bring.
   function remember(change) {
-    const now = { run: "", tab: "", shown: "", ...place, ...change };
+    const now = { run: "", tab: "", shown: "", compare: "", ...place, ...change };
     const url = new URL(window.location.href);
-    for (const name of ["run", "tab"]) {
-      if (now[name]) url.searchParams.set(name, now[name]);
+    const comparing = now.tab === "compare" && now.compare; // then the address names these runs alone
+    const said = { run: comparing ? "" : now.run, tab: comparing ? "" : now.tab, compare: comparing ? now.compare : "" };
+    for (const [name, value] of Object.entries(said)) {
+      if (value) url.searchParams.set(name, value);
       else url.searchParams.delete(name);
     }
-    const moved = place && (place.run !== now.run || place.tab !== now.tab);
+    const moved = place && ["run", "tab", "compare"].some((name) => place[name] !== now[name]);
     place = now;
     const once = Date.now() - movedAt > 1000; // opening a run from the list changes the run and the tab: one step
     const write = moved && !goingBack && once ? "pushState" : "replaceState";
     if (moved && once) movedAt = Date.now();
-    window.history[write]({ ...window.history.state, studio: now }, "", url);
+    window.history[write]({ ...window.history.state, studio: now }, "", url.href.replaceAll("%2C", ","));
   }
 
   const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")];
@@ -285,6 +288,7 @@ window.aptStudio = (() => {
     place = there;
     openTab(there.tab);
     goTo(there.shown);
+    if (there.tab === "compare") goToCompared(there.compare);
   });
 
   let askedForRun = false; // the visitor pressed Prune or opened a run, and waits to see it
@@ -301,12 +305,68 @@ window.aptStudio = (() => {
     complaint = sentence;
   }
 
+  // ---- comparing runs -------------------------------------------------------------------------
+
+  // Which runs are compared is in the address, so that it can be shared, and in the history.
+  function compared(props, watch, trigger) {
+    const now = () => (props.value?.runs ?? []).join(",");
+    goToCompared = (runs) => {
+      if (runs && runs !== now()) trigger("click", { action: "compare", runs });
+    };
+    watch("value", () => {
+      if (!now()) return;
+      remember({ compare: now() });
+      showTop();
+    });
+  }
+
+  // The runs that are ticked stay so while the list is drawn anew.
+  const picked = new Set();
+  const MOST_PICKED = 12;
+  let focused = null; // the tick box that had the focus before the list was drawn
+
+  function sayPicked() {
+    const bar = document.querySelector(".compare-bar");
+    if (!bar) return;
+    const count = picked.size;
+    const button = bar.querySelector("button");
+    button.disabled = count < 2 || count > MOST_PICKED;
+    button.textContent = count > 1 ? `Compare ${count} runs` : "Compare";
+    bar.querySelector("[role=status]").textContent = count > MOST_PICKED
+      ? `${count} runs are ticked; at most ${MOST_PICKED} can be compared.`
+      : count === 1 ? "One run is ticked; tick another." : count ? "" : `Tick two to ${MOST_PICKED} runs to compare them.`;
+  }
+
+  function compareBar(element, trigger) {
+    element.addEventListener("click", (event) => {
+      if (event.target.closest('[data-action="compare"]')) trigger("click", { action: "compare", runs: [...picked].join(",") });
+    });
+    sayPicked();
+  }
+
+  function keepPicks(element) {
+    const boxes = [...element.querySelectorAll("[data-pick]")];
+    if (!boxes.length) return;
+    const there = new Set(boxes.map((box) => box.dataset.pick));
+    for (const run of picked) if (!there.has(run)) picked.delete(run); // deleted meanwhile
+    for (const box of boxes) box.checked = picked.has(box.dataset.pick);
+    const lost = document.activeElement === document.body && focused;
+    if (lost) boxes.find((box) => box.dataset.pick === focused)?.focus({ preventScroll: true });
+    sayPicked();
+  }
+
   // ---- lists of runs (the tab, and those of a chart) and of models ---------------------------------------------------
 
   function runs(element, trigger) {
     element.addEventListener("click", (event) => {
       const target = event.target.closest("[data-action]");
       if (!target) return;
+      if (target.dataset.action === "compare") {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab
+        event.preventDefault();
+        trigger("click", { action: "compare", runs: target.dataset.runs });
+        return;
+      }
       const row = target.closest("[data-run], [data-model]");
       const action = target.dataset.action;
       const confirm = row.querySelector(".confirm");
@@ -322,8 +382,17 @@ window.aptStudio = (() => {
       if (confirm) { confirm.hidden = true; ask.hidden = false; } // the row may be another run's next time
       trigger("click", { action, ...row.dataset });
     });
-    localTimes(element);
-    new MutationObserver(() => localTimes(element)).observe(element, { childList: true, subtree: true, characterData: true });
+    element.addEventListener("change", (event) => {
+      const run = event.target.dataset?.pick;
+      if (!run) return;
+      if (event.target.checked) picked.add(run);
+      else picked.delete(run);
+      sayPicked();
+    });
+    element.addEventListener("focusin", (event) => (focused = event.target.dataset?.pick ?? null));
+    const drawnAnew = () => { localTimes(element); keepPicks(element); };
+    drawnAnew();
+    new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true, characterData: true });
   }
 
   function localTimes(element) {
@@ -466,5 +535,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, runs, search };
+  return { chart, part, follow, runs, search, compared, compareBar };
 })();

@@ -8,7 +8,7 @@ import apt_core
 from apt_core.cli import main
 from apt_core.events import Evaluated
 from apt_core.runs.store import Store
-from tests.studies.compared_runs import DENSE, evaluated, events_of, job_of
+from tests.studies.compared_runs import DENSE, evaluated, job_of, put, worse
 
 KEYS = {
     "a",
@@ -29,21 +29,6 @@ KEYS = {
 def store(tmp_path, monkeypatch):
     monkeypatch.setenv("APT_DATA", str(tmp_path / "data"))
     return Store()
-
-
-def put(store, *losses, old=False, **job):
-    """A finished run that lost `losses` on its windows."""
-    kept = {"losses": ()} if old else {}
-    run_id = store.create(job_of(**job))
-    for event in events_of(evaluated("dense", DENSE, **kept), evaluated("pruned", losses, **kept))[1:]:
-        store.append(run_id, event)
-    with store.index.write() as rows:
-        rows.update(run_id, status="finished")
-    return run_id
-
-
-def worse(by):
-    return [loss + by + 0.001 * place for place, loss in enumerate(DENSE)]
 
 
 def test_as_json_one_object_with_everything(store, capsys):

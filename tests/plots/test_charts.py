@@ -13,7 +13,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_event
 
 from apt_core import plots
 from apt_core.events import Allocated
-from apt_core.plots import allocation, charts, charts_of
+from apt_core.plots import allocation, charts, charts_of, every_chart
 from apt_core.plots.chart import RunSet
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
@@ -45,9 +45,9 @@ CHART = Chart(
 
 @pytest.fixture
 def fresh_registry():
-    charts.cache_clear()
+    every_chart.cache_clear()
     yield
-    charts.cache_clear()
+    every_chart.cache_clear()
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_chart_in_one_file_is_on_the_page_with_its_table_and_its_download(
     assert "seconds-chart" not in on_the_page(studio) and csv_of(studio, "seconds").status_code == 404
     (tmp_path / "seconds_spent.py").write_text(A_CHART)
     monkeypatch.setattr(plots, "__path__", [*plots.__path__, str(tmp_path)])
-    charts.cache_clear()
+    every_chart.cache_clear()
     shown = on_the_page(studio)
     assert shown["seconds-chart"]["title"] == "Time of each layer"
     assert shown["seconds-chart"]["csv"] == f"studio/runs/{RUN}/seconds.csv"
@@ -98,7 +98,7 @@ def test_a_chart_of_another_package_comes_by_its_entry_point(studio, tmp_path, m
         EntryPoint("broken", "no_such_package:CHART", plots.GROUP),
     ]
     monkeypatch.setattr(plots, "entry_points", lambda group: entries if group == plots.GROUP else [])
-    charts.cache_clear()
+    every_chart.cache_clear()
     assert "seconds" in [chart.name for chart in charts()], "and the broken one is left out"
     assert on_the_page(studio)["seconds-chart"]["title"] == "Time of each layer"
 

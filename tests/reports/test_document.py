@@ -31,7 +31,9 @@ def test_a_report_of_one_run_says_what_came_out_and_under_which_conditions():
         f"{side}, 8 windows of 512 tokens of Wikipedia summaries, protocol test-1"
         for side in ("dense 20.0", "pruned 30.0")
     ]
-    assert [chart.id.partition("-")[0] for chart in section.charts] == ["layers", "perplexity"]
+    assert [chart.id.rpartition("-2026")[0] for chart in section.charts] == [
+        *("layers", "perplexity", "heat-map"),
+    ]
     assert "--seed 7" in section.command and "seed=7" in section.python
 
 

@@ -10,6 +10,7 @@ from apt_core import events as ev
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import Job, make_job
 from apt_core.measure.interval import perplexity_interval
+from apt_core.runs.store import Store
 from tests.ui.ui_helpers import a_recipe, some_events, stamped
 
 FIRST, OTHER, THIRD = (f"20261124-10000{place}-abcd" for place in range(3))
@@ -79,3 +80,20 @@ def measured_run(run_id: str = OTHER, losses: Sequence[float] = DENSE, **changes
     finished = ev.Finished(seconds={"total": 1.0}, peak_rss_bytes=1)
     events = [*started, evaluated("model", losses, **changes), finished]
     return fold(RunRecord(id=run_id, job=job), stamped(events))
+
+
+def put(store: Store, *losses: float, old: bool = False, layer_factor: float = 1.0, **job) -> str:
+    """A finished run in the store, with these losses on its windows."""
+    kept = {"losses": ()} if old else {}
+    run_id = store.create(job_of(**job))
+    measured = evaluated("dense", DENSE, **kept), evaluated("pruned", losses, **kept)
+    for event in events_of(*measured, layer_factor=layer_factor)[1:]:
+        store.append(run_id, event)
+    with store.index.write() as rows:
+        rows.update(run_id, status="finished")
+    return run_id
+
+
+def worse(by: float) -> list[float]:
+    """Losses of a model that is worse than the dense one, on every window a little more."""
+    return [loss + by + 0.001 * place for place, loss in enumerate(DENSE)]

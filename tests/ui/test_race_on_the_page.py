@@ -217,7 +217,7 @@ def test_the_note_links_the_rivals_and_says_how_fair_it_is(store):
     put(store, RUN, "apt", "finished")
     put(store, RIVAL, "wanda", "layers")
     note = str(race_note(race_in(store)))
-    assert f"?run={RIVAL}" in note and RUN not in note
+    assert f"?run={RIVAL}" in note and f"?run={RUN}" not in note
     assert "the same windows of the same text" in note and "same yardstick" not in note
     put(store, LAST, {"name": "apt-joint", "dense_share": 0.3}, "queued")
     assert "APT joint" in str(race_note(race_in(store))) and "same yardstick" in str(

@@ -172,7 +172,10 @@ def test_downloads_name_the_run_and_never_a_file():
     html = str(downloads_block(a_record(), has_weights=True))
     assert re.findall(r'href="([^"]+)"', html) == [
         f"studio/runs/20261124-100000-abcd/{what}"
-        for what in ("results.json", "layers.csv", "perplexity.csv", "report.html", "report.md", "model.zip")
+        for what in (
+            *("results.json", "layers.csv", "perplexity.csv", "heat-map.csv"),
+            *("report.html", "report.md", "model.zip"),
+        )
     ]
     assert "removed to save disk" in downloads_block(a_record(), has_weights=False)
     assert downloads_block(a_record("queued"), has_weights=False) == ""

@@ -55,11 +55,11 @@ def lay_out() -> Result:
     part("figures")
     for one in charts():
         if one.wide:
-            shown |= _section(one)
+            shown |= section(one)
     with gr.Row(elem_id="panels", equal_height=False):
         for one in charts():
             if not one.wide:
-                shown |= _section(one)
+                shown |= section(one)
         with gr.Column(min_width=280, elem_id="size-and-speed"):
             gr.HTML("<h3>Size and speed</h3>", apply_default_css=False, js_on_load=None)
             part("sizes")
@@ -70,11 +70,11 @@ def lay_out() -> Result:
     return Result(shown, note, stop, again)
 
 
-def _section(one: Chart) -> dict[str, gr.HTML]:
+def section(one: Chart, compare: bool = False) -> dict[str, gr.HTML]:
     """A chart, its note and its table; the script hides all three while the chart has nothing to say."""
-    name = {what: part_of(one, what) for what in ("chart", "note", "table")}
+    name = {what: part_of(one, what, compare) for what in ("chart", "note", "table", "section")}
     width = "wide" if one.wide else "half"
-    with gr.Column(min_width=280, elem_id=part_of(one, "section"), elem_classes=["chart-section", width]):
+    with gr.Column(min_width=280, elem_id=name["section"], elem_classes=["chart-section", width]):
         shown = {name["chart"]: chart(name["chart"]), name["note"]: html(name["note"], opens=True)}
         with _folded("The same numbers as a table"):
             shown[name["table"]] = html(name["table"], opens=True)

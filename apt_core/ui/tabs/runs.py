@@ -11,7 +11,7 @@ from apt_core.base.errors import BadInput, PruneError
 from apt_core.runs.ids import is_run_id
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.cards import sentence_card
-from apt_core.ui.views.runs_table import runs_table
+from apt_core.ui.views.runs_table import COMPARE_BAR, runs_table
 
 _LIMIT = 200
 
@@ -20,15 +20,26 @@ class RunsTab(NamedTuple):
     note: gr.HTML
     table: gr.HTML
     timer: gr.Timer  # ticks only while this tab is open and something runs
+    bar: gr.HTML  # the button that compares the runs that are ticked
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.note, self.table, self.timer]
 
 
 def lay_out() -> RunsTab:
     gr.HTML("<h2>Runs</h2>", apply_default_css=False)
     note = gr.HTML("", elem_id="runs-note", apply_default_css=False)
+    bar = gr.HTML(
+        COMPARE_BAR,
+        elem_id="compare-bar",
+        apply_default_css=False,
+        js_on_load="window.aptStudio.compareBar(element, trigger);",
+    )
     table = gr.HTML(
         "", elem_id="runs", apply_default_css=False, js_on_load="window.aptStudio.runs(element, trigger);"
     )
-    return RunsTab(note, table, gr.Timer(2.0, active=False))
+    return RunsTab(note, table, gr.Timer(2.0, active=False), bar)
 
 
 def refresh(tab: RunsTab, studio: Studio, note: str = "") -> dict[Any, Any]:

@@ -2,50 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, RunLink, RunSet, Table
-from apt_core.reports.names import file_stem
+from apt_core.reports.names import file_stem, stem_of_all
 from apt_core.reports.run_words import run_title
 from apt_core.runs.ids import is_run_id
+from apt_core.studies.compare import MOST
 from apt_core.ui.views.html import Markup, Row, join, table
 
 
 def chart_payload(chart: Chart, runs: RunSet) -> dict[str, Any]:
     """The parts of the page that this chart fills; all of them empty when it has nothing to say."""
     if not chart.applies(runs):
-        return {part_of(chart, "chart"): None, part_of(chart, "note"): "", part_of(chart, "table"): ""}
+        empty = {"chart": None, "note": "", "table": ""}
+        return {part_of(chart, what, runs.compare): value for what, value in empty.items()}
     return {
-        part_of(chart, "chart"): {
+        part_of(chart, "chart", runs.compare): {
             "figure": chart.figure(runs).to_json(),
             "title": chart.title(runs),
             "summary": chart.summary(runs),
-            "file": f"{file_stem(runs.shown, run_title(runs.shown, lambda run_id: None))}-{chart.name}",
-            "csv": csv_address(chart, runs.shown.id),
+            "file": f"{_stem(runs)}-{chart.name}",
+            "csv": set_address(runs.members, f"{chart.name}.csv")
+            if runs.compare
+            else csv_address(chart, runs.shown.id),
         },
-        part_of(chart, "note"): str(chart_note(chart, runs)),
-        part_of(chart, "table"): str(chart_table(chart.table(runs))),
+        part_of(chart, "note", runs.compare): str(chart_note(chart, runs)),
+        part_of(chart, "table", runs.compare): str(chart_table(chart.table(runs))),
     }
 
 
-def part_of(chart: Chart, what: str) -> str:
-    """'layers-chart': the name of a part, and the id of its element."""
-    return f"{chart.name}-{what}"
+def _stem(runs: RunSet) -> str:
+    """What its files are called."""
+    titles = [run_title(run, lambda run_id: None) for run in runs.members]
+    return stem_of_all(runs.members, titles) if runs.compare else file_stem(runs.shown, titles[0])
+
+
+def part_of(chart: Chart, what: str, compare: bool = False) -> str:
+    """'layers-chart': the name of a part, and the id of its element; 'compare-curves-chart' where runs are compared."""
+    return f"{'compare-' if compare else ''}{chart.name}-{what}"
 
 
 def csv_address(chart: Chart, run_id: str) -> str:
     return f"studio/runs/{run_id}/{chart.name}.csv"
 
 
+def set_address(members: Sequence[RunRecord], file: str) -> str:
+    """A download of several runs that are compared."""
+    return f"studio/compare/{file}?runs={','.join(run.id for run in members)}"
+
+
 def chart_note(chart: Chart, runs: RunSet) -> Markup:
-    """Links to the other runs in the figure, and what a reader must know to compare them."""
-    links = join(_link(RunLink(run.id, run.pruning.method.label)) for run in chart.rivals(runs))
-    nav = Markup('<nav class="rivals" aria-label="Runs in this chart"><span>Open</span>{}</nav>').format(
-        links
+    """Links to the other runs in the figure and to the comparison of all, and what a reader must know."""
+    rivals = chart.rivals(runs)
+    links = join(run_link(RunLink(run.id, run.pruning.method.label)) for run in rivals)
+    nav = Markup('<nav class="rivals" aria-label="Runs in this chart"><span>Open</span>{}{}</nav>').format(
+        links, compare_link([runs.shown.id, *(run.id for run in rivals)], "Compare all")
     )
     said = chart.note(runs)
     words = Markup('<p class="honest quiet">{}</p>').format(said) if said else Markup("")
     return (nav if links else Markup("")) + words
+
+
+def compare_link(run_ids: Sequence[str], text: str) -> Markup:
+    """Opens the comparison of these runs in this tab; nothing for more than it takes."""
+    if len(run_ids) > MOST:
+        return Markup("")
+    return Markup('<a href="?compare={0}" data-action="compare" data-runs="{0}">{1}</a>').format(
+        ",".join(run_ids), text
+    )
 
 
 def chart_table(numbers: Table) -> Markup:
@@ -61,10 +88,10 @@ def _key(key: str) -> Markup:
 def _cell(cell: str | RunLink) -> str | Markup:
     if not isinstance(cell, RunLink):
         return cell
-    return Markup("<strong>{}</strong> (shown)").format(_link(cell)) if cell.shown else _link(cell)
+    return Markup("<strong>{}</strong> (shown)").format(run_link(cell)) if cell.shown else run_link(cell)
 
 
-def _link(cell: RunLink) -> Markup:
+def run_link(cell: RunLink) -> Markup:
     """Opens the run in this tab, without loading the page again; a recorded sample by its address."""
     here = Markup('data-action="open" data-run="{}"').format(cell.run_id) if is_run_id(cell.run_id) else ""
     return Markup('<a href="?run={}" {}>{}</a>').format(cell.run_id, here, cell.text)

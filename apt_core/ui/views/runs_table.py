@@ -8,10 +8,17 @@ from datetime import UTC, datetime
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
 from apt_core.reports.run_words import has_numbers
+from apt_core.studies.compare import MOST
 from apt_core.ui.views.downloads import numbers_of
 from apt_core.ui.views.html import Markup, join
 
-_HEADS = ("Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
+_HEADS = ("Compare", "Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
+
+COMPARE_BAR = Markup(
+    '<div class="compare-bar">'
+    '<button type="button" class="quiet-button" data-action="compare" disabled>Compare</button>'
+    '<span role="status">Tick two to {most} runs to compare them.</span></div>'
+).format(most=MOST)
 
 
 def runs_table(
@@ -39,7 +46,9 @@ def runs_table(
 
 def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str], bool]) -> Markup:
     return Markup(
-        '<tr data-run="{id}" data-status="{status}"><td data-head="Status"><span class="state">{words}</span></td>'
+        '<tr data-run="{id}" data-status="{status}"><td data-head="Compare" class="pick">'
+        '<input type="checkbox" data-pick="{id}" aria-label="Compare: {title}, {label}, run {id}"></td>'
+        '<td data-head="Status"><span class="state">{words}</span></td>'
         '<th scope="row" data-head="Model"><a href="?run={id}" data-action="open">{title}</a></th>'
         '<td data-head="Method">{method}</td><td data-head="Pattern">{pattern}</td>'
         '<td data-head="Perplexity" class="n">{perplexity}</td><td data-head="Time" class="n">{time}</td>'
@@ -50,6 +59,7 @@ def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str],
         status=record.status,
         words=STATUS_WORDS[record.status],
         title=title,
+        label=record.job.label,
         method=record.job.labels[0],
         pattern=record.job.labels[1] or DASH,
         perplexity=_perplexity(record),

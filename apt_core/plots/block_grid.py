@@ -1,0 +1,113 @@
+"""A heat map of blocks and projections: x = block, y = projection by its name, one cell for each layer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from apt_core.events.projections import kind_of
+from apt_core.plots.block_axes import block_axis
+from apt_core.plots.layer_marks import legend_of
+from apt_core.plots.palette import FONT, colour
+
+_CELL = 30  # pixels that a projection takes
+_ABOVE, _BELOW = 76, 46  # the colour bar with its words, the axis with its title
+_LETTER = 8  # pixels
+# In the container: a bar that is placed by the plot makes plotly move the plot away from its axis title.
+_BAR = {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top"}
+_BAR |= {"thickness": 10, "len": 1, "xpad": 0, "ypad": 6, "tickangle": 0}
+
+
+class Cell(NamedTuple):
+    """What is drawn of one layer: its colour (None for no colour), the words of its hover, the key of its row."""
+
+    block: int
+    layer: str
+    level: float | None
+    words: str
+    key: str
+
+
+class Scale(NamedTuple):
+    """What the colours of a heat map mean."""
+
+    tokens: tuple[str, ...]
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+    title: str
+
+
+def grid(cells: Iterable[Cell], blocks: int, scale: Scale, revision: str, dark: bool) -> go.Figure:
+    """Experts of one block share a cell, which shows their mean."""
+    by_place: dict[str, dict[int, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    for cell in cells:
+        by_place[kind_of(cell.layer)][cell.block].append(cell)
+    kinds = list(by_place)
+    legend = legend_of(kinds)
+    rows = [[by_place[kind].get(block, []) for block in range(blocks)] for kind in kinds]
+    plot = go.Figure(
+        go.Heatmap(
+            x=list(range(blocks)),
+            y=[legend[kind] for kind in kinds],
+            z=[[_mean(found) for found in row] for row in rows],
+            customdata=[[_said(found) for found in row] for row in rows],
+            meta=["grid"],
+            hovertemplate="%{customdata[0]}<extra></extra>",
+            hoverongaps=False,
+            xgap=1,
+            ygap=1,
+            zmin=scale.low,
+            zmax=scale.high,
+            colorscale=[
+                [place / (len(scale.tokens) - 1), colour(token, dark)]
+                for place, token in enumerate(scale.tokens)
+            ],
+            colorbar=_BAR
+            | {
+                "tickvals": [tick for tick, _ in scale.ticks],
+                "ticktext": [text for _, text in scale.ticks],
+                "title": {"text": scale.title, "side": "top", "font": {"size": 13}},
+                "outlinewidth": 0,
+            },
+        )
+    )
+    return _laid_out(plot, [legend[kind] for kind in kinds], blocks, revision, dark)
+
+
+def _laid_out(plot: go.Figure, names: list[str], blocks: int, revision: str, dark: bool) -> go.Figure:
+    line = colour("line", dark)
+    axis = {"showgrid": False, "zeroline": False, "ticks": "", "linecolor": line}
+    return plot.update_layout(
+        uirevision=revision,
+        height=_ABOVE + _BELOW + _CELL * max(len(names), 1),
+        margin={"l": 24 + _LETTER * max(map(len, names), default=0), "r": 16, "t": _ABOVE, "b": _BELOW},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
+        hoverlabel={
+            "bgcolor": colour("surface", dark),
+            "bordercolor": line,
+            "align": "left",
+            "font": {"color": colour("ink", dark), "family": FONT, "size": 13},
+        },
+        xaxis=axis | block_axis(blocks),
+        yaxis=axis | {"type": "category", "autorange": "reversed", "fixedrange": True, "dtick": 1},
+    )
+
+
+def _mean(found: list[Cell]) -> float | None:
+    levels = [cell.level for cell in found if cell.level is not None]
+    return sum(levels) / len(levels) if levels else None
+
+
+def _said(found: list[Cell]) -> list[Any]:
+    """What hovering says, then what a click says and the key of the row that it selects."""
+    if not found:
+        return ["", "", ""]
+    first, more = found[0], len(found) - 1
+    words = first.words + (f"<br>and {more} more experts; the colour is their mean" if more else "")
+    return [words, words.replace("<br>", ", ").replace("<b>", "").replace("</b>", ""), first.key]
