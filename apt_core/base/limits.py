@@ -10,6 +10,7 @@ LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
 METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
 SWEEP_RUNS = 64  # of one sweep
 PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
+SHARED_BYTES = 1_000_000_000  # that the runs of one study keep for one another
 _FLOAT32 = 4
 _FEWEST_ROWS = 16
 

@@ -128,6 +128,13 @@ def _add_sweep(commands: Any) -> None:
     )
     parser.add_argument("--seeds", metavar="N,N", help="such as 0,1")
     parser.add_argument("--samples", metavar="N,N", help="calibration windows at most, such as 32,128")
+    parser.add_argument("--method", metavar="NAME", help="with --within: the method")
+    parser.add_argument(
+        "--within",
+        type=float,
+        metavar="R",
+        help="find the most sparsity whose perplexity is at most R times the dense one, such as 1.10",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what it will take, and queue nothing")
     parser.add_argument("--resume", metavar="STUDY", help="go on with a sweep that was stopped")
     _add_terms(parser)

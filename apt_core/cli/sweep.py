@@ -1,9 +1,13 @@
-"""`sweep`: an estimate, then one run after another as one study, a line for each, and a table of all."""
+"""`sweep`: an estimate, then one run after another as one study, a line for each, and a table of all.
+
+With `--within` the study is a search: each run follows from the results before it.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from apt_core.base import words
@@ -12,13 +16,16 @@ from apt_core.cli.following import INTERRUPTED, error_of, follow
 from apt_core.cli.options import check_terms, facts_for, prune_from
 from apt_core.cli.output import print_json, say, table
 from apt_core.estimate.preflight import Estimate, estimate
-from apt_core.jobs import Prune
+from apt_core.jobs import Prune, make_value
+from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space, make_space
 from apt_core.jobs.study import Study
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
+from apt_core.studies import bisection
 from apt_core.studies.study_estimate import together
 from apt_core.studies.sweep import (
+    BISECTION,
     SWEEP,
     Row,
     check_is_sweep,
@@ -28,12 +35,16 @@ from apt_core.studies.sweep import (
 )
 
 _HEADS = ("method", "pattern", "seed", "windows", "status", "perplexity", "ratio", "seconds", "run")
-_AXES = ("methods", "sparsity", "pattern", "allocations", "seeds", "samples")
+_AXES = ("within", "method", "methods", "sparsity", "pattern", "allocations", "seeds", "samples")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.resume is not None:
         return _resume(options)
+    if options.within is not None:
+        return _search(options)
+    if options.method is not None:
+        raise BadInput("A sweep takes --methods; --method goes with --within.")
     store = Store()
     space = space_from(options)
     jobs, dropped = space.expand(options.policy.sweep_runs)
@@ -66,6 +77,35 @@ def space_from(options: argparse.Namespace) -> Space:
     return make_space(_base(options, methods[0], patterns[0]), **axes)
 
 
+def _search(options: argparse.Namespace) -> int:
+    """Find the most sparsity within a bound: one run after another, each asked for by the results before it."""
+    store = Store()
+    search = search_from(options)
+    jobs = [bisection.first_job(search)] * bisection.MOST_RUNS
+    needs = _estimated(jobs, options, store, asked_by_results=True)
+    _say_needs(needs, len(jobs), (), "At most ")
+    if options.dry_run:
+        _print_plan(jobs[:1], needs, (), options.json)
+        return 0
+    launcher = Launcher(store, advance=bisection.advance)
+    return _follow(launcher, store.create_study(BISECTION, jobs[:1], asked=search), options)
+
+
+def search_from(options: argparse.Namespace) -> Bisection:
+    """What is looked for; raises BadInput for what a search cannot take."""
+    for axis in ("sparsity", "pattern"):
+        if getattr(options, axis) is not None:
+            raise BadInput(f"--within looks for the sparsity itself; leave --{axis} out.")
+    methods = _listed(options.method) or _listed(options.methods)
+    seeds, samples = _numbers("--seeds", options.seeds), _numbers("--samples", options.samples)
+    if len(methods) > 1 or len(seeds) > 1 or len(samples) > 1 or len(_listed(options.allocations)) > 1:
+        raise BadInput("--within searches with one method, allocation, seed and number of windows at a time.")
+    plain = {"sparsity": "0.5", "methods": ",".join(methods) or None}
+    space = space_from(argparse.Namespace(**vars(options) | plain))
+    base = space.expand().jobs[0]
+    return make_value(Bisection, base=base, within=options.within)
+
+
 def _sketch(options: argparse.Namespace) -> Prune:
     return Prune.model_validate({"model": {"id": options.model or "?"}, "method": "apt"})
 
@@ -87,18 +127,21 @@ def _numbers(flag: str, text: str | None) -> tuple[int, ...]:
         raise BadInput(f"{flag} takes whole numbers with commas, not {str(text)[:40]!r}.") from error
 
 
-def _estimated(jobs: Sequence[Prune], options: argparse.Namespace, store: Store) -> Estimate:
+def _estimated(
+    jobs: Sequence[Prune], options: argparse.Namespace, store: Store, asked_by_results: bool = False
+) -> Estimate:
     """What all of them take; raises BadInput for what cannot work, before anything is queued."""
     facts = facts_for(jobs[0], options.policy, store)
-    needs = together(jobs, [estimate(job, facts, policy=options.policy) for job in jobs], facts)
+    each = [estimate(job, facts, policy=options.policy) for job in jobs]
+    needs = together(jobs, each, facts, asked_by_results)
     if needs.refusal:
         raise BadInput(needs.refusal)
     return needs
 
 
-def _say_needs(needs: Estimate, runs: int, dropped: Sequence[str]) -> None:
+def _say_needs(needs: Estimate, runs: int, dropped: Sequence[str], bound: str = "") -> None:
     about = f", about {words.duration(needs.seconds)}" if needs.seconds is not None else ""
-    say(f"{runs} {'run' if runs == 1 else 'runs'}{about}.")
+    say(f"{bound}{runs} {'run' if runs == 1 else 'runs'}{about}.")
     for sentence in (*needs.sentences, *dropped):
         say(f"  {sentence}")
 
@@ -127,34 +170,41 @@ def _resume(options: argparse.Namespace) -> int:
     given = [f"--{axis}" for axis in _AXES if getattr(options, axis) is not None]
     if given or options.model is not None:
         raise BadInput(f"--resume goes on with what was asked for; leave {(given or ['--model'])[0]} out.")
-    launcher = Launcher(Store())
+    launcher = Launcher(Store(), advance=bisection.advance)
     study = launcher.store.study(options.resume)
     check_is_sweep(study)
     check_terms(study.jobs[0].model, options.accept_terms)
-    return _follow(launcher, launcher.store.renew_study(study.id), options)
+    study = launcher.store.renew_study(study.id)
+    bisection.advance(launcher.store, study.id)  # the last result may wait for what follows from it
+    return _follow(launcher, launcher.store.study(study.id), options)
 
 
 def _follow(launcher: Launcher, study: Study, options: argparse.Namespace) -> int:
     """Wait for every run of the study, one line each; Ctrl-C stops all of them. Prints the table or the JSON."""
     say(f"Study {study.id}")
-    interrupted = False
-    for run_id in study.runs:
-        record, interrupted = follow(launcher, run_id, lambda: launcher.store.cancel_study(study.id))
-        if interrupted:
-            break
-        (row,) = rows_of(study.model_copy(update={"runs": (run_id,), "jobs": (record.job,)}), [record])
-        say(_line(row))
+    interrupted, seen = False, 0
+    stop_all = partial(launcher.store.cancel_study, study.id)
+    while not interrupted and seen < len(study.runs):
+        record, interrupted = follow(launcher, study.runs[seen], stop_all)
+        if not interrupted:
+            say(_line(Row(record.id, record.pruning, record)))
+            bisection.advance(launcher.store, study.id)
+        seen, study = seen + 1, launcher.store.study(study.id)
     return _end(launcher.store, study, interrupted, options.json)
 
 
 def _end(store: Store, study: Study, interrupted: bool, as_json: bool) -> int:
     """The result of a study that has ended, and its exit status: that of the first run that did not finish."""
-    rows = rows_of(study, store.runs_of(study.id))
+    records = store.runs_of(study.id)
+    rows = rows_of(study, records)
+    found = bisection.result_json(study, records) if study.kind == BISECTION else None
     if as_json:
-        print_json(sweep_json(study, rows))
+        print_json(sweep_json(study, rows) | ({"found": found} if found else {}))
     else:
         print(table(_HEADS, list(map(_cells, rows)), 2))
         print(_seconds_sentence(rows))
+        if found and found["sentence"]:
+            print(found["sentence"])
     if interrupted:
         say(f"Stopped. Go on with: sweep --resume {study.id}")
         return INTERRUPTED

@@ -40,7 +40,8 @@ class RunReader(Protocol):
 
 class Context(NamedTuple):
     """place and walk: what decides where the job leaves it open (`estimate.placing`); None takes what the job says,
-    in memory and halting where it says nothing."""
+    in memory and halting where it says nothing. shared: a folder in which the runs of one study keep for one another
+    what is the same for all of them."""
 
     folder: Path  # of this run; what it makes goes to `checkpoint/` in it
     device: str  # that was asked for: auto, cpu, cuda, mps
@@ -49,12 +50,13 @@ class Context(NamedTuple):
     store: RunReader | None = None  # None in a process without a store
     place: Place | None = None
     walk: ChooseWalk | None = None
+    shared: Path | None = None
 
     @classmethod
     def of(
         cls, job: Job, folder: Path, policy: HostPolicy, store: RunReader | None = None, **planned: Any
     ) -> Context:
-        """planned: `place` and `walk`."""
+        """planned: `place`, `walk` and `shared`."""
         return cls(folder, job.resources.device, Clock(), policy, store, **planned)
 
     def made_by(self, run_id: str) -> Made:

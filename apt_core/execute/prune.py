@@ -33,6 +33,7 @@ from apt_core.execute.prune_blocks import Calibrated, prune_blocks
 from apt_core.families import Layer
 from apt_core.jobs import Prune
 from apt_core.measure.dense_cache import known_perplexity_events
+from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
 from apt_core.models.checkpoint.whole import checkpoint_bytes, stored_dtype
 from apt_core.passes.layer_walk import WalkName
@@ -102,7 +103,15 @@ def _prune(
     with store.writing(opened.folder, context.folder / "checkpoint"):
         with context.clock("prune"), store.scratch(context.folder) as scratch:
             calibrated = Calibrated(
-                job, opened.model, store, opened.layers, calibration.to(entry), stored, scratch, walk
+                job,
+                opened.model,
+                store,
+                opened.layers,
+                calibration.to(entry),
+                stored,
+                scratch,
+                walk,
+                KeptSensitivity(context.shared, opened.folder) if context.shared else None,
             )
             for event in prune_blocks(calibrated, context.clock):
                 removed += event.removed if isinstance(event, LayerPruned) else 0

@@ -20,6 +20,7 @@ from apt_core.jobs import Prune
 from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
+from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.methods import LayerKey, Method, Pruned, Statistic
 from apt_core.models.load.tensor_store import TensorStore
 from apt_core.models.load.weight_store import WeightStore
@@ -46,7 +47,8 @@ class Calibrated(NamedTuple):
     """A model, and the text that its layers' statistics come from.
 
     layers: of all blocks. windows: [windows, length] token ids on the device where tokens enter.
-    stored: the dtype of the checkpoint. scratch: where tensors wait.
+    stored: the dtype of the checkpoint. scratch: where tensors wait. kept: what other runs of the study found of the
+    same windows.
     """
 
     job: Prune
@@ -57,6 +59,7 @@ class Calibrated(NamedTuple):
     stored: torch.dtype
     scratch: Callable[[str], TensorStore]
     walk: WalkName = "halting"
+    kept: KeptSensitivity | None = None
 
     @property
     def batch(self) -> int:
@@ -127,8 +130,22 @@ def _shared(uses: dict[LayerKey, list[Layer]]) -> str:
 def _sensitivity(
     given: Calibrated, entering: Entering, clock: Clock
 ) -> Generator[Event, None, OutputSensitivity]:
-    """Of the dense model's loss to the outputs of each layer, on the first windows."""
+    """Of the dense model's loss to the outputs of each layer, on the first windows: known, or measured and kept."""
     windows = given.windows[: gradient_windows(*given.windows.shape)]
+    target = given.job.method.target
+    if given.kept and (known := given.kept.recall(given.model, given.store, given.layers, windows, target)):
+        clock.spare("gradients", known.seconds)
+        return known.sensitivity
+    found = yield from _measured_sensitivity(given, entering, windows, clock)
+    if given.kept:
+        seconds = clock.seconds.get("gradients", 0.0)
+        given.kept.keep(given.model, given.store, given.layers, windows, target, found, seconds)
+    return found
+
+
+def _measured_sensitivity(
+    given: Calibrated, entering: Entering, windows: Tensor, clock: Clock
+) -> Generator[Event, None, OutputSensitivity]:
     total = steps_of(len(given.store.blocks), *windows.shape)
     measuring = output_sensitivity(
         given.model,

@@ -19,7 +19,7 @@ class Bisection(Frozen):
     within: float = Field(
         default=1.10, gt=1, le=100, title="Within", description="times the dense perplexity"
     )
-    tolerance: float = Field(default=0.01, ge=0.005, le=0.25, title="Tolerance", description="of sparsity")
+    tolerance: float = Field(default=0.01, ge=0.01, le=0.25, title="Tolerance", description="of sparsity")
 
     @model_validator(mode="after")
     def _has_an_unstructured_sparsity(self) -> Bisection:

@@ -55,8 +55,8 @@ def known_perplexity_events(
 def _file(model: PreTrainedModel, windows: Tensor, folder: Path) -> Path:
     parameter = next(model.parameters())
     decisive = {
-        "model": [str(Path(folder).resolve()), _stamps(Path(folder))],
-        "windows": [list(windows.shape), hashlib.sha256(_bytes(windows)).hexdigest()],
+        "model": [str(Path(folder).resolve()), stamps_of(Path(folder))],
+        "windows": [list(windows.shape), hashlib.sha256(bytes_of(windows)).hexdigest()],
         "dtype": str(parameter.dtype),
         "device": hardware.hardware_name(parameter.device.type),
         "versions": hardware.versions(),
@@ -67,13 +67,13 @@ def _file(model: PreTrainedModel, windows: Tensor, folder: Path) -> Path:
     return cache_dir() / "dense" / f"{name}.json"
 
 
-def _stamps(folder: Path) -> list[tuple[str, int, int]]:
+def stamps_of(folder: Path) -> list[tuple[str, int, int]]:
     """(name, size, time of the last change) of the files that decide what the model says."""
     files = sorted(path for pattern in _FILES for path in folder.glob(pattern))
     return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-def _bytes(windows: Tensor) -> bytes:
+def bytes_of(windows: Tensor) -> bytes:
     return windows.to("cpu", torch.int64).contiguous().numpy().tobytes()
 
 

@@ -46,12 +46,12 @@ class OutputSensitivity:
     """Of every layer that any token reached."""
 
     def __init__(self, metrics: TensorStore, costs: dict[tuple[int, str], Cost]):
-        self._metrics = metrics
+        self.metrics = metrics
         self.costs = costs  # (block, layer name) -> what removing its weights would cost
 
     def take(self, index: int) -> dict[str, OutputMetric]:
         """Of the layers of a block, by name; once."""
-        return _unpacked(self._metrics.pop(index, {}))
+        return _unpacked(self.metrics.pop(index, {}))
 
 
 def steps_of(blocks: int, windows: int, length: int) -> int:

@@ -46,8 +46,10 @@ class Launcher:
         command: Sequence[str] = WORKER_COMMAND,
         grace: float = 10.0,
         interval: float = 0.5,
+        advance: Callable[[Store, str], object] | None = None,
     ):
         self.store = store
+        self._advance = advance
         self.grace = grace
         self.interval = interval
         self._command = tuple(command)
@@ -105,11 +107,13 @@ class Launcher:
                 return
             with self.store.index.write() as rows:
                 self._forget_tokens_of_others(rows)
-                finished = [row.id for row in rows.active() if self._look_after(rows, row) == "finished"]
+                ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
                 if start_next and not rows.active() and (queue := rows.queue()):
                     self._start(rows, queue[0])
-        if finished:
+        if any(status == "finished" for _, status in ended):
             self._keep_within_cap()
+        for study_id in {row.study for row, _ in ended if row.study}:
+            self._run_of_study_ended(study_id)
 
     def start(self) -> None:
         """Tick in a daemon thread until `stop()`; a second call changes nothing."""
@@ -263,6 +267,15 @@ class Launcher:
             return
         if gone:
             _log.info("Removed the weights of %s to stay within APT_KEEP_GB.", ", ".join(gone))
+
+    def _run_of_study_ended(self, study_id: str) -> None:
+        """Ask for the next run where the results so far decide it; what the runs shared goes with the last."""
+        try:
+            if self._advance is not None:
+                self._advance(self.store, study_id)
+            self.store.forget_shared(study_id)
+        except (PruneError, OSError) as error:  # one study must not end the queue
+            _log.warning("Study %s could not be looked after: %s", study_id, error)
 
     # --- the thread ------------------------------------------------------------------------------
 

@@ -318,6 +318,15 @@ class Store:
             order = {}
         return self._readable(sorted(found, key=lambda row: order.get(row.id, len(order))))
 
+    def shared_folder(self, study_id: str) -> Path:
+        """Where the runs of a study keep for one another what is the same for all of them."""
+        return self._studies / check_id(study_id) / "shared"
+
+    def forget_shared(self, study_id: str) -> None:
+        """Remove that once no run of the study waits or works; a later run of it computes it again."""
+        if not any(record.live for record in self.runs_of(study_id)):
+            shutil.rmtree(self.shared_folder(study_id), ignore_errors=True)
+
     def made_by(self, run_id: str) -> Made:
         """The model that a run made; raises BadInput with one sentence when it made none, or has none any more."""
         record, folder = self.get(run_id), self.checkpoint(run_id)

@@ -120,9 +120,16 @@ def work(
         store.append(run_id, ev.Started(pid=os.getpid()))
         stop.check()
         with stop.interrupts():
-            job = store.get(run_id).job
+            record = store.get(run_id)
+            job = record.job
             context = Context.of(
-                job, store.folder(run_id), policy, store, place=placing.place, walk=placing.choose_walk
+                job,
+                store.folder(run_id),
+                policy,
+                store,
+                place=placing.place,
+                walk=placing.choose_walk,
+                shared=store.shared_folder(record.study) if record.study else None,
             )
             events = (executor or execute.run)(job, context)
         with contextlib.closing(events):

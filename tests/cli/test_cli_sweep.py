@@ -94,6 +94,37 @@ def test_bad_input_is_one_sentence_and_queues_nothing(capsys, arguments, words):
     assert Store().list() == [] and Store().studies() == []
 
 
+@pytest.mark.slow
+def test_the_most_sparsity_within_a_bound_is_searched_run_by_run(capsys):
+    """The scripted model's ratio is 1 / (1 - sparsity): 1.60 is reached at 37.5%."""
+    assert main([*SWEEP, "--method", "wanda", "--within", "1.6", "--json"]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["found"]["sparsity"] == 0.37 and told["found"]["within"] == 1.6
+    assert len(told["runs"]) <= 8 and {run["method"] for run in told["runs"]} == {"wanda"}
+    assert told["found"]["run"] in [run["run"] for run in told["runs"] if run["pattern"] == "37%"]
+    assert "At most 8 runs, about" in err
+    (study,) = Store().studies()
+    assert study.kind == "bisection" and len(study.runs) == len(told["runs"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method", "apt", "--sparsity", "0.5"], "--method goes with --within"),
+        (["--within", "1.1", "--sparsity", "0.5"], "leave --sparsity out"),
+        (["--within", "1.1", "--pattern", "2:4"], "leave --pattern out"),
+        (["--within", "1.1", "--methods", "apt,wanda"], "one method"),
+        (["--within", "1.0", "--method", "apt"], "greater than 1"),
+        (["--within", "1.1", "--method", "apple"], "no method 'apple'"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_sentence(capsys, arguments, words):
+    assert main([*SWEEP, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert words in err and err.count("\n") == 1 and out == "" and Store().list() == []
+
+
 @pytest.mark.parametrize("study", ["20200101-000000-0000", "../../etc"])
 def test_an_unknown_study_is_one_sentence(capsys, study):
     assert main(["sweep", "--resume", study]) == 2

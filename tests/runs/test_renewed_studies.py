@@ -7,7 +7,7 @@ import os
 import pytest
 
 from apt_core import events as ev
-from apt_core.base.errors import DiskFull, UnknownRun
+from apt_core.base.errors import BadInput, DiskFull, UnknownRun
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import make_space
 from apt_core.runs.store import Store
@@ -120,3 +120,24 @@ def test_who_stops_a_study_lets_none_of_it_begin(store, study, launch):
     quick = launch("steady")
     until(lambda: statuses(store, study.id) == ["finished"] * 3, 120, between=quick.tick)
     assert not set(renewed.runs) & set(study.runs)
+
+
+def test_what_runs_share_goes_with_the_last_of_them(store, recipe, launch):
+    """And whoever decides the next run is asked before that."""
+    study = store.create_study("sweep", [recipe, recipe.model_copy(update={"seed": 1})])
+    shared = store.shared_folder(study.id)
+    shared.mkdir()
+    told = []
+    launcher = launch("steady")
+    launcher._advance = lambda _, study_id: told.append((study_id, shared.exists()))
+    until(lambda: statuses(store, study.id)[0] == "finished", 120, between=launcher.tick)
+    until(lambda: told, 60, between=launcher.tick)
+    assert shared.exists()
+    until(lambda: statuses(store, study.id)[1] == "finished", 120, between=launcher.tick)
+    until(lambda: len(told) == 2, 60, between=launcher.tick)
+    assert told == [(study.id, True)] * 2 and not shared.exists()
+
+
+def test_shared_files_of_a_study_are_no_path_outside(store):
+    with pytest.raises(BadInput):
+        store.shared_folder("../..")

@@ -45,3 +45,14 @@ class ScratchTensors(MutableMapping[int, dict[str, Tensor]]):
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number}.safetensors"
+
+
+class KeptTensors(ScratchTensors):
+    """The same of files that stay: a group that is taken is only forgotten here."""
+
+    def __init__(self, folder: Path, device: torch.device | str):
+        super().__init__(folder, device)
+        self._kept = {int(file.stem) for file in folder.glob("*.safetensors") if file.stem.isdecimal()}
+
+    def __delitem__(self, number: int) -> None:
+        self._kept.remove(number)

@@ -1,0 +1,148 @@
+"""The most sparsity that a model bears: a study whose next run follows from the results before it. No torch.
+
+Whole percent are tried. What passes counts as the lower end, what fails as the upper one (0% and 100% before anything
+is known), and the middle is next. When both ends are close enough, one more run half-way to the next failure above
+looks whether perplexity really grows with sparsity; the largest sparsity that passed is the answer in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from apt_core.base.errors import BadInput
+from apt_core.base.patterns import Unstructured
+from apt_core.base.words import times
+from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
+from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.study import Study
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.store import Store
+from apt_core.studies.sweep import BISECTION
+
+MOST_RUNS = 8  # 7 halve 100% down to 1%, one looks above
+
+
+class Ask(NamedTuple):
+    """The next job to run."""
+
+    job: Prune
+
+
+class Wait(NamedTuple):
+    """Nothing to ask for now: a run waits or works, or (then `reason` says it) the search was stopped."""
+
+    reason: str = ""
+
+
+class Found(NamedTuple):
+    """The search is over. percent: the most that passed, None when nothing did. sentence: the answer in words."""
+
+    percent: int | None
+    run: str | None
+    sentence: str
+
+
+class _Tried(NamedTuple):
+    percent: int
+    ratio: float
+    run: str
+
+
+def first_job(search: Bisection) -> Prune:
+    """Half of the weights."""
+    return _at(search, 50)
+
+
+def next_job(study: Study, records: Iterable[RunRecord]) -> Ask | Wait | Found:
+    """What follows from the records of the study's runs that are known so far."""
+    search = _search_of(study)
+    known = {record.id: record for record in records}
+    tried = []
+    for run in study.runs:
+        record = known.get(run)
+        if record is None or record.status in ("cancelled", "failed"):
+            return Wait(f"Run {run} did not finish, so the search stands still; resume it to go on.")
+        if record.ratio is None or record.live:
+            return Wait()
+        tried.append(_Tried(round(100 * record.pruning.pattern.sparsity), record.ratio, run))
+    if (percent := _next_percent(tried, search)) is None or len(tried) >= MOST_RUNS:
+        return _answer(tried, search)
+    return Ask(_at(search, percent))
+
+
+def _next_percent(tried: list[_Tried], search: Bisection) -> int | None:
+    """The middle of what is left open; once that is close enough, one look above it; None after that."""
+    if tried and _is_close(tried[:-1], search):
+        return None  # the last one was that look
+    low, high = _ends(tried, search)
+    if not _is_close(tried, search):
+        return (low + high) // 2
+    beyond = min((one.percent for one in tried if one.percent > high), default=100)
+    return (high + beyond) // 2 if beyond - high > 1 else None
+
+
+def _ends(tried: list[_Tried], search: Bisection) -> tuple[int, int]:
+    """The most that passed, and the least that failed above it."""
+    low = max((one.percent for one in tried if one.ratio <= search.within), default=0)
+    return low, min((one.percent for one in tried if one.percent > low), default=100)
+
+
+def _is_close(tried: list[_Tried], search: Bisection) -> bool:
+    low, high = _ends(tried, search)
+    return high - low <= round(100 * search.tolerance)
+
+
+def _answer(tried: list[_Tried], search: Bisection) -> Found:
+    passed = [one for one in tried if one.ratio <= search.within]
+    bound = f"within {times(search.within)} of the dense perplexity"
+    if not passed:
+        least = min(tried, key=lambda one: one.percent)
+        said = f"No sparsity that was tried stays {bound}; at {least.percent}% it is {times(least.ratio)}."
+        return Found(None, None, said)
+    best = max(passed, key=lambda one: one.percent)
+    said = f"{best.percent}% is the most sparsity found {bound} ({times(best.ratio)})."
+    if below := [one for one in tried if one.ratio > search.within and one.percent < best.percent]:
+        failed = ", ".join(f"{one.percent}%" for one in sorted(below))
+        said += f" Perplexity does not simply grow with sparsity here: {failed} failed, and removes less."
+    return Found(best.percent, best.run, said)
+
+
+def _at(search: Bisection, percent: int) -> Prune:
+    return search.base.model_copy(update={"pattern": Unstructured(sparsity=percent / 100)})
+
+
+def _search_of(study: Study) -> Bisection:
+    if study.bisection is None:
+        raise BadInput(f"Study {study.id} is a {study.kind}, not a search for a sparsity.")
+    return study.bisection
+
+
+def start(launcher: Launcher, search: Bisection, token: str | None = None) -> Study:
+    """Queue the first run of a search."""
+    return launcher.submit_study(BISECTION, [first_job(search)], token, search)
+
+
+def advance(store: Store, study_id: str) -> bool:
+    """Queue the next run of a search where its results ask for one; whether it did. Any other study is left alone.
+
+    Any process may call it at any time: of two that know the same results one adds the run.
+    """
+    study = store.study(study_id)
+    if study.kind != BISECTION:
+        return False
+    step = next_job(study, store.runs_of(study_id))
+    return isinstance(step, Ask) and store.extend_study(study, step.job) is not None
+
+
+def result_json(study: Study, records: Iterable[RunRecord]) -> dict[str, Any]:
+    """What a search has found so far."""
+    step, search = next_job(study, records), _search_of(study)
+    found = step if isinstance(step, Found) else None
+    return {
+        "within": search.within,
+        "sparsity": found.percent / 100 if found and found.percent is not None else None,
+        "run": found.run if found else None,
+        "sentence": found.sentence if found else None,
+    }

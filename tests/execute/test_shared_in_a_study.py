@@ -1,0 +1,99 @@
+"""What runs of one study keep for one another changes no result, by a single bit."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+import apt_core
+from apt_core.base.policy import PRIVATE
+from apt_core.execute import Context, run
+from apt_core.measure import kept_sensitivity
+
+TEXT = {
+    "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
+    "evaluation": {"text": "wiki-sample", "samples": 2, "length": 64},
+}
+
+
+def job(method="apt-joint", pattern="0.5", model="tiny-random-llama", **options):
+    return apt_core.plan(model, method, pattern, options or None, **TEXT)
+
+
+def pruned(wanted, folder, shared=None):
+    """(the bytes of the pruned weights, the last event)"""
+    folder.mkdir()
+    *_, last = run(wanted, Context.of(wanted, folder, PRIVATE, shared=shared))
+    files = sorted((folder / "checkpoint").glob("*.safetensors"))
+    return [file.read_bytes() for file in files], last
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("apt-joint", {}), ("sparsegpt", {"allocation": "loss"}), ("alps", {"allocation": "loss"})],
+)
+@pytest.mark.parametrize("model", ["tiny-random-llama", pytest.param("tiny-llama", marks=pytest.mark.slow)])
+def test_weights_are_the_same_without_and_with_what_another_run_kept(tmp_path, model, method, options):
+    wanted = job(method, model=model, **options)
+    alone, _ = pruned(wanted, tmp_path / "alone")
+    shared = tmp_path / "shared"
+    first, measured = pruned(wanted, tmp_path / "first", shared)
+    second, reused = pruned(wanted, tmp_path / "second", shared)
+    assert alone == first == second
+    assert measured.seconds["gradients"] > 0 and "gradients" not in measured.spared
+    assert "gradients" not in reused.seconds
+    assert reused.spared["gradients"] == pytest.approx(measured.seconds["gradients"], abs=0.01)
+
+
+def test_weights_that_wait_on_disk_are_the_same_too(tmp_path):
+    wanted = apt_core.plan("tiny-random-llama", "apt-joint", "0.5", weights="disk", **TEXT)
+    alone, _ = pruned(wanted, tmp_path / "alone")
+    first, _ = pruned(wanted, tmp_path / "first", tmp_path / "shared")
+    second, reused = pruned(wanted, tmp_path / "second", tmp_path / "shared")
+    assert alone == first == second and reused.spared["gradients"] > 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        job(pattern="0.3").model_copy(update={"seed": 1}),
+        job(target={"name": "dense-model", "sensitivity": 0.25}),
+        job(model="tiny-llama"),
+    ],
+    ids=["other windows", "another target", "another model"],
+)
+def test_what_differs_is_measured_anew(tmp_path, other):
+    pruned(job(), tmp_path / "first", tmp_path / "shared")
+    _, last = pruned(other, tmp_path / "second", tmp_path / "shared")
+    assert last.seconds["gradients"] > 0 and "gradients" not in last.spared
+
+
+def test_how_much_goes_makes_no_difference(tmp_path):
+    pruned(job(pattern="0.3"), tmp_path / "first", tmp_path / "shared")
+    assert pruned(job(pattern="2:4"), tmp_path / "second", tmp_path / "shared")[1].spared["gradients"] > 0
+
+
+def test_a_torn_file_is_measured_again(tmp_path):
+    alone, _ = pruned(job(), tmp_path / "alone", tmp_path / "shared")
+    (kept,) = (tmp_path / "shared").iterdir()
+    (kept / "said.json").write_text('{"seconds"')
+    again, last = pruned(job(), tmp_path / "again", tmp_path / "shared")
+    assert again == alone and "gradients" not in last.spared
+
+
+def test_a_full_disk_costs_no_result(tmp_path, monkeypatch):
+    def full(*_args, **_named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept_sensitivity, "save_file", full)
+    alone, _ = pruned(job(), tmp_path / "alone")
+    assert pruned(job(), tmp_path / "first", tmp_path / "shared")[0] == alone
+    assert not list((tmp_path / "shared").iterdir())
+
+
+def test_no_more_is_kept_than_there_is_room_for(tmp_path, monkeypatch):
+    little = functools.partial(kept_sensitivity.KeptSensitivity, most=1000)
+    monkeypatch.setattr("apt_core.execute.prune.KeptSensitivity", little)
+    pruned(job(), tmp_path / "first", tmp_path / "shared")
+    assert not (tmp_path / "shared").exists()

@@ -1,0 +1,125 @@
+"""The search for the most sparsity, on models whose perplexity is a known function of it."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from apt_core import events as ev
+from apt_core.base.patterns import parse_pattern
+from apt_core.events.records import RunRecord
+from apt_core.jobs import make_job
+from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.study import Study
+from apt_core.runs.store import Store
+from apt_core.studies.bisection import MOST_RUNS, Ask, Found, Wait, advance, first_job, next_job
+from tests.runs.fake_worker import evaluated
+
+BASE = make_job("prune", model={"id": "tiny-llama"}, method="apt", pattern=parse_pattern("0.5").model_dump())
+SEARCH = Bisection(base=BASE)
+
+
+def record(run, job, ratio):
+    measured = (evaluated("dense", 10.0), evaluated("pruned", 10.0 * ratio))
+    return RunRecord(id=run, job=job, status="finished", evaluated=measured)
+
+
+def a_study(jobs, search=SEARCH):
+    runs = tuple(f"r{number}" for number in range(len(jobs)))
+    return Study(id="s", kind="bisection", created_at=0, jobs=tuple(jobs), runs=runs, bisection=search)
+
+
+def searched(ratio_at, search=SEARCH):
+    """(the percentages in the order in which they were tried, the answer)"""
+    jobs = [first_job(search)]
+    while True:
+        study = a_study(jobs, search)
+        records = [
+            record(run, job, ratio_at(job.pattern.sparsity))
+            for run, job in zip(study.runs, jobs, strict=True)
+        ]
+        step = next_job(study, records)
+        if isinstance(step, Found):
+            return [round(100 * job.pattern.sparsity) for job in jobs], step
+        assert isinstance(step, Ask) and len(jobs) < MOST_RUNS
+        jobs.append(step.job)
+
+
+@pytest.mark.parametrize("border", range(0, 100))
+def test_every_border_is_found_within_a_percent_and_few_runs(border):
+    """Ratio 1.1 exactly at the border: what does not exceed the bound passes."""
+    tried, found = searched(lambda sparsity: 1.1 + (round(100 * sparsity) - border) / 1000)
+    assert found.percent == (border or None) and len(tried) <= MOST_RUNS == 8
+    assert len(set(tried)) == len(tried)
+    assert "does not simply grow" not in found.sentence
+
+
+def test_one_more_run_looks_above_the_border():
+    tried, found = searched(lambda sparsity: 1.0 if sparsity <= 0.43 else 2.0)
+    assert tried == [50, 25, 37, 43, 46, 44, 45] and found.percent == 43
+
+
+def test_what_passes_above_a_failure_is_the_answer_and_is_said():
+    tried, found = searched(lambda sparsity: 2.0 if 0.44 <= sparsity < 0.45 or sparsity > 0.46 else 1.0)
+    assert found.percent == max(percent for percent in tried if percent in (45, 46) or percent < 44)
+    tried, found = searched(lambda sparsity: 1.0 if sparsity <= 0.24 or round(100 * sparsity) == 37 else 2.0)
+    assert tried[-1] == 37 and found.percent == 37
+    assert "does not simply grow" in found.sentence and "25%" in found.sentence
+
+
+def test_the_tolerance_saves_runs():
+    tried, found = searched(
+        lambda sparsity: 1.0 if sparsity <= 0.43 else 2.0, Bisection(base=BASE, tolerance=0.1)
+    )
+    assert len(tried) <= 5 and 33 <= found.percent <= 43
+
+
+def test_a_model_that_bears_nothing_says_so():
+    tried, found = searched(lambda sparsity: 5.0)
+    assert found.percent is None and "No sparsity" in found.sentence and min(tried) == 1
+
+
+def test_a_run_that_works_is_waited_for_and_a_stopped_one_stops_the_search():
+    study = a_study([first_job(SEARCH)])
+    live = record("r0", study.jobs[0], 1.0).model_copy(update={"status": "running"})
+    assert next_job(study, [live]) == Wait() == next_job(study, [live.model_copy(update={"evaluated": ()})])
+    for status in ("cancelled", "failed"):
+        step = next_job(study, [live.model_copy(update={"status": status})])
+        assert isinstance(step, Wait) and "r0" in step.reason
+    assert next_job(study, []).reason  # deleted
+
+
+def test_the_state_is_the_study_and_its_records(tmp_path):
+    """Another process, after a restart, adds the next run; nobody adds it twice."""
+    store = Store(tmp_path / "data")
+    study = store.create_study("bisection", [first_job(SEARCH)], asked=SEARCH)
+    assert not advance(store, study.id)
+    finish(store, study.runs[0], 1.05)
+    again = Store(tmp_path / "data")
+    assert advance(again, study.id) and not advance(again, study.id) and not advance(store, study.id)
+    grown = store.study(study.id)
+    assert [job.pattern.label for job in grown.jobs] == ["50%", "75%"]
+    assert [one.status for one in store.runs_of(study.id)] == ["finished", "queued"]
+    race = store.create_study("race", [BASE, BASE])
+    assert not advance(store, race.id)
+
+
+def finish(store, run_id, ratio):
+    with store.index.write() as rows:
+        rows.update(run_id, status="finished")
+    for event in (ev.Started(pid=1), evaluated("dense", 10.0), evaluated("pruned", 10.0 * ratio)):
+        store.append(run_id, event)
+    store.append(run_id, ev.Finished(seconds={"total": 1.0}, peak_rss_bytes=1))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"within": 1.0},
+        {"tolerance": 0.0},
+        {"base": BASE.model_copy(update={"pattern": parse_pattern("2:4")})},
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes):
+    with pytest.raises(ValidationError):
+        Bisection(**{"base": BASE} | changes)
