@@ -39,6 +39,7 @@ LIGHT = [
     "apt_core.reports.samples",
     "apt_core.reports.html",
     "apt_core.reports.markdown",
+    "apt_core.reports.export",
     "apt_core.cli.parser",
 ]
 

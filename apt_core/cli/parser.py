@@ -66,6 +66,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_runs(commands)
     _add_report(commands)
+    _add_export(commands)
     _add_pack(commands)
     _add_compare(commands)
     _add_cache(commands)
@@ -197,6 +198,27 @@ def _add_report(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--html", metavar="FILE", help="one file with interactive charts that loads nothing")
     form.add_argument("--markdown", metavar="FILE", help="the same with tables in place of charts")
+    _add_force(parser)
+
+
+def _add_export(commands: Any) -> None:
+    parser = _add(commands, "export", "share:export", "give a pruned model away: a folder, a GGUF, the Hub")
+    parser.add_argument("run", metavar="RUN", help="the run that made it")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument(
+        "--folder", metavar="DIR", help="safetensors, tokenizer and model card, for transformers"
+    )
+    form.add_argument("--gguf", metavar="FILE", help="one file for llama.cpp (Llama, Qwen 2 and 3, Gemma 3)")
+    form.add_argument(
+        "--push", metavar="OWNER/NAME", help="a new repository of the Hub, in your own namespace"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "f32", "f16", "bf16"),
+        default="auto",
+        help="of the matrices in a GGUF (default: as they are)",
+    )
+    parser.add_argument("--private", action="store_true", help="with --push: a repository that only you see")
     _add_force(parser)
 
 

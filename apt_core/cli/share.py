@@ -1,4 +1,4 @@
-"""`report`: what runs came to, for somebody else. Starts nothing."""
+"""`report` and `export`: what runs came to and what they made, for somebody else. Starts nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 
 from apt_core.base import words
-from apt_core.base.errors import BadInput, PruneError, UnknownRun
+from apt_core.base.errors import BadInput, UnknownRun
+from apt_core.base.lazy import lazy
 from apt_core.cli.output import print_json
 from apt_core.events.records import RunRecord
+from apt_core.reports import export as exporting
 from apt_core.reports.document import document_of
 from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
@@ -16,13 +18,16 @@ from apt_core.reports.run_words import run_title
 from apt_core.reports.writing import check_file, new_file
 from apt_core.runs.store import Store
 
+pushing = lazy("apt_core.reports.push")
+
 
 def report(options: argparse.Namespace) -> int:
     """Files are named without their folders: a report goes to others."""
-    file = Path(options.html or options.markdown).expanduser().absolute()
+    file = _place(options.html or options.markdown)
     check_file(file, options.force)
     store = Store()
-    document = document_of(named_runs(store, options.runs), lambda record: title_in(store, record))
+    known = exporting.reader_of(store)
+    document = document_of(named_runs(store, options.runs), lambda record: run_title(record, known))
     text = to_html(document) if options.html else to_markdown(document)
     with new_file(file, options.force) as place:
         place.write_text(text, encoding="utf-8")
@@ -54,13 +59,23 @@ def _named(store: Store, name: str) -> list[RunRecord]:
         return store.runs_of(name)
 
 
-def title_in(store: Store, record: RunRecord) -> str:
-    """'SmolLM2 135M'; of a model that a run of this store made its title and what was done to it."""
+def export(options: argparse.Namespace) -> int:
+    """One of a folder, a GGUF file, a repository of the Hub."""
+    store = Store()
+    model = exporting.exported(store, options.run)
+    if options.folder:
+        where = str(exporting.write_folder(model, _place(options.folder), options.force))
+    elif options.gguf:
+        where = str(exporting.write_gguf(model, _place(options.gguf), options.precision, options.force))
+    else:
+        where = pushing.push(model, options.push, options.policy, options.force, options.private)
+    if options.json:
+        form = next(name for name in ("folder", "gguf", "push") if getattr(options, name))
+        print_json({"run": options.run, form: where})
+    else:
+        print(f"{model.title} · {model.record.job.label}: {where}")
+    return 0
 
-    def known(run_id: str) -> RunRecord | None:
-        try:
-            return store.get(run_id)
-        except PruneError:
-            return None
 
-    return run_title(record, known)
+def _place(text: str) -> Path:
+    return Path(text).expanduser().absolute()

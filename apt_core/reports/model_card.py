@@ -1,0 +1,103 @@
+"""The model card of a pruned model: README.md as the Hub reads it, a YAML header and what people should know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apt_core.base.errors import BadInput
+from apt_core.base.lazy import lazy
+from apt_core.events.records import RunRecord
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.fetch.hub_cache import is_hub_id
+from apt_core.reports import reproduce, run_words
+from apt_core.reports.document import stamped_facts
+from apt_core.reports.markdown import bullets, escaped, fenced
+
+if TYPE_CHECKING:
+    import huggingface_hub
+else:
+    huggingface_hub = lazy("huggingface_hub")
+
+CARD = "README.md"
+# How the Hub writes the licences of the catalogue.
+_LICENCES = {
+    "Apache-2.0": "apache-2.0",
+    "CC BY-SA 4.0": "cc-by-sa-4.0",
+    "Gemma Terms of Use": "gemma",
+    "Llama 3.2 Community License": "llama3.2",
+    "MIT": "mit",
+}
+_USE = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")"""
+
+
+def model_card(record: RunRecord, title: str, base: str) -> str:
+    """base: the catalogue name, Hub id or folder of the model that was there before any pruning. Files are named
+    without their folders, because the card goes to others. Raises BadInput for a run that pruned nothing."""
+    if not run_words.prunes(record):
+        raise BadInput(f"Run {record.id} measures a model and makes none, so there is no model to describe.")
+    pruning = record.pruning
+    parts = (
+        f"---\n{_header(record, base)}\n---",
+        f"# {escaped(title)}, pruned with {escaped(pruning.method.label)} ({escaped(pruning.pattern.label)})",
+        f"**{escaped(run_words.headline_sentence(record, title))}**",
+        "The weights that were removed are stored as zeros in a plain safetensors checkpoint, which loads as any "
+        "other:",
+        fenced(_USE, "python"),
+        "## Figures",
+        bullets((figure.name, f"{figure.value}; {figure.note}") for figure in run_words.figures(record)),
+        "## Recipe and conditions",
+        bullets(stamped_facts(record)),
+        "## Limits",
+        "\n".join(f"- {escaped(limit)}" for limit in _limits(record)),
+        "## Made again",
+        fenced(reproduce.command(record.job), "sh"),
+        fenced(reproduce.python_source([record.job]), "python"),
+        "Made with APT Studio (pruning as in arXiv 2410.15567 and other published methods).",
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def licence_of(base: str) -> tuple[str, str] | None:
+    """(what people call it, what the Hub calls it) for a model of the catalogue; None where it is not known here."""
+    entry = CATALOGUE.get(base)
+    return (entry.license, _LICENCES.get(entry.license, "other")) if entry else None
+
+
+def _header(record: RunRecord, base: str) -> str:
+    fields: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["pruned", "sparse", "apt-studio", record.pruning.method.name, record.pruning.pattern.label],
+    }
+    if hub_id := _hub_id(base):
+        fields["base_model"] = hub_id
+    if licence := licence_of(base):
+        fields["license"] = licence[1]
+        if licence[1] == "other":
+            fields["license_name"] = licence[0]
+    return huggingface_hub.ModelCardData(**fields).to_yaml().strip()
+
+
+def _hub_id(base: str) -> str | None:
+    entry = CATALOGUE.get(base)
+    if entry and entry.hub_id:
+        return entry.hub_id
+    return base if is_hub_id(base) and (entry is None or entry.source == "hub") else None
+
+
+def _limits(record: RunRecord) -> list[str]:
+    """What the figures do not say."""
+    licence = licence_of(record.job.model.id)
+    return [
+        run_words.honest_sentence(record),
+        "Perplexity was measured on the texts and windows named above; it says nothing of other texts, of tasks, of "
+        "safety or of bias, for which the pruned model has to be tried again.",
+        "What the base model is not for, this one is not for either.",
+        f"Licence of the base model: {licence[0]}."
+        if licence
+        else "The licence of the base model holds; it is not known to the program that wrote this card.",
+        *run_words.warnings(record),
+    ]
