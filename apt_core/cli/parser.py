@@ -23,6 +23,7 @@ examples:
   {0} prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
   {0} evaluate --model pruned --eval my_text.txt
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
+  {0} inspect 20261124-130501-a1b2 --block 3 --layer self_attn.q_proj --inputs
   {0} runs show 20261124-130501-a1b2
 """
 
@@ -61,6 +62,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_prune(commands)
     _add_evaluate(commands)
     _add_generate(commands)
+    _add_inspect(commands)
     _add_runs(commands)
     _add_cache(commands)
     _add(commands, "models", "listing:models", "list the models that have a name here")
@@ -136,6 +138,24 @@ def _add_generate(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, help="the random numbers, the same for both models (default: 0)")
     parser.add_argument("--no-chat", action="store_true", help="do not use the model's chat template")
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = _add(commands, "inspect", "inspect:run", "look inside one layer of a run, or along its depth")
+    parser.add_argument("id", metavar="RUN")
+    parser.add_argument("--block", type=int, metavar="N", help="the layer's block")
+    parser.add_argument("--layer", metavar="NAME", help="its name inside the block, such as self_attn.q_proj")
+    parser.add_argument(
+        "--inputs",
+        action="store_true",
+        help="also read the calibration text again: input norms, saliencies, and the equation worked on a row",
+    )
+    parser.add_argument("--row", type=int, metavar="N", help="of the worked equation; implies --inputs")
+    whole = parser.add_mutually_exclusive_group()
+    whole.add_argument("--depth", action="store_true", help="how error grows behind each block")
+    whole.add_argument(
+        "--blocks-alone", action="store_true", help="what each block costs when it alone is pruned"
+    )
 
 
 def _add_runs(commands: Any) -> None:

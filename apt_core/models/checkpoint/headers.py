@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from apt_core.base.errors import NotAModel
 
+# "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
+IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
