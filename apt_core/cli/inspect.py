@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, exit_status_of, one_sentence
-from apt_core.base.words import DASH, number, percent
+from apt_core.base.words import number, percent
 from apt_core.cli.output import print_json, say, table
 from apt_core.events import Failed
 from apt_core.measure.depth_values import BlocksAlone, Depth
@@ -163,13 +163,7 @@ def _losers(losers: Losers, one: str) -> str:
 def _inputs(seen: LayerInside) -> str:
     if (inputs := seen.inputs) is None:
         return "With --inputs the calibration text is read again: input norms, saliencies, the equation on a row."
-    outliers = ", ".join(f"{one.column} ({number(one.times_median)} ×)" for one in inputs.outliers) or DASH
-    lines = [
-        f"Inputs on {inputs.tokens:,} calibration tokens: {inputs.dead} dead; outliers (times the median norm): "
-        f"{outliers}.",
-        f"Relative error, computed again: {number(inputs.relative_error)}; the run said {number(inputs.reported)}.",
-        *map(words.saliency_sentence, inputs.saliencies),
-    ]
+    lines = [words.inputs_sentence(inputs), *map(words.saliency_sentence, inputs.saliencies)]
     return "\n".join(lines)
 
 

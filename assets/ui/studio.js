@@ -117,6 +117,7 @@ window.aptStudio = (() => {
       const row = document.querySelector(`tr[data-key="${CSS.escape(key)}"]`);
       row?.setAttribute("aria-selected", "true");
       row?.scrollIntoView({ block: "nearest" });
+      document.dispatchEvent(new CustomEvent("apt-layer", { detail: key }));
     }
 
     element.addEventListener("click", async (event) => {
@@ -236,6 +237,13 @@ window.aptStudio = (() => {
     if (sentence === complaint) return;
     parts.note?.(sentence ? `<p class="says-no" role="status">${sentence}</p>` : "");
     complaint = sentence;
+  }
+
+  // The section that looks inside a layer hears which point of the layer chart was clicked.
+  function picked(element, trigger) {
+    document.addEventListener("apt-layer", (event) => {
+      if (element.isConnected && element.closest("#inside")?.offsetParent) trigger("click", { layer: event.detail });
+    });
   }
 
   // ---- lists of runs (the tab, and those of a chart) and of models ---------------------------------------------------
@@ -394,5 +402,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, runs, search };
+  return { chart, part, follow, picked, runs, search };
 })();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apt_core.base.words import number, percent, times
-from apt_core.measure.inside.values import Change, LayerInside, Losers, Saliency, Tile, Worked
+from apt_core.measure.inside.values import Change, Inputs, LayerInside, Losers, Saliency, Tile, Worked
 
 
 def mask_sentence(seen: LayerInside) -> str:
@@ -77,6 +77,15 @@ def saliency_sentence(saliency: Saliency) -> str:
     return (
         f"{saliency.title}, {saliency.formula}{own}: with one threshold for the whole layer, at "
         f"{number(10**saliency.threshold)}, it would have removed {percent(saliency.agreement)} of the same weights."
+    )
+
+
+def inputs_sentence(inputs: Inputs) -> str:
+    outliers = ", ".join(f"{one.column} ({number(one.times_median)} ×)" for one in inputs.outliers)
+    features = f"outlier features (times the median norm): {outliers}" if outliers else "no outlier features"
+    return (
+        f"{inputs.tokens:,} calibration tokens: {inputs.dead} dead inputs, {features}. Relative error, computed again, "
+        f"{number(inputs.relative_error)}; the run said {number(inputs.reported)}."
     )
 
 
