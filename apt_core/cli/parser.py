@@ -24,6 +24,7 @@ examples:
   {0} sweep --model smollm2-135m --methods apt,wanda --sparsity 0.3,0.5 --pattern 2:4
   {0} evaluate --model pruned --eval my_text.txt
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
+  {0} inspect 20261124-130501-a1b2 --block 3 --layer self_attn.q_proj --inputs
   {0} runs show 20261124-130501-a1b2
   {0} compare 20261124-130501-a1b2 20261124-131022-c3d4
 """
@@ -64,6 +65,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_sweep(commands)
     _add_evaluate(commands)
     _add_generate(commands)
+    _add_inspect(commands)
     _add_runs(commands)
     _add_report(commands)
     _add_export(commands)
@@ -175,6 +177,24 @@ def _add_generate(commands: Any) -> None:
     parser.add_argument("--no-chat", action="store_true", help="do not use the model's chat template")
 
 
+def _add_inspect(commands: Any) -> None:
+    parser = _add(commands, "inspect", "inspect:run", "look inside one layer of a run, or along its depth")
+    parser.add_argument("id", metavar="RUN")
+    parser.add_argument("--block", type=int, metavar="N", help="the layer's block")
+    parser.add_argument("--layer", metavar="NAME", help="its name inside the block, such as self_attn.q_proj")
+    parser.add_argument(
+        "--inputs",
+        action="store_true",
+        help="also read the calibration text again: input norms, saliencies, and the equation worked on a row",
+    )
+    parser.add_argument("--row", type=int, metavar="N", help="of the worked equation; implies --inputs")
+    whole = parser.add_mutually_exclusive_group()
+    whole.add_argument("--depth", action="store_true", help="how error grows behind each block")
+    whole.add_argument(
+        "--blocks-alone", action="store_true", help="what each block costs when it alone is pruned"
+    )
+
+
 def _add_runs(commands: Any) -> None:
     parser = _add(commands, "runs", "runs:show_list", "list, show, cancel and delete runs")
     parser.set_defaults(limit=30)
@@ -228,7 +248,10 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 
 def _add_pack(commands: Any) -> None:
     packing = _add(
-        commands, "pack", "pack:pack", "write pruned weights as a bit mask and kept values: about 0.56 at 50%%"
+        commands,
+        "pack",
+        "pack:pack",
+        "write pruned weights as a bit mask and kept values: about 0.56 at 50%%",
     )
     packing.add_argument("source", metavar="RUN|DIR", help="a run, or a folder of safetensors")
     unpacking = _add(

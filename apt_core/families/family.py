@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from apt_core.base.values import Frozen
+
+# Do heads lie in a projection's rows or columns, and whose are they: queries', or keys' and values'.
+Heads = tuple[Literal["rows", "columns"], Literal["queries", "keys"]]
+_HEADS: dict[str, Heads] = {
+    "q_proj": ("rows", "queries"),
+    "k_proj": ("rows", "keys"),
+    "v_proj": ("rows", "keys"),
+    "o_proj": ("columns", "queries"),
+    "out_proj": ("columns", "queries"),
+}
 
 
 class Fused(Frozen):
@@ -39,6 +50,7 @@ class Family(Frozen):
     )
     # Patterns of the projections of an attention: what those before a layer gave waits there with its input.
     attention: tuple[str, ...] = ("*attn.*", "*attention.*")
+    heads: dict[str, Heads] = _HEADS  # by the last name of a projection of an attention
     fused: tuple[Fused, ...] = ()
     float32: tuple[str, ...] = ()  # last names of parameters that are never rounded to half precision
     # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.
@@ -64,6 +76,10 @@ class Family(Frozen):
 
     def in_attention(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.attention)
+
+    def heads_in(self, name: str) -> Heads | None:
+        """Where a projection holds whole heads side by side; None where it does not."""
+        return self.heads.get(name.rpartition(".")[2]) if self.in_attention(name) else None
 
     def keeps_dense(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.never)

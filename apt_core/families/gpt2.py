@@ -8,4 +8,5 @@ GPT2 = Family(
     blocks="transformer.h",
     projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
     transposed=True,
+    heads={"c_proj": ("columns", "queries")},
 )

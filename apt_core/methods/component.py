@@ -153,6 +153,10 @@ class Mask(Component):
     """Which weights go, and the weights that the search for them leaves behind."""
 
     slot: ClassVar[str] = "mask"
+    compares: ClassVar[str] = (
+        ""  # the function of `maths.saliency` that it compares, where it compares one as it is
+    )
+    closed_form: ClassVar[bool] = False  # do sets of weights go at once, with APT's closed-form compensation?
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
         """Exactly as many removals as the pattern says. Raises NotPositiveDefinite when the statistics

@@ -48,9 +48,18 @@ def window_losses(
     for step, _ in enumerate(Runner(store, entering).run(passing)):
         yield LossStep(step // per_block, blocks)
     for number, window in enumerate(windows):
-        loss = 0.0
-        for part in head.parts(len(window) - 1):
-            logits = head.logits(window[None, part], passing.states[number : number + 1, part])[0]
-            targets = window[1:][part].to(logits.device)
-            loss += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
-        yield LossStep(blocks, blocks, loss)
+        yield LossStep(blocks, blocks, window_loss(head, window, passing.states[number : number + 1]))
+
+
+@torch.no_grad()
+def window_loss(head: EmbeddingAndHead, window: Tensor, leaving: Tensor) -> float:
+    """The sum of -log p over a window's tokens 2..length, log-softmax in float32.
+
+    window: [length] token ids. leaving: [1, length, hidden], its states behind the last block.
+    """
+    loss = 0.0
+    for part in head.parts(len(window) - 1):
+        logits = head.logits(window[None, part], leaving[:, part])[0]
+        targets = window[1:][part].to(logits.device)
+        loss += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
+    return loss

@@ -1,11 +1,11 @@
-"""What the page works with: the store of runs, the queue, the reader and the recorded samples."""
+"""What the page works with: the store of runs, the queue, the reader, the inspector and the recorded samples."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
+from apt_core.measure.inside.questions import LayerQuestion
 from apt_core.measure.questions import Question
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
 from apt_core.runs.ids import is_run_id
+from apt_core.runs.inspecting import Inspector
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
@@ -39,10 +41,12 @@ class Studio:
         reader: Any,
         recorded: dict[str, samples.Sample] | None = None,
         policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
+        inspector: Any = None,
     ):
         self.store = store
         self.launcher = launcher
         self.reader = reader
+        self.inspector = inspector or Inspector(store)
         self.policy = policy
         self.recorded = samples.load() if recorded is None else recorded
         self._sample_records = {
@@ -183,12 +187,21 @@ class Studio:
     def ask(self, run_id: str, question: Question):
         return self.reader.ask(run_id, question)
 
+    def look_inside(self, question: LayerQuestion) -> Iterator[Any]:
+        """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""
+        self.check_may_use(question.run)
+        return self.inspector.ask(question)
+
     def _forget_lately(self) -> None:
         self._looks: dict[str, tuple[float, list[RunRecord]]] = {}
 
     def close(self) -> None:
         """The page goes away; runs go on."""
-        for part, end in (("launcher", self.launcher.stop), ("reader", self.reader.close)):
+        for part, end in (
+            ("launcher", self.launcher.stop),
+            ("reader", self.reader.close),
+            ("inspector", self.inspector.close),
+        ):
             try:
                 end()
             except (OSError, PruneError) as error:

@@ -125,6 +125,7 @@ window.aptStudio = (() => {
       const same = `tr[data-key="${CSS.escape(key)}"]`;
       document.querySelectorAll(same).forEach((row) => row.setAttribute("aria-selected", "true"));
       element.closest(".chart-section")?.querySelector(same)?.scrollIntoView({ block: "nearest" });
+      document.dispatchEvent(new CustomEvent("apt-layer", { detail: key }));
     }
 
     element.addEventListener("click", async (event) => {
@@ -355,6 +356,14 @@ window.aptStudio = (() => {
     sayPicked();
   }
 
+
+  // The section that looks inside a layer hears which point of the layer chart was clicked.
+  function layerPicked(element, trigger) {
+    document.addEventListener("apt-layer", (event) => {
+      if (element.isConnected && element.closest("#inside")?.offsetParent) trigger("click", { layer: event.detail });
+    });
+  }
+
   // ---- lists of runs (the tab, and those of a chart) and of models ---------------------------------------------------
 
   function runs(element, trigger) {
@@ -535,5 +544,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, runs, search, compared, compareBar };
+  return { chart, part, follow, layerPicked, runs, search, compared, compareBar };
 })();

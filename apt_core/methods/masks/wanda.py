@@ -20,6 +20,7 @@ class WandaMask(Mask):
     source: ClassVar[str] = "Sun et al. 2023, arXiv 2306.11695"
     summary: ClassVar[str] = "In every row the weights go that are small or whose inputs are small."
     place: ClassVar[int] = 20
+    compares: ClassVar[str] = "wanda"
 
     @property
     def needs(self) -> frozenset[Statistic]:

@@ -20,14 +20,12 @@ from apt_core.models.catalogue.entries import CATALOGUE, CatalogueEntry, Terms, 
 from apt_core.models.catalogue.scan import scan_floats
 from apt_core.models.catalogue.shape import LayerShape, shape_in
 from apt_core.models.checkpoint import headers as checkpoints
-from apt_core.models.checkpoint.headers import TensorFacts
+from apt_core.models.checkpoint.headers import IN_BLOCK, TensorFacts
 from apt_core.models.fetch import gguf, hub, hub_cache
 from apt_core.models.fetch.gguf import GgufFile
 from apt_core.models.fetch.packages import is_cached
 from apt_core.models.fetch.sources import checked_id, local_path
 
-# "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
-_IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 _USUAL_ORDER = (
     "q_proj",
@@ -246,7 +244,7 @@ def _linear_layers(
     family: Family | None, tensors: Mapping[str, TensorFacts]
 ) -> dict[tuple[int, str], LayerShape]:
     """(block, layer name) -> shape, for every matrix inside a decoder block that can be pruned."""
-    found = ((_IN_BLOCK.fullmatch(name), facts) for name, facts in tensors.items())
+    found = ((IN_BLOCK.fullmatch(name), facts) for name, facts in tensors.items())
     return {
         (int(match["block"]), shape.name): shape
         for match, facts in found

@@ -23,6 +23,8 @@ from apt_core.models.checkpoint.packing import (
     parse_packing,
 )
 
+# "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
+IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")

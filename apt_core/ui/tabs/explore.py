@@ -18,7 +18,8 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import measure, read, result
+from apt_core.ui.tabs import inside, measure, read, result
+from apt_core.ui.tabs.inside import Inside
 from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.result import Result
@@ -33,6 +34,7 @@ _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"
 class Explore(NamedTuple):
     chooser: Chooser
     result: Result
+    inside: Inside
     reading: Reading
     measuring: Measuring
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
@@ -45,6 +47,7 @@ class Explore(NamedTuple):
         reading = self.reading
         return [
             *self.result.outputs,
+            *self.inside.outputs,
             self.measuring.controls["model"],
             self.measuring.note,
             reading.section,
@@ -79,13 +82,15 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             chooser = choose.lay_out(policy)
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
+            looking = inside.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
-    return Explore(chooser, shown, reading, measuring, seen, folded, last_run)
+    return Explore(chooser, shown, looking, reading, measuring, seen, folded, last_run)
 
 
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
+    inside.wire(explore.inside, explore.seen, studio)
     read.wire(explore.reading, explore.seen, studio)
     measure.wire(
         explore.measuring,
@@ -175,6 +180,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     view = shows(studio, record) | {"link": link}  # before the parts: what moves in between is news
     return (
         result.show(explore.result, studio, record)
+        | inside.show(explore.inside, studio, record)
         | read.show(explore.reading, studio, record)
         | measure.show(explore.measuring, studio, record)
         | {

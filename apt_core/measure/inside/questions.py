@@ -1,0 +1,63 @@
+"""What can be asked of a finished run's insides, and what comes back, as values. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from apt_core.base.values import Frozen
+from apt_core.events import Failed
+from apt_core.measure.depth_values import BlocksAlone, Depth
+from apt_core.measure.inside.values import LayerInside
+
+FORMAT = 1  # of the answers: another number, and what was kept is looked at again
+
+
+class LayerQuestion(Frozen):
+    """inputs: also walk the calibration text up to this layer. row: of the worked equation; that of the neuron which
+    lost most when None."""
+
+    kind: Literal["layer"] = "layer"
+    run: str
+    block: int = Field(ge=0)
+    layer: str = Field(min_length=1, max_length=200)
+    row: int | None = Field(default=None, ge=0)
+    inputs: bool = False
+
+
+class DepthQuestion(Frozen):
+    """How error grows with depth, on the first windows of the run's evaluation text."""
+
+    kind: Literal["depth"] = "depth"
+    run: str
+    windows: int = Field(default=4, ge=1, le=16)
+    length: int = Field(default=256, ge=16, le=1024)
+
+
+class BlocksAloneQuestion(Frozen):
+    """What each block costs when it alone is pruned, on the first windows of the run's evaluation text."""
+
+    kind: Literal["blocks_alone"] = "blocks_alone"
+    run: str
+    windows: int = Field(default=2, ge=1, le=16)
+    length: int = Field(default=256, ge=16, le=1024)
+
+
+Question = Annotated[LayerQuestion | DepthQuestion | BlocksAloneQuestion, Field(discriminator="kind")]
+question_adapter: TypeAdapter[Question] = TypeAdapter(Question)
+
+
+class Looking(Frozen):
+    """How far it is; `done` of `total` steps."""
+
+    kind: Literal["looking"] = "looking"
+    done: int
+    total: int
+    detail: str
+
+
+Answer = Annotated[LayerInside | Depth | BlocksAlone, Field(discriminator="kind")]
+answer_adapter: TypeAdapter[Answer] = TypeAdapter(Answer)
+Reply = Annotated[Looking | LayerInside | Depth | BlocksAlone | Failed, Field(discriminator="kind")]
+reply_adapter: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -1,0 +1,260 @@
+"""Looking inside finished runs, from the page or the command line. No torch: an inspector process has it.
+
+What was seen is kept as a file of the run's folder: a finished run does not change, so the same question has the same
+answer, also when its weights have been removed since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.paths import cache_dir
+from apt_core.events import Failed
+from apt_core.events.records import RunRecord
+from apt_core.measure.inside.questions import (
+    FORMAT,
+    Answer,
+    LayerQuestion,
+    Looking,
+    Question,
+    Reply,
+    answer_adapter,
+    reply_adapter,
+)
+from apt_core.runs import processes
+from apt_core.runs.store import Store
+
+INSPECTOR_COMMAND = (sys.executable, "-m", "apt_core.runs.inspector")
+REPOSITORY = Path(__file__).resolve().parents[2]
+KEPT_IN = "inside"
+MOST_KEPT = 200  # answers of a run; one takes 20 to 60 kB
+_log = logging.getLogger(__name__)
+
+
+def checked(question: Question, store: Store) -> RunRecord:
+    """The run that is asked about; raises BadInput with one sentence where it cannot be looked into."""
+    record = store.get(question.run)
+    _check_finished(record)
+    if isinstance(question, LayerQuestion):
+        check_layer(record, question.block, question.layer)
+    if store.checkpoint(question.run) is None:
+        raise BadInput(
+            f"The pruned weights of run {question.run} have been removed to save disk space, so nothing is left to "
+            "look into; prune again."
+        )
+    return record
+
+
+def _check_finished(record: RunRecord) -> None:
+    if "pruned" not in record.job.subjects:
+        raise BadInput(f"Run {record.id} only measured a model; choose a run that pruned one.")
+    if record.live:
+        raise BadInput(f"Run {record.id} has not finished yet; look inside once it has.")
+    if record.finished is None:
+        raise BadInput(f"Run {record.id} did not finish, so it left no weights to look into; prune again.")
+
+
+def check_layer(record: RunRecord, block: int, layer: str) -> None:
+    """Raise BadInput with what there is instead."""
+    blocks = sorted({one.block for one in record.layers})
+    if block not in blocks:
+        there = f"{blocks[0]} to {blocks[-1]}" if blocks else "none"
+        raise BadInput(f"There is no block {block} in run {record.id}; its pruned blocks are {there}.")
+    names = [one.layer for one in record.layers if one.block == block]
+    if layer not in names:
+        some = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+        raise BadInput(f"Block {block} has no pruned layer {layer[:80]!r}; it has {some}.")
+
+
+class Inspector:
+    """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
+
+    The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
+    as dead.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        command: Sequence[str] = INSPECTOR_COMMAND,
+        idle: float = 300.0,
+        silence: float = 600.0,
+        patience: float = 2.0,
+    ):
+        self._store = store
+        self._command = tuple(command)
+        self._idle, self._silence, self._patience = idle, silence, patience
+        self._turn = threading.Lock()
+        self._process: _Process | None = None
+
+    def ask(self, question: Question) -> Iterator[Reply]:
+        """Looking again and again, then the answer; or Failed with one sentence at any point. Never raises.
+
+        Closing the iterator ends the process, and with it the work on this question.
+        """
+        store = self._store or Store()
+        try:
+            store.get(question.run)  # a folder of this name is the run's
+            if (known := recall(store.folder(question.run), question)) is not None:
+                yield known
+                return
+            checked(question, store)
+        except PruneError as error:
+            yield Failed(reason=error.kind, message=str(error))
+            return
+        if not self._turn.acquire(timeout=self._patience):
+            yield _BUSY
+            return
+        try:
+            yield from self._answered(question, store.folder(question.run))
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """End the process and give its memory back. The next question starts a new one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+    def _answered(self, question: Question, folder: Path) -> Generator[Reply]:
+        last: Reply | None = None
+        try:
+            if self._process is None or not self._process.alive:
+                self.close()
+                self._process = _Process([*self._command, "--idle", str(self._idle)])
+            self._process.say(question.model_dump_json())
+            while last is None or isinstance(last, Looking):
+                last = self._process.hear(self._silence)
+                if not isinstance(last, Looking | Failed):
+                    keep(folder, question, last)
+                yield last
+        except OSError as error:
+            yield _lost(f" ({error.strerror})")
+        finally:
+            if last is None or isinstance(last, Looking) or not self._alive():
+                self.close()  # nobody listens any more, or it is gone: what it still does is of no use
+
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.alive
+
+
+class _Process:
+    """One inspector process and the thread that reads what it says."""
+
+    def __init__(self, command: list[str]):
+        self._heard: queue.Queue[Reply | None] = queue.Queue()
+        with open(_log_path(), "wb") as log:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env=processes.heavy_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C in a terminal is for the asker, who then ends us
+            )
+        threading.Thread(target=self._listen, name="inspector", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def say(self, line: str) -> None:
+        assert self._popen.stdin  # it is a pipe
+        with contextlib.suppress(OSError, ValueError):  # it is gone: `hear` says so
+            self._popen.stdin.write(f"{line}\n")
+            self._popen.stdin.flush()
+
+    def hear(self, silence: float) -> Reply:
+        """The next reply; its end or too long a silence is one, too."""
+        try:
+            reply = self._heard.get(timeout=silence)
+        except queue.Empty:
+            self.end()
+            return _lost(f" (silent for {silence:g} seconds)")
+        return reply or _lost(processes.how_it_ended(self._popen.wait()))
+
+    def end(self) -> None:
+        with contextlib.suppress(OSError):  # it is gone already
+            assert self._popen.stdin
+            self._popen.stdin.close()
+        if self.alive:
+            processes.kill_group(self._popen.pid)  # it only reads: nothing is lost
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout=10)
+
+    def _listen(self) -> None:
+        assert self._popen.stdout
+        for line in self._popen.stdout:
+            try:
+                self._heard.put(reply_adapter.validate_json(line))
+            except ValidationError:
+                _log.warning("The inspector said something that is no reply: %.100s", line)
+        self._popen.stdout.close()
+        self._heard.put(None)
+
+
+def recall(folder: Path, question: Question) -> Answer | None:
+    """What was kept of the same question; None when nothing was, or when it cannot be read (any more)."""
+    try:
+        return answer_adapter.validate_json(_file(folder, question).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        _log.warning("A kept look inside cannot be read and is taken again: %s", error)
+        return None
+
+
+def keep(folder: Path, question: Question, answer: Answer) -> None:
+    """Whole or not at all, and the oldest make room. A full disk costs the next asker time, not this one the answer."""
+    file = _file(folder, question)
+    partial = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        partial.write_text(answer.model_dump_json(), encoding="utf-8")
+        os.replace(partial, file)
+        kept = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for old in kept[:-MOST_KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("A look inside could not be kept: %s", error)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _file(folder: Path, question: Question) -> Path:
+    asked = json.dumps([FORMAT, question.model_dump()], sort_keys=True)
+    return folder / KEPT_IN / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
+
+
+def _log_path() -> Path:
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "inspector.log"
+
+
+def _lost(how: str) -> Failed:
+    return Failed(
+        reason="worker_died",
+        message=f"The process that looks inside runs ended without a word{how}; ask again to start it anew.",
+    )
+
+
+_BUSY = Failed(
+    reason="busy", message="Somebody else is looking inside a run just now; try again in a moment."
+)

@@ -1,0 +1,185 @@
+"""The process that looks inside finished runs.
+
+    python -m apt_core.runs.inspector
+
+It takes one question (JSON, `measure.inside.questions`) a line on stdin and says `Looking` while it works, then the
+answer or `Failed`, as JSON lines on stdout. It ends at the end of stdin, or when nobody asked anything for `--idle`
+seconds, and gives all its memory back. Whoever does not want an answer any more kills it: it writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+
+from apt_core.base.errors import BadInput, one_sentence
+from apt_core.base.hardware import choose_device
+from apt_core.base.policy import HostPolicy
+from apt_core.estimate import placing
+from apt_core.events.records import RunRecord
+from apt_core.execute.context import Context
+from apt_core.execute.opening import (
+    Opened,
+    calibration_windows,
+    evaluation_windows,
+    fetch_model,
+    open_model,
+)
+from apt_core.jobs import Evaluation, ModelRef, Prune
+from apt_core.measure.blocks_alone import blocks_alone
+from apt_core.measure.depth import Side, depth
+from apt_core.measure.depth_values import BlocksAlone, Depth
+from apt_core.measure.inside.inputs import input_statistics
+from apt_core.measure.inside.look import look, read_weights
+from apt_core.measure.inside.questions import (
+    BlocksAloneQuestion,
+    DepthQuestion,
+    LayerQuestion,
+    Looking,
+    Question,
+    question_adapter,
+)
+from apt_core.measure.inside.values import LayerInside
+from apt_core.runs.inspecting import checked
+from apt_core.runs.only_ours import only_ours
+from apt_core.runs.reader import Questions
+from apt_core.runs.store import Store
+from apt_core.runs.worker_errors import failure_of
+
+_NICE = 5
+Found = LayerInside | Depth | BlocksAlone
+Steps = Generator[Looking, None, Found]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer until stdin ends; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m apt_core.runs.inspector", description=__doc__)
+    parser.add_argument("--idle", type=float, default=300.0, help="seconds without a question before it ends")
+    options = parser.parse_args(arguments)
+    with contextlib.suppress(OSError):  # some containers forbid it; looking works all the same
+        os.nice(_NICE)
+    questions = Questions(sys.stdin)
+    with only_ours() as out:
+        while (line := questions.next(options.idle)) is not None:
+            for reply in replies(line, Store(), HostPolicy.from_environment()):
+                out.write(reply.model_dump_json() + "\n")
+                out.flush()
+    return 0
+
+
+def replies(line: str, store: Store, policy: HostPolicy) -> Iterator[BaseModel]:
+    """What to say to one line of stdin; always ends with an answer or Failed."""
+    try:
+        yield (yield from _answer(question_adapter.validate_json(line), store, policy))
+    except ValidationError as error:
+        yield failure_of(BadInput(one_sentence(error)))
+    except Exception as error:
+        logging.getLogger(__name__).exception("The question could not be answered")
+        yield failure_of(error)
+
+
+def _answer(question: Question, store: Store, policy: HostPolicy) -> Steps:
+    record = checked(question, store)
+    context = Context.of(record.job, store.folder(question.run), policy, store, place=placing.place)
+    if isinstance(question, LayerQuestion):
+        return (yield from _layer(question, record, context))
+    if isinstance(question, DepthQuestion):
+        return (yield from _depth(question, record, context))
+    return (yield from _alone(question, record, context))
+
+
+def _layer(question: LayerQuestion, record: RunRecord, context: Context) -> Steps:
+    job, checkpoint = record.pruning, context.folder / "checkpoint"
+    layer = next(one for one in record.layers if (one.block, one.layer) == (question.block, question.layer))
+    yield Looking(done=0, total=1, detail="reading the weights")
+    dense_folder = yield from _quietly(fetch_model(job, context))
+    weights = read_weights(dense_folder, checkpoint, question.block, question.layer, _dtype(record))
+    stats = None
+    if question.inputs:
+        opened = yield from _open(_of_run(job, question.run), context, _dtype(record))
+        windows = yield from _quietly(calibration_windows(job, opened, context.policy))
+        windows = windows.to(next(opened.model.parameters()).device)
+        walk = input_statistics(opened.model, opened.store, windows, question.block, question.layer)
+        total = question.block + 2
+        stats = yield from _said(walk, lambda block: (block, total), "blocks")
+        del opened
+    yield Looking(done=1, total=1, detail="counting")
+    return look(question.run, job, layer, weights, dense_folder, stats, question.row)
+
+
+def _depth(question: DepthQuestion, record: RunRecord, context: Context) -> Steps:
+    dense, pruned, windows, text = yield from _both(question, record, context)
+    total = len(dense.store.blocks)
+    steps = depth(question.run, dense, pruned, windows, text)
+    return (yield from _said(steps, lambda block: (block, total), "blocks of both models"))
+
+
+def _alone(question: BlocksAloneQuestion, record: RunRecord, context: Context) -> Steps:
+    dense, pruned, windows, text = yield from _both(question, record, context)
+    steps = blocks_alone(question.run, dense, pruned, windows, text)
+    return (yield from _said(steps, lambda step: step, "blocks, each pruned alone"))
+
+
+def _both(
+    question: DepthQuestion | BlocksAloneQuestion, record: RunRecord, context: Context
+) -> Generator[Looking, None, tuple[Side, Side, Any, str]]:
+    """Both models and the first windows of the run's evaluation text."""
+    job = record.pruning
+    dense = yield from _open(job, context, _dtype(record))
+    pruned = yield from _open(_of_run(job, question.run), context, _dtype(record))
+    first = job.evaluation[0]
+    length = min(question.length, first.length)
+    wanted = Evaluation(text=first.text, samples=question.windows, length=length)
+    asked = job.model_copy(update={"evaluation": (wanted,)})
+    found = yield from _quietly(evaluation_windows(asked, dense, context.policy, job.calibration.text))
+    return Side(dense.model, dense.store), Side(pruned.model, pruned.store), found[0], first.text
+
+
+def _of_run(job: Prune, run_id: str) -> Prune:
+    """The same job on what the run made."""
+    return job.model_copy(update={"model": ModelRef(id=f"run:{run_id}")})
+
+
+def _open(job: Prune, context: Context, dtype: torch.dtype) -> Generator[Looking, None, Opened]:
+    yield Looking(done=0, total=1, detail="loading the model")
+    device = choose_device(context.device)
+    return (yield from _quietly(open_model(job, context, dtype, device, job.optional_layers)))
+
+
+def _dtype(record: RunRecord) -> torch.dtype:
+    """What the run computed in, so that its figures come out again."""
+    named = getattr(torch, record.model.dtype, None) if record.model else None
+    return named if isinstance(named, torch.dtype) else torch.float32
+
+
+def _quietly(steps: Generator[Any, None, Any]) -> Generator[Looking, None, Any]:
+    """The result of steps of a run; of its events only that something goes on is said."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield Looking(done=0, total=1, detail=getattr(event, "stage", None) or "loading the model")
+
+
+def _said(steps: Generator[Any, None, Any], where: Any, detail: str) -> Generator[Looking, None, Any]:
+    """The result of a measurement, its steps as `Looking`."""
+    while True:
+        try:
+            done, total = where(next(steps))
+        except StopIteration as end:
+            return end.value
+        yield Looking(done=done, total=total, detail=detail)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Inside this layer: what pruning did to one layer of the run that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+from pydantic import ValidationError
+
+from apt_core.base.errors import BadInput, PruneError, one_sentence
+from apt_core.base.words import sentence
+from apt_core.events.projections import parts_of
+from apt_core.events.records import RunRecord
+from apt_core.measure.inside.questions import LayerQuestion, Looking
+from apt_core.measure.inside.values import LayerInside
+from apt_core.plots.inside_layer import NAMES
+from apt_core.ui.studio import Studio
+from apt_core.ui.tabs.chart import chart
+from apt_core.ui.tabs.result import html
+from apt_core.ui.views import inside as views
+from apt_core.ui.views.html import Markup
+from apt_core.ui.views.run_view import ViewState
+
+_PICKED = "window.aptStudio.layerPicked(element, trigger);"
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class Inside(NamedTuple):
+    section: gr.Column  # hidden beside a run without pruned layers
+    layer: gr.Dropdown
+    inputs: gr.Checkbox
+    look: gr.Button
+    picked: gr.HTML  # its script hears when a point of the layer chart is clicked
+    state: gr.HTML
+    summary: gr.HTML
+    charts: dict[str, gr.HTML]
+    equation: gr.HTML
+
+    @property
+    def shown(self) -> list[Any]:
+        """What an answer fills."""
+        return [self.layer, self.look, self.state, self.summary, *self.charts.values(), self.equation]
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.section, *self.shown]
+
+
+def lay_out() -> Inside:
+    """Draw the section inside the current Blocks context."""
+    with gr.Column(elem_id="inside") as section:
+        gr.HTML(
+            "<h3>Inside this layer</h3><p class='lead'>Click a point of the layer chart, or choose a layer: its mask, "
+            "what each row kept, how far the weights moved.</p>",
+            apply_default_css=False,
+        )
+        with gr.Row(elem_id="inside-row"):
+            layer = gr.Dropdown([], label="Layer", elem_id="inside-layer", min_width=200)
+            inputs = gr.Checkbox(
+                False,
+                label="Read the calibration text again: inputs, saliencies, the equation",
+                elem_id="inside-inputs",
+            )
+            look = gr.Button("Look inside", elem_id="inside-look", scale=0, min_width=140)
+        picked = gr.HTML("", elem_id="inside-picked", apply_default_css=False, js_on_load=_PICKED)
+        state = html("inside-state")
+        summary = html("inside-summary")
+        with gr.Row(elem_id="inside-charts", equal_height=False):
+            drawn = {name: _chart(name) for name in NAMES}
+        equation = html("inside-equation")
+    return Inside(section, layer, inputs, look, picked, state, summary, drawn, equation)
+
+
+def _chart(name: str) -> gr.HTML:
+    with gr.Column(min_width=280, elem_classes=["chart-section", "half"]):
+        return chart(f"inside-{name}-chart")
+
+
+def show(inside: Inside, studio: Studio, record: RunRecord) -> dict[Any, Any]:
+    """The section for this run before anybody looks."""
+    ready = record.status == "finished" and studio.checkpoint(record.id) is not None
+    layers = views.choices(record.layers)
+    return {
+        inside.section: gr.update(visible=bool(layers) and record.status == "finished"),
+        inside.layer: gr.update(choices=layers, value=layers[0][1] if layers else None),
+        inside.look: gr.update(interactive=ready),
+        inside.state: _line("" if ready else _why_not(studio, record)),
+        **_filled(inside, None),
+    }
+
+
+def wire(inside: Inside, seen: gr.HTML, studio: Studio) -> None:
+    def pressed(view: Any, layer: Any, inputs: Any) -> Iterator[dict[Any, Any]]:
+        yield from look(inside, studio, ViewState.parse(view).run, layer, bool(inputs))
+
+    def picked(event: gr.EventData, view: Any, inputs: Any) -> Iterator[dict[Any, Any]]:
+        data = event._data if isinstance(event._data, dict) else {}
+        layer = str(data.get("layer", ""))[:300]
+        run_id = ViewState.parse(view).run
+        if not layer or studio.checkpoint(run_id) is None:
+            yield {}
+            return
+        for updates in look(inside, studio, run_id, layer, bool(inputs)):
+            yield {inside.layer: layer, **updates}
+
+    more: dict[str, Any] = {"concurrency_limit": 8, "concurrency_id": "inside", **_QUIET}
+    inside.look.click(pressed, [seen, inside.layer, inside.inputs], inside.shown, **more)
+    inside.picked.click(picked, [seen, inside.inputs], inside.shown, trigger_mode="always_last", **more)
+
+
+def look(inside: Inside, studio: Studio, run_id: str, layer: Any, inputs: bool) -> Iterator[dict[Any, Any]]:
+    """From press to answer, as updates. Whatever goes wrong is a sentence in the state line."""
+    try:
+        replies = studio.look_inside(question_from(studio, run_id, layer, inputs))
+    except PruneError as error:
+        yield {inside.state: _line(str(error), bad=True)}
+        return
+    yield {
+        inside.look: gr.update(interactive=False),
+        inside.state: _line("Opening the weights of this layer."),
+    }
+    for reply in replies:
+        if isinstance(reply, Looking):
+            said = f"{reply.detail}, {reply.done} of {reply.total}" if reply.total > 1 else reply.detail
+            yield {inside.state: _line(sentence(said))}
+        elif isinstance(reply, LayerInside):
+            yield {inside.state: _line(""), **_filled(inside, reply)}
+        else:
+            yield {inside.state: _line(sentence(getattr(reply, "message", "")), bad=True)}
+    yield {inside.look: gr.update(interactive=True)}
+
+
+def question_from(studio: Studio, run_id: str, layer: Any, inputs: bool) -> LayerQuestion:
+    """Raises PruneError with one sentence. layer: 'block:name', as the list and the chart say it."""
+    block, _, name = str(layer or "").partition(":")
+    if not block.isdecimal() or not name:
+        raise BadInput("Choose a layer first.")
+    record = studio.record(run_id)
+    whole = {part.layer: one.layer for one in record.layers for part in parts_of(one)}
+    try:
+        return LayerQuestion(run=run_id, block=int(block), layer=whole.get(name, name), inputs=inputs)
+    except ValidationError as error:
+        raise BadInput(sentence(one_sentence(error))) from error
+
+
+def _filled(inside: Inside, seen: LayerInside | None) -> dict[Any, Any]:
+    drawn = views.figures(seen)
+    return {
+        inside.summary: str(views.summary(seen)) if seen else "",
+        inside.equation: str(views.equation(seen)),
+        **{place: drawn[name] for name, place in inside.charts.items()},
+    }
+
+
+def _why_not(studio: Studio, record: RunRecord) -> str:
+    if record.id.startswith("sample-"):
+        return "This is a recorded sample without weights; prune a model to look inside."
+    if studio.withholds(record.id):
+        return "This model is only for accounts that accepted its terms, so its weights are not shown here."
+    if record.status == "finished":
+        return "The pruned weights of this run were removed to save disk space; prune again to look inside."
+    return ""
+
+
+def _line(text: str, bad: bool = False) -> str:
+    return str(
+        Markup('<p class="line{}" role="status" aria-live="polite">{}</p>').format(
+            " bad" if bad else "", text
+        )
+    )

@@ -1,0 +1,66 @@
+"""A point of the layer chart opens the layer, in light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import pytest
+from browser_app import patient
+from browser_steps import choose, choose_tiny, points, prune, says, scrolls_sideways, text, wait_for_end
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def finished(app, browser):
+    """One finished run of the tiny model."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(app.address)
+    page.wait_for_selector("#prune")
+    choose_tiny(page)
+    run_id = prune(page)
+    wait_for_end(page)
+    context.close()
+    return run_id
+
+
+def click_a_point(page) -> None:
+    """The last one: up there no line of another projection lies on it."""
+    page.wait_for_function("document.querySelector('#layers-chart .chart-host')?._fullData?.length")
+    page.evaluate(
+        "() => { const host = document.querySelector('#layers-chart .chart-host'); const data = host._fullData[3];"
+        " host.emit('plotly_click', { points: [{ data, customdata: data.customdata[1] }] }); }"
+    )
+
+
+def test_a_click_on_a_point_opens_the_layer_and_the_text_can_be_read_again(open_page, finished):
+    page = open_page(f"?run={finished}")
+    with patient("the chart", 20) as until:
+        until(lambda: points(page) == 14)
+    click_a_point(page)
+    says(page, "#inside-summary", "Block 1, self_attn.o_proj", 60)
+    says(page, "#inside-summary", "Heads that lost most")
+    page.wait_for_function(
+        "document.querySelectorAll('#inside-charts .chart[data-shown=yes] .main-svg').length >= 3"
+    )
+    assert "weights removed" in text(page, "#inside-mask-chart .chart-summary")
+    assert page.locator("#inside-layer input").input_value() == "Block 1, self_attn.o_proj"
+    assert page.locator("#inside-saliency-chart .chart[data-shown=yes]").count() == 0
+    page.locator("#inside-inputs input").check()
+    choose(page, "#inside-layer", "Block 0, mlp.down_proj")
+    page.locator("#inside-look").click()
+    says(page, "#inside-equation", "The closed form on row", 90)
+    says(page, "#inside-equation", "Predicted loss")
+    says(page, "#inside-summary", "Block 0, mlp.down_proj")
+    page.locator("#inside-saliency-chart .chart[data-shown=yes] .main-svg").first.wait_for()
+    assert page.locator("#inside-look").is_enabled() and not scrolls_sideways(page)
+
+
+def test_narrow_and_dark_and_a_sample_without_weights(open_page, finished):
+    page = open_page(f"?run={finished}&__theme=dark", width=390, height=844)
+    page.locator("#inside-look").click()
+    says(page, "#inside-summary", "Block 0, self_attn.q_proj", 60)
+    page.locator("#inside-mask-chart .chart[data-shown=yes] .main-svg").first.wait_for()
+    assert not scrolls_sideways(page)
+    sample = open_page()
+    says(sample, "#inside-state", "recorded sample without weights")
+    assert sample.locator("#inside-look").is_disabled()
