@@ -75,6 +75,13 @@ def lone_layer(layers: Sequence[LayerPruned]) -> LayerPruned | None:
     return far[0] if len(far) == 1 and spread > 0 else None
 
 
+def lopsided(more: int, less: int) -> bool:
+    """Whether so many more of one kind than of the other are no chance: a two-sided sign test, p < 0.01."""
+    together, most = more + less, max(more, less)
+    tail = sum(math.comb(together, count) for count in range(most, together + 1))
+    return together > 0 and 2 * tail < SIGNIFICANT * 2**together
+
+
 def differ(one: Evaluated, other: Evaluated) -> bool:
     """Whether two models differ on the same windows: a paired t-test of the windows' losses, p < 0.01. Figures of
     runs that kept no losses differ when they are not written alike."""

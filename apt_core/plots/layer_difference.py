@@ -6,19 +6,15 @@ import math
 
 import plotly.graph_objects as go
 
-from apt_core.base.lazy import lazy
 from apt_core.base.words import DASH, number, times
 from apt_core.plots.block_grid import Cell, Scale, grid
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
-from apt_core.plots.findings import SIGNIFICANT
+from apt_core.plots.findings import lopsided
 from apt_core.plots.layer_marks import depth, short_name
 from apt_core.studies.layer_difference import LayerDifference, layer_differences, same_layers
 from apt_core.studies.names import names_of
 
-stats = lazy("scipy.stats")
-
 _DEEPEST = 0.85  # the share of the layers whose difference the colours tell apart
-_FEWEST = 8  # layers below which a rank test cannot find anything
 
 
 def applies(runs: RunSet) -> bool:
@@ -37,17 +33,15 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
 
 
 def title(runs: RunSet) -> str:
-    """Which run has more error, where Wilcoxon's signed-rank test of the logarithms finds it (p < 0.01)."""
+    """Which run has more error in most layers, where a sign test finds it (p < 0.01)."""
     first, other = _names(runs)
-    ratios = [one.ratio for one in _found(runs) if one.ratio is not None]
-    if any(run.live for run in runs.members) or not _shifted(ratios):
+    changes = [one.difference for one in _found(runs)]
+    more, less = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    if any(run.live for run in runs.members) or not lopsided(more, less):
         return f"Layer errors: {other} against {first}"
-    larger = sum(ratio > 1 for ratio in ratios)
-    if 2 * larger > len(ratios):
-        return f"{other} has more error than {first} in {larger} of {len(ratios)} layers"
-    return (
-        f"{other} has less error than {first} in {sum(ratio < 1 for ratio in ratios)} of {len(ratios)} layers"
-    )
+    if more > less:
+        return f"{other} has more error than {first} in {more} of {len(changes)} layers"
+    return f"{other} has less error than {first} in {less} of {len(changes)} layers"
 
 
 def summary(runs: RunSet) -> str:
@@ -120,14 +114,6 @@ def _names(runs: RunSet) -> tuple[str, str]:
     names = names_of(runs.members)
     first, other = runs.members
     return names[first.id], names[other.id]
-
-
-def _shifted(ratios: list[float]) -> bool:
-    """Whether the errors of one run lie above those of the other, layer against layer."""
-    logs = [math.log(ratio) for ratio in ratios if ratio != 1]
-    if len(logs) < _FEWEST:
-        return False
-    return bool(stats.wilcoxon(logs).pvalue < SIGNIFICANT)
 
 
 def _ratio(one: LayerDifference) -> float:

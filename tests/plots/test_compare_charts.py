@@ -117,7 +117,7 @@ def deep(run_id, factor, blocks=8, **job):
     )
 
 
-def test_the_difference_says_which_has_more_error_only_where_a_rank_test_finds_it():
+def test_the_difference_says_which_has_more_error_only_where_a_sign_test_finds_it():
     first = deep(FIRST, lambda block: 1.0)
     worse_ = compared(first, deep(OTHER, lambda block: 1.5 if block else 0.9, method="wanda"))
     assert layer_difference.title(worse_) == "Wanda · 2:4 has more error than APT · 2:4 in 21 of 24 layers"

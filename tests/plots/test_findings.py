@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 
 from ui_helpers import a_record
 
 from apt_core.events import LayerPruned
-from apt_core.plots import layer_error
+from apt_core.plots import findings, layer_error
 from apt_core.plots.chart import RunSet
 from apt_core.plots.findings import leading_kind, lone_layer, trend
 
@@ -108,3 +109,12 @@ def test_exact_zeros_are_left_out():
     zero = tuple(layer.model_copy(update={"relative_error": 0.0}) for layer in layers(blocks=3))
     assert trend(zero) is None and leading_kind(zero) is None and lone_layer(zero) is None
     assert title(zero) == "Error of each layer"
+
+
+@pytest.mark.parametrize(
+    "counts", [(0, 0), (7, 0), (8, 0), (6, 0), (21, 3), (13, 11), (125, 85), (120, 90), (600, 400)]
+)
+def test_the_sign_test_is_that_of_scipy(counts):
+    more, less = counts
+    sure = more + less > 0 and stats.binomtest(more, more + less).pvalue < 0.01
+    assert findings.lopsided(more, less) == findings.lopsided(less, more) == sure
