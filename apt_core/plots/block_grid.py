@@ -15,10 +15,10 @@ from apt_core.plots.palette import FONT, colour
 
 _CELL = 30  # pixels that a projection takes
 _ABOVE, _BELOW = 76, 46  # the colour bar with its words, the axis with its title
-_LETTER = 8  # pixels
+_WORDS, _LETTER = 20, 8  # pixels
 # In the container: a bar that is placed by the plot makes plotly move the plot away from its axis title.
-_BAR = {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top"}
-_BAR |= {"thickness": 10, "len": 1, "xpad": 0, "ypad": 6, "tickangle": 0}
+_BAR = {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top"}
+_BAR |= {"thickness": 10, "len": 1, "xpad": 0, "ypad": 2, "tickangle": 0}
 
 
 class Cell(NamedTuple):
@@ -68,14 +68,30 @@ def grid(cells: Iterable[Cell], blocks: int, scale: Scale, revision: str, dark: 
             ],
             colorbar=_BAR
             | {
+                "y": 1 - _WORDS / _height(len(kinds)),
                 "tickvals": [tick for tick, _ in scale.ticks],
                 "ticktext": [text for _, text in scale.ticks],
-                "title": {"text": scale.title, "side": "top", "font": {"size": 13}},
                 "outlinewidth": 0,
             },
         )
     )
+    plot.add_annotation(
+        {
+            "xref": "paper",
+            "x": 0,
+            "xanchor": "left",
+            "yref": "paper",
+            "y": 1,
+            "yanchor": "top",
+            "yshift": _ABOVE,
+        }
+        | {"text": scale.title, "showarrow": False, "font": {"size": 13}}
+    )
     return _laid_out(plot, [legend[kind] for kind in kinds], blocks, revision, dark)
+
+
+def _height(kinds: int) -> int:
+    return _ABOVE + _BELOW + _CELL * max(kinds, 1)
 
 
 def _laid_out(plot: go.Figure, names: list[str], blocks: int, revision: str, dark: bool) -> go.Figure:
@@ -83,7 +99,7 @@ def _laid_out(plot: go.Figure, names: list[str], blocks: int, revision: str, dar
     axis = {"showgrid": False, "zeroline": False, "ticks": "", "linecolor": line}
     return plot.update_layout(
         uirevision=revision,
-        height=_ABOVE + _BELOW + _CELL * max(len(names), 1),
+        height=_height(len(names)),
         margin={"l": 24 + _LETTER * max(map(len, names), default=0), "r": 16, "t": _ABOVE, "b": _BELOW},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

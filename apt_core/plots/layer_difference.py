@@ -152,11 +152,7 @@ def _scale(cells: list[Cell]) -> Scale:
     levels = sorted(abs(cell.level) for cell in cells if cell.level is not None)
     reach = max(levels[int(_DEEPEST * (len(levels) - 1))] if levels else 0.0, math.log2(1.25))
     beyond = " or more" if levels and levels[-1] > reach else ""
-    ends = (_in_from(reach, -1), f"1/{number(2**reach)}"), (_in_from(reach, 1), f"{number(2**reach)}{beyond}")
+    # The words at an end stand inside it, where a narrow screen does not cut them.
+    ends = (-0.86 * reach, f"← 1/{number(2**reach)}"), (0.7 * reach, f"{number(2**reach)}{beyond} →")
     ticks = (ends[0], (0.0, "the same"), ends[1])
     return Scale(("less", "even", "more"), -reach, reach, ticks, "times the error of the first run")
-
-
-def _in_from(reach: float, side: int) -> float:
-    """The words at an end of the colour bar stand a little inside, where a narrow screen does not cut them."""
-    return side * reach * 0.86
