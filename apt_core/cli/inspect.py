@@ -155,7 +155,7 @@ def _coarser(shares: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _losers(losers: Losers, one: str) -> str:
-    rows = [(str(each.index), percent(each.removed), percent(each.lost)) for each in losers.worst[:5]]
+    rows = [(str(each.index), percent(each.removed), words.lost(each.lost)) for each in losers.worst[:5]]
     what = "output lost" if losers.by_output else "of squares lost"
     return f"{words.losers_sentence(losers)}\n{table((one, 'removed', what), rows)}"
 

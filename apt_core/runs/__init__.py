@@ -1,4 +1,4 @@
-"""Runs outside the page: the store, the queue, one worker process per run, one reader process.
+"""Runs outside the page: the store, the queue, one worker process per run, one reader process, one inspector.
 
     Store ── runs.db (index and queue) + runs/<id>/ (job.json, events.jsonl, checkpoint/) + studies/<id>/study.json
       │
@@ -6,6 +6,6 @@
       │                                                          │
     every view folds the events (Store.get)            execute.run(job, context)
 
-For Linux and macOS (file locks, process groups). Nothing here imports torch, except the two processes
-`worker` and `reader` once they run. Imports execute and below.
+For Linux and macOS (file locks, process groups). Nothing here imports torch, except the processes
+`worker`, `reader` and `inspector` once they run. Imports execute and below.
 """

@@ -12,7 +12,8 @@ from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.families import family_of_type
 from apt_core.families.heads import HeadsOf, heads_of
-from apt_core.maths.hessian import LayerStats
+from apt_core.maths.compensate import full_compensation
+from apt_core.maths.hessian import LayerStats, dampened
 from apt_core.measure.inside.change import change
 from apt_core.measure.inside.inputs import input_statistics, inputs_of
 from apt_core.measure.inside.losers import heads, neurons
@@ -212,6 +213,21 @@ def test_without_dampening_the_prediction_is_exact_and_the_whole_row_the_best_th
     best = torch.linalg.lstsq(inputs[:, kept], (inputs @ dense)[:, None])
     left = (inputs[:, kept] @ best.solution[:, 0] - inputs @ dense).square().sum()
     assert found.whole.optimum == pytest.approx(float(left), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_weights_with_the_same_mask_are_below_the_optimum(seed):
+    """A theorem only with the dampening's part: the undamped loss alone can be lower."""
+    found, _, dense, pruned, stats = example(HALF, seed=seed)
+    best = found.whole.dampened_optimum
+    assert best <= found.whole.dampened_stored
+    for dampening in (1e-9, 0.001, 0.1):  # the best of other objectives
+        hessian = dampened(stats.gram.double(), dampening)
+        other = full_compensation(dense[None], pruned[None], hessian)
+        again = worked(dense[None].float(), other.float(), pruned[None], stats, 0.01, 0, HALF, ("APT", True))
+        assert best <= again.whole.dampened_stored * (1 + 1e-6)
+        if dampening < 0.001:
+            assert again.whole.stored < again.whole.optimum  # what the page must not call a bound
 
 
 def test_the_example_of_the_docstring():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, TypeAdapter
 
@@ -45,7 +45,7 @@ class BlocksAloneQuestion(Frozen):
 
 
 Question = Annotated[LayerQuestion | DepthQuestion | BlocksAloneQuestion, Field(discriminator="kind")]
-question_adapter: TypeAdapter[Question] = TypeAdapter(Question)
+question_adapter: TypeAdapter[Question] = TypeAdapter(cast(Any, Question))
 
 
 class Looking(Frozen):
@@ -58,6 +58,6 @@ class Looking(Frozen):
 
 
 Answer = Annotated[LayerInside | Depth | BlocksAlone, Field(discriminator="kind")]
-answer_adapter: TypeAdapter[Answer] = TypeAdapter(Answer)
+answer_adapter: TypeAdapter[Answer] = TypeAdapter(cast(Any, Answer))
 Reply = Annotated[Looking | LayerInside | Depth | BlocksAlone | Failed, Field(discriminator="kind")]
-reply_adapter: TypeAdapter[Reply] = TypeAdapter(Reply)
+reply_adapter: TypeAdapter[Reply] = TypeAdapter(cast(Any, Reply))

@@ -138,13 +138,19 @@ class Moved(Frozen):
 
 
 class WholeRow(Frozen):
-    """The loss of one row with everything that was removed from it, ||dw X||^2 on the calibration text."""
+    """The loss of one row with everything that was removed from it, ||dw X||^2 on the calibration text.
+
+    The closed form minimises this and the dampening's part together (`dampened_`): there no other weights with the same
+    mask are below the optimum; without the dampening's part they can be, by a little.
+    """
 
     removed: int
     energy: float  # ||w X||^2 of the dense row
     zeroed: float  # had the other weights stayed as they were
     optimum: float  # with the compensation of the closed form for the same mask
     stored: float  # as the run stored it
+    dampened_optimum: float
+    dampened_stored: float
 
 
 class Worked(Frozen):

@@ -65,9 +65,14 @@ def losers_sentence(losers: Losers) -> str:
     if worst.lost <= 0:
         return f"No {one} lost anything."
     return (
-        f"The {one} that lost most is {worst.index}: {percent(worst.lost)} {of_what} "
-        f"(the median {one} {percent(losers.median)})."
+        f"The {one} that lost most is {worst.index}: {lost(worst.lost)} {of_what} "
+        f"(the median {one} {lost(losers.median)})."
     )
+
+
+def lost(share: float) -> str:
+    """A share that can be far below a percent, in three digits: 0.000979 -> '0.0979%'."""
+    return f"{number(100 * share)}%"
 
 
 def saliency_sentence(saliency: Saliency) -> str:
@@ -126,6 +131,11 @@ def worked_lines(worked: Worked) -> list[tuple[str, str]]:
             f"zeroed {figure(whole.zeroed)}, optimum of the closed form {figure(whole.optimum)}, stored "
             f"{figure(whole.stored)}, of ‖wX‖² = {figure(whole.energy)}",
         ),
+        (
+            "The same with the dampening's part",
+            f"what the closed form minimises: optimum {figure(whole.dampened_optimum)}, stored "
+            f"{figure(whole.dampened_stored)}",
+        ),
     ]
 
 
@@ -136,7 +146,7 @@ def worked_note(worked: Worked) -> str:
     if worked.own:
         return (
             f"{won}{worked.method} solves this block of columns by block of columns, what lies left of a block frozen; "
-            "the optimum of the whole row is the bound that leaves."
+            "with the dampening's part, the optimum of the whole row is what it cannot get below."
         )
     return (
         f"{won}{worked.method} is not APT's own rule: this is what the closed form would have given for the same mask, "

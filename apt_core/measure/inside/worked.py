@@ -136,6 +136,8 @@ def _whole(example: Example, hessian: Tensor) -> WholeRow:
         zeroed=_loss(-dense * example.pruned, gram),
         optimum=_loss(best - dense, gram),
         stored=_loss(example.stored - dense, gram),
+        dampened_optimum=_loss(best - dense, hessian),
+        dampened_stored=_loss(example.stored - dense, hessian),
     )
 
 

@@ -73,10 +73,10 @@ def _counts(seen: LayerInside) -> Markup:
 
 def _losers(losers: Losers) -> Markup:
     one = "row" if losers.what == "rows" else "head"
-    lost = "output lost" if losers.by_output else "squares lost"
-    rows = [(str(each.index), percent(each.removed), percent(each.lost)) for each in losers.worst]
+    heading = "output lost" if losers.by_output else "squares lost"
+    rows = [(str(each.index), percent(each.removed), words.lost(each.lost)) for each in losers.worst]
     caption = f"{'Rows' if one == 'row' else 'Heads'} that lost most, of {losers.count}"
-    return table((one, "removed", lost), rows, caption, "nnn")
+    return table((one, "removed", heading), rows, caption, "nnn")
 
 
 def choices(layers: Any) -> list[tuple[str, str]]:
