@@ -16,6 +16,7 @@ from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import methods as methods_tab
 from apt_core.ui.tabs import models as models_tab
 from apt_core.ui.tabs import runs as runs_tab
+from apt_core.ui.tabs import sweep as sweep_tab
 from apt_core.ui.theme import theme
 from apt_core.ui.views.compare_view import ids_of
 from apt_core.ui.views.run_view import ViewState
@@ -40,16 +41,21 @@ def build(studio: Studio) -> gr.Blocks:
                 explore = explore_tab.lay_out(studio.policy)
             with gr.Tab("Compare", id="compare") as compare_item:
                 compare = compare_tab.lay_out(compared)
+            with gr.Tab("Sweep", id="sweep") as sweep_item:
+                sweep = sweep_tab.lay_out()
             with gr.Tab("Runs", id="runs") as runs_item:
                 runs = runs_tab.lay_out()
             models_item = _models_tab(studio)
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
         explore_tab.wire(explore, studio, page)
-        others = tuple(item for item in (explore_item, compare_item, models_item, methods_item) if item)
+        sweep_tab.wire(sweep, sweep_item, explore.chooser, studio)
+        items = (explore_item, compare_item, sweep_item, models_item, methods_item)
+        others = tuple(item for item in items if item)
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
         _wire_compare(compare, tabs, runs, explore, studio)
-        _wire_arrival(page, explore, compare, tabs, studio)
+        _wire_sweep(sweep, tabs, explore, studio)
+        _wire_arrival(page, explore, compare, sweep, tabs, studio)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
     return page
 
@@ -104,18 +110,36 @@ def _wire_arrival(
     page: gr.Blocks,
     explore: explore_tab.Explore,
     compare: compare_tab.CompareTab,
+    sweep: sweep_tab.SweepTab,
     tabs: gr.Tabs,
     studio: Studio,
 ) -> None:
     def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
         asked = dict(request.query_params)
         shown = explore_tab.land(explore, studio, asked.get("run"), last)
+        if study := asked.get("study"):
+            return shown | sweep_tab.show(sweep, studio, study) | {tabs: gr.Tabs(selected="sweep")}
         if "compare" not in asked or asked.get("tab", "compare") != "compare":
             return shown
         chosen = compare_tab.show(compare, studio, ids_of(asked["compare"]))
         return shown | chosen | {tabs: gr.Tabs(selected="compare")}
 
-    page.load(arrive, explore.last_run, [*explore.chosen_outputs, *compare.outputs, tabs], **_QUIET)
+    outputs = [*explore.chosen_outputs, *compare.outputs, *sweep.shown, tabs]
+    page.load(arrive, explore.last_run, outputs, **_QUIET)
+
+
+def _wire_sweep(
+    sweep: sweep_tab.SweepTab, tabs: gr.Tabs, explore: explore_tab.Explore, studio: Studio
+) -> None:
+    """A run of the sweep opens under Explore, where its charts show the whole sweep."""
+
+    def opened(event: gr.EventData) -> Any:
+        action, run_id = runs_tab.asked_for(event)
+        if action != "open":
+            return gr.skip()
+        return explore_tab.arrive(explore, studio, run_id) | {tabs: gr.Tabs(selected="explore")}
+
+    sweep.view.click(opened, None, [*explore.outputs, tabs], **_QUIET)
 
 
 def _wire_compare(

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
+from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.space import Space
+from apt_core.jobs.study import Study
 from apt_core.measure.inside.questions import LayerQuestion
 from apt_core.measure.questions import Question
 from apt_core.plots.chart import RunSet
@@ -24,8 +28,10 @@ from apt_core.runs.inspecting import Inspector
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
+from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
 from apt_core.studies.race import RACE
+from apt_core.studies.sweep import SWEEP, check_is_sweep
 
 LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -164,14 +170,45 @@ class Studio:
         whose weights are not for everybody.
         """
         for job in jobs:
-            if job.model.run is not None:
-                self.check_may_use(job.model.run)
+            self._check_parent(job)
         if len(jobs) == 1:
             first = self.launcher.submit(jobs[0], token)
         else:
             first = self.launcher.submit_study(RACE, jobs, token).runs[0]
         self._forget_lately()
         return first
+
+    def sweep(self, space: Space, token: str | None = None) -> Study:
+        """Queue a grid of runs as one study. Raises BadInput where it is larger than this host allows."""
+        self._check_parent(space.base)
+        study = self.launcher.submit_study(SWEEP, space.expand(self.policy.sweep_runs).jobs, token, space)
+        self._forget_lately()
+        return study
+
+    def search(self, wanted: Bisection, token: str | None = None) -> Study:
+        """Queue the first run of a search for the most sparsity; the launcher adds the others."""
+        self._check_parent(wanted.base)
+        study = bisection.start(self.launcher, wanted, token)
+        self._forget_lately()
+        return study
+
+    def stop_study(self, study_id: str) -> None:
+        """End what waits or works of a study."""
+        self.store.cancel_study(study_id)
+        self.launcher.tick()
+        self._forget_lately()
+
+    def resume_study(self, study_id: str) -> Study:
+        """Queue again what was stopped, failed or deleted of a study."""
+        check_is_sweep(self.store.study(study_id))
+        study = self.launcher.resume_study(study_id)
+        bisection.advance(self.store, study_id)
+        self._forget_lately()
+        return study
+
+    def _check_parent(self, job: Job) -> None:
+        if job.model.run is not None:
+            self.check_may_use(job.model.run)
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop; a run that has ended in the meantime is left alone."""
@@ -211,6 +248,9 @@ class Studio:
 def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
     store = Store()
-    launcher = Launcher(store)
+    launcher = Launcher(store, advance=bisection.advance)
+    for study in store.studies():  # a search whose last run ended while nobody looked
+        with suppress(PruneError):
+            bisection.advance(store, study.id)
     launcher.start()
     return Studio(store, launcher, Reader(store), policy=policy)

@@ -83,13 +83,16 @@ def _ask(name: str, policy: HostPolicy) -> ModelFacts | PruneError:
         return BadInput(one_sentence(error))
 
 
-def estimate_of(studio: Studio, jobs: Sequence[Prune], facts: ModelFacts) -> Estimate:
+def estimate_of(
+    studio: Studio, jobs: Sequence[Prune], facts: ModelFacts, asked_by_results: bool = False
+) -> Estimate:
     """Preflight of these runs on this machine, from the rates that were measured here where there are any.
 
     Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
     """
     rates = rates_for(studio, facts)
-    return together(jobs, [_needs(job, facts, rates, studio.policy) for job in jobs], facts)
+    each = [_needs(job, facts, rates, studio.policy) for job in jobs]
+    return together(jobs, each, facts, asked_by_results)
 
 
 def check(studio: Studio, job: Job, facts: ModelFacts) -> None:

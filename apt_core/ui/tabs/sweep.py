@@ -1,0 +1,252 @@
+"""The Sweep tab: a grid of runs, or a search for the most sparsity, over what is chosen under Explore."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.patterns import Unstructured
+from apt_core.jobs import Prune, make_value
+from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.space import Space, make_space
+from apt_core.methods import METHODS
+from apt_core.methods.registry import COMPONENTS
+from apt_core.models.catalogue import terms
+from apt_core.models.fetch import hub_token
+from apt_core.studies.bisection import MOST_RUNS, first_job
+from apt_core.studies.sweep import can_go_on, check_is_sweep, live, rows_of
+from apt_core.ui.forms import checks
+from apt_core.ui.forms.account import token_of
+from apt_core.ui.forms.choose import Chooser
+from apt_core.ui.forms.form import check_terms, read
+from apt_core.ui.studio import Studio
+from apt_core.ui.tabs.result import html
+from apt_core.ui.views.cards import preflight_card, sentence_card
+from apt_core.ui.views.html import Markup, join
+from apt_core.ui.views.sweep_table import sweep_view
+
+_log = logging.getLogger(__name__)
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_MOST_TEXT = 400  # letters of a list of numbers
+
+
+class SweepTab(NamedTuple):
+    axes: dict[str, Any]  # field of the space -> its control
+    within: gr.Number
+    estimate: gr.HTML
+    start: gr.Button
+    find: gr.Button
+    note: gr.HTML
+    view: gr.HTML
+    stop: gr.Button
+    go_on: gr.Button
+    study: gr.State  # the id of the study that is shown
+    timer: gr.Timer  # ticks while it goes on
+
+    @property
+    def shown(self) -> list[Any]:
+        """What showing a study changes."""
+        return [self.note, self.view, self.stop, self.go_on, self.study, self.timer]
+
+
+def lay_out() -> SweepTab:
+    gr.HTML(
+        "<h2>Sweep</h2><p class='lead'>Many runs, one after another, each with other choices. Model, texts and "
+        "options are those under Explore; here is what varies.</p>",
+        apply_default_css=False,
+    )
+    axes = {
+        "methods": gr.CheckboxGroup(
+            [(kind.title, name) for name, kind in METHODS.items()],
+            value=["apt", "wanda"],
+            label=_title("methods"),
+        ),
+        "patterns": gr.Textbox("0.3, 0.5, 2:4", max_lines=1, **_said("patterns")),
+        "allocations": gr.CheckboxGroup(
+            [(kind.title, name) for name, kind in COMPONENTS["allocation"].items()],
+            label=_title("allocations"),
+            info="None ticked: each method's own.",
+        ),
+    }
+    with gr.Row():
+        axes["seeds"] = gr.Textbox("0", max_lines=1, min_width=120, **_said("seeds"))
+        axes["samples"] = gr.Textbox("", max_lines=1, min_width=120, **_said("samples"))
+    estimate = html("sweep-estimate")
+    with gr.Row():
+        start = gr.Button("Start the sweep", variant="primary", elem_id="sweep-start", min_width=160)
+        within = gr.Number(
+            10, minimum=1, maximum=900, precision=0, label="Worse by at most, %", min_width=120
+        )
+        find = gr.Button("Find the most sparsity within this", elem_id="sweep-find", min_width=160)
+    note = html("sweep-note")
+    view = gr.HTML(
+        "", elem_id="sweep", apply_default_css=False, js_on_load="window.aptStudio.runs(element, trigger);"
+    )
+    with gr.Row():
+        stop = gr.Button("Stop the sweep", variant="stop", visible=False, elem_id="sweep-stop", min_width=120)
+        go_on = gr.Button("Go on", visible=False, elem_id="sweep-go-on", min_width=120)
+    timer = gr.Timer(2.0, active=False)
+    return SweepTab(axes, within, estimate, start, find, note, view, stop, go_on, gr.State(""), timer)
+
+
+def _title(axis: str) -> str:
+    return str(Space.model_fields[axis].title)
+
+
+def _said(axis: str) -> dict[str, Any]:
+    """The words of an axis, from its field."""
+    info = Space.model_fields[axis].description
+    return {"label": _title(axis), "info": info[:1].upper() + info[1:] if info else "Separated by commas"}
+
+
+def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
+    inputs = [*tab.axes.values(), tab.within, *chooser.inputs]
+    n_own = len(tab.axes) + 1
+
+    def split(values: tuple[Any, ...]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+        axes = dict(zip(tab.axes, values, strict=False))
+        return axes, values[n_own - 1], chooser.values(values[n_own:])
+
+    def estimated(*values: Any) -> dict[Any, Any]:
+        return estimate(tab, studio, *split(values)[::2])
+
+    def started(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
+        with hub_token.of_visitor(token_of(token)):
+            return start(tab, studio, *split(values)[::2])
+
+    def found(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
+        axes, within, chosen = split(values)
+        with hub_token.of_visitor(token_of(token)):
+            return find(tab, studio, axes, within, chosen)
+
+    item.select(estimated, inputs, [tab.estimate, tab.start], **_QUIET)
+    for control in tab.axes.values():
+        control.change(estimated, inputs, [tab.estimate, tab.start], **_QUIET)
+    tab.start.click(started, inputs, tab.shown, **_QUIET)
+    tab.find.click(found, inputs, tab.shown, **_QUIET)
+    tab.stop.click(lambda study: stop(tab, studio, study), tab.study, tab.shown, **_QUIET)
+    tab.go_on.click(lambda study: go_on(tab, studio, study), tab.study, tab.shown, **_QUIET)
+    tab.timer.tick(lambda study: show(tab, studio, study), tab.study, tab.shown, **_QUIET)
+
+
+def space_of(studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> Space:
+    """The grid over what is chosen under Explore; raises BadInput with one sentence."""
+    check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
+    return make_space(
+        read(Prune, chosen, studio.policy),
+        methods=_ticked(axes.get("methods")),
+        patterns=tuple(_listed(axes.get("patterns"))),
+        allocations=_ticked(axes.get("allocations")),
+        seeds=_numbers(axes.get("seeds")),
+        samples=_numbers(axes.get("samples")),
+    )
+
+
+def _ticked(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _listed(value: Any) -> list[str]:
+    return [one for one in re.split(r"[,;\s]+", str(value or "")[:_MOST_TEXT]) if one]
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, _listed(value)))
+    except ValueError as error:
+        raise BadInput(f"Write whole numbers with commas between them, not {str(value)[:40]!r}.") from error
+
+
+def estimate(tab: SweepTab, studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> dict[Any, Any]:
+    """What all runs will take, what is left out and why; or one sentence that says why it cannot be."""
+    try:
+        jobs, dropped = space_of(studio, axes, chosen).expand(studio.policy.sweep_runs)
+        needs = checks.estimate_of(studio, list(jobs), checks.facts_for(studio, jobs[0].model.id))
+    except PruneError as error:
+        return {tab.estimate: str(sentence_card(str(error))), tab.start: gr.update(interactive=False)}
+    said = join(Markup('<p class="quiet">{}</p>').format(sentence) for sentence in dropped)
+    cap = Markup('<p class="quiet">A sweep holds at most {} runs here.</p>').format(studio.policy.sweep_runs)
+    return {
+        tab.estimate: str(preflight_card(needs, len(jobs)) + said + cap),
+        tab.start: gr.update(interactive=needs.refusal is None),
+    }
+
+
+def start(tab: SweepTab, studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> dict[Any, Any]:
+    """Check once more, queue all runs, show them."""
+    try:
+        space = space_of(studio, axes, chosen)
+        jobs = list(space.expand(studio.policy.sweep_runs).jobs)
+        return show(tab, studio, studio.sweep(space, _allowed(studio, jobs)).id)
+    except PruneError as error:
+        return _refused(tab, str(error))
+
+
+def find(
+    tab: SweepTab, studio: Studio, axes: dict[str, Any], within: Any, chosen: dict[str, Any]
+) -> dict[Any, Any]:
+    """Search with the method that is chosen under Explore."""
+    try:
+        check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
+        base = read(Prune, chosen, studio.policy)
+        base = base.model_copy(update={"pattern": Unstructured(sparsity=0.5)})
+        share = within if isinstance(within, int | float) else 0
+        search = make_value(Bisection, base=base, within=1 + share / 100)
+        token = _allowed(studio, [first_job(search)] * MOST_RUNS, asked_by_results=True)
+        return show(tab, studio, studio.search(search, token).id)
+    except PruneError as error:
+        return _refused(tab, str(error))
+
+
+def _allowed(studio: Studio, jobs: list[Prune], asked_by_results: bool = False) -> str | None:
+    """The token that the workers need, None for none; raises BadInput for what the preflight refuses."""
+    facts = checks.facts_for(studio, jobs[0].model.id)
+    if refusal := checks.estimate_of(studio, jobs, facts, asked_by_results).refusal:
+        raise BadInput(refusal)
+    terms.accept(jobs[0].model.id)  # `check_terms` would have refused without the tick
+    return hub_token.handed() if facts.members_only and not facts.cached else None
+
+
+def stop(tab: SweepTab, studio: Studio, study_id: Any) -> dict[Any, Any]:
+    try:
+        studio.stop_study(str(study_id))
+    except PruneError as error:
+        return _refused(tab, str(error))
+    return show(tab, studio, study_id)
+
+
+def go_on(tab: SweepTab, studio: Studio, study_id: Any) -> dict[Any, Any]:
+    try:
+        studio.resume_study(str(study_id))
+    except PruneError as error:
+        return _refused(tab, str(error))
+    return show(tab, studio, study_id)
+
+
+def show(tab: SweepTab, studio: Studio, study_id: Any) -> dict[Any, Any]:
+    """The sweep of this id as it is now, or a sentence where there is none."""
+    if not study_id:
+        return {tab.timer: gr.Timer(active=False)}
+    try:
+        study = studio.store.study(str(study_id))
+        check_is_sweep(study)
+        rows = rows_of(study, studio.store.runs_of(study.id))
+    except PruneError as error:
+        return _refused(tab, str(error)) | {tab.view: "", tab.timer: gr.Timer(active=False)}
+    going = live(rows)
+    return {
+        tab.note: "",
+        tab.view: str(sweep_view(study, rows)),
+        tab.stop: gr.update(visible=going),
+        tab.go_on: gr.update(visible=not going and can_go_on(rows)),
+        tab.study: study.id,
+        tab.timer: gr.Timer(active=going),
+    }
+
+
+def _refused(tab: SweepTab, message: str) -> dict[Any, Any]:
+    return {tab.note: str(sentence_card(message))}

@@ -1,0 +1,131 @@
+"""The Sweep tab: what is typed becomes a grid, its estimate, its rows; stopped, gone on with, opened by its link."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+from apt_core.base.policy import HostPolicy
+from apt_core.jobs.space import make_space
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.store import Store
+from apt_core.studies import bisection
+from apt_core.ui import page
+from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import sweep
+from tests.runs.helpers import fake_command
+from tests.runs.test_store import finish
+from tests.studies.test_bisection import finish as measured
+from tests.ui.ui_helpers import FakeReader, a_recipe
+
+CHOSEN = {"model": "tiny-random-llama", "method.name": "apt", "seed": 3}
+AXES = {"methods": ["apt", "wanda"], "patterns": "0.3, 2:4", "allocations": [], "seeds": "", "samples": "8"}
+
+
+class Idle(Launcher):
+    """A queue in which nothing begins."""
+
+    def tick(self, start_next: bool = True) -> None:
+        super().tick(start_next=False)
+
+
+@pytest.fixture
+def studio(tmp_path):
+    store = Store(tmp_path / "data")
+    return Studio(store, Idle(store, fake_command("sweeping")), FakeReader(), {})
+
+
+@pytest.fixture(scope="module")
+def tab():
+    with gr.Blocks():
+        return sweep.lay_out()
+
+
+def said(shown, part):
+    value = shown[part]
+    return value if isinstance(value, str) else str(value)
+
+
+def test_what_is_typed_is_the_grid_over_what_is_chosen_under_explore(studio):
+    space = sweep.space_of(studio, AXES, CHOSEN)
+    jobs = space.expand().jobs
+    assert [(job.method.name, job.pattern.label) for job in jobs] == [
+        ("apt", "30%"),
+        ("apt", "2:4"),
+        ("wanda", "30%"),
+        ("wanda", "2:4"),
+    ]
+    assert {(job.seed, job.calibration.samples) for job in jobs} == {(3, 8)}
+
+
+def test_the_estimate_comes_first_and_names_the_cap(studio, tab):
+    shown = sweep.estimate(tab, studio, AXES, CHOSEN)
+    assert "4 runs, one after another" in said(shown, tab.estimate)
+    assert "at most 64 runs" in said(shown, tab.estimate) and shown[tab.start]["interactive"]
+    assert studio.store.list() == []
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"patterns": "0.3, half"}, "neither a sparsity"),
+        ({"seeds": "1, <b>"}, "whole numbers"),
+        ({"methods": ["<script>"]}, "no method"),
+        ({"seeds": " ".join(map(str, range(64)))}, "at most 64"),
+        ({"patterns": "1:7"}, "divisible by 7"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence_and_starts_nothing(studio, tab, axes, words):
+    shown = sweep.estimate(tab, studio, AXES | axes, CHOSEN)
+    assert words in said(shown, tab.estimate) and not shown[tab.start]["interactive"]
+    pressed = sweep.start(tab, studio, AXES | axes, CHOSEN)
+    assert words in said(pressed, tab.note) and studio.store.list() == []
+    assert "<script>" not in said(shown, tab.estimate) and "<b>" not in said(pressed, tab.note)
+
+
+def test_a_public_host_allows_less(studio, tab):
+    studio.policy = HostPolicy(public=True)
+    pressed = sweep.start(tab, studio, AXES | {"seeds": "0 1 2"}, CHOSEN)
+    assert "at most 8" in said(pressed, tab.note) and studio.store.list() == []
+
+
+def test_started_stopped_and_gone_on_with(studio, tab):
+    shown = sweep.start(tab, studio, AXES, CHOSEN)
+    study = studio.store.study(shown[tab.study])
+    assert study.kind == "sweep" and len(study.runs) == 4 and study.space is not None
+    assert said(shown, tab.view).count("<tr data-run") == 4 and shown[tab.stop]["visible"]
+    assert not shown[tab.go_on]["visible"]
+    finish(studio.store, study.runs[0])
+    stopped = sweep.stop(tab, studio, study.id)
+    assert said(stopped, tab.view).count('data-status="cancelled"') == 3
+    assert stopped[tab.go_on]["visible"] and not stopped[tab.stop]["visible"]
+    again = sweep.go_on(tab, studio, study.id)
+    assert said(again, tab.view).count('data-status="queued"') == 3
+    assert studio.store.study(study.id).runs[0] == study.runs[0]
+
+
+def test_a_search_is_one_button(studio, tab):
+    shown = sweep.find(tab, studio, AXES, 10, CHOSEN)
+    study = studio.store.study(shown[tab.study])
+    assert study.kind == "bisection" and study.bisection.within == pytest.approx(1.1)
+    assert [job.pattern.label for job in study.jobs] == ["50%"]
+    measured(studio.store, study.runs[0], 1.3)
+    assert bisection.advance(studio.store, study.id)
+    assert "decides the next run" in said(sweep.show(tab, studio, study.id), tab.view)
+    assert "greater than 1" in said(sweep.find(tab, studio, AXES, 0, CHOSEN), tab.note)
+
+
+@pytest.mark.parametrize("study", ["20200101-000000-0000", "../../etc", "<b>"])
+def test_a_link_to_no_study_is_a_sentence(studio, tab, study):
+    shown = sweep.show(tab, studio, study)
+    assert "no study" in said(shown, tab.note) and "<b>" not in said(shown, tab.note)
+
+
+def test_a_race_is_not_shown_as_a_sweep(studio, tab):
+    race = studio.launcher.submit_study("race", make_space(a_recipe(), seeds=(0, 1)).expand().jobs)
+    assert "is a race" in said(sweep.show(tab, studio, race.id), tab.note)
+
+
+def test_the_whole_page_has_the_tab(studio):
+    built = page.build(studio)
+    assert any(getattr(block, "elem_id", None) == "sweep-start" for block in built.blocks.values())
