@@ -221,7 +221,10 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 
 def _add_pack(commands: Any) -> None:
     packing = _add(
-        commands, "pack", "pack:pack", "write pruned weights as a bit mask and kept values: about 0.56 at 50%%"
+        commands,
+        "pack",
+        "pack:pack",
+        "write pruned weights as a bit mask and kept values: about 0.56 at 50%%",
     )
     packing.add_argument("source", metavar="RUN|DIR", help="a run, or a folder of safetensors")
     unpacking = _add(
