@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from apt_core.base.errors import PruneError
+from apt_core.base.lazy import lazy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import ModelRef
-from apt_core.models.checkpoint import to_gguf
+from apt_core.models.checkpoint import headers, to_gguf
 from apt_core.reports.model_card import CARD, model_card
 from apt_core.reports.run_words import run_title
 from apt_core.reports.writing import new_file, new_folder
 from apt_core.runs.store import Store
+
+if TYPE_CHECKING:
+    from apt_core.models.checkpoint import packed
+else:
+    packed = lazy("apt_core.models.checkpoint.packed")
 
 
 class Exported(NamedTuple):
@@ -30,8 +37,12 @@ def exported(store: Store, run_id: str) -> Exported:
     """Raises BadInput with one sentence for a run that has no pruned weights (any more)."""
     record, made = store.get(run_id), store.made_by(run_id)
     known = reader_of(store)
-    title = run_title(record, known)
-    return Exported(record, title, made.folder, model_card(record, title, root_model(record, known).id))
+    return Exported(record, run_title(record, known), made.folder, card_of(record, known))
+
+
+def card_of(record: RunRecord, known: Callable[[str], RunRecord | None]) -> str:
+    """The model card of what a run made; its base is the model that no run made."""
+    return model_card(record, run_title(record, known), root_model(record, known).id)
 
 
 def reader_of(store: Store) -> Callable[[str], RunRecord | None]:
@@ -54,21 +65,30 @@ def root_model(record: RunRecord, known: Callable[[str], RunRecord | None]) -> M
 
 def write_folder(model: Exported, folder: Path, replace: bool = False) -> Path:
     """Weights, configuration, tokenizer and card; whole or not at all. Raises CannotWrite."""
-    with new_folder(folder, replace) as place:
-        fill_folder(model, place)
-    return folder
-
-
-def fill_folder(model: Exported, place: Path) -> None:
-    for file in sorted(model.checkpoint.iterdir()):
-        if file.is_file() and not file.is_symlink():
+    with new_folder(folder, replace) as place, plain(model.checkpoint, place.with_suffix(".plain")) as source:
+        for file in files_of(source):
             shutil.copy2(file, place / file.name)
-    (place / CARD).write_text(model.card, encoding="utf-8")
+        (place / CARD).write_text(model.card, encoding="utf-8")
+    return folder
 
 
 def write_gguf(model: Exported, file: Path, precision: str = "auto", replace: bool = False) -> Path:
     """One file for llama.cpp and others. Raises BadInput for an architecture that has no GGUF form here."""
-    to_gguf.check(model.checkpoint)
-    with new_file(file, replace) as place:
-        to_gguf.write(model.checkpoint, place, f"{model.title} {model.record.job.label}", precision)
+    with new_file(file, replace) as place, plain(model.checkpoint, place.with_suffix(".plain")) as source:
+        to_gguf.write(source, place, f"{model.title} {model.record.job.label}", precision)
     return file
+
+
+def files_of(folder: Path) -> list[Path]:
+    """What makes a plain folder a model."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.is_symlink())
+
+
+@contextmanager
+def plain(checkpoint: Path, beside: Path) -> Iterator[Path]:
+    """The checkpoint as transformers loads it: itself, or, of a packed one, unpacked `beside` for the while."""
+    if not headers.is_packed(checkpoint):
+        yield checkpoint
+        return
+    with packed.as_plain(checkpoint, beside) as folder:
+        yield folder

@@ -51,7 +51,7 @@ def model_card(record: RunRecord, title: str, base: str) -> str:
         "## Recipe and conditions",
         bullets(stamped_facts(record)),
         "## Limits",
-        "\n".join(f"- {escaped(limit)}" for limit in _limits(record)),
+        "\n".join(f"- {escaped(limit)}" for limit in _limits(record, base)),
         "## Made again",
         fenced(reproduce.command(record.job), "sh"),
         fenced(reproduce.python_source([record.job]), "python"),
@@ -88,9 +88,9 @@ def _hub_id(base: str) -> str | None:
     return base if is_hub_id(base) and (entry is None or entry.source == "hub") else None
 
 
-def _limits(record: RunRecord) -> list[str]:
+def _limits(record: RunRecord, base: str) -> list[str]:
     """What the figures do not say."""
-    licence = licence_of(record.job.model.id)
+    licence = licence_of(base)
     return [
         run_words.honest_sentence(record),
         "Perplexity was measured on the texts and windows named above; it says nothing of other texts, of tasks, of "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import huggingface_hub
 from huggingface_hub import errors as hf
@@ -12,7 +14,7 @@ from apt_core.base.errors import BadInput, NotReachable
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub, hub_account, hub_token
 from apt_core.models.fetch.hub_cache import is_hub_id
-from apt_core.reports.export import Exported
+from apt_core.reports.export import Exported, files_of, plain
 from apt_core.reports.model_card import CARD
 
 _EXISTS, _REFUSED = 409, (401, 403)
@@ -45,11 +47,14 @@ def push(
     api = huggingface_hub.HfApi(token=hub_token.token(policy))
     with _translated(repo):
         api.create_repo(repo, private=private, exist_ok=replace)
-    files = [file for file in sorted(model.checkpoint.iterdir()) if file.is_file() and not file.is_symlink()]
-    parts = [huggingface_hub.CommitOperationAdd(file.name, str(file)) for file in files]
-    parts.append(huggingface_hub.CommitOperationAdd(CARD, model.card.encode()))
-    with _translated(repo):
-        api.create_commit(repo, parts, commit_message=f"{model.title}, {model.record.job.label}")
+    with (
+        TemporaryDirectory(prefix="apt-push-") as beside,
+        plain(model.checkpoint, Path(beside, "plain")) as source,
+    ):
+        parts = [huggingface_hub.CommitOperationAdd(file.name, str(file)) for file in files_of(source)]
+        parts.append(huggingface_hub.CommitOperationAdd(CARD, model.card.encode()))
+        with _translated(repo):
+            api.create_commit(repo, parts, commit_message=f"{model.title}, {model.record.job.label}")
     return f"{hub.endpoint()}/{repo}"
 
 

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from apt_core.plots.chart import Sheet
 from apt_core.reports.document import document_of
 from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
+from apt_core.reports.model_card import CARD
 from apt_core.reports.names import file_stem
 from apt_core.reports.run_words import has_numbers
 from apt_core.studies.compare import compare
@@ -106,7 +107,9 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         return _text(sheet.as_csv(), "text/csv", f"{stem}-{what}")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
         return StreamingResponse(
-            zip_of(folder, stem), media_type="application/zip", headers=_as(f"{stem}.zip")
+            zip_of(folder, stem, {CARD: studio.card(record).encode()}),
+            media_type="application/zip",
+            headers=_as(f"{stem}.zip"),
         )
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
 
@@ -143,10 +146,13 @@ def _sheet_of(studio: Studio, record: RunRecord, name: str) -> Sheet | None:
     return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
 
 
-def zip_of(folder: Path, name: str) -> Iterator[bytes]:
-    """The files of a folder as a zip without compression (weights do not shrink), made while it is sent."""
+def zip_of(folder: Path, name: str, more: Mapping[str, bytes]) -> Iterator[bytes]:
+    """The files of a folder, and `more`, as a zip without compression (weights do not shrink), made while it is
+    sent."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for file, content in more.items():
+            archive.writestr(f"{name}/{file}", content)
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             inside = zipfile.ZipInfo.from_file(path, f"{name}/{path.relative_to(folder)}")
             with path.open("rb") as source, archive.open(inside, "w", force_zip64=True) as target:

@@ -21,6 +21,7 @@ from apt_core.measure.inside.questions import LayerQuestion
 from apt_core.measure.questions import Question
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.reports.export import card_of
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
 from apt_core.runs.ids import is_run_id
@@ -97,6 +98,10 @@ class Studio:
     def title(self, record: RunRecord) -> str:
         """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
         return run_title(record, self._known)
+
+    def card(self, record: RunRecord) -> str:
+        """The model card of what a run made."""
+        return card_of(record, self._known)
 
     def _known(self, run_id: str) -> RunRecord | None:
         try:

@@ -77,6 +77,10 @@ def test_it_is_dark_where_the_system_is_and_light_on_paper(opened):
     assert page.evaluate(ground) == "#FBFAF7"
 
 
-def test_the_page_on_paper_has_the_charts(opened, tmp_path):
-    page, *_ = opened(*a_race("apt", "wanda"))
-    assert page.pdf().startswith(b"%PDF")
+def test_on_paper_every_chart_is_drawn_without_scrolling(opened):
+    page, *_ = opened(*a_race("apt", "wanda"), viewport={"width": 1000, "height": 300})
+    page.wait_for_selector(".main-svg")
+    charts = page.locator("[data-chart]").count()
+    assert page.locator("[data-chart]:has(.main-svg)").count() < charts
+    page.pdf()
+    assert page.locator("[data-chart]:has(.main-svg)").count() == charts

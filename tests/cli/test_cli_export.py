@@ -12,10 +12,12 @@ import huggingface_hub
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 from ui_helpers import a_recipe, some_events
 
 from apt_core.base.paths import ASSETS
 from apt_core.cli import main
+from apt_core.models.checkpoint import packed
 from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.store import Store
 from tests.models.fake_hub import FakeHub
@@ -87,6 +89,21 @@ def test_a_gguf_is_read_back_with_the_same_logits(run, tmp_path, capsys):
     same = transformers.AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32)
     ids = torch.arange(3, 60).unsqueeze(0)
     assert torch.allclose(again(ids).logits, same(ids).logits, atol=1e-4)
+
+
+def test_a_packed_model_is_given_away_unpacked(run, tmp_path):
+    kept = Store().checkpoint(run)
+    packed.pack_folder(kept, tmp_path / "packed")
+    shutil.rmtree(kept)
+    (tmp_path / "packed").rename(kept)
+    assert main(["export", run, "--folder", str(tmp_path / "model")]) == 0
+    transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert (
+        load_file(tmp_path / "model" / "model.safetensors").keys()
+        == load_file(TINY / "model.safetensors").keys()
+    )
+    assert main(["export", run, "--gguf", str(tmp_path / "model.gguf")]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "model", "model.gguf"]
 
 
 def test_what_is_there_is_kept_unless_force_is_given(run, tmp_path, capsys):

@@ -62,7 +62,9 @@ def test_the_model_comes_as_a_whole_zip(client, checkpoint):
     answer = client.get(f"/studio/runs/{RUN}/model.zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        assert sorted(archive.namelist()) == [f"{STEM}/config.json", f"{STEM}/model.safetensors"]
+        inside = ("README.md", "config.json", "model.safetensors")
+        assert sorted(archive.namelist()) == [f"{STEM}/{name}" for name in inside]
+        assert archive.read(f"{STEM}/README.md").startswith(b"---\nlibrary_name: transformers")
         assert archive.read(f"{STEM}/model.safetensors") == (checkpoint / "model.safetensors").read_bytes()
 
 

@@ -1,0 +1,54 @@
+"""The model card: what the Hub reads in its header, what people read below, and nothing of this machine."""
+
+import huggingface_hub
+import pytest
+from report_runs import NASTY, hostile
+from ui_helpers import a_recipe, a_record
+
+from apt_core.base.errors import BadInput
+from apt_core.events.records import RunRecord
+from apt_core.jobs import make_job
+from apt_core.reports.export import root_model
+from apt_core.reports.model_card import model_card
+
+
+@pytest.mark.parametrize(
+    ("base", "base_model", "license"),
+    [
+        ("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
+        ("gemma-3-270m", "google/gemma-3-270m", "gemma"),
+        ("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-0.5B", "apache-2.0"),
+        ("someone/unknown-model", "someone/unknown-model", None),
+        ("tiny-llama", None, "cc-by-sa-4.0"),
+        ("/srv/secret/model", None, None),
+    ],
+)
+def test_the_header_names_the_base_and_its_licence_where_they_are_known(base, base_model, license):
+    record = a_record(recipe=a_recipe(model={"id": base}))
+    card = huggingface_hub.ModelCard(model_card(record, "Tiny", base))
+    assert (card.data.base_model, card.data.license) == (base_model, license)
+    assert "/srv" not in card.text
+    known = "Licence of the base model:" if license else "The licence of the base model holds"
+    assert known in card.text
+
+
+def test_the_licence_is_that_of_the_model_at_the_beginning_of_the_line():
+    first = a_record(run_id="20261124-100000-aaaa", recipe=a_recipe(model={"id": "smollm2-135m"}))
+    second = a_record(recipe=a_recipe(model={"id": f"run:{first.id}"}))
+    root = root_model(second, {first.id: first}.get)
+    assert root.id == "smollm2-135m"
+    card = huggingface_hub.ModelCard(model_card(second, "Tiny", root.id))
+    assert card.data.license == "apache-2.0" and "Licence of the base model: Apache-2.0" in card.text
+
+
+def test_what_a_record_says_stays_text():
+    text = model_card(hostile(), NASTY, "tiny-llama")
+    card = huggingface_hub.ModelCard(text)
+    assert card.data.pipeline_tag == "text-generation"
+    assert "<img" not in card.text.replace("\\<", "").split("```")[0]
+
+
+def test_a_run_that_made_no_model_has_no_card():
+    record = RunRecord(id="20261124-100000-abcd", job=make_job("evaluate", model={"id": "tiny-llama"}))
+    with pytest.raises(BadInput, match="measures a model and makes none"):
+        model_card(record, "Tiny", "tiny-llama")
