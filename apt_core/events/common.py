@@ -163,6 +163,19 @@ class Diverged(Frozen):
     agreement_high: float | None = None
 
 
+class Rounded(Frozen):
+    """What a model would take with its prunable matrices rounded to nearest, scales counted."""
+
+    kind: Literal["rounded"] = "rounded"
+    bits: int
+    group: int  # neighbouring inputs that share a scale
+    scheme: str
+    weights: int  # that are rounded
+    bits_per_weight: float  # of these, with the scales
+    n_bytes: int  # of the whole model, the rest in the type of the run
+    packed_bytes: int  # the same with a bit mask, and codes of the weights that are not zero
+
+
 class Warned(Frozen):
     kind: Literal["warned"] = "warned"
     message: str
@@ -206,7 +219,7 @@ KNOWN: dict[str, type[Frozen]] = {
     event.model_fields["kind"].default: event
     for event in (
         *(Queued, Started, ModelLoaded, Progress, LayerPruned, Allocated, Evaluated, Measured, Warned),
-        *(Sized, Diverged, Cancelled, Failed, Finished),
+        *(Sized, Diverged, Rounded, Cancelled, Failed, Finished),
     )
 }
 TERMINAL = (Cancelled, Failed, Finished)
@@ -230,6 +243,7 @@ Event = Annotated[
     | Annotated[Measured, Tag("measured")]
     | Annotated[Sized, Tag("sized")]
     | Annotated[Diverged, Tag("diverged")]
+    | Annotated[Rounded, Tag("rounded")]
     | Annotated[Warned, Tag("warned")]
     | Annotated[Cancelled, Tag("cancelled")]
     | Annotated[Failed, Tag("failed")]

@@ -37,6 +37,7 @@ class RunRecord(Frozen):
     measured: tuple[ev.Measured, ...] = ()
     sized: tuple[ev.Sized, ...] = ()
     diverged: tuple[ev.Diverged, ...] = ()  # of the texts that dense and pruned were compared on
+    rounded: ev.Rounded | None = None
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
@@ -153,6 +154,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"model": event}
         case ev.Allocated():
             return {"allocated": event}
+        case ev.Rounded():
+            return {"rounded": event}
         case ev.Cancelled():
             return {"status": "cancelled", "ended_at": at}
         case ev.Failed():
@@ -227,6 +230,7 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "divergence": [
             one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged
         ],
+        "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
         "allocated": record.allocated.shares if record.allocated else None,
