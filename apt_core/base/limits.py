@@ -7,6 +7,10 @@ TOKENS_PER_BATCH = 4096  # through one block together, while pruning and while e
 TOKENS_BACK_AT_ONCE = 2048  # on their way back through a block together
 GRADIENT_TOKENS = 6144  # of the calibration set, where gradients of the loss are taken
 LOGITS_BYTES = 64_000_000  # float32 logits that exist at the same time
+COMPARED_TOKENS = 4096  # of the evaluation windows, whose next-token distributions are compared
+SIZED_BYTES = (
+    1_000_000_000  # on disk, up to which a run compresses and packs weights to see how far they shrink
+)
 METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
 SWEEP_RUNS = 64  # of one sweep
 PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
@@ -23,6 +27,12 @@ def windows_per_batch(windows: int, length: int, tokens: int = TOKENS_PER_BATCH)
 def gradient_windows(windows: int, length: int) -> int:
     """How many of the calibration windows gradients are taken of."""
     return min(windows, max(1, GRADIENT_TOKENS // length))
+
+
+def compared_windows(windows: int, length: int) -> int:
+    """How many of the first evaluation windows dense and pruned model are compared on; none where one is longer, as
+    what the dense model makes of them waits in memory while it is pruned."""
+    return min(windows, COMPARED_TOKENS // length)
 
 
 def rows_of_logits(vocab: int) -> int:

@@ -65,4 +65,5 @@ def _report(record: RunRecord, model: str) -> str:
         for one in record.evaluated
     ]
     protocol = record.evaluated[0].protocol
-    return f"Perplexity of {model} ({protocol}) · run {record.id}\n\n{table(_HEADS, rows)}"
+    rounded = f"{words.rounding(record.rounded)}; " if record.rounded else ""
+    return f"Perplexity of {model} ({rounded}{protocol}) · run {record.id}\n\n{table(_HEADS, rows)}"

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from apt_core.base import words
 from apt_core.cli.output import table
 from apt_core.cli.progress import describe, what
-from apt_core.events import Evaluated, LayerPruned
+from apt_core.events import Diverged, Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
@@ -85,6 +85,8 @@ def _row(name: str, layers: list[LayerPruned]) -> tuple[str, ...]:
 def _figures(record: RunRecord, checkpoint: str | None) -> str:
     lines = []
     lines += [("Perplexity", said) for said in _perplexities(record)]
+    lines += [("Agreement", f"{words.agreement(one)} ({_compared_on(one)})") for one in record.diverged]
+    lines += _sizes(record)
     if record.dense_speed and record.pruned_speed:
         dense, pruned = record.dense_speed.tokens_per_second, record.pruned_speed.tokens_per_second
         if dense is not None and pruned is not None:
@@ -97,6 +99,25 @@ def _figures(record: RunRecord, checkpoint: str | None) -> str:
     if checkpoint:
         lines.append(("Weights", checkpoint))
     return "\n".join(f"{name:<12}{text}" for name, text in lines)
+
+
+def _compared_on(one: Diverged) -> str:
+    return f"{one.windows} windows of {one.length} tokens of {one.text}"
+
+
+def _sizes(record: RunRecord) -> list[tuple[str, str]]:
+    """On disk as it is, compressed and packed; in memory."""
+    dense, pruned = record.size_of("dense"), record.size_of("pruned")
+    if dense is None or pruned is None:
+        return []
+    ways = (
+        ("as it is", dense.on_disk, pruned.on_disk),
+        (f"zstd {pruned.zstd_level}", dense.compressed, pruned.compressed),
+        ("packed", dense.packed, pruned.packed),
+        ("in memory", dense.resident, pruned.resident),
+    )
+    said = "; ".join(f"{way} {words.size(before)} dense, {words.size(after)}" for way, before, after in ways)
+    return [("Size", said)]
 
 
 def _perplexities(record: RunRecord) -> list[str]:

@@ -26,7 +26,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from apt_core.base.cost import FLOAT, Cost, passes, total
-from apt_core.base.limits import gradient_windows, rows_of_logits, windows_per_batch
+from apt_core.base.limits import (
+    SIZED_BYTES,
+    compared_windows,
+    gradient_windows,
+    rows_of_logits,
+    windows_per_batch,
+)
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
@@ -48,6 +54,7 @@ _SCANS_BACK = (
 _LOGIT_PASSES = 5  # over float32 logits: softmax and the loss
 _CONVERTED = 450  # bytes moved for a weight of a GGUF that is dequantised
 _CHECKED = 300  # bytes moved for a weight whose removal is counted, rounded and written back
+_SIZING = 100  # bytes moved for a byte that is compressed, and whose zeros are counted
 _DECODED = 2 * 69  # tokens of both measurements of speed
 _MOST_DECODING = 2.2  # seconds of both together
 
@@ -100,6 +107,8 @@ def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dic
         "check": Stage(layers.checking()),
         "save": Stage(written=model.n_bytes),
         "pruned_eval": evaluating,
+        "divergence": model.comparing(job.evaluation[0]),
+        "size": model.sizing(),
     }
 
 
@@ -163,6 +172,14 @@ class _Model:
             cost += self.through_blocks(one.samples * one.length, one.length)
             cost += self.head(one.samples, one.length)
         return Stage(cost, scanned=tokens * self._facts.scans)
+
+    def comparing(self, wanted: Evaluation) -> Stage:
+        """The head's answer to the states of both models."""
+        return Stage(self.head(compared_windows(wanted.samples, wanted.length), wanted.length).times(2))
+
+    def sizing(self) -> Stage:
+        """Both folders, where a run compresses and packs them to see how far they shrink."""
+        return Stage(Cost(moved=_SIZING * 2 * self.n_bytes)) if self.n_bytes <= SIZED_BYTES else Stage()
 
     def decoding_twice(self, whole: bool) -> dict[str, Stage]:
         """Before and after; not where the blocks do not all fit into memory."""

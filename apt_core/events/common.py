@@ -132,6 +132,50 @@ class Measured(Frozen):
     bytes_on_disk: int
 
 
+class Sized(Frozen):
+    """Bytes of a model's weights."""
+
+    kind: Literal["sized"] = "sized"
+    subject: Subject
+    on_disk: int  # the files that hold them, as they are
+    compressed: int  # those files by zstd
+    packed: int  # pruned weights as a bit mask and kept values
+    resident: int  # in memory, in the type that they are stored in
+    zstd_level: int
+
+
+class Diverged(Frozen):
+    """How far the pruned model's next-token distributions are from the dense model's, on the same windows.
+
+    Means over tokens, with 95% intervals from the means of the windows; None where one window says nothing of spread.
+    """
+
+    kind: Literal["diverged"] = "diverged"
+    text: str
+    windows: int
+    length: int
+    tokens: int  # positions whose next token both predict: windows * (length - 1)
+    kl: float  # KL(dense || pruned) in nats
+    kl_low: float | None = None
+    kl_high: float | None = None
+    agreement: float  # share of positions at which both find the same token most likely
+    agreement_low: float | None = None
+    agreement_high: float | None = None
+
+
+class Rounded(Frozen):
+    """What a model would take with its prunable matrices rounded to nearest, scales counted."""
+
+    kind: Literal["rounded"] = "rounded"
+    bits: int
+    group: int  # neighbouring inputs that share a scale
+    scheme: str
+    weights: int  # that are rounded
+    bits_per_weight: float  # of these, with the scales
+    n_bytes: int  # of the whole model, the rest in the type of the run
+    packed_bytes: int  # the same with a bit mask, and codes of the weights that are not zero
+
+
 class Warned(Frozen):
     kind: Literal["warned"] = "warned"
     message: str
@@ -175,7 +219,7 @@ KNOWN: dict[str, type[Frozen]] = {
     event.model_fields["kind"].default: event
     for event in (
         *(Queued, Started, ModelLoaded, Progress, LayerPruned, Allocated, Evaluated, Measured, Warned),
-        *(Cancelled, Failed, Finished),
+        *(Sized, Diverged, Rounded, Cancelled, Failed, Finished),
     )
 }
 TERMINAL = (Cancelled, Failed, Finished)
@@ -197,6 +241,9 @@ Event = Annotated[
     | Annotated[Allocated, Tag("allocated")]
     | Annotated[Evaluated, Tag("evaluated")]
     | Annotated[Measured, Tag("measured")]
+    | Annotated[Sized, Tag("sized")]
+    | Annotated[Diverged, Tag("diverged")]
+    | Annotated[Rounded, Tag("rounded")]
     | Annotated[Warned, Tag("warned")]
     | Annotated[Cancelled, Tag("cancelled")]
     | Annotated[Failed, Tag("failed")]

@@ -35,6 +35,9 @@ class RunRecord(Frozen):
     allocated: ev.Allocated | None = None
     evaluated: tuple[ev.Evaluated, ...] = ()  # for every subject the texts of the job, in their order
     measured: tuple[ev.Measured, ...] = ()
+    sized: tuple[ev.Sized, ...] = ()
+    diverged: tuple[ev.Diverged, ...] = ()  # of the texts that dense and pruned were compared on
+    rounded: ev.Rounded | None = None
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
@@ -79,6 +82,9 @@ class RunRecord(Frozen):
     def pruned_speed(self) -> ev.Measured | None:
         return next((one for one in self.measured if one.subject == "pruned"), None)
 
+    def size_of(self, subject: str) -> ev.Sized | None:
+        return next((one for one in self.sized if one.subject == subject), None)
+
     @property
     def ratio(self) -> float | None:
         """Pruned over dense perplexity, on the first text."""
@@ -104,7 +110,7 @@ class RunRecord(Frozen):
 def fold(record: RunRecord, log: Iterable[ev.Stamped]) -> RunRecord:
     """The record after these events. Pure; feeding a log in pieces gives the same record."""
     fields: dict[str, Any] = {"last_seq": record.last_seq}
-    lists = {name: list(getattr(record, name)) for name in ("layers", "evaluated", "measured", "warnings")}
+    lists = {name: list(getattr(record, name)) for name in _LISTED.values()}
     stage = _stage(record.progress)
     for stamped in log:
         if stamped.seq <= fields["last_seq"]:
@@ -127,6 +133,8 @@ _LISTED: dict[type, str] = {
     ev.LayerPruned: "layers",
     ev.Evaluated: "evaluated",
     ev.Measured: "measured",
+    ev.Sized: "sized",
+    ev.Diverged: "diverged",
     ev.Warned: "warnings",
 }
 
@@ -146,6 +154,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"model": event}
         case ev.Allocated():
             return {"allocated": event}
+        case ev.Rounded():
+            return {"rounded": event}
         case ev.Cancelled():
             return {"status": "cancelled", "ended_at": at}
         case ev.Failed():
@@ -216,6 +226,11 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "texts": texts_of(record, name),
         "tokens_per_second": {side: one.tokens_per_second if one else None for side, one in fast.items()},
         "bytes_on_disk": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
+        "sizes": {one.subject: one.model_dump(exclude={"kind", "subject"}) for one in record.sized},
+        "divergence": [
+            one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged
+        ],
+        "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
         "allocated": record.allocated.shares if record.allocated else None,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import cast
+
+from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.hardware import choose_device, choose_dtype
-from apt_core.events import Event, Finished, Progress
+from apt_core.events import Event, Finished, Progress, Rounded
 from apt_core.execute.context import Context
-from apt_core.execute.opening import describe, evaluation_windows, open_model
+from apt_core.execute.opening import Opened, describe, evaluation_windows, open_model
+from apt_core.execute.rounding import RoundedStore, rounded_size
 from apt_core.jobs import Evaluate
 from apt_core.measure.dense_cache import known_perplexity_events
+from apt_core.measure.perplexity import perplexity_events
+from apt_core.models.load.weight_store import WeightStore
 
 
 def run(job: Evaluate, context: Context) -> Generator[Event, None, None]:
@@ -27,9 +33,35 @@ def run(job: Evaluate, context: Context) -> Generator[Event, None, None]:
         texts = yield from evaluation_windows(job, opened, context.policy)
     yield describe(job, context, opened, device, dtype)
     with clock("evaluate"):
-        for wanted, windows in zip(job.evaluation, texts, strict=True):
-            found = yield from known_perplexity_events(
-                opened.model, windows, "model", wanted.text, opened.folder, opened.store
-            )
-            yield found
+        if job.rounding.number:
+            yield from _rounded(job, opened, texts)
+        else:
+            yield from _as_it_is(job, opened, texts)
     yield Finished(seconds=clock.rounded(), peak_rss_bytes=hardware.peak_rss_bytes())
+
+
+def _as_it_is(job: Evaluate, opened: Opened, texts: list[Tensor]) -> Iterator[Event]:
+    for wanted, windows in zip(job.evaluation, texts, strict=True):
+        found = yield from known_perplexity_events(
+            opened.model, windows, "model", wanted.text, opened.folder, opened.store
+        )
+        yield found
+
+
+def _rounded(job: Evaluate, opened: Opened, texts: list[Tensor]) -> Iterator[Event]:
+    """Each block with its matrices rounded while windows pass it; nothing of that is kept for other runs."""
+    for counted in rounded_size(opened, job.rounding):
+        if isinstance(counted, Rounded):
+            yield counted
+        else:
+            yield Progress(
+                stage="evaluate",
+                subject="model",
+                done=counted,
+                total=len(opened.store.blocks),
+                detail="sizes",
+            )
+    store = cast(WeightStore, RoundedStore(opened.store, job.rounding))
+    for wanted, windows in zip(job.evaluation, texts, strict=True):
+        found = yield from perplexity_events(opened.model, windows, "model", wanted.text, store)
+        yield found

@@ -17,8 +17,9 @@ from torch import Tensor
 from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.hardware import choose_device, choose_dtype
+from apt_core.base.limits import SIZED_BYTES, compared_windows
 from apt_core.base.patterns import SemiStructured, Unstructured
-from apt_core.events import Event, Finished, LayerPruned, Measured, Progress, Subject, Warned
+from apt_core.events import Event, Finished, LayerPruned, Measured, Progress, Sized, Subject, Warned
 from apt_core.execute.context import Context
 from apt_core.execute.opening import (
     Opened,
@@ -33,9 +34,12 @@ from apt_core.execute.prune_blocks import Calibrated, prune_blocks
 from apt_core.families import Layer
 from apt_core.jobs import Prune
 from apt_core.measure.dense_cache import known_perplexity_events
+from apt_core.measure.divergence import WindowDivergence, diverged, fill_states, window_divergences
 from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
+from apt_core.measure.size import ZSTD_LEVEL, folder_sizes, known_sizes
 from apt_core.models.checkpoint.whole import checkpoint_bytes, stored_dtype
+from apt_core.passes.evaluation import LastStates
 from apt_core.passes.layer_walk import WalkName
 
 
@@ -57,10 +61,13 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
         yield Warned(message=guessed)
     yield describe(job, context, opened, device, dtype)
 
-    yield from _evaluate(job, context, opened, texts, "dense")
+    dense, pruned = (LastStates(compared_windows(*texts[0].shape)) for _ in range(2))
+    yield from _evaluate(job, context, opened, texts, "dense", dense)
+    yield from _states_of_dense(context, opened, texts[0], dense)
     yield from _measure(context, opened, "dense", opened.folder)
     checkpoint, removed = yield from _prune(job, context, opened, calibration, dtype)
-    yield from _evaluate(job, context, opened, texts, "pruned")
+    yield from _evaluate(job, context, opened, texts, "pruned", pruned)
+    yield from _compare(job, context, opened, texts[0], dense, pruned)
     yield from _measure(context, opened, "pruned", checkpoint)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
@@ -74,22 +81,52 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
 
 
 def _evaluate(
-    job: Prune, context: Context, opened: Opened, texts: list[Tensor], subject: Subject
+    job: Prune, context: Context, opened: Opened, texts: list[Tensor], subject: Subject, first: LastStates
 ) -> Iterator[Event]:
-    """Perplexity on every text; that of the dense model may be known already."""
+    """Perplexity on every text; that of the dense model may be known already. first: keeps those of the first text."""
     with context.clock(f"{subject}_eval"):
-        for wanted, windows in zip(job.evaluation, texts, strict=True):
+        for number, (wanted, windows) in enumerate(zip(job.evaluation, texts, strict=True)):
+            last = None if number else first
             if subject == "dense":
                 found = yield from known_perplexity_events(
-                    opened.model, windows, subject, wanted.text, opened.folder, opened.store
+                    opened.model, windows, subject, wanted.text, opened.folder, opened.store, last
                 )
                 if found.reused:
                     context.clock.spare("dense_eval", found.seconds)
             else:
                 found = yield from perplexity_events(
-                    opened.model, windows, subject, wanted.text, opened.store
+                    opened.model, windows, subject, wanted.text, opened.store, last
                 )
             yield found
+
+
+def _states_of_dense(context: Context, opened: Opened, windows: Tensor, dense: LastStates) -> Iterator[Event]:
+    """Where the dense perplexity was known, its windows have gone through no block yet."""
+    if dense.states is not None or not dense.windows:
+        return
+    with context.clock("divergence"):
+        for block in fill_states(opened.model, windows, opened.store, dense):
+            yield Progress(
+                stage="evaluate", subject="dense", done=block, total=len(opened.store.blocks), detail="blocks"
+            )
+
+
+def _compare(
+    job: Prune, context: Context, opened: Opened, windows: Tensor, dense: LastStates, pruned: LastStates
+) -> Iterator[Event]:
+    """KL and agreement with the dense model, on the first windows of the first text, where they are short enough."""
+    if not dense.windows:
+        return
+    assert dense.states is not None and pruned.states is not None
+    compared = windows[: dense.windows]
+    found: list[WindowDivergence] = []
+    with context.clock("divergence"):
+        for one in window_divergences(opened.model, opened.store, compared, dense.states, pruned.states):
+            found.append(one)
+            yield Progress(
+                stage="evaluate", subject="pruned", done=len(found), total=len(compared), detail="agreement"
+            )
+        yield diverged(found, job.evaluation[0].text, compared.shape[1])
 
 
 def _prune(
@@ -139,6 +176,10 @@ def _measure(context: Context, opened: Opened, subject: Subject, folder: Path) -
         with opened.store.all_loaded() as why_not:
             speed = None if why_not else decoding_speed(opened.model)
         yield Measured(subject=subject, tokens_per_second=speed, bytes_on_disk=checkpoint_bytes(folder))
+    if checkpoint_bytes(folder) <= SIZED_BYTES:
+        with context.clock("size"):
+            sizes = known_sizes(folder) if subject == "dense" else folder_sizes(folder)
+            yield Sized(subject=subject, zstd_level=ZSTD_LEVEL, **sizes.model_dump())
 
 
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from apt_core.base.words import file_title
-from apt_core.jobs.base import Job, Step
+from apt_core.jobs.base import Job, Name, Step
+from apt_core.jobs.parts import Rounding
 
 
 class Evaluate(Job):
@@ -23,8 +24,15 @@ class Evaluate(Job):
 
     kind: Literal["evaluate"] = "evaluate"
     schema_version: int = Field(default=1, ge=1, json_schema_extra={"control": "hidden"})
+    rounding: Rounding = Rounding()
 
     @property
     def labels(self) -> tuple[str, str]:
-        texts = self.evaluation
-        return self.title, file_title(texts[0].text) if len(texts) == 1 else f"{len(texts)} texts"
+        texts, bits = self.evaluation, self.rounding.number
+        title = f"{self.title} at {bits} bits" if bits else self.title
+        return title, file_title(texts[0].text) if len(texts) == 1 else f"{len(texts)} texts"
+
+    def request(self, name: Name) -> dict[str, Any]:
+        return super().request(name) | {
+            "rounding": self.rounding.model_dump() if self.rounding.number else None
+        }

@@ -64,6 +64,37 @@ class Evaluation(Frozen):
     )
 
 
+class Rounding(Frozen):
+    """Evaluate as if the prunable matrices were stored in a few bits: round to nearest, not GPTQ or AWQ."""
+
+    bits: Literal["none", "8", "4"] = Field(
+        default="none",
+        title="Round weights to",
+        description="bits a weight, by round to nearest (not GPTQ or AWQ); files stay as they are",
+    )
+    group: int = Field(
+        default=128,
+        ge=16,
+        le=4096,
+        title="Weights per scale",
+        description="neighbouring inputs that share a scale",
+    )
+    scheme: Literal["symmetric", "asymmetric"] = Field(
+        default="symmetric",
+        title="Rounding grid",
+        description="around zero, or from the least to the largest weight",
+    )
+
+    @property
+    def number(self) -> int:
+        """Bits a weight; 0 where nothing is rounded."""
+        return 0 if self.bits == "none" else int(self.bits)
+
+    @property
+    def symmetric(self) -> bool:
+        return self.scheme == "symmetric"
+
+
 class Resources(Frozen):
     """What a job computes on: `auto` goes by the machine."""
 

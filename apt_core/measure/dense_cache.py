@@ -14,20 +14,23 @@ import logging
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.paths import cache_dir
+from apt_core.base.values import Frozen
 from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.perplexity import perplexity_events, protocol_of
 from apt_core.models.load.weight_store import WeightStore
+from apt_core.passes.evaluation import LastStates
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Value = TypeVar("Value", bound=Frozen)
 _log = logging.getLogger(__name__)
 _FILES = ("*.safetensors", "config.json")
 
@@ -39,16 +42,18 @@ def known_perplexity_events(
     text: str,
     folder: Path,
     store: WeightStore | None = None,
+    last: LastStates | None = None,
 ) -> Generator[Progress, None, Evaluated]:
     """`perplexity_events` of an unchanged model, or at once what they returned before, marked as reused.
 
-    folder: where the model was loaded from. `seconds` stay those of the measurement.
+    folder: where the model was loaded from. `seconds` stay those of the measurement. last: stays empty where nothing
+    is measured.
     """
     file = _file(model, windows, folder)
-    if known := _recall(file):
+    if known := recall(file, Evaluated):
         return known.model_copy(update={"reused": True, "text": text, "subject": subject})
-    measured = yield from perplexity_events(model, windows, subject, text, store)
-    _keep(file, measured)
+    measured = yield from perplexity_events(model, windows, subject, text, store, last)
+    keep(file, measured)
     return measured
 
 
@@ -77,10 +82,10 @@ def bytes_of(windows: Tensor) -> bytes:
     return windows.to("cpu", torch.int64).contiguous().numpy().tobytes()
 
 
-def _recall(file: Path) -> Evaluated | None:
+def recall(file: Path, kind: type[Value]) -> Value | None:
     """None when it was never measured, and when the file cannot be read: then it is measured again."""
     try:
-        return Evaluated.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
@@ -88,7 +93,7 @@ def _recall(file: Path) -> Evaluated | None:
         return None
 
 
-def _keep(file: Path, measured: Evaluated) -> None:
+def keep(file: Path, measured: Frozen) -> None:
     """Whole or not at all. A full disk costs the next run a measurement, not this one its result."""
     partial = file.with_suffix(f".{os.getpid()}.part")
     try:
@@ -96,6 +101,6 @@ def _keep(file: Path, measured: Evaluated) -> None:
         partial.write_text(measured.model_dump_json(), encoding="utf-8")
         os.replace(partial, file)
     except OSError as error:
-        _log.warning("The dense perplexity could not be kept: %s", error)
+        _log.warning("What was measured could not be kept: %s", error)
         with contextlib.suppress(OSError):
             partial.unlink()

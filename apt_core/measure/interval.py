@@ -16,11 +16,17 @@ def perplexity_interval(losses: Sequence[float]) -> tuple[float, float] | tuple[
     losses: mean negative log-likelihood of each window, all of the same length. One window says nothing of the
     spread, so it has no interval.
     """
-    if len(losses) < 2:
+    low, high = mean_interval(losses)
+    return (None, None) if low is None or high is None else (_exp(low), _exp(high))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """(low, high): Student's t interval of the mean of one value a window."""
+    if len(values) < 2:
         return None, None
-    reach = t_quantile(len(losses) - 1) * statistics.stdev(losses) / math.sqrt(len(losses))
-    mean = statistics.fmean(losses)
-    return _exp(mean - reach), _exp(mean + reach)
+    reach = t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.fmean(values)
+    return mean - reach, mean + reach
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.decoding import Decoder
 from apt_core.measure.interval import perplexity_interval
 from apt_core.models.load.weight_store import WeightStore
-from apt_core.passes.evaluation import window_losses
+from apt_core.passes.evaluation import LastStates, window_losses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,17 +38,22 @@ _WARM_UP = 4
 
 @torch.no_grad()
 def perplexity_events(
-    model: PreTrainedModel, windows: Tensor, subject: Subject, text: str, store: WeightStore | None = None
+    model: PreTrainedModel,
+    windows: Tensor,
+    subject: Subject,
+    text: str,
+    store: WeightStore | None = None,
+    last: LastStates | None = None,
 ) -> Generator[Progress, None, Evaluated]:
     """Yield Progress per batch and return the Evaluated event. windows: [n, length] token ids.
 
-    store: where the blocks' weights are when they are not in the model.
+    store: where the blocks' weights are when they are not in the model. last: keeps what leaves the last block.
     """
     start = perf_counter()
     windows = windows.to(next(model.parameters()).device)
     length = windows.shape[1]
     losses: list[float] = []  # of each window, in their order
-    for step in window_losses(model, windows, store):
+    for step in window_losses(model, windows, store, last):
         if step.loss is not None:
             losses.append(step.loss / (length - 1))
         yield Progress(stage="evaluate", subject=subject, done=step.done, total=step.total, detail="blocks")

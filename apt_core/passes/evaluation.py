@@ -33,11 +33,28 @@ class LossStep(NamedTuple):
     loss: float | None = None
 
 
+class LastStates:
+    """What leaves the last block, of the first so many windows: [windows, length, hidden] on the CPU once known."""
+
+    def __init__(self, windows: int):
+        self.windows = windows
+        self.states: Tensor | None = None
+
+    def keep(self, states: Tensor) -> None:
+        self.states = states[: self.windows].to("cpu", copy=True)
+
+
 @torch.no_grad()
 def window_losses(
-    model: PreTrainedModel, windows: Tensor, store: WeightStore | None = None
+    model: PreTrainedModel,
+    windows: Tensor,
+    store: WeightStore | None = None,
+    last: LastStates | None = None,
 ) -> Iterator[LossStep]:
-    """windows: [windows, length] token ids on the model's device. store: every weight is in the model when None."""
+    """windows: [windows, length] token ids on the model's device. store: every weight is in the model when None.
+
+    last: keeps what leaves the last block, for a comparison.
+    """
     store = store or MemoryStore(model)
     blocks = len(store.blocks)
     head = EmbeddingAndHead.of(model, store)
@@ -47,6 +64,8 @@ def window_losses(
     passing, per_block = Propagation(entering.states, batch), -(-len(windows) // batch)
     for step, _ in enumerate(Runner(store, entering).run(passing)):
         yield LossStep(step // per_block, blocks)
+    if last is not None:
+        last.keep(passing.states)
     for number, window in enumerate(windows):
         yield LossStep(blocks, blocks, window_loss(head, window, passing.states[number : number + 1]))
 

@@ -10,6 +10,7 @@ from apt_core.base.patterns import SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import (
     DASH,
+    agreement,
     count,
     duration,
     number,
@@ -113,11 +114,30 @@ def sizes(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
             size(dense.bytes_on_disk if dense else None),
             size(pruned.bytes_on_disk if pruned else None),
         ),
+        *_other_sizes(record),
         ("tokens a second", _speed(dense), _speed(pruned)),
     )
 
 
+def _other_sizes(record: RunRecord) -> list[tuple[str, str, str]]:
+    """Compressed, packed and in memory; nothing of runs that did not look."""
+    dense, pruned = record.size_of("dense"), record.size_of("pruned")
+    if dense is None or pruned is None:
+        return []
+    return [
+        (f"compressed by zstd {pruned.zstd_level}", size(dense.compressed), size(pruned.compressed)),
+        ("packed (bit mask and kept values)", size(dense.packed), size(pruned.packed)),
+        ("weights in memory", size(dense.resident), size(pruned.resident)),
+    ]
+
+
 def honest_sentence(record: RunRecord) -> str:
+    """What was gained in size and speed, and how often the pruned model agrees with the dense one."""
+    agreements = [f"The pruned model {agreement(one)}." for one in record.diverged]
+    return " ".join([_size_and_speed(record), *agreements])
+
+
+def _size_and_speed(record: RunRecord) -> str:
     """Built from what was measured; says 'same' only where it is (2% for size, 10% for speed)."""
     dense, pruned = record.dense_speed, record.pruned_speed
     if dense is None or pruned is None:

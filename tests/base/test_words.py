@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ui_helpers import a_record
 
 from apt_core.base import words
+from apt_core.events import Diverged
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,14 @@ def test_a_sentence_ends_once():
     assert words.sentence("Why?") == "Why?"
     assert words.sentence("notes.txt is empty") == "notes.txt is empty."
     assert words.sentence("") == ""
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.85, " (95% from 85% to 90%)"), (None, "")])
+def test_agreement_names_its_interval_where_there_is_one(low, said):
+    high = None if low is None else 0.9
+    found = Diverged(
+        text="t", windows=2, length=9, tokens=16, kl=0.04123, agreement=0.8734, agreement_low=low,
+        agreement_high=high,
+    )  # fmt: skip
+    expected = f"agrees with the dense model on 87.3% of next tokens{said}, KL 0.0412 nats a token"
+    assert words.agreement(found) == expected

@@ -56,6 +56,15 @@ def test_a_table_for_people(capsys):
     assert "20.0, 95% from 18.0 to 22.0 (8 windows of 64 tokens of wikipedia)" in capsys.readouterr().out
 
 
+def test_rounding_is_asked_for_by_its_bits(capsys):
+    assert main([*EVALUATE, "--rounding-bits", "4", "--rounding-group", "64", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rounding"] == {
+        "bits": "4", "group": 64, "scheme": "symmetric",
+    }  # fmt: skip
+    assert main([*EVALUATE, "--rounding-bits", "3", "--json"]) == 2
+    assert "3" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
 def test_a_file_whose_name_has_a_comma_is_one_text(tmp_path, monkeypatch):
     (tmp_path / "a,b.txt").write_text("words " * 1000)
     monkeypatch.chdir(tmp_path)

@@ -73,8 +73,9 @@ def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, patter
     events = list(apt_core.run(recipe, tmp_path))
     layers = [event for event in events if event.kind == "layer_pruned"]
     assert kinds(events) == [
-        "model_loaded", "evaluated", "measured", *["allocated"] * recipe.method.allocation.varies(recipe.pattern),
-        *["layer_pruned"] * 14, "evaluated", "measured", "finished",
+        "model_loaded", "evaluated", "measured", "sized",
+        *["allocated"] * recipe.method.allocation.varies(recipe.pattern),
+        *["layer_pruned"] * 14, "evaluated", "diverged", "measured", "sized", "finished",
     ]  # fmt: skip
     assert [(event.block, event.layer) for event in layers][:7] == [
         (0, f"self_attn.{name}_proj") for name in "qkvo"

@@ -8,6 +8,7 @@ from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 
 from apt_core import events as ev
 from apt_core.base.policy import PRIVATE
+from apt_core.cli.report import report
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import Evaluate, make_value
 from apt_core.measure.questions import Answered, Question
@@ -141,6 +142,29 @@ def test_the_honest_sentence_is_built_from_what_was_measured():
     from_disk = a_record(speed=(None, None))
     assert "Speed was not measured" in run_words.honest_sentence(from_disk)
     assert "tokens a second" in words_of(tables.size_panel(from_disk))
+
+
+SIZED = [
+    ev.Sized(subject="dense", on_disk=1000, compressed=800, packed=1010, resident=900, zstd_level=3),
+    ev.Sized(subject="pruned", on_disk=1000, compressed=700, packed=563, resident=900, zstd_level=3),
+]
+DIVERGED = ev.Diverged(text="wiki<b>", windows=2, length=9, tokens=16, kl=0.5, agreement=0.75)
+
+
+def test_other_sizes_and_agreement_stand_with_what_was_measured():
+    panel = words_of(tables.size_panel(with_events(*SIZED, DIVERGED)))
+    assert "packed (bit mask and kept values) 1.01 kB 563 bytes" in panel and "by zstd 3 800" in panel
+    assert "The pruned model agrees with the dense model on 75% of next tokens, KL 0.500 nats" in panel
+    assert "packed" not in words_of(tables.size_panel(a_record()))  # a run of an earlier version
+
+
+def test_the_report_of_the_command_line_says_them_too():
+    said = report(with_events(*SIZED, DIVERGED), None)
+    assert (
+        "Agreement   agrees with the dense model on 75%" in said
+        and "2 windows of 9 tokens of wiki<b>" in said
+    )
+    assert "packed 1.01 kB dense, 563 bytes" in said and "Agreement" not in report(a_record(), None)
 
 
 def test_warnings_are_said_once():

@@ -165,7 +165,10 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     windows = _inside(read, "evaluation")
     evaluation = [windows | {"text": text_for(text)} for text in dict.fromkeys(map(str, texts))]
     resources = _inside(read, "resources")
-    return make_value(Evaluate, model=read["model"], evaluation=evaluation, resources=resources)
+    rounding = _inside(read, "rounding")
+    return make_value(
+        Evaluate, model=read["model"], evaluation=evaluation, rounding=rounding, resources=resources
+    )
 
 
 def _token(facts: ModelFacts) -> str | None:
