@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks import accuracy, accuracy_tables
+from benchmarks import accuracy, accuracy_tables, honest
 from benchmarks.judge import HeldOut, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
@@ -37,6 +37,27 @@ def test_a_paired_ratio_forgives_what_the_windows_share():
     assert found.low < math.exp(-0.10) < found.high < 0.95
     alone = perplexity(ours)
     assert math.log(found.high / found.low) < 0.1 * math.log(alone.high / alone.low)
+
+
+def test_the_honest_table_has_a_dash_where_nothing_was_measured_and_no_factor_within_the_spread():
+    speed = {"median": 100.0, "low": 90.0, "high": 110.0, "repeats": 3}
+    faster = {"median": 200.0, "low": 199.0, "high": 201.0, "repeats": 3}
+    row = {
+        "sizes": {"on_disk": 1000, "compressed": None, "packed": 563},
+        "evaluated": {"perplexity": 20.0, "low": 18.0, "high": 22.0},
+        "diverged": {"kl": 0.1, "agreement": 0.9},
+    }
+    said = honest.table({
+        "rows": [row | {"title": title} for title in ("dense", "pruned", "8 bits")],
+        "speeds": {
+            "dense": {"prefill": speed, "decode": speed},
+            "pruned": {"prefill": faster, "decode": speed | {"median": 105.0}},
+        },
+        "conditions": {"words": "here"},
+    }).splitlines()  # fmt: skip
+    assert said[3].count("| – |") == 1 and "20.0 (18.0 to 22.0) | 0.100 | 90%" in said[3]
+    assert "200 (199 to 201), 2.00 ×" in said[3] and said[3].endswith("difference not measurable now |")
+    assert said[4].endswith("| – | – |") and said[2].count("×") == 0 and said[-1] == "here"
 
 
 def test_one_window_has_no_interval():

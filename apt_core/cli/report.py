@@ -12,6 +12,7 @@ from apt_core.events import Diverged, Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
+from apt_core.reports.verdict import verdict
 
 
 def report(record: RunRecord, checkpoint: str | None, parent: RunRecord | None = None) -> str:
@@ -30,6 +31,7 @@ def report(record: RunRecord, checkpoint: str | None, parent: RunRecord | None =
         parts.append(record.failure.message)
     elif record.ratio is not None:
         parts.append(words.verdict_sentence(record, title_of(record.job.model.id)))
+        parts.append(verdict(record) or "")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -172,7 +172,7 @@ class Rounded(Frozen):
     scheme: str
     weights: int  # that are rounded
     bits_per_weight: float  # of these, with the scales
-    n_bytes: int  # of the whole model, the rest in the type of the run
+    n_bytes: int  # of the whole model, the rest in the type of its files
     packed_bytes: int  # the same with a bit mask, and codes of the weights that are not zero
 
 

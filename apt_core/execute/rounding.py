@@ -17,6 +17,7 @@ from apt_core.execute.opening import Opened
 from apt_core.families import Layer, prunable_layers
 from apt_core.jobs.parts import Rounding
 from apt_core.maths.round_to_nearest import round_to_nearest, stored_bits
+from apt_core.models.checkpoint.whole import stored_dtype
 from apt_core.models.load.weight_store import WeightStore
 
 
@@ -54,7 +55,7 @@ def round_(layer: Layer, rounding: Rounding) -> None:
 def rounded_size(opened: Opened, rounding: Rounding) -> Iterator[Rounded | int]:
     """How much the model would take so rounded: the block that was counted, then the event.
 
-    What is not rounded (embedding, norms, head) counts in the type of the run.
+    What is not rounded (embedding, norms, head) counts in the type of most of the files.
     """
     weights = bits = packed = 0
     wanted = rounding.number, rounding.group, rounding.symmetric
@@ -67,7 +68,7 @@ def rounded_size(opened: Opened, rounding: Rounding) -> Iterator[Rounded | int]:
                 packed += stored_bits(rows, width, *wanted, kept=int(layer.matrix.count_nonzero()))
         yield index
     rest = sum(parameter.numel() for parameter in opened.model.parameters()) - weights
-    beside = rest * next(opened.model.parameters()).element_size()
+    beside = rest * (stored_dtype(opened.folder) or opened.model.dtype).itemsize
     yield Rounded(
         bits=rounding.number,
         group=rounding.group,
