@@ -119,7 +119,8 @@ def test_results_can_be_downloaded_by_run(app, open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#downloads a").last.wait_for()
     links = page.locator("#downloads a").evaluate_all("links => links.map(link => link.href)")
-    assert len(links) == 4 and all(
+    assert len(links) == 6 and all(  # with both forms of the report
+
         link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links
     )
     results = httpx.get(next(link for link in links if link.endswith(".json"))).json()
