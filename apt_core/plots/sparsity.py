@@ -34,12 +34,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
         plot.add_trace(_line(series, curve, shade))
         if found := knee(dense, curve):
             plot.add_trace(_ring(series, found, shade))
-    plot.add_hline(
-        y=dense,
-        line={"color": colour("dense", dark), "width": 1.5, "dash": "dash"},
-        annotation={"text": f"dense {number(dense)}", "font": {"color": colour("dense", dark)}},
-        annotation_position="top left",
-    )
+    plot.add_trace(_dense_line(dense, max(point.sparsity for point in points), dark))
     return plot.update_layout(**_layout(runs.shown.study, dark))
 
 
@@ -141,6 +136,18 @@ def _line(series: str, curve: list[Point], shade: str) -> go.Scatter:
         marker={"color": shade, "size": 8},
         customdata=[number(point.perplexity) for point in curve],
         hovertemplate=_HOVER,
+    )
+
+
+def _dense_line(dense: float, last: float, dark: bool) -> go.Scatter:
+    return go.Scatter(
+        uid="dense",
+        name=f"dense {number(dense)}",
+        x=[0, last],
+        y=[dense, dense],
+        mode="lines",
+        line={"color": colour("dense", dark), "width": 1.5, "dash": "dash"},
+        hoverinfo="skip",
     )
 
 

@@ -57,8 +57,9 @@ def line_up(job: Prune, names: Any) -> list[Prune]:
 def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
     """The race in which `shown` takes part, None when nobody else does.
 
-    A run of a stored race: all runs of that study among `others`, whatever became of them. Any other run: those that
-    belong to no study and were asked for the same, the newest of every method and its options. others: newest first.
+    A run of a study: those of its runs among `others` with the same task, whatever became of them. Any other: those
+    that belong to no study and were asked for the same, the newest of every method and its options.
+    others: newest first.
     """
     if not isinstance(shown.job, Prune):
         return None
@@ -74,7 +75,7 @@ def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
 
 def _of_its_study(shown: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:
     rivals = [other for other in others if other.study == shown.study and other.id != shown.id]
-    return [shown, *(rival for rival in rivals if isinstance(rival.job, Prune))]
+    return [shown, *(rival for rival in rivals if same_task(rival, shown))]  # a sweep holds other tasks too
 
 
 def _asked_for_the_same(shown: RunRecord, others: Iterable[RunRecord]) -> list[RunRecord]:

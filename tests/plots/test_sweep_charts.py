@@ -14,6 +14,7 @@ from apt_core.jobs.space import make_space
 from apt_core.plots import charts_of, parallel, pareto, sparsity
 from apt_core.plots.chart import RunSet
 from apt_core.studies.curve import Point, front, knee
+from apt_core.studies.race import race_of
 from tests.runs.fake_worker import evaluated
 
 BASE = make_job("prune", model={"id": "tiny-llama"}, method="apt")
@@ -60,8 +61,18 @@ def test_a_line_for_every_method_by_sparsity_and_a_dense_level():
     lines = [trace for trace in plot.data if trace.mode == "lines+markers"]
     assert [trace.name for trace in lines] == ["APT", "Wanda"]
     assert list(lines[0].x) == [0.2, 0.4, 0.6, 0.8] and list(lines[0].y) == sorted(lines[0].y)
-    assert plot.layout.shapes[0].y0 == 10.0
+    (dense,) = [trace for trace in plot.data if trace.name == "dense 10.0"]
+    assert list(dense.y) == [10.0, 10.0]
     assert "Dense 10" in sparsity.summary(runs)
+
+
+def test_a_race_of_a_sweep_is_between_runs_of_the_same_task():
+    runs = a_sweep()
+    members = race_of(runs.shown, runs.others).members
+    assert [(one.job.method.name, one.job.pattern.label) for one in members] == [
+        ("apt", "20%"),
+        ("wanda", "20%"),
+    ]
 
 
 def test_the_knee_is_the_point_farthest_below_the_line_in_logarithms():

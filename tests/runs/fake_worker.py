@@ -96,7 +96,8 @@ def sweeping(job: Job, context: Context) -> Iterator[ev.Event]:
         yield layer(number)
     yield evaluated("pruned", 10.0 / (1 - job.pattern.sparsity))
     spared = {"dense_eval": 0.1} if job.method.name != "apt" else {}
-    yield finished(save(context.folder)).model_copy(update={"spared": spared})
+    changes = {"spared": spared, "sparsity": job.pattern.sparsity}
+    yield finished(save(context.folder)).model_copy(update=changes)
 
 
 def wanda_fails(job: Job, context: Context) -> Iterator[ev.Event]:

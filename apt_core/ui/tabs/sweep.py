@@ -73,15 +73,21 @@ def lay_out() -> SweepTab:
         ),
     }
     with gr.Row():
-        axes["seeds"] = gr.Textbox("0", max_lines=1, min_width=120, **_said("seeds"))
+        axes["seeds"] = gr.Textbox("", max_lines=1, min_width=120, **_said("seeds"))
         axes["samples"] = gr.Textbox("", max_lines=1, min_width=120, **_said("samples"))
     estimate = html("sweep-estimate")
+    start = gr.Button("Start the sweep", variant="primary", elem_id="sweep-start")
+    gr.HTML(
+        "<h3>Or find how much can go</h3><p class='quiet'>The most sparsity that the method under Explore reaches "
+        "before perplexity is worse than the dense one's by more than this, in at most "
+        f"{MOST_RUNS} runs.</p>",
+        apply_default_css=False,
+    )
     with gr.Row():
-        start = gr.Button("Start the sweep", variant="primary", elem_id="sweep-start", min_width=160)
         within = gr.Number(
-            10, minimum=1, maximum=900, precision=0, label="Worse by at most, %", min_width=120
+            10, minimum=1, maximum=900, precision=0, label="Worse by at most, %", min_width=120, scale=1
         )
-        find = gr.Button("Find the most sparsity within this", elem_id="sweep-find", min_width=160)
+        find = gr.Button("Find the most sparsity", elem_id="sweep-find", min_width=160, scale=3)
     note = html("sweep-note")
     view = gr.HTML(
         "", elem_id="sweep", apply_default_css=False, js_on_load="window.aptStudio.runs(element, trigger);"
@@ -99,8 +105,8 @@ def _title(axis: str) -> str:
 
 def _said(axis: str) -> dict[str, Any]:
     """The words of an axis, from its field."""
-    info = Space.model_fields[axis].description
-    return {"label": _title(axis), "info": info[:1].upper() + info[1:] if info else "Separated by commas"}
+    info = Space.model_fields[axis].description or "separated by commas; none: as under Explore"
+    return {"label": _title(axis), "info": info[:1].upper() + info[1:]}
 
 
 def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:

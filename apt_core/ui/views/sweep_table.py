@@ -12,11 +12,15 @@ from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.html import Markup, join
 
 _HEADS = ("Run", "Pattern", "Seed", "Windows", "Status", "Perplexity", "Time")
+_NUMBERS = ("Seed", "Windows", "Perplexity", "Time")
 
 
 def sweep_view(study: Study, rows: Sequence[Row]) -> Markup:
     """All of it; a row opens its run by its link, whose charts show the whole sweep."""
-    heads = join(Markup('<th scope="col">{}</th>').format(head) for head in _HEADS)
+    heads = join(
+        Markup('<th scope="col" {}>{}</th>').format(Markup('class="n"') if head in _NUMBERS else "", head)
+        for head in _HEADS
+    )
     return _how_far(study, rows) + Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs of the sweep"><table class="runs">'
         '<caption class="sr">Runs of the sweep</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
