@@ -20,6 +20,7 @@ from apt_core.measure.inside.losers import heads, neurons
 from apt_core.measure.inside.tiles import groups_of, histogram, kept_counts, tile
 from apt_core.measure.inside.words import worked_lines, worked_note
 from apt_core.measure.inside.worked import worked
+from apt_core.models.checkpoint.packed import pack_folder
 from apt_core.models.load.layer_weight import read_layer
 from apt_core.models.load.weight_store import MemoryStore
 
@@ -307,6 +308,16 @@ def test_one_layer_is_read_as_the_model_has_it(family, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     for layer in families.all_layers(families.decoder_blocks(model)):
         assert torch.equal(read_layer(folder, layer.block, layer.name), layer.matrix), layer.name
+
+
+def test_a_packed_layer_is_read_like_a_plain_one(tmp_path):
+    folder = tiny_families.write("llama", tmp_path / "plain")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    layer = families.all_layers(families.decoder_blocks(model))[0]
+    layer.matrix[:, ::2] = 0
+    model.save_pretrained(folder)
+    pack_folder(folder, tmp_path / "packed")
+    assert torch.equal(read_layer(tmp_path / "packed", layer.block, layer.name), layer.matrix)
 
 
 def test_experts_that_are_stored_together_are_refused_in_one_sentence(tmp_path):
