@@ -9,8 +9,9 @@ POINTS = "#layers-chart .scatterlayer .points path"
 
 
 def choose_tiny(page, samples: int = 8, length: int = 64, windows: int = 4) -> None:
-    """The bundled model and the bundled text: no network, seconds."""
+    """The bundled model and the bundled text, 2:4: no network, seconds."""
     choose(page, "#model", "Tiny random Llama")
+    choose_groups(page)
     if not page.locator("#samples").is_visible():
         page.locator("#advanced .label-wrap").click()
     for box in ("#text", "#eval-text"):
@@ -28,6 +29,12 @@ def choose_tiny(page, samples: int = 8, length: int = 64, windows: int = 4) -> N
         " && !document.querySelector('#prune').disabled"
     )
     page.wait_for_timeout(300)  # the last check of a burst
+
+
+def choose_groups(page) -> None:
+    """N:M, and 2:4 of its patterns."""
+    page.locator("#kind label", has_text="N:M pattern").click()
+    page.locator("#pattern").wait_for()
 
 
 def choose(page, box: str, option: str) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from browser_steps import (
     choose,
+    choose_groups,
     choose_method,
     choose_tiny,
     points,
@@ -76,6 +77,8 @@ def test_numbers_that_cannot_work_are_sentences(open_page):
 
 def test_pattern_and_sparsity_exclude_each_other(open_page):
     page = open_page()
+    assert not page.locator("#pattern").is_visible() and page.locator("#sparsity").is_visible()
+    choose_groups(page)
     assert page.locator("#pattern").is_visible() and not page.locator("#sparsity").is_visible()
     page.locator("#kind label", has_text="Unstructured").click()
     assert not page.locator("#pattern").is_visible() and page.locator("#sparsity").is_visible()
@@ -103,7 +106,7 @@ def test_a_component_brings_its_options_and_a_method_its_whole_composition(open_
     page.locator(".options-mask-sparsegpt").wait_for()
     assert not page.locator(".options-mask-admm").is_visible()
     page.get_by_text("Same run from the command line").click()
-    says(page, "#command", "--method apt-joint --pattern 2:4")
+    says(page, "#command", "--method apt-joint --sparsity 0.3")
     says(page, "#command", "--set mask=sparsegpt")
     choose_method(page, "OPTIMA")
     page.locator(".options-reconstruction-exact").wait_for()
@@ -249,6 +252,7 @@ _COVERED = """() => {
 
 def test_terms_explain_themselves_on_focus(open_page):
     page = open_page()
+    choose_groups(page)
     tip = page.locator("#how-much-note .tip")
     assert not tip.is_visible()
     page.locator("#how-much-note .help").focus()

@@ -51,7 +51,7 @@ def test_three_curves_appear_by_one_press_and_the_finding_ends_them(app, open_pa
     wait_for_end(page, PATIENCE)
     assert curves(page) < 3, "the race was over before it could be watched"
     page.locator(".rivals a", has_text="Wanda").focus()
-    page.evaluate("window.scrollTo(0, 500)")
+    page.evaluate("document.querySelector('#race-chart').scrollIntoView({ block: 'center' })")
     place = page.evaluate("window.scrollY")
     zoom_in(page)
     zoomed = shown_range(page)

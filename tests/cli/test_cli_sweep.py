@@ -145,7 +145,11 @@ def test_ctrl_c_stops_the_study_and_says_how_to_go_on(tmp_path):
         "sys.exit(main(sys.argv[1:]))"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code, *GRID], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *GRID],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"APT_DEBUG": "1"},
     )
     store = Store()
     deadline = time.monotonic() + 120
@@ -154,6 +158,7 @@ def test_ctrl_c_stops_the_study_and_says_how_to_go_on(tmp_path):
     os.kill(child.pid, signal.SIGINT)
     out, err = child.communicate(timeout=120)
     (study,) = store.studies()
-    assert child.returncode == 130 and f"sweep --resume {study.id}" in err
+    assert child.returncode == 130, err
+    assert f"sweep --resume {study.id}" in err
     assert [record.status for record in store.runs_of(study.id)] == ["cancelled", "cancelled"]
     assert not store.runs_of(study.id)[1].started_at and out.count("cancelled") == 2

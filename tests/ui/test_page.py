@@ -223,7 +223,10 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
     ("changes", "sentence"),
     [
         ({"model": "no-such-model"}, "There is no model called"),
-        ({"pattern__name": "custom", "pattern__keep": 1, "pattern__of": 3}, "divisible by 3"),
+        (
+            {"pattern__kind": "n:m", "pattern__name": "custom", "pattern__keep": 1, "pattern__of": 3},
+            "divisible by 3",
+        ),
         ({"calibration__samples": 0}, "Calibration samples"),
         ({"calibration__text": "/etc/passwd"}, "There is no text"),
         ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "out of range"),

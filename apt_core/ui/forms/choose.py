@@ -26,7 +26,7 @@ from apt_core.ui.forms import account, checks, missing, options, search, uploads
 from apt_core.ui.forms.controls import CONTROLS, draw_options, text_choices
 from apt_core.ui.forms.fields import Field, fields_of
 from apt_core.ui.forms.form import ACCEPT, jobs_of, open_terms, write
-from apt_core.ui.forms.presets import DEFAULT_PRESET, NUMBERS, PRESETS, method_of, preset_of
+from apt_core.ui.forms.presets import DEFAULT_PRESET, FIRST_PATTERN, NUMBERS, PRESETS, method_of, preset_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views.cards import bundled_text_line, facts_line, preflight_card, sentence_card
@@ -208,9 +208,9 @@ def _draw(field: Field) -> dict[str, Component]:
 
 
 def _with_preset(fields: Iterable[Field]) -> list[Field]:
-    """The first look starts with the numbers of its preset, not with those of the schema."""
-    numbers = PRESETS[DEFAULT_PRESET].values
-    return [field._replace(default=numbers.get(field.path, field.default)) for field in fields]
+    """The first look starts with the numbers of its preset and a mild sparsity, not with what the schema says."""
+    first: dict[str, Any] = {**PRESETS[DEFAULT_PRESET].values, "pattern": FIRST_PATTERN}
+    return [field._replace(default=first.get(field.path, field.default)) for field in fields]
 
 
 def _advanced(fields: tuple[Field, ...]) -> tuple[dict[str, Component], gr.UploadButton, gr.HTML]:

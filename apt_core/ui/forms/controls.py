@@ -55,18 +55,19 @@ def _write_model(field: Field, value: Any) -> dict[str, Any]:
 
 def _draw_pattern(field: Field) -> dict[str, Component]:
     path = field.path
+    first = _write_pattern(field, field.default)
     with gr.Column(elem_id="how-much"):
         drawn: dict[str, Component] = {
             f"{path}.kind": gr.Radio(
                 choices=[("N:M pattern", "n:m"), ("Unstructured", "unstructured")],
-                value="n:m",
+                value=first[f"{path}.kind"],
                 label="How much goes",
                 elem_id="kind",
                 elem_classes="segmented",
             ),
             f"{path}.name": gr.Radio(
                 choices=[*((name, name) for name in PATTERNS), ("Custom", CUSTOM)],
-                value=PATTERNS[0],
+                value=first[f"{path}.name"],
                 label=field.label,
                 show_label=False,
                 elem_id="pattern",
@@ -74,12 +75,20 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             ),
         }
         with gr.Row(elem_id="custom-pattern"):
-            drawn[f"{path}.keep"] = gr.Number(value=2, label="Keep N", min_width=80, elem_id="keep")
+            drawn[f"{path}.keep"] = gr.Number(
+                value=first[f"{path}.keep"], label="Keep N", min_width=80, elem_id="keep"
+            )
             drawn[f"{path}.of"] = gr.Number(
-                value=4, label="of every M (up to 16)", min_width=80, elem_id="of"
+                value=first[f"{path}.of"], label="of every M (up to 16)", min_width=80, elem_id="of"
             )
         drawn[f"{path}.sparsity"] = gr.Slider(
-            0, 99, value=50, step=1, label="Weights to remove, %", buttons=[], elem_id="sparsity"
+            0,
+            99,
+            value=first[f"{path}.sparsity"],
+            step=1,
+            label="Weights to remove, %",
+            buttons=[],
+            elem_id="sparsity",
         )
         gr.HTML(_HOW_MUCH, elem_id="how-much-note", apply_default_css=False)
     return drawn

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from apt_core.base.patterns import Unstructured
 from apt_core.ui.forms.fields import fields_of, value_at
 
 NUMBERS = ("calibration.samples", "calibration.length", "evaluation.samples", "evaluation.length")
@@ -30,6 +31,10 @@ PRESETS: dict[str, Preset] = {
     "thorough": Preset("Thorough", (128, 1024, 40, 1024), "apt-joint"),
 }
 DEFAULT_PRESET = "quick"
+# What the page proposes at first: a mild sparsity whose result still speaks sentences, so that a newcomer sees what
+# pruning costs and not only that it can ruin a model. SmolLM2 at Quick, by APT: 30% takes the perplexity from 14.9 to
+# 17 and answers stay fluent, 2:4 takes it to 62 and they loop. The recorded samples lead on from there.
+FIRST_PATTERN = Unstructured(sparsity=0.3)
 
 
 def preset_of(values: Mapping[str, Any]) -> str | None:
