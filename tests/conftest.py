@@ -36,6 +36,14 @@ def fresh_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `pytest -n 2 --dist loadgroup`: a file stays in one process, and so do all tests that drive a browser."""
+    for item in items:
+        file = Path(item.path).relative_to(_TESTS)
+        item.add_marker(pytest.mark.xdist_group("browser" if file.parts[0] == "browser" else str(file)))
+
+
 def pytest_sessionfinish(session, exitstatus):
     import shutil
 

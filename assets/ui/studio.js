@@ -242,7 +242,7 @@ window.aptStudio = (() => {
   let goToCompared = () => {}; // compares other runs
   let place = null; // what the newest entry of the history shows: { run, tab, shown, compare }
   let goingBack = false;
-  let movedAt = 0;
+  let showedAt = 0; // when another run or comparison was shown, 0 when the last step was another tab
 
   // A new entry for every other run or tab that the visitor opens; none for what Back and Forward bring.
   function remember(change) {
@@ -254,11 +254,12 @@ window.aptStudio = (() => {
       if (value) url.searchParams.set(name, value);
       else url.searchParams.delete(name);
     }
-    const moved = place && ["run", "tab", "compare"].some((name) => place[name] !== now[name]);
+    const moved = ["run", "tab", "compare"].filter((name) => place && place[name] !== now[name]).join();
     place = now;
-    const once = Date.now() - movedAt > 1000; // opening a run from the list changes the run and the tab: one step
-    const write = moved && !goingBack && once ? "pushState" : "replaceState";
-    if (moved && once) movedAt = Date.now();
+    // Opening a run from the list changes what is shown and then the tab: one step.
+    const same = moved === "tab" && showedAt && Date.now() - showedAt < 1500;
+    const write = moved && !goingBack && !same ? "pushState" : "replaceState";
+    showedAt = moved && moved !== "tab" ? Date.now() : 0;
     window.history[write]({ ...window.history.state, studio: now }, "", url.href.replaceAll("%2C", ","));
   }
 

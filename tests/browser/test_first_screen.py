@@ -245,8 +245,8 @@ def test_focus_is_never_covered_by_the_box_that_stays_in_view(open_page):
 _COVERED = """() => {
   const focused = document.activeElement, box = document.querySelector('#go');
   if (!document.querySelector('#rail').contains(focused) || box.contains(focused)) return '';
-  const shown = (focused.closest('label') ?? focused).getBoundingClientRect();
-  return shown.top > box.getBoundingClientRect().top ? focused.outerHTML.slice(0, 200) : '';
+  const shown = (focused.closest('label') ?? focused).getBoundingClientRect(), over = box.getBoundingClientRect();
+  return shown.top >= over.top && shown.bottom <= over.bottom ? focused.outerHTML.slice(0, 200) : '';
 }"""
 
 

@@ -119,6 +119,7 @@ def test_a_model_is_found_chosen_fetched_stopped_and_fetched_to_the_end(hub, ope
     says(page, "#facts", "On this machine already")
 
 
+@pytest.mark.slow
 def test_a_choice_with_the_mouse_and_a_gated_model_explained(hub, open_hub_page):
     page = open_hub_page()
     find(page, "gated")
@@ -128,6 +129,7 @@ def test_a_choice_with_the_mouse_and_a_gated_model_explained(hub, open_hub_page)
     assert f"{hub.url}/{GATED}" in text(page, "#preflight")
 
 
+@pytest.mark.slow
 def test_a_hub_without_an_answer_is_a_sentence(hub, open_hub_page):
     page = open_hub_page()
     hub.silent = True

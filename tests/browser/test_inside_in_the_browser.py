@@ -55,6 +55,7 @@ def test_a_click_on_a_point_opens_the_layer_and_the_text_can_be_read_again(open_
     assert page.locator("#inside-look").is_enabled() and not scrolls_sideways(page)
 
 
+@pytest.mark.slow
 def test_narrow_and_dark_and_a_sample_without_weights(open_page, finished):
     page = open_page(f"?run={finished}&__theme=dark", width=390, height=844)
     page.locator("#inside-look").click()

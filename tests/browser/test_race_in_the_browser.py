@@ -97,6 +97,7 @@ def test_focus_stays_on_a_link_while_the_race_goes_on(open_page):
     assert page.evaluate("document.activeElement.innerText") == "SparseGPT"
 
 
+@pytest.mark.slow
 def test_a_rival_opens_in_this_tab_from_the_note_and_from_the_table(open_page, race):
     page = open_page(f"?run={race}")
     page.evaluate("window.stillHere = true")
@@ -112,6 +113,7 @@ def test_a_rival_opens_in_this_tab_from_the_note_and_from_the_table(open_page, r
     assert page.evaluate("window.stillHere"), "the page was loaded again"
 
 
+@pytest.mark.slow
 def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
     page = open_page(f"?run={race}")
     page.locator(".rivals a", has_text="Wanda").click()

@@ -215,6 +215,7 @@ def test_on_a_narrow_screen_the_chooser_folds_to_one_line(open_page, finished):
     assert not scrolls_sideways(page)
 
 
+@pytest.mark.slow
 def test_after_pressing_prune_on_a_narrow_screen_the_state_is_in_view(open_page):
     page = open_page(width=390, height=844)
     choose_tiny(page, samples=1, windows=1)
@@ -281,6 +282,7 @@ def test_deleting_the_run_that_is_shown_leaves_no_dead_page(open_page):
     assert run not in page.url
 
 
+@pytest.mark.slow
 def test_the_first_run_works_without_any_network(browser, tmp_path):
     nowhere = {
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
@@ -331,6 +333,7 @@ def test_a_run_outlives_the_app(browser, tmp_path):
         app.stop()
 
 
+@pytest.mark.slow
 def test_measuring_a_finished_run_on_another_text(open_page):
     """Beside the run, queued by one press, watched, and shown with an interval for every text."""
     page = open_page()

@@ -57,6 +57,7 @@ def finished(page, runs: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_from_its_form_to_its_charts(visitor):
     page = visitor()
     choose_tiny(page)

@@ -36,6 +36,7 @@ def methods():
     return [record.job.method.name for record in reversed(Store().list())]
 
 
+@pytest.mark.slow
 def test_a_race_is_one_small_table(capsys):
     assert main([*RACE, "wanda, sparsegpt,apt", "--set", "mask=S", "--seed", "7"]) == 0
     out, err = capsys.readouterr()

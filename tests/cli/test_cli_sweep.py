@@ -139,7 +139,8 @@ def test_a_public_host_sweeps_less(capsys, monkeypatch):
 
 def test_ctrl_c_stops_the_study_and_says_how_to_go_on(tmp_path):
     code = (
-        "import functools, sys; from apt_core.cli import main; import apt_core.cli.sweep as sweep;"
+        "import functools, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # not inherited
+        "from apt_core.cli import main; import apt_core.cli.sweep as sweep;"
         "from apt_core.runs.launcher import Launcher; from tests.runs.helpers import fake_command;"
         "sweep.Launcher = functools.partial(Launcher, command=fake_command('slow'), interval=0.05);"
         "sys.exit(main(sys.argv[1:]))"

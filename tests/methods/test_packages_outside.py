@@ -113,6 +113,7 @@ def test_it_can_be_imported_before_the_library_looks_for_it(python):
     assert "'random'" in python("-c", code)
 
 
+@pytest.mark.slow
 def test_a_run_uses_it_and_is_stored_under_its_name(python, tmp_path):
     small = ["--samples", "4", "--length", "64", "--eval-samples", "3", "--eval-length", "64"]
     texts = ["--calibration", "wiki-sample", "--eval", "wiki-sample", "--dtype", "float32"]
