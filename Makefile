@@ -10,7 +10,7 @@ app: $(VENV)/.app
 
 test: $(VENV)/.test
 	@$(BIN)/python tests/ensure_chromium.py
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

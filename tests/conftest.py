@@ -36,12 +36,17 @@ def fresh_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """With `pytest -n 2 --dist loadgroup`: a file stays in one process, and so do all tests that drive a browser."""
-    for item in items:
-        file = Path(item.path).relative_to(_TESTS)
-        item.add_marker(pytest.mark.xdist_group("browser" if file.parts[0] == "browser" else str(file)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `pytest -n 2`: a file stays in one process, and all tests that drive a browser do in one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneBrowser(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "browser" if "browser" in Path(file).parts else file
+
+    return OneBrowser(config, log)
 
 
 def pytest_sessionfinish(session, exitstatus):
