@@ -201,6 +201,9 @@ def _add_runs(commands: Any) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     listing = _add(actions, "list", "runs:show_list", "the newest runs", below=True)
     listing.add_argument("--limit", type=int, default=30, metavar="N", help="how many (default: 30)")
+    _add(
+        actions, "pack", "runs:pack", "keep the weights of finished runs as bit masks and values", below=True
+    )
     for name, help in (
         ("show", "one run with all its numbers"),
         ("cancel", "stop a run, or take it out of the queue"),

@@ -11,12 +11,15 @@ from apt_core.base.policy import HostPolicy
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord, summary
+from apt_core.runs import packer
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 
+_MOST_LISTED = 1_000_000  # more than any index holds, and a number that it can be asked for
+
 
 def show_list(options: argparse.Namespace) -> int:
-    records = _looked_after().store.list(max(0, options.limit))
+    records = _looked_after().store.list(min(max(0, options.limit), _MOST_LISTED))
     if options.json:
         print_json([_light(record, options.policy) for record in records])
     elif records:
@@ -50,6 +53,19 @@ def _parent_of(record: RunRecord, store: Store) -> RunRecord | None:
         return store.get(record.made_from) if record.made_from else None
     except BadInput:
         return None
+
+
+def pack(options: argparse.Namespace) -> int:
+    """Pack the weights of all finished runs where they lie."""
+    done = list(packer.pack_runs(_looked_after().store, rest_seconds=0.0))
+    if options.json:
+        print_json({"packed": [one._asdict() for one in done]})
+    elif done:
+        before, after = sum(one.before for one in done), sum(one.after for one in done)
+        print(f"{words.size(before)} became {words.size(after)}: {', '.join(one.run for one in done)}")
+    else:
+        print("Nothing was packed: no finished run has plain weights, or a run waits or works just now.")
+    return 0
 
 
 def cancel(options: argparse.Namespace) -> int:

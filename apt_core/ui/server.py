@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from starlette.routing import Mount, Route
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord, summary
+from apt_core.models.checkpoint.headers import INDEX, is_packed
+from apt_core.models.checkpoint.packing import DESCRIPTION, PACKED_SUFFIX
+from apt_core.models.checkpoint.plain_files import plain_files, plain_index
 from apt_core.plots import charts_of
 from apt_core.plots.chart import Sheet
 from apt_core.reports.document import document_of
@@ -153,13 +156,31 @@ def zip_of(folder: Path, name: str, more: Mapping[str, bytes]) -> Iterator[bytes
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for file, content in more.items():
             archive.writestr(f"{name}/{file}", content)
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
-            inside = zipfile.ZipInfo.from_file(path, f"{name}/{path.relative_to(folder)}")
-            with path.open("rb") as source, archive.open(inside, "w", force_zip64=True) as target:
-                while chunk := source.read(_CHUNK):
-                    target.write(chunk)
+        for file, pieces in _plain_content(folder):
+            with archive.open(f"{name}/{file}", "w", force_zip64=True) as target:
+                for piece in pieces:
+                    target.write(piece)
                     yield sink.take()
     yield sink.take()
+
+
+def _plain_content(folder: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
+    """(name, content in pieces) of every file of a model; packed weights as they were before."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    packed = is_packed(folder)
+    for path in files:
+        if not (packed and (path.name == DESCRIPTION or path.name.endswith(PACKED_SUFFIX))):
+            yield str(path.relative_to(folder)), _chunks(path)
+    if packed:
+        yield from ((file.name, file.pieces) for file in plain_files(folder))
+        if index := plain_index(folder):
+            yield INDEX, [index]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            yield chunk
 
 
 class _Sink(io.RawIOBase):

@@ -222,7 +222,7 @@ def test_memory_is_that_of_the_largest_tensor(half, tmp_path, monkeypatch):
         WeightFiles, "read", lambda self, names: asked.append(len(names)) or read(self, names)
     )
     unpack_folder(pack_folder(half, tmp_path / "packed").folder, tmp_path / "plain")
-    assert set(asked) == {1} and len(asked) == 3 * 20
+    assert set(asked) == {1} and len(asked) == 2 * 20
 
 
 def test_packing_twice_and_unpacking_what_is_plain_are_refused(half, tmp_path):
@@ -332,7 +332,7 @@ ODD = PackedTensor(dtype="BF16", shape=(3, 3), kept=8)
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused_before_memory_is_taken(monkeypatch, form, stored, words):
-    monkeypatch.setattr("apt_core.models.checkpoint.packed_tensor._nothing_kept", None)
+    monkeypatch.setattr("apt_core.models.checkpoint.stored_words._nothing_kept", None)
     parts = Parts(torch.ones(form.kept, dtype=torch.bfloat16), stored.to(torch.uint8))
     with pytest.raises(NotAModel, match=words):
         unpack(parts, form, "w")

@@ -6,13 +6,15 @@ the loaders read it as it is (`load.weight_files`).
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from apt_core.base.errors import BadInput, NotAModel
 from apt_core.models.checkpoint import headers as checkpoints
@@ -28,11 +30,11 @@ from apt_core.models.checkpoint.packing import (
     Packing,
     packed_name,
 )
+from apt_core.models.checkpoint.plain_files import plain_files, plain_index
 from apt_core.models.checkpoint.stream import StreamedFile, file_bytes
 from apt_core.models.fetch.disk import require_space, writing
 from apt_core.models.load.weight_files import WeightFiles
 
-_PLAIN = {"format": "pt"}  # the metadata that transformers asks for
 Tensors = dict[str, TensorFacts]
 
 
@@ -104,11 +106,19 @@ def pack_folder(source: Path, target: Path) -> Packed:
 def _write_packed(out: StreamedFile, weights: WeightFiles, name: str, form: PackedTensor | None) -> None:
     tensor = weights.read([name])[name]
     if form is None:
-        out.write(name, tensor)
+        out.write(name, _bytes(tensor))
         return
     parts = pack(tensor, form)
-    out.write(name + KEPT, parts.kept)
-    out.write(name + BITS, parts.bits)
+    out.write(name + KEPT, _bytes(parts.kept))
+    out.write(name + BITS, _bytes(parts.bits))
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return _octets(tensor).numpy().data
+
+
+def _octets(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _forms(planned: Plan) -> dict[str, int]:
@@ -118,6 +128,40 @@ def _forms(planned: Plan) -> dict[str, int]:
             found["bits" if form.of is None else f"{form.keep}:{form.of}"] += 1
         found["as they are"] += len(planned.headers[name]) - 2 * len(file.tensors)
     return dict(found)
+
+
+def pack_in_place(folder: Path) -> Packed:
+    """Pack the weights of a folder that stays where it is: readers find the plain ones until the packed are whole.
+
+    The plain files go only after every tensor has been read back bit for bit from the packed ones. Broken off at any
+    point, the folder is the plain or the packed model, and the next call completes it.
+    """
+    if checkpoints.is_packed(folder):
+        for name in checkpoints.read_packing(folder).files:
+            (folder / name).unlink(missing_ok=True)  # that an earlier call was stopped in front of
+        return Packed(folder, checkpoints.unpacked_bytes(folder), packed_bytes(folder), {})
+    aside = folder.with_name(folder.name + ".packed")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        done = pack_folder(folder, aside)
+        _check_equal(folder, aside)
+        plain = [folder / checkpoints.INDEX, *checkpoints.weight_files(folder)]
+        for file in (*(aside / packed_name(name) for name in checkpoints.read_packing(aside).files),
+                     aside / DESCRIPTION):  # fmt: skip
+            file.replace(folder / file.name)
+        for file in plain:  # without the first of them the folder counts as packed
+            file.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return done._replace(folder=folder)
+
+
+def _check_equal(plain: Path, packed: Path) -> None:
+    """Raise NotAModel unless both folders hold the same bits."""
+    before, after = WeightFiles(plain), WeightFiles(packed)
+    for name in before.facts:
+        if not torch.equal(_octets(before.read([name])[name]), _octets(after.read([name])[name])):
+            raise NotAModel(f"{name} did not come back as it was from {packed}; the plain weights stay.")
 
 
 def unpack_folder(source: Path, target: Path) -> Packed:
@@ -135,18 +179,12 @@ def unpack_folder(source: Path, target: Path) -> Packed:
 
 def unpack_weights(source: Path, folder: Path) -> None:
     """Write the weights of a packed folder, and their index where they are several files, into `folder`."""
-    weights, packing = WeightFiles(source), checkpoints.read_packing(source)
-    weight_map: dict[str, str] = {}
-    for plain, file in packing.files.items():
-        header = {name: weights.facts[name] for name in weights.names_in(source / packed_name(plain))}
-        weight_map |= dict.fromkeys(header, plain)
-        with StreamedFile(folder / plain, header, file.metadata or _PLAIN) as out:
-            for name in header:
-                out.write(name, weights.read([name])[name])
-    if set(packing.files) != {checkpoints.SINGLE}:
-        total = sum(facts.n_bytes for facts in weights.facts.values())
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        (folder / checkpoints.INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
+    for file in plain_files(source):
+        with (folder / file.name).open("wb") as out:
+            for piece in file.pieces:
+                out.write(piece)
+    if index := plain_index(source):
+        (folder / checkpoints.INDEX).write_bytes(index)
 
 
 def packed_bytes(folder: Path) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from apt_core.base.patterns import MAX_GROUP
 from apt_core.models.checkpoint import bit_masks
-from apt_core.models.checkpoint.packing import BYTES, PackedTensor, broken
+from apt_core.models.checkpoint.packing import BYTES, PackedTensor
+from apt_core.models.checkpoint.stored_words import unpacked_words
 
 DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -52,27 +53,9 @@ def pack(tensor: Tensor, form: PackedTensor) -> Parts:
 
 def unpack(parts: Parts, form: PackedTensor, name: str) -> Tensor:
     """The tensor as it was; raises NotAModel, before it takes memory for it, where the bits do not fit."""
-    kept = _flags(parts.bits.numpy(), form, name)
-    words = _nothing_kept(form)
-    words[kept] = parts.kept.view(_WORDS[BYTES[form.dtype]]).numpy()
+    kept = parts.kept.view(_WORDS[BYTES[form.dtype]]).numpy()
+    words = unpacked_words(kept, parts.bits.numpy(), form, name)
     return torch.from_numpy(words).view(DTYPES[form.dtype]).reshape(form.shape)
-
-
-def _nothing_kept(form: PackedTensor) -> NDArray[np.signedinteger]:
-    return np.zeros(form.numel, dtype=f"i{BYTES[form.dtype]}")
-
-
-def _flags(bits: bit_masks.Bytes, form: PackedTensor, name: str) -> bit_masks.Flags:
-    if not bit_masks.spare_bits_are_clear(bits, form.groups * form.index_bits):
-        raise broken(name, "its mask is longer than its weights")
-    if form.keep is None or form.of is None:
-        if (found := bit_masks.count_set(bits)) != form.kept:
-            raise broken(name, f"its mask keeps {found} weights, but {form.kept} values are stored")
-        return bit_masks.unpack_flags(bits, form.numel)
-    numbers = bit_masks.unpack_numbers(bits, form.groups, form.index_bits)
-    if int(numbers.max()) >= len(bit_masks.pattern_codes(form.keep, form.of)):
-        raise broken(name, f"a group has a pattern that {form.keep}:{form.of} does not know")
-    return bit_masks.group_flags(numbers, form.keep, form.of)
 
 
 def _as_groups(kept: bit_masks.Flags, each: PackedTensor) -> list[PackedTensor]:

@@ -29,6 +29,7 @@ FORMAT, VERSION = "apt-packed", 1
 KEPT, BITS = ":kept", ":bits"
 BYTES = {"BF16": 2, "F16": 2, "F32": 4}  # of the dtypes that are packed
 _SUFFIX = ".safetensors"
+PACKED_SUFFIX = f".packed{_SUFFIX}"
 
 
 class PackedTensor(Frozen):
@@ -104,7 +105,7 @@ class Packing(Frozen):
 
 def packed_name(plain: str) -> str:
     """model.safetensors -> model.packed.safetensors, which no other loader takes for plain weights."""
-    return f"{plain.removesuffix(_SUFFIX)}.packed{_SUFFIX}"
+    return plain.removesuffix(_SUFFIX) + PACKED_SUFFIX
 
 
 def parse_packing(data: Mapping[str, Any], where: str) -> Packing:

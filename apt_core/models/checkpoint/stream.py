@@ -1,6 +1,6 @@
 """A safetensors file written one tensor at a time: its header first, so nothing but the tensor at hand is in memory.
 
-The library's own writer wants every tensor of a file at once.
+The library's own writer wants every tensor of a file at once. No torch.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-import torch
-from torch import Tensor
-
 from apt_core.models.checkpoint.headers import TensorFacts
 
 _HEADER_STEP = 8  # its length is a multiple of it, so that what follows is aligned
@@ -23,13 +20,18 @@ def header_bytes(tensors: Mapping[str, TensorFacts], metadata: Mapping[str, str]
     """The header with its length in front. The widest dtypes come first, so each tensor lies aligned."""
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
-    for name in sorted(tensors, key=lambda name: (-_width(tensors[name]), name)):
+    for name in in_file_order(tensors):
         facts = tensors[name]
         start, end = end, end + facts.n_bytes
         header[name] = {"dtype": facts.dtype, "shape": list(facts.shape), "data_offsets": [start, end]}
     raw = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     raw += b" " * (-len(raw) % _HEADER_STEP)
     return struct.pack("<Q", len(raw)) + raw
+
+
+def in_file_order(tensors: Mapping[str, TensorFacts]) -> list[str]:
+    """The widest dtypes first, by name among equals."""
+    return sorted(tensors, key=lambda name: (-_width(tensors[name]), name))
 
 
 def file_bytes(tensors: Mapping[str, TensorFacts], metadata: Mapping[str, str]) -> int:
@@ -53,13 +55,13 @@ class StreamedFile:
         self._stream.write(self._header)
         return self
 
-    def write(self, name: str, tensor: Tensor) -> None:
-        """tensor: on the CPU, of the dtype and shape that the header names."""
+    def write(self, name: str, content: memoryview) -> None:
+        """content: the bytes of a tensor of the dtype and shape that the header names."""
         facts = self._tensors[name]
-        if tensor.numel() * tensor.element_size() != facts.n_bytes:
+        if content.nbytes != facts.n_bytes:
             raise ValueError(f"{name} has not the size that its header says")
         self._stream.seek(self._offsets[name])
-        self._stream.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        self._stream.write(content)
         self._left.remove(name)
 
     def __exit__(
