@@ -36,3 +36,8 @@ def _base(variable: str, below_home: str) -> Path:
     """The folder of an XDG variable; a relative one is to be ignored (XDG Base Directory Specification)."""
     named = Path(os.environ.get(variable, ""))
     return (named if named.is_absolute() else Path.home() / below_home).resolve()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Of all files below; 0 where there is no such folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

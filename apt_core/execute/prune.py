@@ -36,6 +36,7 @@ from apt_core.jobs import Prune
 from apt_core.measure.dense_cache import known_perplexity_events
 from apt_core.measure.divergence import WindowDivergence, diverged, fill_states, window_divergences
 from apt_core.measure.kept_sensitivity import KeptSensitivity
+from apt_core.measure.kept_states import KeptStates
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
 from apt_core.measure.size import ZSTD_LEVEL, folder_sizes, known_sizes
 from apt_core.models.checkpoint.whole import checkpoint_bytes, stored_dtype
@@ -101,9 +102,25 @@ def _evaluate(
 
 
 def _states_of_dense(context: Context, opened: Opened, windows: Tensor, dense: LastStates) -> Iterator[Event]:
-    """Where the dense perplexity was known, its windows have gone through no block yet."""
-    if dense.states is not None or not dense.windows:
+    """Where the dense perplexity was known, its windows have gone through no block yet; another run of the study may
+    have kept what leaves the last one."""
+    if not dense.windows:
         return
+    kept = KeptStates(context.shared, opened.folder) if context.shared else None
+    compared = windows[: dense.windows]
+    if dense.states is None and kept:
+        dense.states = kept.recall(opened.model, compared)
+        if dense.states is not None:
+            return
+    if dense.states is None:
+        yield from _through_all_blocks(context, opened, windows, dense)
+    if kept and dense.states is not None:
+        kept.keep(opened.model, compared, dense.states)
+
+
+def _through_all_blocks(
+    context: Context, opened: Opened, windows: Tensor, dense: LastStates
+) -> Iterator[Event]:
     with context.clock("divergence"):
         for block in fill_states(opened.model, windows, opened.store, dense):
             yield Progress(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.limits import SHARED_BYTES
+from apt_core.base.paths import folder_bytes
 from apt_core.families import Layer
 from apt_core.maths.allocation import Cost
 from apt_core.measure.dense_cache import bytes_of, stamps_of
@@ -90,7 +91,7 @@ class KeptSensitivity(NamedTuple):
     ) -> None:
         """Whole or not at all. What takes too much room, or a full disk, costs the next run a measurement."""
         place = self._place(model, store, layers, windows, target)
-        if isinstance(store, SpreadStore) or not _can_be_kept(found, self.most - _bytes_in(self.folder)):
+        if isinstance(store, SpreadStore) or not _can_be_kept(found, self.most - folder_bytes(self.folder)):
             return
         partial = place.with_name(f"{place.name}.{os.getpid()}.part")
         try:
@@ -148,7 +149,3 @@ def _can_be_kept(found: OutputSensitivity, room: int) -> bool:
 
 def _logs(costs: Iterable[Cost]) -> dict[str, Tensor]:
     return {str(number): cost.logs for number, cost in enumerate(costs)}
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

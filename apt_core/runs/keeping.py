@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from apt_core.base.errors import BadInput
+from apt_core.base.paths import folder_bytes
 
 DEFAULT_KEEP_GB = 20.0
 
@@ -38,10 +39,6 @@ def over_cap(checkpoints: Iterable[Path], cap: int) -> list[Path]:
         else:
             used += size
     return too_many
-
-
-def folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import apt_core
 from apt_core.base.policy import PRIVATE
 from apt_core.execute import Context, run
-from apt_core.measure import kept_sensitivity
+from apt_core.measure import kept_sensitivity, kept_states
 
 TEXT = {
     "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
@@ -76,8 +76,10 @@ def test_how_much_goes_makes_no_difference(tmp_path):
 
 def test_a_torn_file_is_measured_again(tmp_path):
     alone, _ = pruned(job(), tmp_path / "alone", tmp_path / "shared")
-    (kept,) = (tmp_path / "shared").iterdir()
-    (kept / "said.json").write_text('{"seconds"')
+    (said,) = (tmp_path / "shared").glob("*/said.json")
+    said.write_text('{"seconds"')
+    (states,) = (tmp_path / "shared").glob("*.states")
+    states.write_bytes(states.read_bytes()[:50])
     again, last = pruned(job(), tmp_path / "again", tmp_path / "shared")
     assert again == alone and "gradients" not in last.spared
 
@@ -87,6 +89,7 @@ def test_a_full_disk_costs_no_result(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(kept_sensitivity, "save_file", full)
+    monkeypatch.setattr(kept_states, "save_file", full)
     alone, _ = pruned(job(), tmp_path / "alone")
     assert pruned(job(), tmp_path / "first", tmp_path / "shared")[0] == alone
     assert not list((tmp_path / "shared").iterdir())
@@ -95,5 +98,21 @@ def test_a_full_disk_costs_no_result(tmp_path, monkeypatch):
 def test_no_more_is_kept_than_there_is_room_for(tmp_path, monkeypatch):
     little = functools.partial(kept_sensitivity.KeptSensitivity, most=1000)
     monkeypatch.setattr("apt_core.execute.prune.KeptSensitivity", little)
+    little_states = functools.partial(kept_states.KeptStates, most=1000)
+    monkeypatch.setattr("apt_core.execute.prune.KeptStates", little_states)
     pruned(job(), tmp_path / "first", tmp_path / "shared")
     assert not (tmp_path / "shared").exists()
+
+
+def test_the_dense_model_goes_through_its_windows_once(tmp_path, fresh_cache, monkeypatch):
+    """Also where the dense perplexity is known: KL and agreement are the same, from states that were kept."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    alone = [event for event in run(job(), Context.of(job(), folder, PRIVATE)) if event.kind == "diverged"]
+    pruned(job(pattern="0.3"), tmp_path / "first", tmp_path / "shared")
+    monkeypatch.setattr("apt_core.execute.prune.fill_states", lambda *_: 1 / 0)
+    (tmp_path / "second").mkdir()
+    again = list(run(job(), Context.of(job(), tmp_path / "second", PRIVATE, shared=tmp_path / "shared")))
+    assert [event for event in again if event.kind == "diverged"] == alone and len(alone) == 1
+    with pytest.raises(ZeroDivisionError):
+        pruned(job(), tmp_path / "third", tmp_path / "another")
