@@ -22,12 +22,14 @@ from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
-from apt_core.runs import keeping, processes, token_holder
+from apt_core.runs import keeping, packer, processes, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.index import Row, Rows
+from apt_core.runs.liveness import Liveness, RunLimits
 from apt_core.runs.store import NO_ROOM, Store
 
 WORKER_COMMAND = (sys.executable, "-m", "apt_core.runs.worker")
+_PACK_EVERY_SECONDS = 60.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Launcher:
         grace: float = 10.0,
         interval: float = 0.5,
         advance: Callable[[Store, str], object] | None = None,
+        limits: RunLimits | None = None,
     ):
         self.store = store
         self._advance = advance
@@ -59,6 +62,9 @@ class Launcher:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = ""  # what the log last said, so that it is said once
+        self._liveness = Liveness(limits or RunLimits())
+        self._packing: subprocess.Popen | None = None
+        self._looked_for_packing = time.monotonic()
 
     def submit(self, job: Job, token: str | None = None) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
@@ -173,16 +179,21 @@ class Launcher:
             self._end_when_overdue(row)
             return None
         ending = self._log_of(row).ending() or self._mark_dead(row)
+        self._liveness.forget(row.id, self.store.folder(row.id))
         status = ending.event.kind if ending else "failed"
         rows.update(row.id, status=status, ended_at=ending.at if ending else time.time())
         self._children.pop(row.id, None)
         return status
 
     def _end_when_overdue(self, row: Row) -> None:
-        """First ask, then end, a worker past its grace period."""
-        overdue = time.time() - self._asked_to_end_at(row) - self.grace
+        """First ask, then end, a worker past its grace period, and at once one that is silent or takes too long."""
         if row.pid is None:
             return
+        if why := self._liveness.overdue(row.id, self.store.folder(row.id)):
+            _log.warning("Run %s: %s", row.id, why.message)
+            processes.kill_group(row.pid)
+            return
+        overdue = time.time() - self._asked_to_end_at(row) - self.grace
         if overdue > self.grace / 2:
             _log.warning("Run %s did not stop when asked; ending its worker %s.", row.id, row.pid)
             processes.kill_group(row.pid)
@@ -200,7 +211,9 @@ class Launcher:
         keeping.remove_checkpoints(self.store.folder(row.id))
         child = self._children.get(row.id)
         how = processes.how_it_ended(_exit_code(child))
-        return self._write_last_word(row.id, ev.Cancelled() if row.cancel_requested_at else _worker_died(how))
+        if row.cancel_requested_at:
+            return self._write_last_word(row.id, ev.Cancelled())
+        return self._write_last_word(row.id, self._liveness.verdict(row.id) or _worker_died(how))
 
     def _write_last_word(self, run_id: str, event: ev.Event) -> ev.Stamped | None:
         """None when a full disk or a removed folder does not let us; the index still says that it ended."""
@@ -282,6 +295,28 @@ class Launcher:
     def _tick_for_ever(self) -> None:
         while not self._stopping.wait(self.interval):
             self._tick_and_log_trouble()
+            self._pack_while_idle()
+
+    def _pack_while_idle(self) -> None:
+        """Now and then, when nothing waits or works, let another process pack the weights of older runs."""
+        if self._packing is not None and self._packing.poll() is None:
+            return
+        if time.monotonic() - self._looked_for_packing < _PACK_EVERY_SECONDS:
+            return
+        self._looked_for_packing = time.monotonic()
+        with suppress(PruneError, OSError):  # a busy store: the next look may find it free
+            if not self._anything_to_do() and packer.packable(self.store):
+                self._packing = self._start_packing()
+
+    def _start_packing(self) -> subprocess.Popen:
+        return subprocess.Popen(
+            packer.COMMAND,
+            cwd=REPOSITORY,
+            env=processes.heavy_environment() | {"APT_DATA": str(self.store.root)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def _tick_and_log_trouble(self) -> None:
         """A tick that never raises: a locked index or a full disk now says nothing about the next time."""

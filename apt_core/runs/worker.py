@@ -20,7 +20,7 @@ from apt_core.base.errors import PruneError
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate import placing
 from apt_core.execute import Context
-from apt_core.runs import keeping, processes
+from apt_core.runs import keeping, liveness, processes
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
@@ -91,7 +91,9 @@ def main(run_id: str, executor: execute.Executor | None = None) -> int:
         return _NOT_CLAIMED
     stop = Stop(store, run_id)
     _lower_priority()
+    ended = liveness.show_life(store.folder(run_id))
     last_word = work(store, run_id, executor, stop, policy)
+    ended()
     if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from apt_core.reports.samples import SampleAnswer
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.inspecting import Inspector
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.liveness import RunLimits
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
@@ -253,7 +255,7 @@ class Studio:
 def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
     store = Store()
-    launcher = Launcher(store, advance=bisection.advance)
+    launcher = Launcher(store, advance=bisection.advance, limits=RunLimits.of(policy, os.environ))
     for study in store.studies():  # a search whose last run ended while nobody looked
         with suppress(PruneError):
             bisection.advance(store, study.id)

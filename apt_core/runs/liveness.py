@@ -1,0 +1,135 @@
+"""Whether a worker still works: it shows a sign of life every few seconds, and may not take for ever.
+
+The sign is the time stamp of a small file that a thread of the worker touches, so a long product or download is not
+mistaken for a process that was stopped or hangs. Silence is measured by this process's own monotonic clock, from when
+it saw the last sign: a clock that is set back or forth ends no run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from apt_core import events as ev
+from apt_core.base import words
+from apt_core.base.errors import BadInput
+from apt_core.base.policy import HostPolicy
+from apt_core.base.values import Frozen
+
+SIGN = "alive"  # a file of the run's folder
+_EVERY_SECONDS = 5.0
+_PUBLIC_MINUTES = 60.0
+
+
+class RunLimits(Frozen):
+    """silent_seconds: without a sign of life. run_seconds: from the start of a run; None for as long as it takes."""
+
+    silent_seconds: float = 300.0
+    run_seconds: float | None = None
+
+    @classmethod
+    def of(cls, policy: HostPolicy, environment: Mapping[str, str]) -> RunLimits:
+        """APT_RUN_MINUTES: 60 on a public host, no limit on a person's own machine. Raises BadInput."""
+        text = environment.get("APT_RUN_MINUTES", "")
+        if not text:
+            return cls(run_seconds=60 * _PUBLIC_MINUTES if policy.public else None)
+        try:
+            minutes = float(text)
+        except ValueError:
+            minutes = float("nan")
+        if not minutes > 0:
+            raise BadInput(f"APT_RUN_MINUTES is {text[:20]!r}; give a number of minutes above 0, such as 60.")
+        return cls(run_seconds=60 * minutes)
+
+
+def show_life(folder: Path, every: float = _EVERY_SECONDS) -> Callable[[], None]:
+    """Touch the sign of a run's folder in a thread until what is returned is called."""
+    over = threading.Event()
+
+    def touch() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):  # a full disk, a deleted run: silence says it
+                (folder / SIGN).touch()
+            over.wait(every)
+
+    threading.Thread(target=touch, name="sign of life", daemon=True).start()
+
+    def end() -> None:
+        over.set()
+        with contextlib.suppress(OSError):
+            (folder / SIGN).unlink()
+
+    return end
+
+
+class _Heard(NamedTuple):
+    signs: tuple[int, ...]
+    since: float  # monotonic: when they changed last
+    first: float  # monotonic: when this process first saw the run at work
+
+
+class Liveness:
+    """What this process has heard of the workers that it looks after."""
+
+    def __init__(self, limits: RunLimits, clock: Callable[[], float] = time.monotonic):
+        self._limits = limits
+        self._clock = clock
+        self._heard: dict[str, _Heard] = {}
+        self._verdicts: dict[str, ev.Failed] = {}
+
+    def overdue(self, run_id: str, folder: Path) -> ev.Failed | None:
+        """Why this worker has to be ended now; the same answer from then on."""
+        if run_id in self._verdicts:
+            return self._verdicts[run_id]
+        now, signs = self._clock(), _signs_of(folder)
+        heard = self._heard.get(run_id)
+        if heard is None or heard.signs != signs:
+            heard = self._heard[run_id] = _Heard(signs, now, heard.first if heard else now)
+        verdict = self._judge(now - heard.since, now - heard.first)
+        if verdict is not None:
+            self._verdicts[run_id] = verdict
+        return verdict
+
+    def _judge(self, silent: float, running: float) -> ev.Failed | None:
+        longest = self._limits.run_seconds
+        if longest is not None and running > longest:
+            message = (
+                f"The run was ended after {words.duration(longest)}, the longest that a run may take here; choose a "
+                "smaller model, less text or a faster method."
+            )
+            return ev.Failed(reason="too_long", message=message)
+        if silent > self._limits.silent_seconds:
+            message = (
+                f"The run gave no sign of life for {words.duration(self._limits.silent_seconds)} and was ended; its "
+                "process was stopped from outside, or hangs. Start it again."
+            )
+            return ev.Failed(reason="silent", message=message)
+        return None
+
+    def verdict(self, run_id: str) -> ev.Failed | None:
+        """What `overdue` has said of this run, if anything."""
+        return self._verdicts.get(run_id)
+
+    def forget(self, run_id: str, folder: Path) -> None:
+        """The worker is gone; one that was killed has left its sign."""
+        with contextlib.suppress(OSError):
+            (folder / SIGN).unlink()
+        self._heard.pop(run_id, None)
+        self._verdicts.pop(run_id, None)
+
+
+def _signs_of(folder: Path) -> tuple[int, ...]:
+    """Whatever changes while a worker works; 0 for what is not there."""
+    return tuple(_changed(folder / name) for name in (SIGN, "events.jsonl", "worker.log"))
+
+
+def _changed(file: Path) -> int:
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,114 @@
+"""A worker that is stopped from outside, hangs or takes for ever does not hold the queue."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from helpers import fake_command, layers_of, until, worker_pid
+
+import apt_core
+from apt_core.base.errors import BadInput
+from apt_core.base.policy import PRIVATE, STRICT
+from apt_core.runs import liveness
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.liveness import SIGN, Liveness, RunLimits, show_life
+from apt_core.runs.store import Store
+
+JOB = apt_core.plan("tiny-random-llama", "magnitude", 0.5)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_silence_is_counted_from_the_last_sign(tmp_path, clock):
+    heard = Liveness(RunLimits(silent_seconds=10), clock)
+    for second in range(0, 60, 5):
+        clock.now = second
+        os.utime(tmp_path / SIGN, ns=(second, second)) if second else (tmp_path / SIGN).touch()
+        assert heard.overdue("a", tmp_path) is None
+    clock.now += 10
+    assert heard.overdue("a", tmp_path) is None
+    clock.now += 1
+    said = heard.overdue("a", tmp_path)
+    assert said.reason == "silent" and "no sign of life" in said.message
+    (tmp_path / SIGN).touch()
+    assert heard.overdue("a", tmp_path) == said == heard.verdict("a"), "what was decided stays"
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_a_clock_that_is_set_ends_nothing(tmp_path, clock, jump, monkeypatch):
+    heard = Liveness(RunLimits(silent_seconds=10), clock)
+    (tmp_path / SIGN).touch()
+    assert heard.overdue("a", tmp_path) is None
+    clock.now = 5
+    now = liveness.time.time() + jump
+    os.utime(tmp_path / SIGN, (now, now))
+    assert heard.overdue("a", tmp_path) is None
+    clock.now = 14
+    assert heard.overdue("a", tmp_path) is None
+
+
+def test_a_run_may_not_take_for_ever(tmp_path, clock):
+    heard = Liveness(RunLimits(run_seconds=60), clock)
+    for second in (0, 59, 60):
+        clock.now = second
+        os.utime(_touched(tmp_path), ns=(second + 1, second + 1))
+        assert heard.overdue("a", tmp_path) is None
+    clock.now = 61
+    assert heard.overdue("a", tmp_path).reason == "too_long"
+    heard.forget("a", tmp_path)
+    assert heard.overdue("a", tmp_path) is None and not (tmp_path / SIGN).exists()
+
+
+def _touched(folder):
+    (folder / SIGN).touch()
+    return folder / SIGN
+
+
+def test_limits_come_from_the_environment():
+    assert RunLimits.of(PRIVATE, {}).run_seconds is None
+    assert RunLimits.of(STRICT, {}).run_seconds == 3600
+    assert RunLimits.of(PRIVATE, {"APT_RUN_MINUTES": "1.5"}).run_seconds == 90
+    for wrong in ("0", "-1", "nan", "soon"):
+        with pytest.raises(BadInput, match="APT_RUN_MINUTES"):
+            RunLimits.of(PRIVATE, {"APT_RUN_MINUTES": wrong})
+
+
+def test_the_sign_changes_and_goes(tmp_path):
+    end = show_life(tmp_path, every=0.01)
+    first = until(lambda: (tmp_path / SIGN).exists() and (tmp_path / SIGN).stat().st_mtime_ns)
+    until(lambda: (tmp_path / SIGN).stat().st_mtime_ns != first)
+    end()
+    assert not (tmp_path / SIGN).exists()
+
+
+def test_a_stopped_worker_is_ended_and_the_next_run_starts(tmp_path):
+    store = Store(tmp_path)
+    launcher = Launcher(store, fake_command("leisurely"), limits=RunLimits(silent_seconds=5.0))
+    first, second = launcher.submit(JOB), launcher.submit(JOB)
+    until(lambda: layers_of(store, first) > 1, between=launcher.tick)
+    os.kill(worker_pid(store, first), signal.SIGSTOP)
+    until(lambda: not store.get(first).live, 30, between=launcher.tick)
+    assert store.get(first).status == "failed" and "no sign of life" in store.get(first).failure.message
+    until(lambda: store.get(second).status == "finished", 30, between=launcher.tick)
+    assert not (store.folder(first) / SIGN).exists() and not (store.folder(second) / SIGN).exists()
+
+
+def test_a_run_that_takes_too_long_says_so(tmp_path):
+    store = Store(tmp_path)
+    launcher = Launcher(store, fake_command("slow"), limits=RunLimits(run_seconds=1.0))
+    run_id = launcher.submit(JOB)
+    until(lambda: not store.get(run_id).live, between=launcher.tick)
+    assert "longest that a run may take" in store.get(run_id).failure.message
+    assert not list(store.folder(run_id).glob("*checkpoint*"))
