@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 
 from apt_core.base.paths import cache_dir
 
@@ -13,30 +16,44 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
-from apt_core.ui.page import build, launch_options
+from apt_core.ui.door.origins import Names
+from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
 DEFAULT_PORT = 7860
 
 
 def launch(port: int | None = None) -> None:
-    """Open the page and serve it until Ctrl-C. `port`: GRADIO_SERVER_PORT or 7860 when None.
+    """Open the page and serve it until Ctrl-C or SIGTERM. `port`: GRADIO_SERVER_PORT or 7860 when None.
 
     Raises BadInput when the port is not to be had.
     """
     port = port or _port_of_environment()
     studio = open_studio(HostPolicy.from_environment())
-    page = build(studio)
     try:
-        _, address, _ = page.launch(**launch_options(studio, port), prevent_thread_lock=True)
-        print(f"APT Studio is at {address}", flush=True)
-        page.block_thread()
+        with served(studio, server_name(studio.policy), port, Names.of(studio.policy, os.environ)) as address:
+            print(f"APT Studio is at {address}", flush=True)
+            _wait_for_the_end()
     except OSError as error:
         raise BadInput(
             f"The page cannot be served on port {port}: {error}. Choose another with --port."
         ) from error
     finally:
         studio.close()
+
+
+def server_name(policy: HostPolicy) -> str:
+    """The address to listen on: this machine alone, unless the host is public or GRADIO_SERVER_NAME says more."""
+    return os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if policy.public else "127.0.0.1")
+
+
+def _wait_for_the_end() -> None:
+    """Until Ctrl-C, or SIGTERM, by which containers are stopped."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    with contextlib.suppress(KeyboardInterrupt):
+        while not ended.wait(1.0):
+            pass
 
 
 def _port_of_environment() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -70,34 +69,23 @@ def _models_tab(studio: Studio) -> gr.Tab | None:
     return item
 
 
-def launch_options(studio: Studio, port: int | None = None) -> dict[str, Any]:
-    """Closed by default: this machine only, no telemetry, no monitoring, no history, no files by path."""
+def launch_options(studio: Studio) -> dict[str, Any]:
+    """How Gradio serves the page: no telemetry, no monitoring, no history, no files by path, nothing of its own."""
     return {
-        "server_name": os.environ.get("GRADIO_SERVER_NAME")
-        or ("0.0.0.0" if studio.policy.public else "127.0.0.1"),
-        "server_port": port,
         "theme": theme(),
         "head": server.head(),
-        "app_kwargs": {
-            "routes": server.routes(studio),
-            "docs_url": None,
-            "redoc_url": None,
-            "openapi_url": None,
-        },
-        "favicon_path": ASSETS / "ui" / "favicon.png",
+        "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
+        "favicon_path": str(ASSETS / "ui" / "favicon.png"),
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "share": False,
         "ssr_mode": False,
         "pwa": False,
         "mcp_server": False,
-        "strict_cors": True,
         "max_file_size": "10mb",
         "allowed_paths": [],
         "blocked_paths": [str(path) for path in (data_dir(), Path.cwd()) if not _holds_cache(path)],
-        "quiet": True,
     }
 
 

@@ -10,7 +10,7 @@ from browser_steps import choose_tiny, scrolls_sideways
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
-from apt_core.ui.launch import build, launch_options
+from apt_core.ui.serving import served
 from apt_core.ui.studio import Studio
 from tests.runs.helpers import fake_command
 from tests.ui.ui_helpers import FakeReader
@@ -26,10 +26,8 @@ def address(tmp_path_factory) -> Iterator[str]:
     launcher = Launcher(store, fake_command("sweeping"), interval=0.05, advance=bisection.advance)
     launcher.start()
     studio = Studio(store, launcher, FakeReader())
-    page = build(studio)
-    _, where, _ = page.launch(**launch_options(studio), prevent_thread_lock=True)
-    yield where
-    page.close()
+    with served(studio, "127.0.0.1", 0) as where:
+        yield where
     launcher.stop()
 
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+import httpx
 import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
-from apt_core.base.policy import HostPolicy
+from apt_core.base.errors import BadInput
+from apt_core.base.policy import PRIVATE, STRICT, HostPolicy
 from apt_core.measure.questions import Answered, ReaderReady, Step
 from apt_core.methods import COMPONENTS, METHODS, Method, make_method
 from apt_core.models.catalogue import terms
@@ -23,6 +25,8 @@ from apt_core.reports import samples
 from apt_core.ui import page
 from apt_core.ui import studio as studio_module
 from apt_core.ui.forms import checks, choose, options
+from apt_core.ui.launch import launch, server_name
+from apt_core.ui.serving import served
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import read, runs
@@ -491,17 +495,37 @@ def test_a_control_fits_its_schema(schema, kind):
 # ---- how it is served
 
 
-def test_the_launch_is_closed(studio):
-    launch = page.launch_options(studio, 7999)
-    assert (
-        launch["server_name"] == "127.0.0.1" and launch["share"] is False and launch["run_history"] is False
-    )
-    assert (
-        launch["enable_monitoring"] is False
-        and launch["show_error"] is False
-        and launch["strict_cors"] is True
-    )
-    assert launch["max_file_size"] == "10mb" and launch["allowed_paths"] == [] and launch["ssr_mode"] is False
+def test_the_page_is_served_closed(studio):
+    options = page.launch_options(studio)
+    assert options["run_history"] is False and options["enable_monitoring"] is False
+    assert options["show_error"] is False and options["mcp_server"] is False
+    assert options["max_file_size"] == "10mb" and options["allowed_paths"] == []
+    assert options["ssr_mode"] is False
+    assert server_name(PRIVATE) == "127.0.0.1" and server_name(STRICT) == "0.0.0.0"
+
+
+@pytest.fixture
+def address(studio):
+    with served(studio, "127.0.0.1", 0) as address:
+        yield address.rstrip("/")
+
+
+def test_the_real_server_keeps_strangers_out(address):
+    assert httpx.get(address + "/").status_code == 200
+    assert httpx.get(address + "/", headers={"Host": "evil.example"}).status_code == 421
+    answer = httpx.get(address + "/config", headers={"Origin": "http://evil.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    evil = {"Origin": "http://evil.example"}
+    assert httpx.post(address + "/gradio_api/queue/join", headers=evil, json={}).status_code == 403
+    long = httpx.post(address + "/gradio_api/queue/join", content=b" " * 2_000_000)
+    assert long.status_code == 413 and "1" in long.text
+    assert httpx.get(address + "/docs").status_code == 404 == httpx.get(address + "/openapi.json").status_code
+
+
+def test_a_taken_port_is_one_sentence(address, fresh_cache):
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(BadInput, match="Choose another with --port"):
+        launch(port)
 
 
 def test_every_event_is_private_and_queued(studio):
@@ -521,7 +545,7 @@ def test_the_page_loads_no_torch(fresh_cache):
         "from apt_core.ui.page import build, launch_options\n"
         "from apt_core.base.policy import HostPolicy\n"
         "from apt_core.ui.studio import open_studio\n"
-        "studio = open_studio(HostPolicy()); build(studio); launch_options(studio, 1); studio.close()\n"
+        "studio = open_studio(HostPolicy()); build(studio); launch_options(studio); studio.close()\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'accelerate') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

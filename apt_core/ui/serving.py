@@ -1,0 +1,93 @@
+"""The page on the network: our own server around Gradio's application, with the door in front of it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from apt_core.ui import server
+from apt_core.ui.door.bodies import BoundedBodies
+from apt_core.ui.door.connections import server_config
+from apt_core.ui.door.limits import DoorLimits
+from apt_core.ui.door.origins import Names, OwnSite
+from apt_core.ui.door.quiet_log import quieten
+from apt_core.ui.page import build, launch_options
+from apt_core.ui.studio import Studio
+
+_BACKLOG = 256  # connections that wait to be accepted
+_PATIENCE = 60.0  # seconds until the server has to answer
+_LOUD = ("asyncio", "uvicorn.error")
+
+
+def application(studio: Studio, page: gr.Blocks, names: Names, limits: DoorLimits) -> FastAPI:
+    """Page and downloads as one ASGI application. Other sites may read nothing of it (CORS without origins)."""
+    door = [
+        Middleware(OwnSite, names=names),
+        Middleware(BoundedBodies, limits=limits),
+        Middleware(CORSMiddleware, allow_origins=sorted(names.origins), allow_methods=["GET", "POST"]),
+    ]
+    around = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, middleware=door, routes=list(server.routes(studio))
+    )
+    return gr.mount_gradio_app(around, page, path="/", **launch_options(studio))
+
+
+@contextlib.contextmanager
+def served(
+    studio: Studio, host: str, port: int, names: Names | None = None, limits: DoorLimits | None = None
+) -> Iterator[str]:
+    """The page, served by a thread while the context lasts; gives its address. port 0 takes a free one.
+
+    names: those of this machine when None. Raises OSError where the port is not to be had.
+    """
+    limits, names = limits or DoorLimits(), names or Names.of(studio.policy, {})
+    listening = _listen(host, port)
+    page = build(studio)
+    serving = uvicorn.Server(server_config(application(studio, page, names, limits), limits))
+    thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
+    quieten(*_LOUD)
+    thread.start()
+    try:
+        _wait_until_started(serving, thread)
+        yield _address(host, listening.getsockname()[1])
+    finally:
+        serving.should_exit = True
+        thread.join(timeout=10)
+        page.close(verbose=False)
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host.strip("[]"), port))
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _wait_until_started(serving: uvicorn.Server, thread: threading.Thread) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not serving.started:
+        if not thread.is_alive() or time.monotonic() > end:
+            raise OSError("the server did not start; its reason stands above")
+        time.sleep(0.02)
+
+
+def _address(host: str, port: int) -> str:
+    shown: Any = "localhost" if host in ("0.0.0.0", "::", "[::]") else host
+    return f"http://{shown}:{port}/"
