@@ -127,5 +127,5 @@ def _typed(value: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadOption(f"--set cannot read {value[:40]!r} as JSON.") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from apt_core import families
 from apt_core.base import hardware
-from apt_core.base.errors import BadText
+from apt_core.base.errors import BadText, NotAModel
 from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, ModelLoaded, Warned
 from apt_core.execute.context import Context
@@ -136,6 +136,7 @@ def calibration_windows(job: Prune, opened: Opened, policy: HostPolicy) -> Gener
         )
     text = yield from _text(wanted.text, "calibration", policy, shared)
     windows = _drawn(opened, text, wanted, job.seed)
+    check_tokens(windows, opened.model)
     yield from _said_if_few(windows, wanted, "calibration")
     return windows
 
@@ -149,11 +150,23 @@ def evaluation_windows(
         text = yield from _text(each.text, "evaluation", policy, each.text == calibrated_on)
         reach = each.skip + each.samples
         windows = token_windows(opened.tokenizer, text, each.length, reach, opening)[each.skip :]
+        check_tokens(windows, opened.model)
         if not len(windows):
             raise BadText(f"The evaluation text has no window behind the first {each.skip}; leave out fewer.")
         yield from _said_if_few(windows, each, "evaluation")
         found.append(windows)
     return found
+
+
+def check_tokens(windows: Tensor, model: PreTrainedModel) -> None:
+    """Raise NotAModel where the tokenizer makes tokens that the model has no embedding for."""
+    embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
+    rows, most = embedding.weight.shape[0], int(windows.max()) if windows.numel() else 0
+    if most >= rows:
+        raise NotAModel(
+            f"The tokenizer makes token {most:,}, but the model knows {rows:,} tokens only; copy the tokenizer that "
+            "belongs to these weights beside them."
+        )
 
 
 def _text(name: str, split: Split, policy: HostPolicy, shared: bool) -> Generator[Event, None, str]:

@@ -49,7 +49,8 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def first_tokens(encode: Callable[[str], list[int]], text: str, wanted: int) -> list[int]:
     """At least the first `wanted` tokens of encode(text) (all of them when there are fewer).
 
-    Encodes a growing prefix that ends at a paragraph border, and drops the last tokens of it.
+    Encodes a growing prefix that ends where a paragraph, a line or a word does, and drops the last tokens of it: so a
+    text without line breaks takes no more memory than another.
     """
     reach = (wanted + _MARGIN) * _CHARACTERS_PER_TOKEN
     while (cut := _paragraph_border(text, reach)) < len(text):
@@ -61,8 +62,10 @@ def first_tokens(encode: Callable[[str], list[int]], text: str, wanted: int) -> 
 
 
 def _paragraph_border(text: str, reach: int) -> int:
-    """The end of the first paragraph that ends at or after `reach`; the text's length when there is none."""
-    border = text.find("\n\n", reach)
-    if border < 0:
-        border = text.find("\n", reach)
-    return len(text) if border < 0 else border
+    """Where to cut behind `reach`, at twice of it at the latest: at the end of a paragraph, of a line, of a word,
+    and of a text without any of them at `reach` itself; the text's length when that comes first."""
+    latest = 2 * reach
+    for border in ("\n\n", "\n", " "):
+        if (found := text.find(border, reach, latest)) >= 0:
+            return found
+    return len(text) if len(text) <= latest else reach

@@ -258,8 +258,17 @@ def test_first_windows_equal_those_of_the_whole_text(kind):
             assert len(tokens) >= wanted and tokens == whole[: len(tokens)]
 
 
-def test_a_text_without_paragraphs_is_tokenised_whole(bytes_tokenizer):
-    text = "one line without an end " * 2000
-    assert first_tokens(lambda part: windows._encode(bytes_tokenizer, part), text, 10) == (
-        windows._encode(bytes_tokenizer, text)
-    )
+@pytest.mark.parametrize("text", ["one line without an end " * 2000, "nowhitespace" * 4000, "x" * 60_000])
+@pytest.mark.parametrize("wanted", [10, 1000])
+def test_a_text_without_line_breaks_is_tokenised_in_part(bytes_tokenizer, text, wanted):
+    """The first tokens are those of the whole text, and what is tokenised does not grow with it."""
+    asked = []
+
+    def encode(part):
+        asked.append(len(part))
+        return windows._encode(bytes_tokenizer, part)
+
+    found = first_tokens(encode, text, wanted)
+    whole = windows._encode(bytes_tokenizer, text)
+    assert len(found) >= wanted and found[:wanted] == whole[:wanted]
+    assert max(asked) <= 4 * (wanted + 256) * 5

@@ -6,14 +6,14 @@ Every door (catalogue, Hub, local folder, a run's own checkpoint) is checked her
 from __future__ import annotations
 
 import json
-import re
+import stat
 import struct
-from collections.abc import Collection
-from math import prod
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from apt_core.base.errors import NotAModel
+from apt_core.models.checkpoint.agreement import check_agreement as check_agreement
 from apt_core.models.checkpoint.packing import (
     DESCRIPTION,
     Packing,
@@ -22,14 +22,15 @@ from apt_core.models.checkpoint.packing import (
     packed_name,
     parse_packing,
 )
+from apt_core.models.checkpoint.tensor_facts import IN_BLOCK as IN_BLOCK
+from apt_core.models.checkpoint.tensor_facts import TensorFacts as TensorFacts
 
-# "model.layers.7.self_attn.q_proj.weight" -> block 7, layer "self_attn.q_proj"
-IN_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks|block|layer)\.(?P<block>\d+)\.(?P<layer>.+)\.weight")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json"}
 _LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+LONGEST_CONFIG = 10_000_000  # bytes
 _WHOLE_BYTES = {
     "F64",
     "F32",
@@ -45,28 +46,14 @@ _QUANTISED = ("quantization_config", "compression_config", "quantization")
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
-class TensorFacts(NamedTuple):
-    dtype: str  # e.g. "BF16"
-    shape: tuple[int, ...]
-    offset: int = 0  # of its first byte in the file, where the header was read
-
-    @property
-    def numel(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def n_bytes(self) -> int:
-        bits = re.search(r"\d+", self.dtype)  # "BF16", "F8_E4M3", "BOOL"
-        return self.numel * (int(bits[0]) // 8 if bits else 1)
-
-
 def check(folder: Path) -> None:
     """Raise NotAModel with one sentence unless this is a whole safetensors causal language model."""
     if not folder.is_dir():
         raise NotAModel(f"{folder} is a file; choose the folder that holds config.json and the safetensors.")
     names = {entry.name for entry in folder.iterdir()}
-    check_config(read_config(folder), str(folder))
-    read_tensors(folder)
+    config = read_config(folder)
+    check_config(config, str(folder))
+    check_agreement(config, read_tensors(folder), str(folder))
     if not names & _TOKENIZERS:
         raise NotAModel(
             f"{folder} has no tokenizer (tokenizer.json or tokenizer.model); copy it beside the weights."
@@ -80,13 +67,15 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise NotAModel(
             f"{folder} has no config.json, so it is not a model folder of the transformers library."
         )
+    if file.stat().st_size > LONGEST_CONFIG:
+        raise NotAModel(f"config.json of {folder} is too long to be one; download the model again.")
     return parse_json(file.read_bytes(), f"config.json of {folder}")
 
 
 def parse_json(raw: bytes, what: str) -> dict[str, Any]:
     try:
         parsed = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: brackets in brackets in brackets
         raise NotAModel(f"{what} is not readable JSON; download the model again.") from error
     if not isinstance(parsed, dict):
         raise NotAModel(f"{what} is not a JSON object; download the model again.")
@@ -176,24 +165,40 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
     header, length = _raw_header(file)
     header.pop("__metadata__", None)
     try:
-        tensors = {
-            name: TensorFacts(
-                str(facts["dtype"]),
-                tuple(map(int, facts["shape"])),
-                8 + length + int(facts["data_offsets"][0]),
-            )
-            for name, facts in header.items()
-        }
-        ends = {name: 8 + length + int(facts["data_offsets"][1]) for name, facts in header.items()}
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise NotAModel(f"The header of {file} is broken; download the model again.") from error
-    end = max(ends.values(), default=8 + length)
+        places = {name: _place(facts, 8 + length) for name, facts in header.items()}
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+        raise _broken_header(file) from error
+    end = max((end for _, end in places.values()), default=8 + length)
     if file.stat().st_size != end:
         raise NotAModel(f"{file} is cut short: its header promises {end:,} bytes; download it again.")
-    for name, facts in tensors.items():
-        if facts.dtype in _WHOLE_BYTES and facts.offset + facts.n_bytes != ends[name]:
-            raise NotAModel(f"The header of {file} is broken; download the model again.")
-    return tensors
+    _check_places(places, 8 + length, file)
+    return {name: facts for name, (facts, _) in places.items()}
+
+
+def _place(said: Mapping[str, Any], begin: int) -> tuple[TensorFacts, int]:
+    """(what a header says of a tensor, where its bytes end in the file); raises whatever is wrong with it."""
+    start, end = (_natural(offset) for offset in said["data_offsets"])
+    return TensorFacts(str(said["dtype"]), tuple(map(_natural, said["shape"])), begin + start), begin + end
+
+
+def _natural(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no size")
+    return value
+
+
+def _check_places(places: Mapping[str, tuple[TensorFacts, int]], begin: int, file: Path) -> None:
+    """Raise NotAModel unless the tensors lie behind one another without gap or overlap, each as long as its shape."""
+    reached = begin
+    for facts, end in sorted(places.values(), key=lambda place: (place[0].offset, place[1])):
+        known = facts.dtype in _WHOLE_BYTES
+        if facts.offset != reached or end < facts.offset or (known and facts.offset + facts.n_bytes != end):
+            raise _broken_header(file)
+        reached = end
+
+
+def _broken_header(file: Path) -> NotAModel:
+    return NotAModel(f"The header of {file} is broken; download the model again.")
 
 
 def read_metadata(file: Path) -> dict[str, str]:
@@ -204,6 +209,8 @@ def read_metadata(file: Path) -> dict[str, str]:
 
 def _raw_header(file: Path) -> tuple[dict[str, Any], int]:
     """(the header, its length in the file)"""
+    if not _is_regular(file):
+        raise NotAModel(f"{file} is no ordinary file; download the model again.")
     with file.open("rb") as stream:
         prefix = stream.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
@@ -211,6 +218,14 @@ def _raw_header(file: Path) -> tuple[dict[str, Any], int]:
     if not raw or len(raw) < length:
         raise NotAModel(f"{file} is cut short or no safetensors file; download the model again.")
     return parse_json(raw, f"The header of {file}"), length
+
+
+def _is_regular(file: Path) -> bool:
+    """Not a folder, a device or a pipe that never ends, and no link into nothing."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
 
 
 def read_tensors(folder: Path) -> dict[str, TensorFacts]:

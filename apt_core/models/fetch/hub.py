@@ -6,7 +6,7 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -83,7 +83,11 @@ def ask_with_tensors(
 
     def both() -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
         found = _ask(name, revision or DEFAULT_REVISION, policy)
-        return found, {} if found.gguf else _tensors_of(found, policy)
+        if found.gguf:
+            return found, {}
+        tensors = _tensors_of(found, policy)
+        checkpoints.check_agreement(found.config, tensors, found.repo)
+        return found, tensors
 
     return within(both, _no_answer(name))
 
@@ -129,9 +133,15 @@ def _ask(name: str, revision: str, policy: HostPolicy) -> HubModel:
     )
 
 
-def _config(repo: str, revision: str, names: Collection[str], policy: HostPolicy) -> dict[str, Any]:
-    """config.json, once it is clear that this is a model whose weights can be read."""
-    checkpoints.check_file_names(names, repo)
+def _config(repo: str, revision: str, sizes: Mapping[str, int], policy: HostPolicy) -> dict[str, Any]:
+    """config.json, once it is clear that this is a model whose weights can be read.
+
+    Its size, and that of the index of weights, are what the Hub states: what is too long is not fetched.
+    """
+    checkpoints.check_file_names(sizes, repo)
+    for name in ("config.json", checkpoints.INDEX):
+        if sizes.get(name, 0) > checkpoints.LONGEST_CONFIG:
+            raise NotAModel(f"{name} of {repo} is too long to be one; choose another model.")
     file = huggingface_hub.hf_hub_download(
         repo,
         "config.json",

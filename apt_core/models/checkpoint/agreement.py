@@ -1,0 +1,121 @@
+"""Whether a model's configuration and its weights speak of the same model, before anything is allocated for it.
+
+transformers builds what config.json asks for and fills in what the files have: a million blocks that no file holds, or
+half of those that it does hold, would be built without a word. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apt_core.base.errors import NotAModel
+from apt_core.models.checkpoint.tensor_facts import IN_BLOCK, TensorFacts
+
+MOST_BLOCKS = 1_000
+_MOST = 100_000_000  # of any width or number
+_BLOCKS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+_KV_HEADS = ("num_key_value_heads", "num_kv_heads")
+_HIDDEN = ("hidden_size", "n_embd", "d_model")
+_WIDTHS = (
+    *_HIDDEN,
+    "vocab_size",
+    "intermediate_size",
+    "ffn_dim",
+    "n_inner",
+    "max_position_embeddings",
+    "n_positions",
+)
+_MUST_EXIST = (*_HIDDEN, "vocab_size")  # each is a dimension of some tensor
+_EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "embed_in.weight",
+    "embeddings.weight",
+    "word_embeddings.weight",
+)
+
+Facts = Mapping[str, TensorFacts]
+
+
+def check_agreement(config: Mapping[str, Any], tensors: Facts, where: str) -> None:
+    """Raise NotAModel with one sentence where config.json and the headers cannot be of one model."""
+    text = _text_part(config)
+    _check_numbers(text, where)
+    _check_blocks(text, tensors, where)
+    _check_heads(text, where)
+    _check_widths(text, tensors, where)
+
+
+def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Models that also see pictures keep the decoder one level down."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, Mapping) and nested else config
+
+
+def _check_numbers(config: Mapping[str, Any], where: str) -> None:
+    for name in (*_BLOCKS, *_HEADS, *_KV_HEADS, *_WIDTHS):
+        value = config.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            if isinstance(value, list) and name not in _BLOCKS:
+                continue  # one for each block, as some architectures have it
+            raise _wrong(where, f"{name} is {str(value)[:40]!r}, which is no whole number")
+        if not 1 <= value <= _MOST:
+            raise _wrong(where, f"{name} is {str(value)[:40]}, which no model has")
+
+
+def _check_blocks(config: Mapping[str, Any], tensors: Facts, where: str) -> None:
+    stated = _first(config, _BLOCKS)
+    if stated is None:
+        return
+    if stated > MOST_BLOCKS:
+        raise _wrong(where, f"it asks for {stated:,} decoder blocks; {MOST_BLOCKS:,} are the most")
+    held = {int(match["block"]) for name in tensors if (match := IN_BLOCK.fullmatch(name))}
+    if held and held != set(range(stated)):
+        raise _wrong(where, f"it asks for {stated:,} decoder blocks, but the weights have {len(held):,}")
+
+
+def _check_heads(config: Mapping[str, Any], where: str) -> None:
+    heads, hidden, kv_heads = (_first(config, names) for names in (_HEADS, _HIDDEN, _KV_HEADS))
+    if heads is None:
+        return
+    if hidden is not None and config.get("head_dim") is None and hidden % heads:
+        raise _wrong(where, f"{heads} attention heads do not divide a hidden size of {hidden}")
+    if kv_heads is not None and heads % kv_heads:
+        raise _wrong(where, f"{kv_heads} key-value heads do not divide {heads} attention heads")
+
+
+def _check_widths(config: Mapping[str, Any], tensors: Facts, where: str) -> None:
+    widths = {width for facts in tensors.values() for width in facts.shape}
+    if not widths:
+        return
+    for name in _MUST_EXIST:
+        value = config.get(name)
+        if isinstance(value, int) and value not in widths:
+            raise _wrong(where, f"{name} is {value:,}, but no tensor is that wide")
+    widest = max(widths)
+    for name in ("intermediate_size", "ffn_dim", "n_inner"):
+        value = config.get(name)
+        if isinstance(value, int) and value > widest:
+            raise _wrong(where, f"{name} is {value:,}, but the widest tensor has {widest:,}")
+    vocabulary = config.get("vocab_size")
+    for name, facts in tensors.items():
+        if isinstance(vocabulary, int) and name.endswith(_EMBEDDINGS) and len(facts.shape) == 2:
+            if "position" not in name and facts.shape[0] != vocabulary:
+                raise _wrong(
+                    where, f"its vocabulary has {vocabulary:,} tokens, but {name} {facts.shape[0]:,} rows"
+                )
+            return
+
+
+def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((config[name] for name in names if isinstance(config.get(name), int)), None)
+
+
+def _wrong(where: str, why: str) -> NotAModel:
+    return NotAModel(
+        f"config.json of {where} does not fit ({why}); download it again, or choose another model."
+    )
