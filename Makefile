@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 3 # processes that test; one of them drives the browser and mostly waits
 
 .PHONY: app test lint format clean
 
@@ -10,7 +11,7 @@ app: $(VENV)/.app
 
 test: $(VENV)/.test
 	@$(BIN)/python tests/ensure_chromium.py
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks import accuracy, accuracy_tables, honest
+from benchmarks import accuracy, accuracy_tables, chaos, honest, load
 from benchmarks.judge import HeldOut, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
@@ -114,3 +114,46 @@ def test_a_pattern_leaves_an_allocation_nothing_to_share_out():
     runs = [line("alps", "2:4", [2.5, 2.8]), line("apt-joint", "2:4", [2.4, 2.6])]
     table = accuracy_tables.paired_table([dense, *runs])
     assert table.count("2:4") == 1
+
+
+def test_a_visitor_finds_the_events_of_the_page_by_name():
+    page = load.Page({
+        "components": [
+            {"id": 1, "props": {"elem_id": "prune", "value": "Prune"}},
+            {"id": 2, "props": {"value": 0.5}},
+        ],
+        "dependencies": [
+            {"id": 7, "targets": [[1, "click"]], "inputs": [], "backend_fn": False},
+            {"id": 8, "targets": [[1, "click"]], "inputs": [2], "backend_fn": True},
+            {"id": 9, "targets": [[None, "load"]], "inputs": [], "backend_fn": True},
+        ],
+    })  # fmt: skip
+    assert page.event("click", "prune") == (8, [0.5]) and page.event("load") == (9, [])
+    with pytest.raises(LookupError):
+        page.event("click", "nothing")
+
+
+def test_percentiles_are_those_of_the_sorted_seconds():
+    found = load.percentiles([number / 1000 for number in range(1001)])
+    assert found == {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    assert math.isnan(load.percentiles([])["p95"]) and load.percentiles([0.2])["p99"] == 0.2
+
+
+def test_what_goes_wrong_under_load_is_in_the_exit_status():
+    one = {"p50": 0.1, "p95": 0.2, "p99": 0.3}
+    found = {kind: one for kind in load.TARGETS}
+    assert load.missed(found) == [] and load.missed(found | {"poll": one | {"p95": 0.31}}) == ["poll"]
+    assert load.missed(found | {"page": dict.fromkeys(one, float("nan"))}) == ["page"]
+
+
+@pytest.mark.slow
+def test_a_few_faults_lose_nothing(tmp_path):
+    store = chaos.Chaos(tmp_path / "data", seed=1, small_disk=False)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    try:
+        store.throw(8, lambda number: None)
+        store.settle()
+    finally:
+        store.end_app()
+    assert not any(store.counts().values()), store.counts()
+    assert sum(store.done.values()) == 8 and store.finished

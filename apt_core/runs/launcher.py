@@ -189,7 +189,7 @@ class Launcher:
         """First ask, then end, a worker past its grace period, and at once one that is silent or takes too long."""
         if row.pid is None:
             return
-        if why := self._liveness.overdue(row.id, self.store.folder(row.id)):
+        if why := self._liveness.overdue(row.id, self.store.folder(row.id), row.pid):
             _log.warning("Run %s: %s", row.id, why.message)
             processes.kill_group(row.pid)
             return

@@ -8,6 +8,7 @@ it saw the last sign: a clock that is set back or forth ends no run.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -15,36 +16,55 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from apt_core import events as ev
 from apt_core.base import words
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
 from apt_core.base.values import Frozen
+from apt_core.runs import processes
 
 SIGN = "alive"  # a file of the run's folder
 _EVERY_SECONDS = 5.0
 _PUBLIC_MINUTES = 60.0
+_PUBLIC_MEMORY = 0.8  # of the machine
 
 
 class RunLimits(Frozen):
-    """silent_seconds: without a sign of life. run_seconds: from the start of a run; None for as long as it takes."""
+    """silent_seconds: without a sign of life. run_seconds: from the start of a run; None for as long as it takes.
+    memory_bytes: that a worker may hold; None for as much as the machine has."""
 
     silent_seconds: float = 300.0
     run_seconds: float | None = None
+    memory_bytes: int | None = None
 
     @classmethod
     def of(cls, policy: HostPolicy, environment: Mapping[str, str]) -> RunLimits:
-        """APT_RUN_MINUTES: 60 on a public host, no limit on a person's own machine. Raises BadInput."""
-        text = environment.get("APT_RUN_MINUTES", "")
-        if not text:
-            return cls(run_seconds=60 * _PUBLIC_MINUTES if policy.public else None)
-        try:
-            minutes = float(text)
-        except ValueError:
-            minutes = float("nan")
-        if not minutes > 0:
-            raise BadInput(f"APT_RUN_MINUTES is {text[:20]!r}; give a number of minutes above 0, such as 60.")
-        return cls(run_seconds=60 * minutes)
+        """APT_RUN_MINUTES (60 on a public host) and APT_RUN_GB (four fifths of the machine's memory there); without
+        limit on a person's own machine. Raises BadInput."""
+        minutes = _number("APT_RUN_MINUTES", environment, "minutes")
+        gigabytes = _number("APT_RUN_GB", environment, "gigabytes")
+        if policy.public:
+            minutes = minutes or _PUBLIC_MINUTES
+            gigabytes = gigabytes or _PUBLIC_MEMORY * psutil.virtual_memory().total / 1e9
+        return cls(
+            run_seconds=60 * minutes if minutes else None,
+            memory_bytes=int(1e9 * gigabytes) if gigabytes else None,
+        )
+
+
+def _number(name: str, environment: Mapping[str, str], unit: str) -> float | None:
+    text = environment.get(name, "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise BadInput(f"{name} is {text[:20]!r}; give a number of {unit} above 0, such as 60.")
+    return value
 
 
 def show_life(folder: Path, every: float = _EVERY_SECONDS) -> Callable[[], None]:
@@ -82,15 +102,15 @@ class Liveness:
         self._heard: dict[str, _Heard] = {}
         self._verdicts: dict[str, ev.Failed] = {}
 
-    def overdue(self, run_id: str, folder: Path) -> ev.Failed | None:
-        """Why this worker has to be ended now; the same answer from then on."""
+    def overdue(self, run_id: str, folder: Path, pid: int | None = None) -> ev.Failed | None:
+        """Why this worker has to be ended now; the same answer from then on. pid: whose memory counts."""
         if run_id in self._verdicts:
             return self._verdicts[run_id]
         now, signs = self._clock(), _signs_of(folder)
         heard = self._heard.get(run_id)
         if heard is None or heard.signs != signs:
             heard = self._heard[run_id] = _Heard(signs, now, heard.first if heard else now)
-        verdict = self._judge(now - heard.since, now - heard.first)
+        verdict = self._judge(now - heard.since, now - heard.first) or self._judge_memory(pid)
         if verdict is not None:
             self._verdicts[run_id] = verdict
         return verdict
@@ -110,6 +130,16 @@ class Liveness:
             )
             return ev.Failed(reason="silent", message=message)
         return None
+
+    def _judge_memory(self, pid: int | None) -> ev.Failed | None:
+        most = self._limits.memory_bytes
+        if most is None or pid is None or (held := processes.memory_of(pid)) <= most:
+            return None
+        message = (
+            f"The run held {words.size(held)} of memory and was ended: {words.size(most)} is the most that a run may "
+            "hold here; choose a smaller model or fewer or shorter windows."
+        )
+        return ev.Failed(reason="out_of_memory", message=message)
 
     def verdict(self, run_id: str) -> ev.Failed | None:
         """What `overdue` has said of this run, if anything."""

@@ -9,7 +9,9 @@ import signal
 import psutil
 
 from apt_core.base.paths import absolute_environment
+from apt_core.base.policy import HostPolicy
 
+_OWNERS_TOKENS = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"}
 _SAME_BIRTH_SECONDS = 0.5  # psutil rounds to clock ticks
 
 
@@ -20,7 +22,23 @@ def heavy_environment() -> dict[str, str]:
     itself, made a run four times slower whenever anything else wanted a core; sleeping at once (the PASSIVE
     policy) makes it twice as slow on an idle machine.
     """
-    return {"GOMP_SPINCOUNT": "20000"} | os.environ | absolute_environment()
+    inherited = dict(os.environ)
+    if HostPolicy.from_environment(
+        inherited
+    ).public:  # what strangers ask for knows nothing of the owner's account
+        inherited = {name: value for name, value in inherited.items() if name not in _OWNERS_TOKENS}
+    return {"GOMP_SPINCOUNT": "20000"} | inherited | absolute_environment()
+
+
+def memory_of(pid: int) -> int:
+    """Bytes that a process and its children hold; 0 when it is gone."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += each.memory_info().rss
+    return total
 
 
 def birth(pid: int) -> float | None:

@@ -26,6 +26,7 @@ from apt_core.ui.studio import Studio
 
 _BACKLOG = 256  # connections that wait to be accepted
 _PATIENCE = 60.0  # seconds until the server has to answer
+_SESSIONS = 1_000  # whose state is kept; the page finds its run again by its address
 _LOUD = ("asyncio", "uvicorn.error")
 
 
@@ -53,6 +54,7 @@ def served(
     limits, names = limits or DoorLimits(), names or Names.of(studio.policy, {})
     listening = _listen(host, port)
     page = build(studio)
+    page.state_session_capacity = _SESSIONS
     serving = uvicorn.Server(server_config(application(studio, page, names, limits), limits))
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
     quieten(*_LOUD)

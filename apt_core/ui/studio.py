@@ -29,6 +29,7 @@ from apt_core.runs.ids import is_run_id
 from apt_core.runs.inspecting import Inspector
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import RunLimits
+from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
@@ -51,12 +52,14 @@ class Studio:
         recorded: dict[str, samples.Sample] | None = None,
         policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
         inspector: Any = None,
+        quotas: Quotas = Quotas(),  # noqa: B008 - immutable
     ):
         self.store = store
         self.launcher = launcher
         self.reader = reader
         self.inspector = inspector or Inspector(store)
         self.policy = policy
+        self.quotas = quotas
         self.recorded = samples.load() if recorded is None else recorded
         self._sample_records = {
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
@@ -178,6 +181,7 @@ class Studio:
         """
         for job in jobs:
             self._check_parent(job)
+        self.quotas.check(self.store, len(jobs))
         if len(jobs) == 1:
             first = self.launcher.submit(jobs[0], token)
         else:
@@ -188,13 +192,16 @@ class Studio:
     def sweep(self, space: Space, token: str | None = None) -> Study:
         """Queue a grid of runs as one study. Raises BadInput where it is larger than this host allows."""
         self._check_parent(space.base)
-        study = self.launcher.submit_study(SWEEP, space.expand(self.policy.sweep_runs).jobs, token, space)
+        jobs = space.expand(self.policy.sweep_runs).jobs
+        self.quotas.check(self.store, len(jobs))
+        study = self.launcher.submit_study(SWEEP, jobs, token, space)
         self._forget_lately()
         return study
 
     def search(self, wanted: Bisection, token: str | None = None) -> Study:
         """Queue the first run of a search for the most sparsity; the launcher adds the others."""
         self._check_parent(wanted.base)
+        self.quotas.check(self.store, 1)
         study = bisection.start(self.launcher, wanted, token)
         self._forget_lately()
         return study
@@ -260,4 +267,4 @@ def open_studio(policy: HostPolicy) -> Studio:
         with suppress(PruneError):
             bisection.advance(store, study.id)
     launcher.start()
-    return Studio(store, launcher, Reader(store), policy=policy)
+    return Studio(store, launcher, Reader(store), policy=policy, quotas=Quotas.of(policy, os.environ))

@@ -11,7 +11,7 @@ from helpers import fake_command, layers_of, until, worker_pid
 import apt_core
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.runs import liveness
+from apt_core.runs import liveness, processes
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import SIGN, Liveness, RunLimits, show_life
 from apt_core.runs.store import Store
@@ -78,7 +78,9 @@ def _touched(folder):
 
 def test_limits_come_from_the_environment():
     assert RunLimits.of(PRIVATE, {}).run_seconds is None
-    assert RunLimits.of(STRICT, {}).run_seconds == 3600
+    assert RunLimits.of(PRIVATE, {}).memory_bytes is None
+    assert RunLimits.of(STRICT, {}).run_seconds == 3600 and RunLimits.of(STRICT, {}).memory_bytes > 1e8
+    assert RunLimits.of(STRICT, {"APT_RUN_GB": "2"}).memory_bytes == 2_000_000_000
     assert RunLimits.of(PRIVATE, {"APT_RUN_MINUTES": "1.5"}).run_seconds == 90
     for wrong in ("0", "-1", "nan", "soon"):
         with pytest.raises(BadInput, match="APT_RUN_MINUTES"):
@@ -112,3 +114,20 @@ def test_a_run_that_takes_too_long_says_so(tmp_path):
     until(lambda: not store.get(run_id).live, between=launcher.tick)
     assert "longest that a run may take" in store.get(run_id).failure.message
     assert not list(store.folder(run_id).glob("*checkpoint*"))
+
+
+def test_a_worker_that_eats_the_memory_is_ended(tmp_path):
+    """The scripted worker holds some hundred megabytes; it may hold ten."""
+    store = Store(tmp_path)
+    launcher = Launcher(store, fake_command("slow"), limits=RunLimits(memory_bytes=10_000_000))
+    run_id = launcher.submit(JOB)
+    until(lambda: not store.get(run_id).live, 30, between=launcher.tick)
+    assert store.get(run_id).failure.reason == "out_of_memory"
+    assert "the most that a run may hold here" in store.get(run_id).failure.message
+
+
+def test_workers_of_a_public_host_do_not_know_the_owners_token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_owner")
+    assert processes.heavy_environment()["HF_TOKEN"] == "hf_owner"
+    monkeypatch.setenv("APT_PUBLIC", "1")
+    assert "HF_TOKEN" not in processes.heavy_environment()
