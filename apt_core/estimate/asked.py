@@ -36,6 +36,11 @@ def carries_dense_stream(job: Job) -> bool:
     return isinstance(job, Prune) and Statistic.DENSE_STREAM in job.method.needs_for(job.pattern)
 
 
+def looks_at_dense_inputs(job: Job) -> bool:
+    """Do the calibration windows go through the dense model before anything is removed?"""
+    return isinstance(job, Prune) and Statistic.DENSE_INPUTS in job.method.needs_for(job.pattern)
+
+
 def takes_gradients(job: Job) -> bool:
     """Are gradients of the dense model's loss taken?"""
     return isinstance(job, Prune) and Statistic.OUTPUT_GRADIENTS in job.method.needs_for(job.pattern)

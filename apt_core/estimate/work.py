@@ -35,7 +35,13 @@ from apt_core.base.limits import (
 )
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
-from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
+from apt_core.estimate.asked import (
+    Walk,
+    carries_dense_stream,
+    looks_at_dense_inputs,
+    prunes,
+    takes_gradients,
+)
 from apt_core.estimate.machine import Machine
 from apt_core.jobs import Calibration, Evaluation, Job, Prune
 from apt_core.methods import Method
@@ -97,7 +103,7 @@ def stages_of(
 
 def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dict[str, Stage]:
     evaluating, layers = model.evaluating(job.evaluation), _Layers(job, facts)
-    passes = layers.streams + (walk == "two-pass")
+    passes = layers.streams + (walk == "two-pass") + looks_at_dense_inputs(job)
     return {
         "dense_eval": evaluating,
         "forward": model.passing(job.calibration, passes),

@@ -22,9 +22,11 @@ from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
 from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.methods import LayerKey, Method, Pruned, Statistic
+from apt_core.methods.component import DenseModel
 from apt_core.models.load.tensor_store import TensorStore
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.coverage import CalibrationCoverage, under_covered
+from apt_core.passes.dense_look import scores_of
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
 from apt_core.passes.gradients import OutputSensitivity, output_sensitivity, steps_of
@@ -92,7 +94,8 @@ def _before_the_first_block(
     later_uses = yield from _later_uses(given, entering, clock)
     asked = Statistic.OUTPUT_GRADIENTS in needs
     sensitivity = yield from _sensitivity(given, entering, clock) if asked else _none()
-    patterns = yield from _patterns(given.job, sensitivity)
+    scores = yield from _scores(given, entering, clock)
+    patterns = yield from _patterns(given, sensitivity, scores)
     if sensitivity is not None:
         sensitivity.costs.clear()  # 80 kB a layer that nobody asks for any more
     walk = _WALKS[given.walk](
@@ -185,12 +188,32 @@ def _none() -> Generator[Event, None, None]:
     yield from ()
 
 
+def _scores(
+    given: Calibrated, entering: Entering, clock: Clock
+) -> Generator[Event, None, dict[LayerKey, float]]:
+    """What the method's allocation makes of each layer of the dense model, where it looks at it at all."""
+    needs = given.job.method.needs_for(given.job.pattern)
+    with_inputs = Statistic.DENSE_INPUTS in needs
+    if not with_inputs and Statistic.DENSE_WEIGHTS not in needs:
+        return {}
+    looking = scores_of(
+        given.store, given.layers, entering, given.batch, given.job.method.allocation.scores, with_inputs
+    )
+    return (
+        yield from _reporting(
+            timed(looking, clock, "forward" if with_inputs else "solve"),
+            lambda _: given.progress("a look at the dense model"),
+        )
+    )
+
+
 def _patterns(
-    job: Prune, sensitivity: OutputSensitivity | None
+    given: Calibrated, sensitivity: OutputSensitivity | None, scores: dict[LayerKey, float]
 ) -> Generator[Event, None, dict[LayerKey, Unstructured]]:
     """(block, layer name) -> its own sparsity, where the method's allocation lets layers differ."""
-    costs = {} if sensitivity is None else sensitivity.costs
-    shares = job.method.allocation.shares(costs, job.pattern) or {}
+    sizes = {(layer.block, layer.name): layer.matrix.numel() for layer in given.layers}
+    dense = DenseModel(sizes, {} if sensitivity is None else sensitivity.costs, scores)
+    shares = given.job.method.allocation.shares(dense, given.job.pattern) or {}
     if shares:
         yield Allocated(shares={f"{block}:{name}": share for (block, name), share in shares.items()})
     return {key: Unstructured(sparsity=share) for key, share in shares.items()}
@@ -207,6 +230,7 @@ class _BlockPruner:
         self._patterns = patterns
         self._clock = clock
         self._coverage = CalibrationCoverage(given.layers)
+        self._attention = families.attention_layers(given.store.blocks, given.layers)
 
     def to(self, device: torch.device) -> None:
         self._walk.to(device)
@@ -224,7 +248,10 @@ class _BlockPruner:
             pruned.append(layer)
             self._coverage.add(layer, stats.tokens)
             pattern = self._patterns.get((layer.block, layer.name), job.pattern)
-            yield from _prune_layer(job.method, pattern, layer, stats, self._given.stored, self._clock)
+            attention = (layer.block, layer.name) in self._attention
+            yield from _prune_layer(
+                job.method, pattern, layer, stats, self._given.stored, self._clock, attention
+            )
             del arrival, stats  # free while the windows go on
         store.commit(block.index, _names(block.module, pruned))
         yield from self._coverage.warnings(block.index)
@@ -243,6 +270,7 @@ def _prune_layer(
     stats: LayerStats,
     stored: torch.dtype,
     clock: Clock,
+    in_attention: bool,
 ) -> Iterator[Event]:
     """Prune one linear layer in place and report it by the common yardstick.
 
@@ -253,7 +281,7 @@ def _prune_layer(
     start = perf_counter()
     dense = layer.matrix.float().contiguous()  # GPT-2 stores it transposed; methods see rows as rows
     with clock("solve"):
-        result = yield from _solve(method, dense, stats, pattern, name)
+        result = yield from _solve(method, dense, stats, pattern, name, in_attention)
     kept = result.weight.to(stored).float()
     removed = int(result.pruned.sum())
     event = LayerPruned(
@@ -298,12 +326,17 @@ def _parts(
 
 
 def _solve(
-    method: Method, dense: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured, name: str
+    method: Method,
+    dense: Tensor,
+    stats: LayerStats,
+    pattern: Unstructured | SemiStructured,
+    name: str,
+    in_attention: bool,
 ) -> Generator[Event, None, Pruned]:
     """The method's answer; where its statistics cannot be factorised, with more dampening and a warning."""
     while True:
         try:
-            return method.prune(dense, stats, pattern)
+            return method.prune(dense, stats, pattern, in_attention)
         except NotPositiveDefinite:
             used = method.dampening
             if used * 10 > _MAX_DAMPENING:

@@ -7,6 +7,7 @@ until it is handed a model.
 from apt_core.families.family import Family
 from apt_core.families.finding import (
     all_layers,
+    attention_layers,
     decoder_blocks,
     differentiable,
     family_of,
@@ -26,6 +27,7 @@ __all__ = [
     "Family",
     "Layer",
     "all_layers",
+    "attention_layers",
     "decoder_blocks",
     "differentiable",
     "family_of",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from apt_core.base.errors import NotAModel
 from apt_core.base.lazy import lazy
 from apt_core.families.family import Family
-from apt_core.families.known import FAMILIES, may_be_pruned
+from apt_core.families.known import FAMILIES, UNLISTED, may_be_pruned
 from apt_core.families.layer import Layer, is_linear
 
 if TYPE_CHECKING:
@@ -120,6 +120,15 @@ def all_layers(blocks: nn.ModuleList, optional: bool = False) -> list[Layer]:
     for layer in found:
         first.setdefault(id(layer.module.weight), layer)
     return list(first.values())
+
+
+def attention_layers(blocks: nn.ModuleList, layers: Iterable[Layer]) -> set[tuple[int, str]]:
+    """(block, name) of the projections of an attention; of all layers where the model has none."""
+    every = [(layer.block, layer.name) for layer in layers]
+    found = {
+        (block, name) for block, name in every if (family_of(blocks[block]) or UNLISTED).in_attention(name)
+    }
+    return found or set(every)
 
 
 def later_uses(blocks: nn.ModuleList, layers: Iterable[Layer]) -> dict[tuple[int, str], list[Layer]]:

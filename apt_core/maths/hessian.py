@@ -45,6 +45,7 @@ class LayerStats:
         self._mirrored = True
         self.tokens = tokens
         self.sequences = 0
+        self.sums: Tensor | None = None  # [in] of the input vectors, once some were counted
         self.drift: Tensor | None = None  # [in, in] sum of (x_dense - x) x^T, when a dense stream is carried
         self.outputs: OutputMetric | None = None
         self._factors: dict[float, Tensor] = {}
@@ -65,6 +66,8 @@ class LayerStats:
     def add_(self, inputs: Tensor) -> None:
         """Accumulate inputs [..., in] of any float dtype, in float32."""
         tokens = inputs.reshape(-1, inputs.shape[-1])
+        added = tokens.sum(0, dtype=torch.float32)
+        self.sums = added if self.sums is None else self.sums + added
         with bfloat16_products(inputs.dtype == torch.bfloat16):  # exact: the inputs are bfloat16 numbers
             for some in torch.split(tokens, _TOKENS_AT_ONCE):
                 rows = some.float()
@@ -78,6 +81,8 @@ class LayerStats:
         """Count the tokens of other statistics of the same width among these; they drift from nothing."""
         self._gram = self.gram + other.gram
         self.tokens += other.tokens
+        if self.sums is not None and other.sums is not None:
+            self.sums = self.sums + other.sums
         self.sequences += other.sequences
         self._forget_factors()
 
@@ -119,6 +124,7 @@ class LayerStats:
         if not self._of_live:
             own = LayerStats(self.gram[live][:, live].contiguous(), self.tokens)
             own.sequences = self.sequences
+            own.sums = None if self.sums is None else self.sums[live]
             self._of_live.append(own)
         one_layers = copy.copy(self._of_live[0])
         one_layers.outputs = self.outputs

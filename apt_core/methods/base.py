@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -110,22 +111,31 @@ class Method(Named):
             total += component.cost(shape, tokens, pattern)
         return total
 
-    def prune(self, weight: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured) -> Pruned:
+    def prune(
+        self,
+        weight: Tensor,
+        stats: LayerStats,
+        pattern: Unstructured | SemiStructured,
+        in_attention: bool = True,
+    ) -> Pruned:
         """Prune `weight` [out, in] with the statistics of its inputs; never writes to `weight`.
 
+        in_attention: whether it is a projection of an attention, or of a model that has none.
         Raises NotPositiveDefinite when the statistics cannot be factorised, BadPattern when the
         pattern does not fit the width.
         """
         pattern.check_width(weight.shape[1], "this layer")
         aim = self.target.weight(weight.float(), stats, self.dampening)
-        solved, pruned = maths.live_inputs.prune_live_inputs(aim, stats, pattern, self._prune_live)
+        solve = partial(self._prune_live, in_attention=in_attention)
+        solved, pruned = maths.live_inputs.prune_live_inputs(aim, stats, pattern, solve)
         return Pruned(solved, pruned, self.dampening)
 
     def _prune_live(
-        self, aim: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured
+        self, aim: Tensor, stats: LayerStats, pattern: Unstructured | SemiStructured, in_attention: bool
     ) -> tuple[Tensor, Tensor]:
         """(weight, pruned) of a layer, or of the part of it whose inputs are not always zero."""
-        problem = LayerProblem(aim, stats, pattern, self.dampening, self.target.outputs(stats))
+        outputs = self.target.outputs(stats)
+        problem = LayerProblem(aim, stats, pattern, self.dampening, outputs, in_attention)
         found = self.refinement.refine(problem, self.mask.search(problem))
         solved = self.reconstruction.solve(problem, found)
         return solved.masked_fill(found.pruned, 0), found.pruned

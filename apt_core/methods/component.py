@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -40,6 +42,8 @@ class Statistic(StrEnum):
     OUTPUT_GRADIENTS = (
         "output-gradients"  # mean of g g^T, g the gradient of the dense loss at the layer's output
     )
+    DENSE_WEIGHTS = "dense-weights"  # every weight of the dense model, before the first is removed
+    DENSE_INPUTS = "dense-inputs"  # sums of squares of every layer's inputs in the dense model
     SPECTRUM = "spectrum"  # eigenvalues and vectors of the dampened Gram matrix
     INVERSE_FACTOR = "inverse-factor"  # U with (dampened Gram)^-1 = U^T U
 
@@ -112,6 +116,26 @@ class Component(Named):
         return list(registry.COMPONENTS[cls.slot].values()) if hasattr(cls, "slot") else []
 
 
+class SeenLayer(NamedTuple):
+    """A layer of the dense model. weight: [out, in]; energies: [in] sums of squares of its inputs over the calibration
+    tokens, for allocations that need DENSE_INPUTS."""
+
+    weight: Tensor
+    energies: Tensor | None = None
+
+
+class DenseModel(NamedTuple):
+    """What an allocation knows of the dense model, by (block, layer name).
+
+    sizes: weights. costs: what removing each weight of a layer costs, for allocations that need OUTPUT_GRADIENTS.
+    scores: what `Allocation.scores` said, for those that need DENSE_WEIGHTS or DENSE_INPUTS.
+    """
+
+    sizes: Mapping[LayerKey, int]
+    costs: Mapping[LayerKey, RemovalCost] = MappingProxyType({})
+    scores: Mapping[LayerKey, float] = MappingProxyType({})
+
+
 class Allocation(Component):
     """Which share of its weights each layer loses."""
 
@@ -121,14 +145,20 @@ class Allocation(Component):
         """Whether layers can lose different shares; an N:M pattern fixes the share of each."""
         return False
 
-    def shares(
-        self, costs: dict[LayerKey, RemovalCost], pattern: Unstructured | SemiStructured
-    ) -> dict[LayerKey, float] | None:
-        """The sparsity of each layer, None where all have the pattern's.
+    def scores(self, block: Mapping[str, SeenLayer]) -> dict[str, float]:
+        """One number for each layer of a block of the dense model, by the layer's name."""
+        return {}
 
-        costs: what removing each weight of a layer costs, for allocations that need OUTPUT_GRADIENTS.
-        """
+    def shares(
+        self, dense: DenseModel, pattern: Unstructured | SemiStructured
+    ) -> dict[LayerKey, float] | None:
+        """The sparsity of each layer, None where all have the pattern's."""
         return None
+
+
+def exact_shares(sizes: Mapping[LayerKey, int], counts: Sequence[int]) -> dict[LayerKey, float]:
+    """Counts of removed weights, in the order of `sizes`, as the sparsity of each layer."""
+    return {key: count / size for (key, size), count in zip(sizes.items(), counts, strict=True)}
 
 
 class Target(Component):

@@ -22,6 +22,7 @@ class LayerProblem(NamedTuple):
     pattern: Unstructured | SemiStructured
     dampening: float  # added to the diagonal of G, as a share of its mean
     outputs: OutputMetric | None = None  # S; None for the identity
+    in_attention: bool = True  # also where the model has no attention, or nobody says
 
     @property
     def hessian(self) -> Tensor:

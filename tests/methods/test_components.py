@@ -17,7 +17,7 @@ from apt_core.jobs import Prune, make_job
 from apt_core.maths.allocation import cost_of
 from apt_core.maths.output_metric import by_loss
 from apt_core.methods import COMPONENTS, METHODS, Statistic, make_method
-from apt_core.methods.component import SLOTS
+from apt_core.methods.component import SLOTS, DenseModel
 from apt_core.methods.masks.admm import ADMMMask
 from apt_core.methods.targets.own_inputs import OwnInputs
 from tests.methods.test_methods import problem
@@ -182,14 +182,15 @@ def test_the_loss_allocation_spends_exactly_what_was_asked_and_only_where_the_pa
         (1, "loud"): cost_of(torch.randn(20, 50), torch.ones(20), torch.ones(50)),
     }
     allocation = make_method("alps", {"allocation": {"name": "loss", "max_deviation": 0.1}}).allocation
-    shares = allocation.shares(costs, HALF)
+    dense = DenseModel({key: cost.weights for key, cost in costs.items()}, costs)
+    shares = allocation.shares(dense, HALF)
     assert shares[0, "quiet"] > shares[1, "loud"]
     assert all(0.4 - 1e-3 <= share <= 0.6 + 1e-3 for share in shares.values())
     assert sum(round(share * costs[key].weights) for key, share in shares.items()) == 1100
-    assert allocation.shares(costs, TWO_FOUR) is None and not allocation.varies(TWO_FOUR)
+    assert allocation.shares(dense, TWO_FOUR) is None and not allocation.varies(TWO_FOUR)
     none = make_method("alps", {"allocation": {"name": "loss", "max_deviation": 0}}).allocation
-    assert none.shares(costs, HALF) is None and not none.needs
-    assert make_method("alps").allocation.shares(costs, HALF) is None
+    assert none.shares(dense, HALF) is None and not none.needs
+    assert make_method("alps").allocation.shares(dense, HALF) is None
 
 
 def test_gradients_for_the_allocation_alone_leave_the_objective_alone():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -10,10 +10,7 @@ from apt_core import maths
 from apt_core.base.cost import Cost
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
-from apt_core.methods.component import Allocation, LayerKey, Statistic
-
-if TYPE_CHECKING:
-    from apt_core.maths.allocation import Cost as RemovalCost
+from apt_core.methods.component import Allocation, DenseModel, LayerKey, Statistic
 
 _SAMPLE, _HALVINGS = 20_000, 60  # of a layer's weights, and of the threshold, as in `maths.allocation`
 
@@ -50,10 +47,10 @@ class LossAllocation(Allocation):
         return isinstance(pattern, Unstructured) and self.max_deviation > 0
 
     def shares(
-        self, costs: dict[LayerKey, RemovalCost], pattern: Unstructured | SemiStructured
+        self, dense: DenseModel, pattern: Unstructured | SemiStructured
     ) -> dict[LayerKey, float] | None:
+        costs = dense.costs
         if not self.varies(pattern) or not costs or pattern.sparsity == 0:
             return None
-
         counts = maths.allocation.removals(list(costs.values()), pattern.sparsity, self.max_deviation)
         return {key: count / costs[key].weights for key, count in zip(costs, counts, strict=True)}

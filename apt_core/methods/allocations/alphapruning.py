@@ -1,0 +1,86 @@
+"""AlphaPruning: layers with a light spectral tail lose more (arXiv 2410.10912)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from apt_core import maths
+from apt_core.base import cost
+from apt_core.base.cost import Cost
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.shapes import LayerShape
+from apt_core.methods.component import (
+    Allocation,
+    DenseModel,
+    LayerKey,
+    SeenLayer,
+    Statistic,
+    exact_shares,
+)
+
+
+class AlphaPruning(Allocation):
+    """Sparsities linear in the power-law exponent of each layer's spectrum; no data is needed.
+
+    phi_l runs from 1 - deviation at the smallest exponent to 1 + deviation at the largest; a layer loses eta phi_l,
+    clipped at 0.99, with the one eta that meets the budget by parameters.
+    """
+
+    name: ClassVar[str] = "alphapruning"
+    title: ClassVar[str] = "AlphaPruning"
+    source: ClassVar[str] = "arXiv 2410.10912"
+    summary: ClassVar[str] = (
+        "Unstructured, layers whose weights have a light-tailed spectrum, a sign of little learning, lose more."
+    )
+    place: ClassVar[int] = 20
+
+    deviation: float = Field(
+        default=0.3,
+        ge=0,
+        lt=1,
+        title="Deviation",
+        description="How far sparsities spread, relative to the mean",
+    )
+    metric: Literal["mid", "peak"] = Field(
+        default="mid",
+        title="Where the tail begins",
+        description="At half of the spectrum, or near its peak, where a power law fits best (as published)",
+    )
+    by: Literal["block", "matrix"] = Field(
+        default="block", title="Exponent of", description="Each matrix, or their mean over a decoder block"
+    )
+
+    @property
+    def needs(self) -> frozenset[Statistic]:
+        return frozenset({Statistic.DENSE_WEIGHTS} if self.deviation else ())
+
+    def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
+        """Singular values alone: about those of a symmetric matrix of the smaller side, and its Gram matrix."""
+        if not self.varies(pattern):
+            return Cost()
+        small, large = sorted((shape.out_features, shape.in_features))
+        return cost.spectrum(small)._replace(peak=0.0) + Cost(products=cost.product(small, large, small))
+
+    def varies(self, pattern: Unstructured | SemiStructured) -> bool:
+        return isinstance(pattern, Unstructured) and self.deviation > 0
+
+    def scores(self, block: Mapping[str, SeenLayer]) -> dict[str, float]:
+        found = {
+            name: maths.power_law.tail_exponent(layer.weight, self.metric) for name, layer in block.items()
+        }
+        return dict.fromkeys(found, fmean(found.values())) if self.by == "block" and found else found
+
+    def shares(
+        self, dense: DenseModel, pattern: Unstructured | SemiStructured
+    ) -> dict[LayerKey, float] | None:
+        scores = [dense.scores[key] for key in dense.sizes] if dense.scores else []
+        if not self.varies(pattern) or not scores or pattern.sparsity == 0 or max(scores) == min(scores):
+            return None
+        spread = max(scores) - min(scores)
+        wishes = [1 - self.deviation + 2 * self.deviation * (one - min(scores)) / spread for one in scores]
+        sizes = list(dense.sizes.values())
+        return exact_shares(dense.sizes, maths.shares.scaled(wishes, sizes, pattern.sparsity))

@@ -1,0 +1,141 @@
+"""Allocations: exact budgets, the published formulas, and a run with each of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import apt_core
+from apt_core.base.errors import BadOption
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.methods import make_method
+from apt_core.methods.component import DenseModel, SeenLayer
+
+HALF = Unstructured(sparsity=0.5)
+SIZES = {(block, name): size for block in range(4) for name, size in (("q", 400), ("mlp", 1600))}
+
+
+def allocation(name, **options):
+    return make_method("wanda", {"allocation": {"name": name, **options}}).allocation
+
+
+def removed(shares):
+    return sum(round(share * SIZES[key]) for key, share in shares.items())
+
+
+def by_block(values):
+    return {key: values[key[0]] for key in SIZES}
+
+
+def test_owl_is_the_published_line_over_outlier_shares():
+    outliers = [0.010, 0.002, 0.004, 0.001]
+    shares = allocation("owl", deviation=0.08).shares(DenseModel(SIZES, scores=by_block(outliers)), HALF)
+    density = 2 * 0.08 * (np.array(outliers) - min(outliers)) / (max(outliers) - min(outliers))
+    expected = 1 - (
+        density + 0.5 - density.mean()
+    )  # blocks of one size: their plain mean is the weighted one
+    for (block, _), share in shares.items():
+        assert share == pytest.approx(expected[block], abs=2e-3)
+    assert removed(shares) == 4000 and shares[0, "q"] < shares[3, "q"], "more outliers keep more"
+
+
+def test_alphapruning_is_the_published_line_over_exponents():
+    alphas = [2.0, 3.0, 5.0, 4.0]
+    shares = allocation("alphapruning", deviation=0.3).shares(
+        DenseModel(SIZES, scores=by_block(alphas)), HALF
+    )
+    phi = 0.7 + 0.6 * (np.array(alphas) - 2) / 3
+    for (block, _), share in shares.items():
+        assert share == pytest.approx(0.5 * phi[block] / phi.mean(), abs=2e-3)
+    assert removed(shares) == 4000 and shares[2, "q"] == max(shares.values())
+
+
+@pytest.mark.parametrize("rise", [0.2, -0.3])
+def test_atp_is_a_line_over_depth(rise):
+    shares = allocation("atp", rise=rise).shares(DenseModel(SIZES), HALF)
+    for (block, _), share in shares.items():
+        assert share == pytest.approx(0.5 + rise * (block / 3 - 0.5), abs=2e-3)
+    assert removed(shares) == 4000
+
+
+@pytest.mark.parametrize("sparsity", [0.6, 0.9, 0.97])
+@pytest.mark.parametrize("name", ["owl", "alphapruning", "atp"])
+def test_no_layer_loses_more_than_it_has(name, sparsity):
+    scores = by_block([0.1, 5.0, 0.2, 9.0])
+    shares = allocation(name).shares(DenseModel(SIZES, scores=scores), Unstructured(sparsity=sparsity))
+    assert all(0 <= share <= max(0.99, sparsity) + 1e-3 for share in shares.values())
+    assert removed(shares) == round(sparsity * sum(SIZES.values()))
+
+
+@pytest.mark.parametrize(
+    ("name", "none"), [("owl", "deviation"), ("alphapruning", "deviation"), ("atp", "rise")]
+)
+def test_where_there_is_nothing_to_decide_layers_are_alike(name, none):
+    two_four = SemiStructured(keep=2, of=4)
+    assert not allocation(name).varies(two_four)
+    assert allocation(name).shares(DenseModel(SIZES, scores=by_block([1.0, 2, 3, 4])), two_four) is None
+    assert not allocation(name, **{none: 0.0}).needs and not allocation(name, **{none: 0.0}).varies(HALF)
+    if name != "atp":
+        assert allocation(name).shares(DenseModel(SIZES, scores=by_block([2.0] * 4)), HALF) is None
+
+
+def test_alphapruning_takes_the_mean_of_a_block_or_each_matrix():
+    torch.manual_seed(0)
+    block = {"q": SeenLayer(torch.randn(20, 20)), "mlp": SeenLayer(torch.randn(20, 80))}
+    each = allocation("alphapruning", by="matrix").scores(block)
+    mean = allocation("alphapruning").scores(block)
+    assert each["q"] != each["mlp"]
+    assert mean["q"] == mean["mlp"] == pytest.approx((each["q"] + each["mlp"]) / 2)
+
+
+TEXT = {
+    "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
+    "evaluation": {"text": "wiki-sample", "samples": 2, "length": 64},
+}
+
+
+@pytest.mark.parametrize("name", ["owl", "alphapruning", "atp"])
+@pytest.mark.parametrize("weights", ["auto", "disk"])
+def test_a_run_spends_the_budget_and_says_what_each_layer_got(name, weights):
+    job = apt_core.plan(
+        "tiny-random-llama", "wanda", "0.6", {"allocation": {"name": name}}, weights=weights, **TEXT
+    )
+    events = list(apt_core.run(job))
+    (allocated,) = [event for event in events if event.kind == "allocated"]
+    layers = [event for event in events if event.kind == "layer_pruned"]
+    assert len(set(allocated.shares.values())) > 1
+    assert events[-1].sparsity == pytest.approx(0.6, abs=5e-4)
+    for layer in layers:
+        assert layer.sparsity == pytest.approx(allocated.shares[f"{layer.block}:{layer.layer}"], abs=0.02)
+
+
+def test_owl_looks_at_the_dense_inputs(monkeypatch):
+    """Its outlier shares are those of the dense model's own inputs, taken by hooks of ours."""
+    from apt_core.methods.allocations.owl import Owl
+
+    seen = []
+    real = Owl.scores
+    monkeypatch.setattr(Owl, "scores", lambda self, block: seen.append(block) or real(self, block))
+    job = apt_core.plan(
+        "tiny-random-llama", "wanda", "0.6", {"allocation": {"name": "owl"}}, dtype="float32", **TEXT
+    )
+    list(apt_core.run(job))
+    model, tokenizer = apt_core.load_model("tiny-random-llama", dtype="float32")
+    from apt_core.texts.sources import load_text
+    from apt_core.texts.windows import token_windows
+
+    windows = token_windows(tokenizer, load_text("wiki-sample", "calibration"), 64, 4)
+    layer = model.model.layers[1].mlp.down_proj
+    caught = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    with torch.no_grad():
+        model(windows)
+    handle.remove()
+    energies = caught[0].reshape(-1, caught[0].shape[-1]).square().sum(0)
+    assert torch.allclose(seen[1]["mlp.down_proj"].energies, energies, rtol=1e-3)
+
+
+def test_an_unknown_choice_is_one_sentence():
+    with pytest.raises(BadOption, match="metric"):
+        allocation("alphapruning", metric="middle")
