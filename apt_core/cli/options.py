@@ -17,6 +17,7 @@ from apt_core.estimate.preflight import estimate
 from apt_core.jobs import Evaluation, Job, ModelRef, Prune, make_value
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.methods import Method, make_method
+from apt_core.methods.component import SLOTS
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
@@ -29,7 +30,8 @@ from apt_core.texts.sources import TEXTS, read_file
 def prune_from(options: argparse.Namespace) -> Prune:
     """The job that `prune` was asked for; raises BadInput with one sentence."""
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
-    method = method_from(options.method, options.set)
+    chosen = [f"{slot}={name}" for slot in SLOTS if (name := getattr(options, slot, None))]
+    method = method_from(options.method, [*chosen, *options.set])
     fields = given(options)
     fields["model"] = model_from(options.model, options.revision, options.policy).model_dump()
     if "text" in fields.get("calibration", {}):

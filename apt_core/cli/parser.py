@@ -15,6 +15,7 @@ from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import add_flags
 from apt_core.jobs import Evaluate, Prune
+from apt_core.methods.component import SLOTS
 
 _EXAMPLES = """\
 examples:
@@ -104,6 +105,11 @@ def _add_prune(commands: Any) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the method (repeatable)"
     )
+    for slot, kind in SLOTS.items():
+        about = (kind.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        parser.add_argument(
+            f"--{slot}", metavar="NAME", help=f"{about[:1].lower()}{about[1:]}: --set {slot}=NAME"
+        )
     parser.add_argument(
         "--race",
         metavar="NAMES",

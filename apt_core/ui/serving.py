@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from apt_core.ui import server
+from apt_core.ui.door import health
 from apt_core.ui.door.bodies import BoundedBodies
 from apt_core.ui.door.connections import server_config
+from apt_core.ui.door.health import Answers
 from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.door.origins import Names, OwnSite
 from apt_core.ui.door.quiet_log import quieten
@@ -32,14 +35,15 @@ _LOUD = ("asyncio", "uvicorn.error")
 
 def application(studio: Studio, page: gr.Blocks, names: Names, limits: DoorLimits) -> FastAPI:
     """Page and downloads as one ASGI application. Other sites may read nothing of it (CORS without origins)."""
+    answers: Counter[int] = Counter()
     door = [
+        Middleware(Answers, counts=answers),
         Middleware(OwnSite, names=names),
         Middleware(BoundedBodies, limits=limits),
         Middleware(CORSMiddleware, allow_origins=sorted(names.origins), allow_methods=["GET", "POST"]),
     ]
-    around = FastAPI(
-        docs_url=None, redoc_url=None, openapi_url=None, middleware=door, routes=list(server.routes(studio))
-    )
+    ours = [*server.routes(studio), *health.routes(studio.store.live, answers, not studio.policy.public)]
+    around = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, middleware=door, routes=ours)
     return gr.mount_gradio_app(around, page, path="/", **launch_options(studio))
 
 

@@ -1,0 +1,89 @@
+"""What a machine asks of the page: does it work, and how much is going on."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psutil
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from apt_core.base.errors import PruneError
+from apt_core.events.records import RunRecord
+
+Live = Callable[[], list[RunRecord]]
+
+
+class Answers:
+    """ASGI middleware that counts the answers by status."""
+
+    def __init__(self, app: ASGIApp, counts: Counter[int]):
+        self._app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._counts[message["status"]] += 1
+            await send(message)
+
+        await self._app(scope, receive, counted if scope["type"] == "http" else send)
+
+
+def routes(live: Live, answers: Counter[int], metrics: bool) -> list[Route]:
+    """/health for everybody; /metrics where the host's owner wants it. live: the runs that wait or work."""
+
+    def health(_: Request) -> Response:
+        try:
+            runs = live()
+        except (PruneError, OSError) as error:
+            return JSONResponse({"status": "unwell", "why": str(error)}, status_code=503)
+        return JSONResponse({"status": "ok", "version": _version(), **_counts(runs)})
+
+    def prometheus(_: Request) -> Response:
+        try:
+            runs = live()
+        except (PruneError, OSError):
+            return Response(status_code=503)
+        return Response(generate_latest(_registry(runs, answers)), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/health", health), *([Route("/metrics", prometheus)] if metrics else [])]
+
+
+def _counts(runs: list[RunRecord]) -> dict[str, int]:
+    waiting = sum(run.status == "queued" for run in runs)
+    return {"waiting": waiting, "running": len(runs) - waiting}
+
+
+def _registry(runs: list[RunRecord], answers: Counter[int]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    process = psutil.Process(os.getpid())
+    numbers: dict[str, tuple[str, Any]] = {
+        "apt_runs_waiting": ("Runs in the queue", _counts(runs)["waiting"]),
+        "apt_runs_running": ("Runs at work", _counts(runs)["running"]),
+        "apt_page_resident_bytes": ("Memory that the page's process holds", process.memory_info().rss),
+        "apt_page_threads": ("Threads of the page's process", process.num_threads()),
+    }
+    for name, (words, value) in numbers.items():
+        Gauge(name, words, registry=registry).set(value)
+    answered = Gauge(
+        "apt_page_answers_total", "Answers by status since the start", ["status"], registry=registry
+    )
+    for status, count in answers.items():
+        answered.labels(str(status)).set(count)
+    return registry
+
+
+def _version() -> str:
+    try:
+        return version("apt-studio")
+    except PackageNotFoundError:  # started from a checkout
+        return "checkout"
