@@ -33,10 +33,10 @@ def main() -> None:
     known = accuracy_tables.read(options.results)
     texts = [HeldOut.parse(text) for text in options.held_out]
     if not options.tables:
-        for line in measured(options, texts, {_key(line) for line in known}):
+        for line in measured(options, texts, {key(line) for line in known}):
             with options.results.open("a") as results:
                 results.write(json.dumps(line) + "\n")
-            known = [*(other for other in known if _key(other) != _key(line)), line]
+            known = [*(other for other in known if key(other) != key(line)), line]
             print(accuracy_tables.said(line), file=sys.stderr, flush=True)
     print(accuracy_tables.tables(known))
 
@@ -51,7 +51,7 @@ def measured(options: argparse.Namespace, texts: list[HeldOut], known: set[tuple
         "window": options.judge_length,
     }
     dense = shared | {"method": "dense", "allocation": "", "pattern": "", "seed": 0}
-    if options.again or _key(dense) not in known:
+    if options.again or key(dense) not in known:
         yield dense | {"losses": losses(options.model, texts, options.judge_length), "date": _now()}
     for seed in map(int, options.seeds.split(",")):
         for pattern in options.patterns.split(","):
@@ -63,7 +63,7 @@ def measured(options: argparse.Namespace, texts: list[HeldOut], known: set[tuple
                         "pattern": pattern,
                         "seed": seed,
                     }
-                    if options.again or _key(asked) not in known:
+                    if options.again or key(asked) not in known:
                         options.seed = seed
                         yield asked | _run(method, allocation, pattern, options, texts) | {"date": _now()}
 
@@ -90,7 +90,7 @@ def with_allocation(method: str, allocation: str) -> str:
     return f"{name}[{';'.join(filter(None, (settings, f'allocation={allocation}')))}]"
 
 
-def _key(line: dict) -> tuple:
+def key(line: dict) -> tuple:
     return tuple(line[name] for name in _KEY)
 
 
@@ -99,9 +99,14 @@ def _now() -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = parser(__doc__).parse_args()
+    options.held_out = options.held_out or ["wikipedia=wikipedia:24:24"]
+    return options
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """What decides a run and where it is kept; for every benchmark that makes such runs."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument(
         "--methods", default="sparsegpt,alps,apt,apt-joint", help="comma separated, options in brackets"
@@ -123,9 +128,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS)
     # what the run itself evaluates is not looked at here: as little as can be
     parser.set_defaults(eval="wiki-sample", eval_samples=1, eval_length=64)
-    options = parser.parse_args()
-    options.held_out = options.held_out or ["wikipedia=wikipedia:24:24"]
-    return options
+    return parser
 
 
 if __name__ == "__main__":
