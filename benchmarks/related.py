@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from typing import Any, NamedTuple
 
@@ -125,7 +126,7 @@ def _losses(run: Run, lines: list[dict], model: str) -> dict[int, dict[str, list
 
 
 def verdict(found: Interval) -> str:
-    if not found.low == found.low:  # one window has no interval
+    if math.isnan(found.low):  # one window has no interval
         return "too little to tell"
     if found.high < 1:
         return "holds"

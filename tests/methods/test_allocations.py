@@ -89,13 +89,31 @@ def test_alphapruning_takes_the_mean_of_a_block_or_each_matrix():
     assert mean["q"] == mean["mlp"] == pytest.approx((each["q"] + each["mlp"]) / 2)
 
 
+def test_by_hand_follows_the_points_and_keeps_the_total():
+    shares = allocation("by-hand", points="0.2, 0.8").shares(DenseModel(SIZES), HALF)
+    for (block, _), share in shares.items():
+        assert share == pytest.approx(0.2 + 0.6 * block / 3, abs=2e-3)
+    bent = allocation("by-hand", points=[0.1, 0.9, 0.1]).shares(DenseModel(SIZES), HALF)
+    middle = 0.1 + 0.8 * 2 / 3  # blocks 1 and 2 lie a third of the way from the point in the middle
+    offset = 0.5 - (0.1 + 0.1 + middle + middle) / 4
+    assert bent[1, "q"] == bent[2, "q"] == pytest.approx(middle + offset, abs=2e-3)
+    assert removed(shares) == removed(bent) == 4000
+    assert not allocation("by-hand", points="0.5").varies(HALF)
+
+
+@pytest.mark.parametrize("points", ["", "half", "0.5, 1.5", "-0.1, 0.5", "nan", ", ".join(["0.5"] * 300)])
+def test_points_that_are_no_sparsities_are_one_sentence(points):
+    with pytest.raises(BadOption, match="sparsities between 0 and 1"):
+        allocation("by-hand", points=points)
+
+
 TEXT = {
     "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
     "evaluation": {"text": "wiki-sample", "samples": 2, "length": 64},
 }
 
 
-@pytest.mark.parametrize("name", ["owl", "alphapruning", "atp"])
+@pytest.mark.parametrize("name", ["owl", "alphapruning", "atp", "by-hand"])
 @pytest.mark.parametrize("weights", ["auto", "disk"])
 def test_a_run_spends_the_budget_and_says_what_each_layer_got(name, weights):
     job = apt_core.plan(
