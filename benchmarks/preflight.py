@@ -124,8 +124,8 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
 
 
 def _seconds(record: RunRecord) -> float:
-    """Of the whole run, its worker's start included."""
-    return record.ended_at - record.started_at
+    """Of the whole run, from when it was asked for: its worker's start included."""
+    return record.ended_at - record.created_at
 
 
 def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, shorter: int) -> Prune:

@@ -28,7 +28,7 @@ from apt_core.base.cost import Cost
 from apt_core.base.paths import cache_dir
 from apt_core.base.values import Frozen
 
-_VERSION = 1  # of what is measured and how
+_VERSION = 2  # of what is measured and how
 _BUSY = 0.75  # processes that want a core, for each
 _BFLOAT16_WORTH = 1.1  # so much faster and a run computes in it, as in `base.hardware`
 
@@ -49,6 +49,7 @@ class Machine(Frozen):
     disk_write: float  # bytes
     start: float  # seconds until a process has imported torch
     open: float  # seconds until transformers' model classes are imported
+    process: int = 430_000_000  # bytes of a worker that has computed something, before any weight
     conditions: str
     measured: bool = False  # on this very machine
 
@@ -108,6 +109,11 @@ def this_machine(dtype: str = "auto") -> Machine:
     if found is None:
         measure_in_background()
     return found or packaged_machine(dtype)
+
+
+def this_process() -> int:
+    """Bytes of a worker before any weight, as measured here, or as packaged."""
+    return (measured_machine() or packaged_machine()).process
 
 
 _started = threading.Event()

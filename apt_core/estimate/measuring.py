@@ -45,6 +45,7 @@ def measure(folder: Path, clock: Clock = perf_counter) -> Machine:
             disk_write=written,
             start=_interpreter_and_torch(),
             open=_model_classes(),
+            process=_process_bytes(),
             conditions=hardware_name("cpu"),
             measured=True,
         )
@@ -160,3 +161,25 @@ def _model_classes() -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
 
     return perf_counter() - start
+
+
+# What a worker imports and calls before it holds a weight of its own.
+_WORKER = """
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from apt_core import execute
+from apt_core.base.hardware import peak_rss_bytes
+from apt_core.execute import prune
+for dtype in (torch.float32, torch.bfloat16):
+    F.linear(torch.randn(64, 64).to(dtype), torch.randn(64, 64).to(dtype))
+torch.linalg.eigh(torch.eye(64))
+torch.linalg.cholesky(torch.eye(64))
+print(peak_rss_bytes())
+"""
+
+
+def _process_bytes() -> int:
+    """The peak of a process that has loaded all that a worker does, and multiplied a few numbers."""
+    done = subprocess.run([sys.executable, "-c", _WORKER], check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])

@@ -3,6 +3,7 @@
     peak = process + tokenizer + the largest of
            reading:     weights + the largest piece that is mapped while it is converted
            evaluating:  weights + hidden states of the evaluation set, and a block's activations or some logits
+           sizing:      weights + the largest tensor as it is stored, and which of it is zero
            gradients:   weights + what a few windows hold on their way back through a block
                         + the states between all blocks
            pruning:     weights + hidden states and what is held in front of a layer
@@ -17,7 +18,8 @@ In front of a layer are held, by the two walks of `passes`:
     halting:   every window's paused forward, which is the most with a long calibration set
     two-pass:  the hidden states alone, but the Gram matrices of all inputs of a block
 
-Constants are fitted to measured peaks (`python -m benchmarks.memory`; glibc, CPU).
+What the process holds is measured with the machine; constants are fitted to measured peaks (`python -m
+benchmarks.memory`; glibc, CPU).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Literal
 
 from apt_core.base.cost import FLOAT
 from apt_core.base.limits import (
+    SIZED_BYTES,
     TOKENS_BACK_AT_ONCE,
     TOKENS_PER_BATCH,
     gradient_windows,
@@ -34,6 +37,7 @@ from apt_core.base.limits import (
 )
 from apt_core.base.shapes import LayerShape
 from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
+from apt_core.estimate.machine import this_process
 from apt_core.jobs import Job, Prune
 from apt_core.methods.component import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
@@ -41,11 +45,11 @@ from apt_core.models.catalogue.facts import ModelFacts
 # Of the decoder blocks: all in memory; one at a time, though all would fit; one at a time because they would not.
 WeightsIn = Literal["memory", "by block", "disk"]
 
-_PROCESS = 430_000_000  # bytes of a worker that has computed something, before any weight
 _PER_TOKEN = 1_000  # bytes of a tokenizer per token it knows: 950 measured for SmolLM2, 1,240 for Gemma
 # The heap keeps gaps between tensors of up to 32 MB, so not between those of a scan; runs from disk give them back
 # (`hardware`).
 _GAPS, _MOST_GAPS = 0.25, 200_000_000
+_FLAGS = 2  # bytes for each weight of a tensor whose zeros are counted
 _MIRRORED = 3  # matrices as large as the Gram matrix, beside it, while its lower half is filled
 # Matrices [in, in] that stay with the statistics of an input once they are factorised: U; the scaled matrix and its
 # eigenvectors.
@@ -60,7 +64,7 @@ def peak_bytes(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, w
     gaps = 0 if weights_in == "disk" else min(_GAPS * without_scans.passing, _MOST_GAPS)
     tokenizer = _PER_TOKEN * (facts.vocab or 0)
     timed = run.decoding if weights_in == "by block" and prunes(job) else 0
-    return int(_PROCESS + tokenizer + max(timed, run.with_weights + gaps))
+    return int(this_process() + tokenizer + max(timed, run.sizing, run.with_weights + gaps))
 
 
 def walk_for(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, free: int) -> Walk:
@@ -74,7 +78,7 @@ def walk_for(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, fre
 def working_bytes(job: Job, facts: ModelFacts, dtype: str) -> int:
     """What a run holds beside the model's weights at its peak, the process and its tokenizer left out."""
     run = _Run(job, facts, 2 if dtype == "bfloat16" else FLOAT, False)
-    beside = _PROCESS + _PER_TOKEN * (facts.vocab or 0) + run.whole_model
+    beside = this_process() + _PER_TOKEN * (facts.vocab or 0) + run.whole_model
     return int(peak_bytes(job, facts, dtype, "memory") - beside)
 
 
@@ -123,6 +127,15 @@ class _Run:
     def decoding(self) -> float:
         """All weights, and the head once more: products in bfloat16 bring it into another order."""
         return self.whole_model + self._vocab * self._hidden * self._per_value * (self._per_value < FLOAT)
+
+    @property
+    def sizing(self) -> float:
+        """The largest tensor of the checkpoint, mapped, and which of its weights are zero, beside the whole model."""
+        largest = self._vocab * self._hidden
+        stored = (self._facts.bytes_on_disk or 0) / max(self._facts.parameters or 0, 1)
+        if self._prune is None or self.from_disk or (self._facts.bytes_on_disk or 0) > SIZED_BYTES:
+            return 0
+        return self.whole_model + largest * (stored + _FLAGS)
 
     @property
     def passing(self) -> float:

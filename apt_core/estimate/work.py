@@ -60,7 +60,8 @@ _SCANS_BACK = (
 _LOGIT_PASSES = 5  # over float32 logits: softmax and the loss
 _CONVERTED = 450  # bytes moved for a weight of a GGUF that is dequantised
 _CHECKED = 300  # bytes moved for a weight whose removal is counted, rounded and written back
-_SIZING = 100  # bytes moved for a byte that is compressed, and whose zeros are counted
+_SIZING = 650  # bytes moved for a byte that is compressed, and whose zeros are counted
+_COMPARING = 600  # bytes moved for a logit of both models, until their divergence is known
 _DECODED = 2 * 69  # tokens of both measurements of speed
 _MOST_DECODING = 2.2  # seconds of both together
 
@@ -180,12 +181,14 @@ class _Model:
         return Stage(cost, scanned=tokens * self._facts.scans)
 
     def comparing(self, wanted: Evaluation) -> Stage:
-        """The head's answer to the states of both models."""
-        return Stage(self.head(compared_windows(wanted.samples, wanted.length), wanted.length).times(2))
+        """The head's answer to the states of both models, and how far apart they are."""
+        windows = compared_windows(wanted.samples, wanted.length)
+        logits = windows * wanted.length * self.vocab
+        return Stage(self.head(windows, wanted.length).times(2) + Cost(moved=_COMPARING * logits))
 
     def sizing(self) -> Stage:
-        """Both folders, where a run compresses and packs them to see how far they shrink."""
-        return Stage(Cost(moved=_SIZING * 2 * self.n_bytes)) if self.n_bytes <= SIZED_BYTES else Stage()
+        """The pruned folder, compressed and packed to see how far it shrinks; the dense one's sizes are kept."""
+        return Stage(Cost(moved=_SIZING * self.n_bytes)) if self.n_bytes <= SIZED_BYTES else Stage()
 
     def decoding_twice(self, whole: bool) -> dict[str, Stage]:
         """Before and after; not where the blocks do not all fit into memory."""
