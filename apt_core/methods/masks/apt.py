@@ -73,7 +73,7 @@ class APTMask(ColumnBlocks, Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        weight, stats, pattern, dampening, _ = problem
+        weight, stats, pattern, dampening = problem[:4]
         factor, joint = stats.inverse_factor(dampening), self._joint(pattern)
 
         def choose(columns: Tensor, start: int, stop: int) -> Tensor:

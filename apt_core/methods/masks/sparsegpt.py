@@ -56,7 +56,7 @@ class SparseGPTMask(Mask):
         )
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        weight, stats, pattern, dampening, _ = problem
+        weight, stats, pattern, dampening = problem[:4]
         factor = stats.inverse_factor(dampening)
         score = self.score(problem, factor)
         work, pruned = maths.sequential.prune_sequentially(

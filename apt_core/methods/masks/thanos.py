@@ -39,7 +39,7 @@ class ThanosMask(ColumnBlocks, Mask):
         return super().cost(shape, tokens, pattern) + choice
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
-        weight, stats, pattern, dampening, _ = problem
+        weight, stats, pattern, dampening = problem[:4]
         left = maths.pattern.removed_count(weight.numel(), pattern.sparsity)
 
         def choose(columns: Tensor, start: int, stop: int) -> Tensor:

@@ -25,7 +25,7 @@ class BlockWise(ColumnBlocks, Reconstruction):
     place: ClassVar[int] = 20
 
     def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
-        weight, stats, pattern, dampening, _ = problem
+        weight, stats, pattern, dampening = problem[:4]
 
         def given(_: Tensor, start: int, stop: int) -> Tensor:
             return found.pruned[:, start:stop]

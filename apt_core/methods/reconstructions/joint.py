@@ -44,7 +44,7 @@ class Joint(Reconstruction):
         )
 
     def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
-        weight, stats, _, dampening, outputs = problem
+        weight, stats, _, dampening, outputs = problem[:5]
         pruned, start = found.pruned, found.weight
         if outputs is None:
             return maths.joint.joint_solution(weight, pruned, problem.hessian, self.steps, start=start)
