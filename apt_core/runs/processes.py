@@ -9,9 +9,7 @@ import signal
 import psutil
 
 from apt_core.base.paths import absolute_environment
-from apt_core.base.policy import HostPolicy
 
-_OWNERS_TOKENS = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"}
 _SAME_BIRTH_SECONDS = 0.5  # psutil rounds to clock ticks
 
 
@@ -22,12 +20,7 @@ def heavy_environment() -> dict[str, str]:
     itself, made a run four times slower whenever anything else wanted a core; sleeping at once (the PASSIVE
     policy) makes it twice as slow on an idle machine.
     """
-    inherited = dict(os.environ)
-    if HostPolicy.from_environment(
-        inherited
-    ).public:  # what strangers ask for knows nothing of the owner's account
-        inherited = {name: value for name, value in inherited.items() if name not in _OWNERS_TOKENS}
-    return {"GOMP_SPINCOUNT": "20000"} | inherited | absolute_environment()
+    return {"GOMP_SPINCOUNT": "20000"} | os.environ | absolute_environment()
 
 
 def memory_of(pid: int) -> int:

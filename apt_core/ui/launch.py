@@ -21,6 +21,7 @@ from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
 DEFAULT_PORT = 7860
+_OWNERS_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 def launch(port: int | None = None) -> None:
@@ -29,7 +30,10 @@ def launch(port: int | None = None) -> None:
     Raises BadInput when the port is not to be had.
     """
     port = port or _port_of_environment()
-    studio = open_studio(HostPolicy.from_environment())
+    policy = HostPolicy.from_environment()
+    if policy.public:
+        forget_owners_token()
+    studio = open_studio(policy)
     try:
         with served(studio, server_name(studio.policy), port, Names.of(studio.policy, os.environ)) as address:
             print(f"APT Studio is at {address}", flush=True)
@@ -40,6 +44,12 @@ def launch(port: int | None = None) -> None:
         ) from error
     finally:
         studio.close()
+
+
+def forget_owners_token() -> None:
+    """What strangers ask for, and the processes that do it, know nothing of the owner's account."""
+    for name in _OWNERS_TOKENS:
+        os.environ.pop(name, None)
 
 
 def server_name(policy: HostPolicy) -> str:

@@ -11,7 +11,7 @@ from helpers import fake_command, layers_of, until, worker_pid
 import apt_core
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.runs import liveness, processes
+from apt_core.runs import liveness
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import SIGN, Liveness, RunLimits, show_life
 from apt_core.runs.store import Store
@@ -124,10 +124,3 @@ def test_a_worker_that_eats_the_memory_is_ended(tmp_path):
     until(lambda: not store.get(run_id).live, 30, between=launcher.tick)
     assert store.get(run_id).failure.reason == "out_of_memory"
     assert "the most that a run may hold here" in store.get(run_id).failure.message
-
-
-def test_workers_of_a_public_host_do_not_know_the_owners_token(monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_owner")
-    assert processes.heavy_environment()["HF_TOKEN"] == "hf_owner"
-    monkeypatch.setenv("APT_PUBLIC", "1")
-    assert "HF_TOKEN" not in processes.heavy_environment()

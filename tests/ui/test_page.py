@@ -22,10 +22,11 @@ from apt_core.models.catalogue import terms
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.runs import processes
 from apt_core.ui import page
 from apt_core.ui import studio as studio_module
 from apt_core.ui.forms import checks, choose, options
-from apt_core.ui.launch import launch, server_name
+from apt_core.ui.launch import forget_owners_token, launch, server_name
 from apt_core.ui.serving import served
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
@@ -502,6 +503,12 @@ def test_the_page_is_served_closed(studio):
     assert options["max_file_size"] == "10mb" and options["allowed_paths"] == []
     assert options["ssr_mode"] is False
     assert server_name(PRIVATE) == "127.0.0.1" and server_name(STRICT) == "0.0.0.0"
+
+
+def test_a_public_host_forgets_the_owners_token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_owner")
+    forget_owners_token()
+    assert "HF_TOKEN" not in processes.heavy_environment()
 
 
 @pytest.fixture
