@@ -95,15 +95,19 @@ def test_the_sign_changes_and_goes(tmp_path):
     assert not (tmp_path / SIGN).exists()
 
 
-def test_a_stopped_worker_is_ended_and_the_next_run_starts(tmp_path):
+def test_a_stopped_worker_is_ended_and_the_next_run_starts(tmp_path, clock):
+    """Five minutes pass at once, by the launcher's clock."""
     store = Store(tmp_path)
-    launcher = Launcher(store, fake_command("leisurely"), limits=RunLimits(silent_seconds=5.0))
+    launcher = Launcher(store, fake_command("leisurely"))
+    launcher._liveness = Liveness(RunLimits(), clock)
     first, second = launcher.submit(JOB), launcher.submit(JOB)
-    until(lambda: layers_of(store, first) > 1, between=launcher.tick)
+    until(lambda: layers_of(store, first) > 1, 60, between=launcher.tick)
     os.kill(worker_pid(store, first), signal.SIGSTOP)
-    until(lambda: not store.get(first).live, 30, between=launcher.tick)
+    launcher.tick()
+    clock.now += 301
+    until(lambda: not store.get(first).live, 60, between=launcher.tick)
     assert store.get(first).status == "failed" and "no sign of life" in store.get(first).failure.message
-    until(lambda: store.get(second).status == "finished", 30, between=launcher.tick)
+    until(lambda: store.get(second).status == "finished", 60, between=launcher.tick)
     assert not (store.folder(first) / SIGN).exists() and not (store.folder(second) / SIGN).exists()
 
 
@@ -111,7 +115,7 @@ def test_a_run_that_takes_too_long_says_so(tmp_path):
     store = Store(tmp_path)
     launcher = Launcher(store, fake_command("slow"), limits=RunLimits(run_seconds=1.0))
     run_id = launcher.submit(JOB)
-    until(lambda: not store.get(run_id).live, between=launcher.tick)
+    until(lambda: not store.get(run_id).live, 60, between=launcher.tick)
     assert "longest that a run may take" in store.get(run_id).failure.message
     assert not list(store.folder(run_id).glob("*checkpoint*"))
 
@@ -121,6 +125,6 @@ def test_a_worker_that_eats_the_memory_is_ended(tmp_path):
     store = Store(tmp_path)
     launcher = Launcher(store, fake_command("slow"), limits=RunLimits(memory_bytes=10_000_000))
     run_id = launcher.submit(JOB)
-    until(lambda: not store.get(run_id).live, 30, between=launcher.tick)
+    until(lambda: not store.get(run_id).live, 60, between=launcher.tick)
     assert store.get(run_id).failure.reason == "out_of_memory"
     assert "the most that a run may hold here" in store.get(run_id).failure.message
