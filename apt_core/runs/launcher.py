@@ -235,6 +235,7 @@ class Launcher:
                 self._write_last_word(row.id, _SIGNED_OUT)
                 rows.update(row.id, status="failed", ended_at=time.time())
             return  # the app that knows its token starts it
+        processes.end_strays(row.id, self._command)
         try:
             child = self._spawn(row.id, self._tokens.pop(row.id, None))
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
 
 import psutil
 
@@ -66,9 +67,19 @@ def ask_to_end(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
+def end_strays(run_id: str, command: Sequence[str]) -> None:
+    """End the workers of a run that nobody knows any more: of before an index was lost, or stopped as they began.
+
+    command: by which workers are started; the run's id is its last word.
+    """
+    for process in psutil.process_iter(["cmdline", "pid"]):
+        if process.info["cmdline"] == [*command, run_id]:
+            kill_group(process.info["pid"])
+
+
 def kill_group(pid: int) -> None:
     """SIGKILL to the worker and whatever it started (it leads its own process group)."""
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended by itself in the meantime
         os.killpg(pid, signal.SIGKILL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import psutil
 import pytest
 from helpers import fake_command, layers_of, until, worker_pid
 
@@ -128,3 +129,19 @@ def test_a_worker_that_eats_the_memory_is_ended(tmp_path):
     until(lambda: not store.get(run_id).live, 60, between=launcher.tick)
     assert store.get(run_id).failure.reason == "out_of_memory"
     assert "the most that a run may hold here" in store.get(run_id).failure.message
+
+
+def test_a_worker_of_before_the_index_was_lost_is_no_orphan(tmp_path):
+    """It was stopped as it began, so nothing but its command line says whose it is."""
+    store = Store(tmp_path)
+    launcher = Launcher(store, fake_command("steady"))
+    run_id = launcher.submit(JOB)
+    lost = worker_pid(store, run_id)
+    os.kill(lost, signal.SIGSTOP)
+    assert layers_of(store, run_id) == 0
+    for name in ("runs.db", "runs.db-wal", "runs.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    again = Launcher(Store(tmp_path), fake_command("steady"))
+    until(lambda: store.get(run_id).status == "finished", 60, between=again.tick)
+    launcher._reap()
+    assert not psutil.pid_exists(lost) or psutil.Process(lost).status() == psutil.STATUS_ZOMBIE
