@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from apt_core.base.errors import BadText
+from apt_core.measure import chat_template
 from apt_core.measure.decoding import Decoder
 from apt_core.measure.questions import Answered, Question, Step
 
@@ -60,8 +61,7 @@ def duel(
 def prompt_ids(tokenizer, question: Question) -> list[int]:
     """The prompt as token ids, through the chat template where the model has one and it is wanted."""
     if question.chat and getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": question.prompt}]
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = chat_template.rendered(tokenizer, question.prompt)
         ids = tokenizer(text, add_special_tokens=False).input_ids
     else:
         ids = tokenizer(question.prompt).input_ids
