@@ -61,14 +61,19 @@ class Visitor:
     """One tab of one browser."""
 
     def __init__(
-        self, client: httpx.AsyncClient, shown: str, seconds: dict[str, list[float]], errors: Counter[str]
+        self,
+        client: httpx.AsyncClient,
+        page: Page,
+        shown: str,
+        seconds: dict[str, list[float]],
+        errors: Counter[str],
     ):
         self._client = client
+        self._page = page
         self._shown = shown  # the run that the tab asks for what is new
         self._seconds = seconds
         self._errors = errors
         self._session = uuid.uuid4().hex[:12]
-        self._page: Page | None = None
 
     async def stay(self, until: float, starts: bool) -> None:
         try:
@@ -83,16 +88,14 @@ class Visitor:
             self._errors[f"{type(error).__name__}: {str(error)[:80]}"] += 1
 
     async def _open(self) -> None:
+        """The document, which holds Gradio's configuration; what it links to is cached for ever."""
         begun = time.perf_counter()
-        for path in ("/", "/config"):
-            answer = await self._client.get(path)
-            answer.raise_for_status()
+        answer = await self._client.get("/")
+        answer.raise_for_status()
         self._seconds["page"].append(time.perf_counter() - begun)
-        self._page = Page(answer.json())
 
     async def _event(self, trigger: str, elem_id: str | None = None) -> None:
         """From the press to the last answer of the queue."""
-        assert self._page is not None
         number, inputs = self._page.event(trigger, elem_id)
         begun = time.perf_counter()
         asked = {"data": inputs, "fn_index": number, "session_hash": self._session, "event_data": None}
@@ -109,7 +112,8 @@ class Visitor:
 
     async def _poll(self) -> None:
         begun = time.perf_counter()
-        answer = await self._client.get(f"/studio/runs/{self._shown}/news")
+        seen = {"run": self._shown, "status": "finished", "seq": "0"}
+        answer = await self._client.get(f"/studio/runs/{self._shown}/live", params=seen)
         answer.raise_for_status()
         self._seconds["poll"].append(time.perf_counter() - begun)
 
@@ -122,11 +126,12 @@ async def visit(
     errors: Counter[str] = Counter()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=address, timeout=_PATIENCE, limits=limits) as client:
+        page = Page((await client.get("/config")).json())
         until = time.monotonic() + seconds
 
         async def come(number: int) -> None:
             await asyncio.sleep(random.Random(number).uniform(0, min(10.0, seconds / 3)))
-            await Visitor(client, shown, found, errors).stay(until, number < visitors * _STARTERS)
+            await Visitor(client, page, shown, found, errors).stay(until, number < visitors * _STARTERS)
 
         await asyncio.gather(*(come(number) for number in range(visitors)))
     return found, errors
