@@ -15,6 +15,8 @@ METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
 SWEEP_RUNS = 64  # of one sweep
 PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
 SHARED_BYTES = 1_000_000_000  # that the runs of one study keep for one another
+ASKED_TOGETHER = 4  # models that answer one question: the dense one and three pruned ones
+LOADED_SHARE = 0.5  # of the memory that is free without them: asked models that stay loaded take no more
 _FLOAT32 = 4
 _FEWEST_ROWS = 16
 

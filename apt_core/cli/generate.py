@@ -18,10 +18,10 @@ from apt_core.cli.output import print_json, say
 from apt_core.cli.prune import JOB_COPY
 from apt_core.events import Failed
 from apt_core.jobs import ModelRef, read_job
-from apt_core.measure.questions import Answered, Question, Step
+from apt_core.measure.questions import Answered, Question, Sides, Step, is_cut
 from apt_core.models.checkpoint.headers import check
 from apt_core.runs.ids import check_id
-from apt_core.runs.reading import Asking, Pair, Reader
+from apt_core.runs.reading import Asking, Reader
 from apt_core.runs.store import Store
 
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         asked = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
         print_json(asked | {"answer": last.model_dump(exclude={"kind"})})
     else:
-        print(_as_text(last))
+        print(_as_text(last, question))
     return 0
 
 
@@ -86,7 +86,7 @@ def _ask(reader: Reader, options: argparse.Namespace, question: Question) -> Ask
     check(folder)
     dense = dense_of(folder, options.dense, options.policy)
     model = Store().made_by(dense.run).folder if dense.run else dense
-    return reader.ask_pair(Pair(model, folder), question)
+    return reader.ask_sides(Sides(dense=model, pruned=(folder,)), question)
 
 
 def _last(replies: Asking) -> Answered | Failed:
@@ -125,14 +125,18 @@ def _on_ctrl_c(action: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _as_text(answer: Answered) -> str:
+def _as_text(answer: Answered, question: Question) -> str:
     if answer.first_divergence is None:
         difference = "Both answers are the same, token by token."
     else:
         difference = f"The answers part at token {answer.first_divergence + 1}."
     stopped = " Stopped early." if answer.stopped else ""
-    dense, pruned = (_printable(text.strip()) for text in (answer.dense, answer.pruned))
-    return f"Dense:\n{dense}\n\nPruned:\n{pruned}\n\n{difference}{stopped}"
+    said = [
+        f"{name}{' (cut at the limit)' if is_cut(side, question) and not answer.stopped else ''}:\n"
+        f"{_printable(side.text.strip())}\n\n"
+        for name, side in zip(("Dense", "Pruned"), answer.sides, strict=True)
+    ]
+    return f"{''.join(said)}{difference}{stopped}"
 
 
 def _printable(text: str) -> str:

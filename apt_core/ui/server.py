@@ -40,7 +40,8 @@ from apt_core.ui.views.run_view import ViewState, live
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"
-STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css")
+ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
+STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css", ASSETS / "ui" / "asking.css")
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -65,6 +66,7 @@ def routes(studio: Studio) -> list[Mount]:
             "/studio",
             routes=[
                 Route("/studio.js", _asset(SCRIPT, "text/javascript"), methods=["GET"]),
+                Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),
@@ -90,6 +92,7 @@ def head() -> str:
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={_digest(stylesheet().encode())}">'
         f'<script src="{script}" data-plotly="{plotly_js}"></script>'
+        f'<script src="studio/asking.js?v={_digest(ASKING_SCRIPT.read_bytes())}" defer></script>'
         '<meta name="color-scheme" content="light dark">'
     )
 

@@ -34,6 +34,7 @@ from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
+from apt_core.studies.names import names_of
 from apt_core.studies.race import RACE
 from apt_core.studies.sweep import SWEEP, check_is_sweep
 
@@ -235,8 +236,28 @@ class Studio:
         self.store.delete(run_id)
         self._forget_lately()
 
-    def ask(self, run_id: str, question: Question):
-        return self.reader.ask(run_id, question)
+    def ask(self, run_id: str, question: Question, others: Sequence[str] = ()):
+        """The replies of the reader; raises BadInput where the weights of one of the runs are not for everybody.
+
+        others: further runs that pruned the same model.
+        """
+        for each in (run_id, *others):
+            self.check_may_use(each)
+        return self.reader.ask(run_id, question, others)
+
+    def askable_beside(self, record: RunRecord) -> dict[str, str]:
+        """Run -> name of the other finished runs that pruned the same model and still have their weights."""
+        found = [
+            run
+            for run in self.lately()
+            if run.id != record.id
+            and run.status == "finished"
+            and "pruned" in run.job.subjects
+            and run.job.model == record.job.model
+            and self.checkpoint(run.id) is not None
+        ]
+        names = names_of([record, *found])
+        return {run.id: names[run.id] for run in found}
 
     def look_inside(self, question: LayerQuestion) -> Iterator[Any]:
         """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""

@@ -285,11 +285,47 @@ def test_streaming_shows_where_the_answers_part_and_leaves_the_rest_readable():
     for dense, pruned in ((" The", " The"), (" sky", " sea"), (" is", None)):
         duel.add(dense, pruned)
     html = str(answers.streaming(duel))
-    assert duel.parted == len(" The s") and "<mark>" not in html
+    assert duel.parted == [None, len(" The s")] and "<mark>" not in html
     assert (
         html.count('class="parts"') == 2 and "</span></span>sky is<" in html and "</span></span>sea<" in html
     )
     assert html.count("here the answers part") == 2
+
+
+def of_three(**changes):
+    others = (OtherAnswer(text="a <d>", tokens=3, first_divergence=2),)
+    given = {"dense": "a b", "pruned": "a c", "dense_tokens": 2, "pruned_tokens": 3, "first_divergence": 1}
+    return Answered(**given, seconds=1.0, others=others, **changes)
+
+
+def test_three_models_have_three_columns_and_each_is_marked_against_the_dense_one():
+    heads = answers.heads_of(["APT · 2:4", "Wanda <x>"])
+    html = str(answers.compared(of_three(), heads, Question(prompt="why <b>?", max_tokens=3)))
+    assert html.count("<section") == 3 and 'data-sides="3"' in html and "Wanda &lt;x&gt;" in html
+    assert html.count('class="dense"') == 1 and html.count('class="pruned"') == 2
+    dense, first, second = html.split("<section")[1:]
+    assert "<mark>" not in dense and "parts" not in dense
+    assert "<mark>c</mark>" in first and "<mark>" in second and "&lt;" in second
+    assert answers.finish_line(of_three(), heads) == (
+        "Done after 1.0 s; APT · 2:4 parts at token 2; Wanda <x> parts at token 3."
+    )
+    same = of_three().model_copy(update={"first_divergence": None})
+    assert "APT · 2:4 says the same" in answers.finish_line(same, heads)
+
+
+def test_answers_cut_at_the_limit_say_so():
+    question = Question(prompt="x", max_tokens=3)
+    dense, first, second = str(answers.compared(of_three(), answers.heads_of("ab"), question)).split(
+        "<section"
+    )[1:]
+    assert "2 tokens<" in dense and "3 tokens, cut at the limit" in first and "cut" in second
+    assert "cut" not in str(answers.compared(of_three(stopped=True), answers.heads_of("ab"), question))
+
+
+def test_answers_say_to_which_prompt_they_are():
+    html = str(answers.compared(of_three(), answers.heads_of("ab"), Question(prompt='"<b>' + "long " * 90)))
+    assert 'data-prompt="&#34;&lt;b&gt;long' in html and "<b>" not in html
+    assert "<strong hidden>An older prompt. </strong>" in html and "…</span>" in html
 
 
 def test_the_last_line_says_where_the_answers_part():

@@ -222,8 +222,10 @@ class FakeReader:
     def __init__(self, *replies):
         self.replies = replies
         self.stopped = 0
+        self.asked = []
 
-    def ask(self, run_id, question):
+    def ask(self, run_id, question, others=()):
+        self.asked.append((run_id, question, tuple(others)))
         return FakeAsking(self)
 
     def close(self) -> None:

@@ -44,17 +44,12 @@ class Explore(NamedTuple):
     @property
     def outputs(self) -> list[Any]:
         """Everything that opening or watching a run can change."""
-        reading = self.reading
         return [
             *self.result.outputs,
             *self.inside.outputs,
             self.measuring.controls["model"],
             self.measuring.note,
-            reading.section,
-            reading.columns,
-            reading.state,
-            reading.ask,
-            reading.stop,
+            *self.reading.outputs,
             self.seen,
             self.folded,
             self.last_run,
