@@ -181,6 +181,11 @@ def _add_generate(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, help="the random numbers, the same for both models (default: 0)")
     parser.add_argument("--no-chat", action="store_true", help="do not use the model's chat template")
+    parser.add_argument(
+        "--gaps",
+        action="store_true",
+        help="also run the dense answer through the pruned model: probabilities and KL of every token",
+    )
 
 
 def _add_inspect(commands: Any) -> None:

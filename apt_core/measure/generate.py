@@ -36,7 +36,8 @@ def duel(
     parted: list[int | None] = [None] * len(sides)
     for index in range(question.max_tokens):
         draw = float(torch.rand((), generator=uniform, dtype=torch.float64))
-        yield _step(index, [side.step(question, draw) for side in sides])
+        texts = [side.step(question, draw) for side in sides]
+        yield _step(index, texts, sides[0].last)
         for place, side in enumerate(sides):
             if parted[place] is None and side.last != sides[0].last:
                 parted[place] = index
@@ -44,7 +45,7 @@ def duel(
             break
     rest = [side.writing.flush() for side in sides]
     if any(rest):
-        yield _step(index + 1, rest)
+        yield _step(index + 1, rest, None)
     yield _answered(sides, parted, perf_counter() - start)
 
 
@@ -124,9 +125,9 @@ class _Side:
         return self.writing.add(token)
 
 
-def _step(index: int, texts: Sequence[str | None]) -> Step:
+def _step(index: int, texts: Sequence[str | None], dense_id: int | None) -> Step:
     dense, pruned, *others = texts
-    return Step(index=index, dense=dense, pruned=pruned, others=tuple(others))
+    return Step(index=index, dense=dense, pruned=pruned, others=tuple(others), dense_id=dense_id)
 
 
 def _answered(sides: Sequence[_Side], parted: Sequence[int | None], seconds: float) -> Answered:
@@ -142,6 +143,7 @@ def _answered(sides: Sequence[_Side], parted: Sequence[int | None], seconds: flo
             OtherAnswer(text=one.text, tokens=len(one.tokens), first_divergence=at)
             for one, at in zip(others, parted[2:], strict=True)
         ),
+        dense_ids=tuple(dense.tokens),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -39,6 +40,15 @@ class Ask(Frozen):
     question: Question
 
 
+class Score(Frozen):
+    """One line to the reader: how likely every model finds these tokens of the dense model's answer."""
+
+    kind: Literal["score"] = "score"
+    sides: Sides
+    question: Question
+    tokens: tuple[int, ...] = Field(min_length=1, max_length=1024)
+
+
 class ReaderReady(Frozen):
     """All models of the question are in memory. seconds: 0 where they were there already."""
 
@@ -54,6 +64,7 @@ class Step(Frozen):
     dense: str | None
     pruned: str | None
     others: tuple[str | None, ...] = ()
+    dense_id: int | None = None  # the token that the dense model wrote; None once it has ended
 
     @property
     def texts(self) -> tuple[str | None, ...]:
@@ -86,6 +97,7 @@ class Answered(Frozen):
     seconds: float
     stopped: bool = False
     others: tuple[OtherAnswer, ...] = ()
+    dense_ids: tuple[int, ...] = ()  # the tokens of the dense answer, which `Score` takes
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -102,8 +114,42 @@ def is_cut(side: Side, question: Question) -> bool:
     return side.tokens >= question.max_tokens
 
 
-Request = Annotated[Ask, Field(discriminator="kind")]
-request_adapter: TypeAdapter[Request] = TypeAdapter(Ask)
-LAST = (Answered, Failed)  # nothing follows one of these
-Reply = Annotated[ReaderReady | Step | Answered | Failed, Field(discriminator="kind")]
+class Scoring(Frozen):
+    """Some of the tokens have been scored."""
+
+    kind: Literal["scoring"] = "scoring"
+    done: int
+    total: int
+
+
+class TokenGap(Frozen):
+    """One token of the dense answer, given all before it. kl: KL(dense || pruned) of the two next-token
+    distributions, in nats; both tuples have one number for every pruned model."""
+
+    text: str  # what it adds to the answer, '' while a character is incomplete
+    dense: float = Field(ge=0, le=1)
+    pruned: tuple[float, ...]
+    kl: tuple[float, ...]
+
+    def gap(self, place: int) -> float:
+        """Probability that this pruned model takes from the token; below 0 where it gives some."""
+        return self.dense - self.pruned[place]
+
+
+class Scored(Frozen):
+    """The dense answer run through every model, token by token."""
+
+    kind: Literal["scored"] = "scored"
+    tokens: tuple[TokenGap, ...]
+    seconds: float
+
+    def mean_kl(self, place: int) -> float:
+        """Nats a token."""
+        return statistics.fmean(token.kl[place] for token in self.tokens)
+
+
+Request = Annotated[Ask | Score, Field(discriminator="kind")]
+request_adapter: TypeAdapter[Request] = TypeAdapter(Request)
+LAST = (Answered, Scored, Failed)  # nothing follows one of these
+Reply = Annotated[ReaderReady | Step | Answered | Scoring | Scored | Failed, Field(discriminator="kind")]
 reply_adapter: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -2,8 +2,9 @@
 
     python -m apt_core.runs.reader
 
-It takes one `Ask` (JSON, `measure.questions`) a line on stdin, loads the models that it names and does not hold yet,
-says `ReaderReady`, then streams `Step`s and one `Answered` (JSON lines) on stdout. Models stay loaded within a bound
+It takes one request (JSON, `measure.questions`) a line on stdin, loads the models that it names and does not hold yet,
+and says `ReaderReady`. To `Ask` it streams `Step`s and one `Answered` (JSON lines on stdout), to `Score` `Scoring` and
+one `Scored`. Models stay loaded within a bound
 (`runs.loaded`). The line `stop` ends the current answer early. It ends at the end of stdin, or when nobody asked
 anything for `--idle` seconds, and gives all its memory back.
 """
@@ -29,6 +30,7 @@ from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate.free import free_memory
+from apt_core.events import Failed
 from apt_core.jobs import ModelRef
 from apt_core.measure.questions import (
     LAST,
@@ -36,6 +38,7 @@ from apt_core.measure.questions import (
     OtherAnswer,
     ReaderReady,
     Request,
+    Score,
     Sides,
     Step,
     request_adapter,
@@ -50,12 +53,13 @@ if TYPE_CHECKING:
     import torch
 
     from apt_core.base import hardware
-    from apt_core.measure import generate
+    from apt_core.measure import generate, token_gaps
     from apt_core.models.load import loading
 else:
     torch = lazy("torch")
     hardware = lazy("apt_core.base.hardware")
     generate = lazy("apt_core.measure.generate")
+    token_gaps = lazy("apt_core.measure.token_gaps")
     loading = lazy("apt_core.models.load.loading")
 
 STOP_LINE = "stop"
@@ -104,8 +108,13 @@ class Models:
         return new
 
     def answer(self, request: Request) -> Generator[BaseModel, None, None]:
-        (dense, tokenizer), (pruned, _), *others = self._loaded.take(self._folders_of(request.sides))
-        yield from generate.duel(dense, pruned, tokenizer, request.question, [model for model, _ in others])
+        loaded = self._loaded.take(self._folders_of(request.sides))
+        models, tokenizer = [model for model, _ in loaded], loaded[0][1]
+        if isinstance(request, Score):
+            yield from token_gaps.token_gaps(models, tokenizer, request.question, request.tokens)
+        else:
+            dense, pruned, *others = models
+            yield from generate.duel(dense, pruned, tokenizer, request.question, others)
 
     def _folders_of(self, sides: Sides) -> list[Path]:
         dense = sides.dense
@@ -172,7 +181,7 @@ def _replies(answering: Answering, line: str, stopped: threading.Event) -> Itera
                 if isinstance(reply, Step):
                     steps.append(reply)
                 if stopped.is_set():
-                    yield _stopped_answer(steps, time.monotonic() - begun)
+                    yield _stopped_answer(steps, time.monotonic() - begun) if steps else _STOPPED
                     return
         raise RuntimeError("the answer ended without a last word")
     except ValidationError as error:
@@ -180,6 +189,9 @@ def _replies(answering: Answering, line: str, stopped: threading.Event) -> Itera
     except Exception as error:
         logging.getLogger(__name__).exception("The question could not be answered")
         yield failure_of(error)
+
+
+_STOPPED = Failed(reason="stopped", message="Stopped before there was anything to show.")
 
 
 def _stopped_answer(steps: Sequence[Step], seconds: float) -> Answered:
@@ -205,6 +217,7 @@ def _stopped_answer(steps: Sequence[Step], seconds: float) -> Answered:
             OtherAnswer(text=text, tokens=len(texts[place]), first_divergence=parted[place])
             for place, text in enumerate(others, start=2)
         ),
+        dense_ids=tuple(step.dense_id for step in steps if step.dense_id is not None),
     )
 
 

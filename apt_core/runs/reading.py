@@ -19,7 +19,7 @@ from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
-from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Sides, reply_adapter
+from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Score, Sides, reply_adapter
 from apt_core.runs import processes
 from apt_core.runs.store import Store
 
@@ -58,19 +58,37 @@ class Reader:
         others: further runs that pruned the same model. Its `stop` ends this answer alone; closing it too, and leaves
         the models loaded.
         """
-        return Asking(lambda asking: self._replies_about([run_id, *others], question, asking))
+        return self._asking([run_id, *others], lambda sides: Ask(sides=sides, question=question))
+
+    def score(
+        self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()
+    ) -> Asking:
+        """ReaderReady, Scoring, then Scored: the tokens of the dense answer run through every model. Else as `ask`."""
+        return self._asking(
+            [run_id, *others], lambda sides: Score(sides=sides, question=question, tokens=tuple(tokens))
+        )
 
     def ask_sides(self, sides: Sides, question: Question) -> Asking:
         """As `ask`, for any dense model and any folders of pruned weights."""
         return Asking(lambda asking: self._replies(Ask(sides=sides, question=question), asking))
 
-    def _replies_about(self, run_ids: Sequence[str], question: Question, asking: Asking) -> Generator[Reply]:
+    def score_sides(self, sides: Sides, question: Question, tokens: Sequence[int]) -> Asking:
+        """As `score`, for any dense model and any folders of pruned weights."""
+        request = Score(sides=sides, question=question, tokens=tuple(tokens))
+        return Asking(lambda asking: self._replies(request, asking))
+
+    def _asking(self, run_ids: Sequence[str], request: Callable[[Sides], Request]) -> Asking:
+        return Asking(lambda asking: self._replies_about(run_ids, request, asking))
+
+    def _replies_about(
+        self, run_ids: Sequence[str], request: Callable[[Sides], Request], asking: Asking
+    ) -> Generator[Reply]:
         try:
             sides = self._sides_of(run_ids)
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
             return
-        yield from self._replies(Ask(sides=sides, question=question), asking)
+        yield from self._replies(request(sides), asking)
 
     def _replies(self, request: Request, asking: Asking) -> Generator[Reply]:
         if not self._turn.acquire(timeout=self._patience):

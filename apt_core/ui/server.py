@@ -61,6 +61,9 @@ def routes(studio: Studio) -> list[Mount]:
     def news(request: Request) -> Response:
         return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
+    def handed(request: Request) -> Response:
+        return handed_out(studio, request.path_params["key"], request.path_params["name"])
+
     return [
         Mount(
             "/studio",
@@ -69,6 +72,7 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
+                Route("/answers/{key}/{name}", handed, methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),
                 Route("/runs/{run_id}/live", news, methods=["GET"]),
                 Route("/runs/{run_id}/{what}", results, methods=["GET"]),
@@ -133,6 +137,16 @@ def answer_of_set(studio: Studio, run_ids: Sequence[str], what: str) -> Response
     if what.endswith(".csv") and (sheet := sheet_of(runs, what.removesuffix(".csv"), studio.policy)):
         return _text(sheet.as_csv(), "text/csv", name)
     return PlainTextResponse("There is nothing of that name in this comparison.", status_code=404)
+
+
+def handed_out(studio: Studio, key: str, name: str) -> Response:
+    """A file that the page made for one visitor."""
+    file = studio.handouts.get(key)
+    if file is None or file.name != name:
+        return PlainTextResponse(
+            "This file is not here any more; make it again on the page.", status_code=404
+        )
+    return _text(file.text, file.media_type, file.name)
 
 
 def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:

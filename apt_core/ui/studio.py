@@ -37,6 +37,7 @@ from apt_core.studies.compare import runs_to_compare
 from apt_core.studies.names import names_of
 from apt_core.studies.race import RACE
 from apt_core.studies.sweep import SWEEP, check_is_sweep
+from apt_core.ui.handed_out import Handouts
 
 LATELY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Studio:
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
             for run_id, sample in self.recorded.items()
         }
+        self.handouts = Handouts()
         self._looking = threading.Lock()
         self._forget_lately()
 
@@ -244,6 +246,12 @@ class Studio:
         for each in (run_id, *others):
             self.check_may_use(each)
         return self.reader.ask(run_id, question, others)
+
+    def score(self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()):
+        """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
+        for each in (run_id, *others):
+            self.check_may_use(each)
+        return self.reader.score(run_id, question, tokens, others)
 
     def askable_beside(self, record: RunRecord) -> dict[str, str]:
         """Run -> name of the other finished runs that pruned the same model and still have their weights."""

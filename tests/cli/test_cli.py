@@ -490,6 +490,21 @@ def test_generate_answers_from_both(capsys, readers, finished_run):
     }  # fmt: skip
 
 
+def test_generate_also_scores_the_dense_answer(capsys, readers, finished_run):
+    asked = ["generate", "--run", finished_run, "--prompt", "one two", "--max-tokens", "2", "--gaps"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "mean KL 0.500 nats a token" in out and out.rstrip().endswith("0.500")
+    assert main([*asked, "--json"]) == 0
+    gaps = json.loads(capsys.readouterr().out)["gaps"]
+    assert gaps["mean_kl"] == 0.5 and gaps["tokens"][1] == {
+        "text": "1 ",
+        "dense": 0.8,
+        "pruned": 0.4,
+        "kl": 0.5,
+    }
+
+
 def test_generate_from_a_copy_of_what_was_made_from_a_run(monkeypatch, readers, finished_run, tmp_path):
     """Its job says run:<id>: the dense model is in the folder of that run."""
     job = make_job("prune", model={"id": f"run:{finished_run}"}, method="magnitude")

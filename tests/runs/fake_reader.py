@@ -8,7 +8,17 @@ import time
 from collections.abc import Iterator
 
 from apt_core.base.errors import BadInput, NotReachable
-from apt_core.measure.questions import Answered, OtherAnswer, Request, Sides, Step
+from apt_core.measure.questions import (
+    Answered,
+    OtherAnswer,
+    Request,
+    Score,
+    Scored,
+    Scoring,
+    Sides,
+    Step,
+    TokenGap,
+)
 from apt_core.runs import reader
 
 BEHAVIOUR = sys.argv[1]
@@ -31,8 +41,11 @@ class Scripted:
         self._there |= wanted
         return new
 
-    def answer(self, request: Request) -> Iterator[Step | Answered]:
+    def answer(self, request: Request) -> Iterator[Step | Answered | Scoring | Scored]:
         question = request.question
+        if isinstance(request, Score):
+            yield from self._scored(request)
+            return
         if question.prompt == "refuse":
             raise BadInput("This prompt is too long for the model.")
         words = [f"{word} " for word in question.prompt.split()] * question.max_tokens
@@ -48,6 +61,7 @@ class Scripted:
                 index=index,
                 dense=word,
                 pruned=word if index < 2 else word.upper(),
+                dense_id=index,
                 others=tuple(word if index < 3 + place else word.title() for place in further),
             )
         yield Answered(
@@ -57,11 +71,24 @@ class Scripted:
             pruned_tokens=len(words),
             first_divergence=2,
             seconds=1.0,
+            dense_ids=tuple(range(len(words))),
             others=tuple(
                 OtherAnswer(text="".join(words), tokens=len(words), first_divergence=3 + place)
                 for place in further
             ),
         )
+
+    def _scored(self, request: Score) -> Iterator[Scoring | Scored]:
+        """Half the dense probability for each pruned model, a quarter for the next ..."""
+        pruned = tuple(0.8 / 2 ** (place + 1) for place in range(len(request.sides.pruned)))
+        for done in range(len(request.tokens)):
+            time.sleep(0.02)
+            yield Scoring(done=done, total=len(request.tokens))
+        tokens = [
+            TokenGap(text=f"{token} ", dense=0.8, pruned=pruned, kl=tuple(0.5 for _ in pruned))
+            for token in request.tokens
+        ]
+        yield Scored(tokens=tuple(tokens), seconds=0.1)
 
 
 if __name__ == "__main__":

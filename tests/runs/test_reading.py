@@ -113,6 +113,34 @@ def test_runs_that_cannot_be_asked_together_are_refused_in_words(reader_for, run
     assert "There is no run" in sentence("../../etc")
 
 
+def test_the_dense_answer_is_scored_by_every_model(reader_for, run_id, another):
+    reader, other = reader_for(), another()
+    answered = list(reader.ask(run_id, SHORT, [other]))[-1]
+    ready, *scoring, scored = reader.score(run_id, SHORT, answered.dense_ids, [other])
+    assert ready == ReaderReady(seconds=0) and [reply.total for reply in scoring] == [4] * 4
+    assert [token.text for token in scored.tokens] == ["0 ", "1 ", "2 ", "3 "]
+    assert scored.tokens[0].pruned == (0.4, 0.2) and scored.mean_kl(1) == 0.5
+    assert scored.tokens[0].gap(0) == pytest.approx(0.4)
+
+
+def test_scoring_can_be_stopped_and_leaves_the_process_usable(reader_for, run_id):
+    reader = reader_for()
+    asking = reader.score(run_id, SHORT, range(500))
+    list(islice(asking, 4))
+    asking.stop()
+    last = list(asking)[-1]
+    assert isinstance(last, ev.Failed) and last.reason == "stopped"
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_a_stopped_answer_knows_its_tokens(reader_for, run_id):
+    asking = reader_for().ask(run_id, LONG)
+    list(islice(asking, 5))
+    asking.stop()
+    answered = list(asking)[-1]
+    assert answered.dense_ids == tuple(range(answered.dense_tokens)) and answered.dense_tokens >= 4
+
+
 def test_a_stopped_answer_of_three_models_has_all_of_them(reader_for, run_id, another):
     reader, replies = reader_for(), []
     asking = reader.ask(run_id, LONG, [another()])

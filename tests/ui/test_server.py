@@ -12,6 +12,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_event
 
 from apt_core.reports import samples
 from apt_core.ui import server
+from apt_core.ui.handed_out import Handouts
 from apt_core.ui.studio import Studio
 
 RUN = "20261124-100000-abcd"
@@ -36,11 +37,15 @@ def store(checkpoint):
 
 
 @pytest.fixture
-def client(store):
+def studio(store):
     sample = samples.Sample(
         title="s", conditions="Recorded.", job=a_record().job, events=tuple(stamped(some_events()))
     )
-    studio = Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
+    return Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
+
+
+@pytest.fixture
+def client(studio):
     with TestClient(Starlette(routes=server.routes(studio))) as client:
         yield client
 
@@ -101,6 +106,26 @@ def test_tabs_can_ask_what_is_new(client):
 def test_anything_else_is_not_found(client, path):
     answer = client.get(path)
     assert answer.status_code == 404 and "Traceback" not in answer.text
+
+
+def test_what_was_made_for_a_visitor_is_found_by_its_address_alone(client, studio):
+    address = studio.handouts.put("gap.csv", "text/csv", "a,b\n")
+    answer = client.get(f"/{address}")
+    assert (
+        answer.text == "a,b\n" and answer.headers["content-disposition"] == 'attachment; filename="gap.csv"'
+    )
+    key = address.split("/")[2]
+    assert len(key) > 20
+    for path in (f"/studio/answers/{key}/other.csv", "/studio/answers/none/gap.csv"):
+        assert client.get(path).status_code == 404
+
+
+def test_files_for_visitors_are_bounded():
+    handouts = Handouts(most_files=3, most_characters=10)
+    keys = [handouts.put(f"{place}.csv", "text/csv", "xx").split("/")[2] for place in range(5)]
+    assert [handouts.get(key) is not None for key in keys] == [False, False, True, True, True]
+    long = handouts.put("long.csv", "text/csv", "x" * 50).split("/")[2]
+    assert handouts.get(long) and not any(map(handouts.get, keys))
 
 
 def test_only_reading(client):

@@ -228,5 +228,9 @@ class FakeReader:
         self.asked.append((run_id, question, tuple(others)))
         return FakeAsking(self)
 
+    def score(self, run_id, question, tokens, others=()):
+        self.asked.append((run_id, question, tuple(others)))
+        return FakeAsking(self)
+
     def close(self) -> None:
         """Nothing was opened."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
-from pydantic import ValidationError
 
-from apt_core.base.errors import BadInput, PruneError, one_sentence
-from apt_core.base.heartbeat import with_heartbeat
+from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.limits import ASKED_TOGETHER
-from apt_core.base.words import duration, sentence
 from apt_core.events.records import RunRecord
-from apt_core.measure.questions import Answered, Question, ReaderReady, Step
-from apt_core.studies.names import names_of
+from apt_core.measure.questions import Question
+from apt_core.ui.conversation import Asked, conversation, heads_of, question_from
+from apt_core.ui.exchange import Exchange
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import gap
+from apt_core.ui.tabs.gap import Gap
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
@@ -29,10 +28,7 @@ EXAMPLES = (
     "Explain photosynthesis to a child.",
     "Write three lines about autumn.",
 )
-_LOADING = "Loading {}; the first question about a run takes longest."
 _MORE = ASKED_TOGETHER - 2  # runs beside the one that is shown
-_HEARTBEAT_SECONDS = 0.5
-_SECONDS_BETWEEN_UPDATES = 0.15  # words are read, not counted: seven updates a second are plenty
 
 
 class Reading(NamedTuple):
@@ -48,6 +44,8 @@ class Reading(NamedTuple):
     max_tokens: gr.Slider
     chat: gr.Checkbox
     more: gr.Dropdown  # further runs of the same model that are asked too
+    exchange: gr.State  # the last question and its answers, on the server alone
+    gap: Gap
 
     @property
     def inputs(self) -> list[Any]:
@@ -56,7 +54,12 @@ class Reading(NamedTuple):
     @property
     def outputs(self) -> list[Any]:
         """What opening another run changes: never the prompt."""
-        return [self.section, self.columns, self.state, self.ask, self.stop, self.more]
+        return [self.section, self.more, *self.answered]
+
+    @property
+    def answered(self) -> list[Any]:
+        """What a question changes."""
+        return [self.ask, self.stop, self.state, self.columns, self.exchange, *self.gap.outputs]
 
 
 def lay_out() -> Reading:
@@ -149,12 +152,13 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         [reading.ask.click, reading.prompt.submit],
         ask,
         [seen, reading.more, *reading.inputs],
-        [reading.ask, reading.stop, reading.state, reading.columns],
+        reading.answered,
         concurrency_limit=8,  # they wait for one another in the reader, which says so
         concurrency_id="ask",
         **quiet,
     )
     reading.stop.click(stop, None, None, concurrency_limit=None, **quiet)
+    gap.wire(reading.gap, reading.exchange, studio)
 
 
 def runs_in(chosen: Any) -> tuple[str, ...]:
@@ -177,7 +181,7 @@ def converse(
         if studio.checkpoint(run_id) is None:
             raise BadInput("There is no pruned model to ask here; prune one first.")
         heads = heads_of(studio, run_id, others)
-        asked = Asked(question, heads, studio.ask(run_id, question, others))
+        asked = Asked(question, (run_id, *others), heads, studio.ask(run_id, question, others))
     except PruneError as error:
         yield {reading.state: _line(str(error), bad=True)}
         return
@@ -186,83 +190,22 @@ def converse(
         reading.stop: gr.update(visible=True),
         reading.state: _line(asked.loading),
         reading.columns: str(answers.empty("", heads)),
+        **_forgotten(reading),
     }
-    for columns, state, bad in _answer(asked, stop):
-        updates = {reading.state: _line(state, bad)}
-        yield updates | ({reading.columns: str(columns)} if columns is not None else {})
+    for said in conversation(asked, stop):
+        updates: dict[Any, Any] = {reading.state: _line(said.state, said.bad)}
+        if said.columns is not None:
+            updates[reading.columns] = str(said.columns)
+        if said.answered is not None:
+            exchange = Exchange(question, said.answered, asked.runs, heads)
+            updates |= {reading.exchange: exchange, **gap.offered(reading.gap, exchange)}
+        yield updates
     yield {reading.ask: gr.update(interactive=True), reading.stop: gr.update(visible=False)}
 
 
-class Asked(NamedTuple):
-    """A question, what is over the columns of its answers, and the answers as they come."""
-
-    question: Question
-    heads: tuple[answers.Head, ...]
-    asking: Any
-
-    @property
-    def loading(self) -> str:
-        return _LOADING.format("both models" if len(self.heads) == 2 else f"{len(self.heads)} models")
-
-
-def heads_of(studio: Studio, run_id: str, others: Sequence[str]) -> tuple[answers.Head, ...]:
-    """Raises UnknownRun where one of them is not there."""
-    if not others:
-        return answers.PAIR
-    names = names_of([studio.record(each) for each in (run_id, *others)])
-    return answers.heads_of([names[each] for each in (run_id, *others)])
-
-
-def question_from(values: tuple[Any, ...]) -> Question:
-    """Raises PruneError with one sentence."""
-    prompt, max_tokens, temperature, top_p, seed, chat = values
-    prompt = str(prompt or "")
-    if not prompt.strip():
-        raise BadInput("Write a prompt first.")
-    if len(prompt) > 20_000:
-        raise BadInput(f"The prompt has {len(prompt):,} characters; use at most 20,000.")
-    try:
-        return Question(
-            prompt=prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            chat=bool(chat),
-        )
-    except ValidationError as error:
-        raise BadInput(sentence(one_sentence(error))) from error
-
-
-def _answer(asked: Asked, stop: threading.Event) -> Iterator[tuple[Markup | None, str, bool]]:
-    """(columns or None for unchanged, state line, whether it is bad news) as the answer comes."""
-    question, heads = asked.question, asked.heads
-    duel, started, shown_at = answers.Duel(len(heads)), time.monotonic(), 0.0
-    asking, stopped = asked.asking, False
-    for reply in with_heartbeat(asking, _HEARTBEAT_SECONDS):
-        now = time.monotonic()
-        if stop.is_set() and not duel.steps:  # not our turn yet, or the models are still being loaded
-            yield None, "Stopped before the first word.", False
-            return
-        if stop.is_set() and not stopped:
-            stopped = True
-            asking.stop()  # its last word, with what there is, comes next
-        if reply is None:
-            if not duel.steps:
-                yield None, f"{asked.loading} {duration(now - started)} so far.", False
-        elif isinstance(reply, ReaderReady):
-            yield None, "The models are loaded; reading the prompt.", False
-        elif isinstance(reply, Step):
-            duel.add(*reply.texts)
-            if now - shown_at > _SECONDS_BETWEEN_UPDATES:
-                shown_at = now
-                state = f"{duel.steps} tokens · {answers.settings_line(question)}"
-                yield answers.streaming(duel, heads, question), state, False
-        elif isinstance(reply, Answered):
-            state = f"{answers.finish_line(reply, heads)} {answers.settings_line(question)}"
-            yield answers.compared(reply, heads, question), state, False
-        else:
-            yield None, sentence(reply.message), True
+def _forgotten(reading: Reading) -> dict[Any, Any]:
+    """There is no answer (any more) to do something with."""
+    return {reading.exchange: None, **gap.offered(reading.gap, None)}
 
 
 def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:
