@@ -52,13 +52,14 @@ class Reader:
         self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
-    def ask(self, run_id: str, question: Question, others: Sequence[str] = ()) -> Asking:
+    def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True) -> Asking:
         """ReaderReady, Steps, then Answered; or Failed with one sentence at any point. Never raises.
 
-        others: further runs that pruned the same model. Its `stop` ends this answer alone; closing it too, and leaves
+        others: further runs that pruned the same model. dense: whether the dense model answers too; without it the
+        run's own pruned model takes its place. Its `stop` ends this answer alone; closing it too, and leaves
         the models loaded.
         """
-        return self._asking([run_id, *others], lambda sides: Ask(sides=sides, question=question))
+        return self._asking([run_id, *others], lambda sides: Ask(sides=sides, question=question), dense)
 
     def score(
         self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()
@@ -77,14 +78,16 @@ class Reader:
         request = Score(sides=sides, question=question, tokens=tuple(tokens))
         return Asking(lambda asking: self._replies(request, asking))
 
-    def _asking(self, run_ids: Sequence[str], request: Callable[[Sides], Request]) -> Asking:
-        return Asking(lambda asking: self._replies_about(run_ids, request, asking))
+    def _asking(
+        self, run_ids: Sequence[str], request: Callable[[Sides], Request], dense: bool = True
+    ) -> Asking:
+        return Asking(lambda asking: self._replies_about(run_ids, request, dense, asking))
 
     def _replies_about(
-        self, run_ids: Sequence[str], request: Callable[[Sides], Request], asking: Asking
+        self, run_ids: Sequence[str], request: Callable[[Sides], Request], dense: bool, asking: Asking
     ) -> Generator[Reply]:
         try:
-            sides = self._sides_of(run_ids)
+            sides = self._sides_of(run_ids, dense)
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
             return
@@ -119,8 +122,8 @@ class Reader:
         if process is not None:
             process.end()
 
-    def _sides_of(self, run_ids: Sequence[str]) -> Sides:
-        """The dense model of these runs, and what each made of it."""
+    def _sides_of(self, run_ids: Sequence[str], with_dense: bool = True) -> Sides:
+        """The dense model of these runs, and what each made of it; without it the first of them in its place."""
         store = self._store or Store()
         check_together(run_ids)
         records = [store.get(run_id) for run_id in run_ids]
@@ -130,6 +133,8 @@ class Reader:
                 raise BadInput(
                     f"Run {record.id} pruned another model; only runs of one model are asked together."
                 )
+        if not with_dense:
+            return Sides(dense=folders[0], pruned=tuple(folders[1:]))
         parent = records[0].made_from
         dense = records[0].job.model if parent is None else store.made_by(parent).folder
         return Sides(dense=dense, pruned=tuple(folders))

@@ -24,12 +24,23 @@ _SECONDS_BETWEEN_UPDATES = 0.15  # words are read, not counted: seven updates a 
 
 
 class Asked(NamedTuple):
-    """A question, the runs that are asked, what is over the columns, and the replies as they come."""
+    """A question, the runs that are asked, and the replies as they come.
+
+    heads: of the answers, in their order. dense: whether the dense model answers too. hidden: whether the columns say
+    A and B in place of the heads; flipped: whether the two of them are shown in the other order.
+    """
 
     question: Question
     runs: tuple[str, ...]
     heads: tuple[answers.Head, ...]
     asking: Any
+    dense: bool = True
+    hidden: bool = False
+    flipped: bool = False
+
+    @property
+    def over_columns(self) -> tuple[answers.Head, ...]:
+        return answers.HIDDEN if self.hidden else self.heads
 
     @property
     def loading(self) -> str:
@@ -58,7 +69,7 @@ def conversation(asked: Asked, stop: threading.Event) -> Iterator[Said]:
             stopped = True
             asked.asking.stop()  # its last word, with what there is, comes next
         if isinstance(reply, Step):
-            duel.add(*reply.texts)
+            duel.add(*(reversed(reply.texts) if asked.flipped else reply.texts))
             if now - shown_at > _SECONDS_BETWEEN_UPDATES:
                 shown_at = now
                 yield _streaming(asked, duel)
@@ -68,7 +79,7 @@ def conversation(asked: Asked, stop: threading.Event) -> Iterator[Said]:
 
 def _streaming(asked: Asked, duel: answers.Duel) -> Said:
     state = f"{duel.steps} tokens · {answers.settings_line(asked.question)}"
-    return Said(answers.streaming(duel, asked.heads, asked.question), state)
+    return Said(answers.streaming(duel, asked.over_columns, asked.question), state)
 
 
 def _other_than_step(asked: Asked, reply: Any, seconds: float) -> Said:
@@ -77,8 +88,9 @@ def _other_than_step(asked: Asked, reply: Any, seconds: float) -> Said:
     if isinstance(reply, ReaderReady):
         return Said(None, "The models are loaded; reading the prompt.")
     if isinstance(reply, Answered):
-        state = f"{answers.finish_line(reply, asked.heads)} {answers.settings_line(asked.question)}"
-        return Said(answers.compared(reply, asked.heads, asked.question), state, answered=reply)
+        shown, heads = answers.swapped(reply) if asked.flipped else reply, asked.over_columns
+        state = f"{answers.finish_line(shown, heads)} {answers.settings_line(asked.question)}"
+        return Said(answers.compared(shown, heads, asked.question), state, answered=reply)
     return Said(None, sentence(reply.message), bad=True)
 
 

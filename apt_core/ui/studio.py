@@ -32,6 +32,7 @@ from apt_core.runs.liveness import RunLimits
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
+from apt_core.runs.votes import Votes
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
 from apt_core.studies.names import names_of
@@ -55,6 +56,7 @@ class Studio:
         policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
         inspector: Any = None,
         quotas: Quotas = Quotas(),  # noqa: B008 - immutable
+        votes: Votes | None = None,
     ):
         self.store = store
         self.launcher = launcher
@@ -67,7 +69,7 @@ class Studio:
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
             for run_id, sample in self.recorded.items()
         }
-        self.handouts = Handouts()
+        self.handouts, self.votes = Handouts(), votes or Votes()
         self._looking = threading.Lock()
         self._forget_lately()
 
@@ -238,14 +240,12 @@ class Studio:
         self.store.delete(run_id)
         self._forget_lately()
 
-    def ask(self, run_id: str, question: Question, others: Sequence[str] = ()):
-        """The replies of the reader; raises BadInput where the weights of one of the runs are not for everybody.
-
-        others: further runs that pruned the same model.
-        """
+    def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True):
+        """The replies of the reader (`Reader.ask`); raises BadInput where the weights of one of the runs are not for
+        everybody."""
         for each in (run_id, *others):
             self.check_may_use(each)
-        return self.reader.ask(run_id, question, others)
+        return self.reader.ask(run_id, question, others, dense)
 
     def score(self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()):
         """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
@@ -296,4 +296,5 @@ def open_studio(policy: HostPolicy) -> Studio:
         with suppress(PruneError):
             bisection.advance(store, study.id)
     launcher.start()
-    return Studio(store, launcher, Reader(store), policy=policy, quotas=Quotas.of(policy, os.environ))
+    quotas = Quotas.of(policy, os.environ)
+    return Studio(store, launcher, Reader(store), policy=policy, quotas=quotas, votes=Votes(store.root))

@@ -224,8 +224,10 @@ class FakeReader:
         self.stopped = 0
         self.asked = []
 
-    def ask(self, run_id, question, others=()):
-        self.asked.append((run_id, question, tuple(others)))
+    def ask(self, run_id, question, others=(), dense=True):
+        self.asked.append(
+            (run_id, question, tuple(others)) if dense else (run_id, question, tuple(others), "alone")
+        )
         return FakeAsking(self)
 
     def score(self, run_id, question, tokens, others=()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -11,11 +12,12 @@ import gradio as gr
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.events.records import RunRecord
-from apt_core.measure.questions import Question
+from apt_core.measure.questions import Answered, Question
 from apt_core.ui.conversation import Asked, conversation, heads_of, question_from
 from apt_core.ui.exchange import Exchange
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import gap
+from apt_core.ui.tabs import blind, gap
+from apt_core.ui.tabs.blind import Blind
 from apt_core.ui.tabs.gap import Gap
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
@@ -46,6 +48,7 @@ class Reading(NamedTuple):
     more: gr.Dropdown  # further runs of the same model that are asked too
     exchange: gr.State  # the last question and its answers, on the server alone
     gap: Gap
+    blind: Blind
 
     @property
     def inputs(self) -> list[Any]:
@@ -59,7 +62,15 @@ class Reading(NamedTuple):
     @property
     def answered(self) -> list[Any]:
         """What a question changes."""
-        return [self.ask, self.stop, self.state, self.columns, self.exchange, *self.gap.outputs]
+        return [
+            self.ask,
+            self.stop,
+            self.state,
+            self.columns,
+            self.exchange,
+            *self.gap.outputs,
+            *self.blind.outputs,
+        ]
 
 
 def lay_out() -> Reading:
@@ -100,14 +111,16 @@ def lay_out() -> Reading:
             elem_id="ask-more",
             visible=False,
         )
+        blindly = blind.lay_out_toggle()
         with gr.Row(elem_id="ask-row"):
             ask = gr.Button("Ask both", variant="primary", elem_id="ask", interactive=False)
             stop = gr.Button("Stop", variant="stop", elem_id="stop-asking", visible=False)
         state = html("reading-state")
         columns = html("answers")
-    return Reading(
-        section, prompt, ask, stop, columns, state, temperature, top_p, seed, max_tokens, chat, more
-    )
+        voting = blind.lay_out(blindly)
+        exchange, marks = gr.State(None), gap.lay_out()
+    settings = (temperature, top_p, seed, max_tokens, chat)
+    return Reading(section, prompt, ask, stop, columns, state, *settings, more, exchange, marks, voting)
 
 
 def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
@@ -125,6 +138,7 @@ def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
         reading.state: _line(note),
         reading.ask: gr.update(interactive=ready),
         reading.stop: gr.update(visible=False),
+        **_forgotten(reading),
         reading.more: gr.update(
             choices=[(name, run) for run, name in others.items()], value=[], visible=bool(others)
         ),
@@ -135,11 +149,12 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
     """Ask streams; Stop ends the answer of the same tab, whose last word comes through the same stream."""
     stops: dict[str, threading.Event] = {}  # one for every tab that is being answered
 
-    def ask(request: gr.Request, view: Any, more: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+    def ask(request: gr.Request, view: Any, more: Any, hide: Any, *values: Any) -> Iterator[dict[Any, Any]]:
         tab = request.session_hash or ""
         stops[tab] = threading.Event()
         try:
-            yield from converse(reading, studio, ViewState.parse(view).run, values, stops[tab], runs_in(more))
+            run_id = ViewState.parse(view).run
+            yield from converse(reading, studio, run_id, values, stops[tab], runs_in(more), bool(hide))
         finally:
             stops.pop(tab, None)
 
@@ -151,7 +166,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
     gr.on(
         [reading.ask.click, reading.prompt.submit],
         ask,
-        [seen, reading.more, *reading.inputs],
+        [seen, reading.more, reading.blind.toggle, *reading.inputs],
         reading.answered,
         concurrency_limit=8,  # they wait for one another in the reader, which says so
         concurrency_id="ask",
@@ -159,6 +174,30 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
     )
     reading.stop.click(stop, None, None, concurrency_limit=None, **quiet)
     gap.wire(reading.gap, reading.exchange, studio)
+    for ballot, button in reading.blind.buttons.items():
+        button.click(
+            partial(reveal, reading, studio, ballot),
+            [reading.blind.ballot, reading.blind.visitor],
+            [*reading.answered, reading.blind.visitor],
+            concurrency_limit=None,
+            **quiet,
+        )
+
+
+def reveal(reading: Reading, studio: Studio, ballot: str, exchange: Any, visitor: Any) -> dict[Any, Any]:
+    """A vote was cast: say whose the answers were, and what the votes so far come to."""
+    if not isinstance(exchange, Exchange):
+        return {reading.blind.row: gr.update(visible=False)}  # this one has been cast
+    columns, said, tally, known = blind.vote(studio, exchange, ballot, visitor)
+    return {
+        reading.columns: columns,
+        reading.state: _line(said),
+        reading.exchange: exchange,
+        **gap.offered(reading.gap, exchange),
+        **blind.waiting(reading.blind, None),
+        reading.blind.tally: tally,
+        reading.blind.visitor: known,
+    }
 
 
 def runs_in(chosen: Any) -> tuple[str, ...]:
@@ -174,14 +213,14 @@ def converse(
     values: tuple[Any, ...],
     stop: threading.Event,
     others: Sequence[str] = (),
+    hide: bool = False,
 ) -> Iterator[dict[Any, Any]]:
-    """One question from press to last word, as updates. Whatever goes wrong is a sentence in the state line."""
+    """One question from press to last word, as updates. Whatever goes wrong is a sentence in the state line.
+
+    hide: whether the columns do not say whose they are until there is a vote.
+    """
     try:
-        question = question_from(values)
-        if studio.checkpoint(run_id) is None:
-            raise BadInput("There is no pruned model to ask here; prune one first.")
-        heads = heads_of(studio, run_id, others)
-        asked = Asked(question, (run_id, *others), heads, studio.ask(run_id, question, others))
+        asked = ask_for(studio, run_id, question_from(values), others, hide)
     except PruneError as error:
         yield {reading.state: _line(str(error), bad=True)}
         return
@@ -189,7 +228,7 @@ def converse(
         reading.ask: gr.update(interactive=False),
         reading.stop: gr.update(visible=True),
         reading.state: _line(asked.loading),
-        reading.columns: str(answers.empty("", heads)),
+        reading.columns: str(answers.empty("", asked.over_columns)),
         **_forgotten(reading),
     }
     for said in conversation(asked, stop):
@@ -197,15 +236,32 @@ def converse(
         if said.columns is not None:
             updates[reading.columns] = str(said.columns)
         if said.answered is not None:
-            exchange = Exchange(question, said.answered, asked.runs, heads)
-            updates |= {reading.exchange: exchange, **gap.offered(reading.gap, exchange)}
+            updates |= _answered(reading, asked, said.answered)
         yield updates
     yield {reading.ask: gr.update(interactive=True), reading.stop: gr.update(visible=False)}
 
 
+def ask_for(studio: Studio, run_id: str, question: Question, others: Sequence[str], hide: bool) -> Asked:
+    """Raises PruneError with one sentence."""
+    if studio.checkpoint(run_id) is None:
+        raise BadInput("There is no pruned model to ask here; prune one first.")
+    dense, flipped = (blind.two_of(others), blind.drawn()) if hide else (True, False)
+    heads = heads_of(studio, run_id, others)
+    asking = studio.ask(run_id, question, others, dense)
+    return Asked(question, (run_id, *others), heads if dense else heads[1:], asking, dense, hide, flipped)
+
+
+def _answered(reading: Reading, asked: Asked, answered: Answered) -> dict[Any, Any]:
+    """What can be done with an answer: look at its tokens, or first vote."""
+    exchange = Exchange(asked.question, answered, asked.runs, asked.heads, asked.dense, asked.flipped)
+    if asked.hidden:
+        return blind.waiting(reading.blind, exchange)
+    return {reading.exchange: exchange, **gap.offered(reading.gap, exchange)}
+
+
 def _forgotten(reading: Reading) -> dict[Any, Any]:
     """There is no answer (any more) to do something with."""
-    return {reading.exchange: None, **gap.offered(reading.gap, None)}
+    return {reading.exchange: None, **gap.offered(reading.gap, None), **blind.waiting(reading.blind, None)}
 
 
 def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:

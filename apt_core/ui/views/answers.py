@@ -24,6 +24,8 @@ PAIR = (
     Head("pruned", "Pruned", "Answer of the pruned model"),
 )
 
+HIDDEN = (Head("hidden", "A", "Answer A"), Head("hidden", "B", "Answer B"))
+
 
 def heads_of(names: Sequence[str]) -> tuple[Head, ...]:
     """names: of the pruned models. One alone is just 'Pruned'."""
@@ -69,6 +71,17 @@ def compared(answered: Answered, heads: Sequence[Head] = PAIR, question: Questio
     dense = said[0][0] if len(others) == 1 else marked([Piece(first.text, False)], None)
     notes = [_note(side, answered, question) for side in answered.sides]
     return _columns(heads, [dense, *(pruned for _, pruned in said)], notes, question)
+
+
+def swapped(answered: Answered) -> Answered:
+    """The two answers in the other order, for columns that do not say whose they are."""
+    changed = {
+        "dense": answered.pruned,
+        "pruned": answered.dense,
+        "dense_tokens": answered.pruned_tokens,
+        "pruned_tokens": answered.dense_tokens,
+    }
+    return answered.model_copy(update=changed)
 
 
 def _against(first: Side, side: Side) -> tuple[Markup, Markup]:
