@@ -10,7 +10,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 
-from apt_core.base.limits import PUBLIC_SWEEP_RUNS, SWEEP_RUNS
+from apt_core.base.limits import PROMPTS_AT_ONCE, PUBLIC_PROMPTS_AT_ONCE, PUBLIC_SWEEP_RUNS, SWEEP_RUNS
 from apt_core.base.values import Frozen
 
 
@@ -28,6 +28,11 @@ class HostPolicy(Frozen):
     def sweep_runs(self) -> int:
         """The most runs that one sweep may queue: on a public host the queue is everybody's."""
         return PUBLIC_SWEEP_RUNS if self.public else SWEEP_RUNS
+
+    @property
+    def prompts_at_once(self) -> int:
+        """The most prompts of one set: on a public host the reader is everybody's."""
+        return PUBLIC_PROMPTS_AT_ONCE if self.public else PROMPTS_AT_ONCE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> HostPolicy:

@@ -76,7 +76,7 @@ def gaps_as_text(scored: Scored) -> str:
     rows = [
         (
             str(place),
-            _printable(token.text).replace("\n", "\\n"),
+            printable(token.text).replace("\n", "\\n"),
             percent(token.dense),
             percent(token.pruned[0]),
             number(token.kl[0]),
@@ -89,6 +89,11 @@ def gaps_as_text(scored: Scored) -> str:
 
 def question_from(options: argparse.Namespace) -> Question:
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    return question_with(prompt, options)
+
+
+def question_with(prompt: str, options: argparse.Namespace) -> Question:
+    """A prompt with the settings of the options."""
     given = {
         "max_tokens": options.max_tokens,
         "temperature": options.temperature,
@@ -149,17 +154,17 @@ def _last(replies: Asking) -> Answered | Failed:
     """Follow the replies to the last one; Ctrl-C takes what there is so far, a second one breaks off."""
     say("Loading both models ...")
     count = 0
-    with _on_ctrl_c(replies.stop):
+    with on_ctrl_c(replies.stop):
         for reply in replies:
             if isinstance(reply, Answered | Failed):
-                _count_line("")
+                count_line("")
                 return reply
             count += isinstance(reply, Step)
-            _count_line(f"{count} tokens")
+            count_line(f"{count} tokens")
     raise RuntimeError("the reader ended without an answer")
 
 
-def _count_line(text: str) -> None:
+def count_line(text: str) -> None:
     """One changing line in a terminal, nothing elsewhere."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}")
@@ -167,7 +172,7 @@ def _count_line(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _on_ctrl_c(action: Callable[[], None]) -> Iterator[None]:
+def on_ctrl_c(action: Callable[[], None]) -> Iterator[None]:
     """A KeyboardInterrupt inside a generator would end it; this asks it to finish instead."""
 
     def once(_number: int, _frame: object) -> None:
@@ -189,12 +194,12 @@ def _as_text(answer: Answered, question: Question) -> str:
     stopped = " Stopped early." if answer.stopped else ""
     said = [
         f"{name}{' (cut at the limit)' if is_cut(side, question) and not answer.stopped else ''}:\n"
-        f"{_printable(side.text.strip())}\n\n"
+        f"{printable(side.text.strip())}\n\n"
         for name, side in zip(("Dense", "Pruned"), answer.sides, strict=True)
     ]
     return f"{''.join(said)}{difference}{stopped}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """What a model writes must not be able to steer the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)

@@ -61,6 +61,10 @@ class Reader:
         """
         return self._asking([run_id, *others], lambda sides: Ask(sides=sides, question=question), dense)
 
+    def check(self, run_ids: Sequence[str]) -> None:
+        """Raise PruneError with the sentence with which these runs would refuse to be asked together."""
+        self._sides_of(run_ids)
+
     def score(
         self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()
     ) -> Asking:

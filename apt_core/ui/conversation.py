@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.heartbeat import with_heartbeat
 from apt_core.base.words import duration, sentence
+from apt_core.measure.answer_set import AnswerSet
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
+from apt_core.runs.asking_many import AskingMany
 from apt_core.studies.names import names_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.views import answers
@@ -92,6 +94,19 @@ def _other_than_step(asked: Asked, reply: Any, seconds: float) -> Said:
         state = f"{answers.finish_line(shown, heads)} {answers.settings_line(asked.question)}"
         return Said(answers.compared(shown, heads, asked.question), state, answered=reply)
     return Said(None, sentence(reply.message), bad=True)
+
+
+def ask_many(
+    studio: Studio, run_id: str, prompts: Sequence[str], values: tuple[Any, ...], others: Sequence[str]
+) -> AskingMany:
+    """values: of the form of one question. Raises PruneError with one sentence."""
+    question = question_from((prompts[0], *values[1:]))
+    if studio.checkpoint(run_id) is None:
+        raise BadInput("There is no pruned model to ask here; prune one first.")
+    studio.check_askable([run_id, *others])
+    models = [head.title for head in heads_of(studio, run_id, others)]
+    record = AnswerSet.of([run_id, *others], models, question, len(prompts))
+    return AskingMany(lambda each: studio.ask(run_id, each, others), question, prompts, record)
 
 
 def heads_of(studio: Studio, run_id: str, others: Sequence[str]) -> tuple[answers.Head, ...]:

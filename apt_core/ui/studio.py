@@ -243,15 +243,22 @@ class Studio:
     def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True):
         """The replies of the reader (`Reader.ask`); raises BadInput where the weights of one of the runs are not for
         everybody."""
-        for each in (run_id, *others):
-            self.check_may_use(each)
+        self._check_may_use_all([run_id, *others])
         return self.reader.ask(run_id, question, others, dense)
 
     def score(self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()):
         """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
-        for each in (run_id, *others):
-            self.check_may_use(each)
+        self._check_may_use_all([run_id, *others])
         return self.reader.score(run_id, question, tokens, others)
+
+    def check_askable(self, run_ids: Sequence[str]) -> None:
+        """Raise PruneError where these runs cannot be asked together, or not by everybody."""
+        self._check_may_use_all(run_ids)
+        self.reader.check(run_ids)
+
+    def _check_may_use_all(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            self.check_may_use(run_id)
 
     def askable_beside(self, record: RunRecord) -> dict[str, str]:
         """Run -> name of the other finished runs that pruned the same model and still have their weights."""

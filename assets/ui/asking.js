@@ -1,7 +1,7 @@
 // A typed prompt is never lost, and answers to another prompt than the typed one say so. No requests leave this page.
 (() => {
   "use strict";
-  const BOXES = { prompt: "#prompt textarea" }; // name in the store -> where it is typed
+  const BOXES = { prompt: "#prompt textarea", prompts: "#prompt-set textarea" }; // name in the store -> where it is typed
   const known = {}; // name -> the element that was filled
 
   // Of this tab alone: it survives a reload and a restart of the app, and goes when the tab is closed.

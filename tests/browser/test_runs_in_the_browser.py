@@ -150,6 +150,25 @@ def test_both_models_answer_and_can_be_stopped(open_page, finished):
     assert page.locator(".duel script").count() == 0
 
 
+def test_a_typed_prompt_is_never_lost_and_answers_say_to_which_prompt_they_are(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.locator("#prompt textarea").fill("Tell me <b>something")
+    page.wait_for_function("sessionStorage.getItem('apt-studio-prompt') === 'Tell me <b>something'")
+    page.reload()
+    kept = "document.querySelector('#prompt textarea')?.value === 'Tell me <b>something'"
+    page.wait_for_function(kept)
+    page.wait_for_function("!document.querySelector('#ask').disabled")
+    page.locator("#ask").click()
+    says(page, "#reading-state", "Done after", 60)
+    assert "Answers to: Tell me <b>something" in text(page, "#answers .asked-prompt")
+    assert "older" not in text(page, "#answers .asked-prompt")
+    page.locator("#ask-gap input").check()
+    says(page, "#gaps", "Mean KL", 30)
+    assert page.locator("#gaps table tbody tr").count() > 0 and page.locator("#gaps .gap-legend").count() == 1
+    page.locator("#prompt textarea").fill("Something else")
+    says(page, "#answers .asked-prompt", "An older prompt.")
+
+
 def test_an_empty_prompt_is_a_sentence(open_page, finished):
     page = open_page(f"?run={finished}")
     page.wait_for_function("!document.querySelector('#ask').disabled")

@@ -11,6 +11,7 @@ from apt_core.events.records import RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Prune, make_job
 from apt_core.jobs.study import Study
+from apt_core.runs.reading import check_together
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
 SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_proj": (64, 176)}
@@ -229,6 +230,9 @@ class FakeReader:
             (run_id, question, tuple(others)) if dense else (run_id, question, tuple(others), "alone")
         )
         return FakeAsking(self)
+
+    def check(self, run_ids):
+        check_together(run_ids)
 
     def score(self, run_id, question, tokens, others=()):
         self.asked.append((run_id, question, tuple(others)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,9 +17,10 @@ from apt_core.measure.questions import Answered, Question
 from apt_core.ui.conversation import Asked, conversation, heads_of, question_from
 from apt_core.ui.exchange import Exchange
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import blind, gap
+from apt_core.ui.tabs import blind, gap, prompt_set
 from apt_core.ui.tabs.blind import Blind
 from apt_core.ui.tabs.gap import Gap
+from apt_core.ui.tabs.prompt_set import PromptSet
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
@@ -49,6 +51,7 @@ class Reading(NamedTuple):
     exchange: gr.State  # the last question and its answers, on the server alone
     gap: Gap
     blind: Blind
+    several: PromptSet
 
     @property
     def inputs(self) -> list[Any]:
@@ -57,7 +60,7 @@ class Reading(NamedTuple):
     @property
     def outputs(self) -> list[Any]:
         """What opening another run changes: never the prompt."""
-        return [self.section, self.more, *self.answered]
+        return [self.section, self.more, *self.answered, *self.several.outputs]
 
     @property
     def answered(self) -> list[Any]:
@@ -119,8 +122,11 @@ def lay_out() -> Reading:
         columns = html("answers")
         voting = blind.lay_out(blindly)
         exchange, marks = gr.State(None), gap.lay_out()
+        several = prompt_set.lay_out()
     settings = (temperature, top_p, seed, max_tokens, chat)
-    return Reading(section, prompt, ask, stop, columns, state, *settings, more, exchange, marks, voting)
+    return Reading(
+        section, prompt, ask, stop, columns, state, *settings, more, exchange, marks, voting, several
+    )
 
 
 def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
@@ -139,40 +145,54 @@ def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
         reading.ask: gr.update(interactive=ready),
         reading.stop: gr.update(visible=False),
         **_forgotten(reading),
+        **prompt_set.show(reading.several, ready, studio.policy),
         reading.more: gr.update(
             choices=[(name, run) for run, name in others.items()], value=[], visible=bool(others)
         ),
     }
 
 
+class Stops:
+    """Who asked to stop, by tab: Stop ends the answer of the same tab, whose last word comes through its own stream."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, threading.Event] = {}  # one for every tab that is being answered
+
+    @contextmanager
+    def of(self, request: gr.Request) -> Iterator[threading.Event]:
+        tab = request.session_hash or ""
+        event = self._events[tab] = threading.Event()
+        try:
+            yield event
+        finally:
+            self._events.pop(tab, None)
+
+    def stop(self, request: gr.Request) -> None:
+        if event := self._events.get(request.session_hash or ""):
+            event.set()
+
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# They wait for one another in the reader, which says so.
+_IN_LINE: dict[str, Any] = {"concurrency_limit": 8, "concurrency_id": "ask", **_QUIET}
+
+
 def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
-    """Ask streams; Stop ends the answer of the same tab, whose last word comes through the same stream."""
-    stops: dict[str, threading.Event] = {}  # one for every tab that is being answered
+    stops = Stops()
 
     def ask(request: gr.Request, view: Any, more: Any, hide: Any, *values: Any) -> Iterator[dict[Any, Any]]:
-        tab = request.session_hash or ""
-        stops[tab] = threading.Event()
-        try:
-            run_id = ViewState.parse(view).run
-            yield from converse(reading, studio, run_id, values, stops[tab], runs_in(more), bool(hide))
-        finally:
-            stops.pop(tab, None)
+        run_id = ViewState.parse(view).run
+        with stops.of(request) as stop:
+            yield from converse(reading, studio, run_id, values, stop, runs_in(more), bool(hide))
 
-    def stop(request: gr.Request) -> None:
-        if asked_to_stop := stops.get(request.session_hash or ""):
-            asked_to_stop.set()
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
         [reading.ask.click, reading.prompt.submit],
         ask,
         [seen, reading.more, reading.blind.toggle, *reading.inputs],
         reading.answered,
-        concurrency_limit=8,  # they wait for one another in the reader, which says so
-        concurrency_id="ask",
-        **quiet,
+        **_IN_LINE,
     )
-    reading.stop.click(stop, None, None, concurrency_limit=None, **quiet)
+    reading.stop.click(stops.stop, None, None, concurrency_limit=None, **_QUIET)
     gap.wire(reading.gap, reading.exchange, studio)
     for ballot, button in reading.blind.buttons.items():
         button.click(
@@ -180,8 +200,24 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
             [reading.blind.ballot, reading.blind.visitor],
             [*reading.answered, reading.blind.visitor],
             concurrency_limit=None,
-            **quiet,
+            **_QUIET,
         )
+    _wire_several(reading, seen, studio)
+
+
+def _wire_several(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
+    several, stops = reading.several, Stops()
+
+    def ask(request: gr.Request, view: Any, more: Any, text: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+        run_id = ViewState.parse(view).run
+        with stops.of(request) as stop:
+            yield from prompt_set.converse(several, studio, run_id, text, values, stop, runs_in(more))
+
+    several.bundled.click(None, None, several.prompts, js=prompt_set.fill_in(), api_visibility="private")
+    several.ask.click(
+        ask, [seen, reading.more, several.prompts, *reading.inputs], several.outputs, **_IN_LINE
+    )
+    several.stop.click(stops.stop, None, None, concurrency_limit=None, **_QUIET)
 
 
 def reveal(reading: Reading, studio: Studio, ballot: str, exchange: Any, visitor: Any) -> dict[Any, Any]:
