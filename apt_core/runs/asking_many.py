@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from apt_core.events import Failed
@@ -77,7 +77,7 @@ class AskingMany:
         self._record = self._record.model_copy(update={"stopped": stopped})
         return self._record
 
-    def _one(self, place: int, question: Question) -> Iterator[Progress]:
+    def _one(self, place: int, question: Question) -> Generator[Progress, None, Failed | None]:
         """One prompt to its last word; returns the failure that ends the whole set, None to go on."""
         last: Any = None
         for _ in range(_TIMES_BUSY):
@@ -93,7 +93,7 @@ class AskingMany:
         yield Progress(place, 0, self._record)
         return None
 
-    def _replies(self, place: int, question: Question) -> Iterator[Progress]:
+    def _replies(self, place: int, question: Question) -> Generator[Progress, None, Any]:
         """Returns the last reply, None where it was stopped before its turn."""
         self._asking, tokens = self._ask(question), 0
         if self._stopping.is_set():  # between two prompts

@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
     @property
     def over_columns(self) -> tuple[answers.Head, ...]:
-        return answers.HIDDEN if self.hidden else self.heads
+        return answers.UNNAMED if self.hidden else self.heads
 
     @property
     def loading(self) -> str:

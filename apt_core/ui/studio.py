@@ -41,6 +41,7 @@ from apt_core.studies.sweep import SWEEP, check_is_sweep
 from apt_core.ui.handed_out import Handouts
 
 LATELY_SECONDS = 1.0
+MOST_OFFERED = 30  # runs beside one that is asked
 _log = logging.getLogger(__name__)
 
 
@@ -270,7 +271,7 @@ class Studio:
             and "pruned" in run.job.subjects
             and run.job.model == record.job.model
             and self.checkpoint(run.id) is not None
-        ]
+        ][:MOST_OFFERED]
         names = names_of([record, *found])
         return {run.id: names[run.id] for run in found}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+
+from pydantic import BaseModel
 
 from apt_core.base.errors import BadInput, NotReachable
 from apt_core.measure.questions import (
@@ -41,7 +43,7 @@ class Scripted:
         self._there |= wanted
         return new
 
-    def answer(self, request: Request) -> Iterator[Step | Answered | Scoring | Scored]:
+    def answer(self, request: Request) -> Generator[BaseModel, None, None]:
         question = request.question
         if isinstance(request, Score):
             yield from self._scored(request)
@@ -78,7 +80,7 @@ class Scripted:
             ),
         )
 
-    def _scored(self, request: Score) -> Iterator[Scoring | Scored]:
+    def _scored(self, request: Score) -> Generator[BaseModel, None, None]:
         """Half the dense probability for each pruned model, a quarter for the next ..."""
         pruned = tuple(0.8 / 2 ** (place + 1) for place in range(len(request.sides.pruned)))
         for done in range(len(request.tokens)):

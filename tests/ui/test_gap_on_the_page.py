@@ -74,9 +74,10 @@ def test_tokens_are_marked_escaped_and_explained():
     html = str(gaps_block(SCORED, ["Pruned <x>"], "studio/answers/key/x.csv"))
     assert "<b>" not in html and "Pruned &lt;x&gt;" in html
     assert (
-        '<span class="gap less strong" title="dense 90%, pruned 20%, KL 1.20 nats">&lt;b&gt;</span>' in html
+        '<span class="token-gap less strong" title="dense 90%, pruned 20%, KL 1.20 nats">&lt;b&gt;</span>'
+        in html
     )
-    assert 'class="gap more clear" title="dense 10%, pruned 50%' in html and ">The <" not in html
+    assert 'class="token-gap more clear" title="dense 10%, pruned 50%' in html and ">The <" not in html
     assert html.count("<tr") == 1 + len(SCORED.tokens) and "(part of the next)" in html and "⏎é" in html
     assert 'href="studio/answers/key/x.csv" download' in html and html.count("or more</span>") == 6
 

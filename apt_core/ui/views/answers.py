@@ -12,7 +12,7 @@ from apt_core.ui.views.html import Markup, join
 
 
 class Head(NamedTuple):
-    """Over a column. kind: dense or pruned, which is its colour, or hidden."""
+    """Over a column. kind: dense or pruned, which is its colour, or unnamed."""
 
     kind: str
     title: str
@@ -24,7 +24,7 @@ PAIR = (
     Head("pruned", "Pruned", "Answer of the pruned model"),
 )
 
-HIDDEN = (Head("hidden", "A", "Answer A"), Head("hidden", "B", "Answer B"))
+UNNAMED = (Head("unnamed", "A", "Answer A"), Head("unnamed", "B", "Answer B"))
 
 
 def heads_of(names: Sequence[str]) -> tuple[Head, ...]:

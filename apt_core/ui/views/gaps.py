@@ -37,11 +37,11 @@ def gaps_block(scored: Scored, names: Sequence[str], csv_address: str) -> Markup
 def _legend() -> Markup:
     """What the lines mean, drawn with them."""
     less = join(
-        Markup('<span class="gap less {}">{} or more</span>').format(name, percent(least))
+        Markup('<span class="token-gap less {}">{} or more</span>').format(name, percent(least))
         for least, name in BANDS
     )
     more = join(
-        Markup('<span class="gap more {}">{} or more</span>').format(name, percent(least))
+        Markup('<span class="token-gap more {}">{} or more</span>').format(name, percent(least))
         for least, name in BANDS
     )
     return Markup(
@@ -72,7 +72,7 @@ def _token(token: TokenGap, place: int) -> Markup:
     found = band(token.gap(place))
     if not found:
         return Markup("{}").format(token.text)
-    return Markup('<span class="gap {}" title="{}">{}</span>').format(
+    return Markup('<span class="token-gap {}" title="{}">{}</span>').format(
         found,
         f"dense {percent(token.dense)}, pruned {percent(token.pruned[place])}, KL {number(token.kl[place])} nats",
         token.text,
