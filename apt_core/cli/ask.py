@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from apt_core.base.errors import BadInput, exit_status_of
-from apt_core.cli.generate import count_line, on_ctrl_c, printable, question_with
+from apt_core.cli.generate import count_line, on_ctrl_c, printable, question_from
 from apt_core.cli.output import print_json, say
 from apt_core.measure.answer_set import AnswerSet, prompts_in
 from apt_core.measure.questions import Question
@@ -26,7 +26,7 @@ _LONGEST_FILE = 1_000_000  # bytes that are read at all
 def run(options: argparse.Namespace) -> int:
     store = Store()
     prompts = prompts_in(_text(options))
-    question = question_with(prompts[0], options)
+    question = question_from(options, prompts[0])
     for file in _files(options):
         check_file(file, options.force)
     reader = Reader(store)

@@ -29,7 +29,8 @@ from apt_core.runs.store import Store
 
 
 def run(options: argparse.Namespace) -> int:
-    question = question_from(options)
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    question = question_from(options, prompt)
     if options.run and options.dense:
         raise BadInput("--dense goes with --pruned; a run knows its dense model.")
     reader, scored = Reader(Store()), None
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     assert isinstance(last, Answered) and not isinstance(scored, Failed)
     if options.json:
         about = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
-        found = about | {"answer": last.model_dump(exclude={"kind", "dense_ids"})}
+        found = about | {"answer": last.model_dump(exclude={"kind", "dense_ids", "others"})}
         print_json(found | ({"gaps": gaps_as_json(scored)} if options.gaps else {}))
     else:
         print("\n\n".join([_as_text(last, question), *([gaps_as_text(scored)] if scored else [])]))
@@ -87,13 +88,8 @@ def gaps_as_text(scored: Scored) -> str:
     return f"{mean}\n{table(('place', 'token', 'dense', 'pruned', 'KL'), rows, left=2)}"
 
 
-def question_from(options: argparse.Namespace) -> Question:
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
-    return question_with(prompt, options)
-
-
-def question_with(prompt: str, options: argparse.Namespace) -> Question:
-    """A prompt with the settings of the options."""
+def question_from(options: argparse.Namespace, prompt: str) -> Question:
+    """Raises BadInput with one sentence."""
     given = {
         "max_tokens": options.max_tokens,
         "temperature": options.temperature,
