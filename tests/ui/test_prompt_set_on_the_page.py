@@ -126,8 +126,11 @@ def test_stop_keeps_what_there_is(several, studio):
 
 
 def test_the_bundled_prompts_are_filled_in_by_a_script():
-    script = prompt_set.fill_in()
-    assert json.loads(script.removeprefix("() => ")).splitlines()[1] == "Why is the sky blue?"
+    private, public = (
+        json.loads(prompt_set.fill_in(policy).removeprefix("() => ")).splitlines()
+        for policy in (HostPolicy(), HostPolicy(public=True))
+    )
+    assert private[1] == "Why is the sky blue?" and (len(private), len(public)) == (12, 8)
 
 
 def test_opening_a_run_never_touches_typed_prompts(studio):

@@ -54,7 +54,7 @@ def lay_out() -> PromptSet:
             placeholder="One prompt a line; the models, the temperature and the length are those above",
         )
         with gr.Row(elem_id="set-row"):
-            bundled = gr.Button("Fill in twelve short prompts", elem_id="set-bundled")
+            bundled = gr.Button("Fill in short prompts", elem_id="set-bundled")
             ask = gr.Button("Ask all", elem_id="set-ask", interactive=False)
             stop = gr.Button("Stop", variant="stop", elem_id="set-stop", visible=False)
         state = html("set-state")
@@ -73,13 +73,10 @@ def show(several: PromptSet, ready: bool, policy: HostPolicy) -> dict[Any, Any]:
     }
 
 
-def bundled_prompts() -> str:
-    return BUNDLED.read_text(encoding="utf-8").strip()
-
-
-def fill_in() -> str:
-    """The script that fills the bundled prompts in, without asking the server."""
-    return f"() => {json.dumps(bundled_prompts())}"
+def fill_in(policy: HostPolicy) -> str:
+    """The script that fills in as many of the bundled prompts as may be asked, without asking the server."""
+    lines = BUNDLED.read_text(encoding="utf-8").splitlines()[: policy.prompts_at_once]
+    return f"() => {json.dumps(chr(10).join(lines))}"
 
 
 def converse(

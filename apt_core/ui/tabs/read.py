@@ -213,7 +213,9 @@ def _wire_several(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         with stops.of(request) as stop:
             yield from prompt_set.converse(several, studio, run_id, text, values, stop, runs_in(more))
 
-    several.bundled.click(None, None, several.prompts, js=prompt_set.fill_in(), api_visibility="private")
+    several.bundled.click(
+        None, None, several.prompts, js=prompt_set.fill_in(studio.policy), api_visibility="private"
+    )
     several.ask.click(
         ask, [seen, reading.more, several.prompts, *reading.inputs], several.outputs, **_IN_LINE
     )
