@@ -19,7 +19,7 @@ ASKED_TOGETHER = 4  # models that answer one question: the dense one and three p
 PROMPTS_AT_ONCE = 50  # of one set
 PUBLIC_PROMPTS_AT_ONCE = 8  # of one set on a host that others use as well
 PROMPT_CHARACTERS = 2000  # of one prompt of a set
-LOADED_SHARE = 0.5  # of the memory that is free without them: asked models that stay loaded take no more
+LOADED_SHARE = 0.25  # of the memory that is free without them: asked models that stay loaded take no more
 _FLOAT32 = 4
 _FEWEST_ROWS = 16
 

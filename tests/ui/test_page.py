@@ -61,7 +61,8 @@ def named(explore, updates):
     """Updates by the names of the components of the result column (and a few others)."""
     names = {component: name for name, component in explore.result.parts.items()}
     names |= {explore.result.note: "note", explore.result.stop: "stop run"}
-    names |= {component: name for name, component in explore.reading._asdict().items() if name != "inputs"}
+    reading = explore.reading._asdict().items()
+    names |= {component: name for name, component in reading if isinstance(component, gr.blocks.Block)}
     names |= {explore.seen: "seen", explore.folded: "folded", explore.last_run: "last_run"}
     names |= {explore.chooser.preflight: "preflight", explore.chooser.prune: "prune"}
     return {names.get(component, component): value for component, value in updates.items()}
