@@ -56,7 +56,7 @@ def test_the_interval_of_a_share_is_wilsons(count, of):
     expected = scipy.stats.binomtest(count, of).proportion_ci(method="wilson")
     low, high = share_interval(count, of)
     assert low == pytest.approx(expected.low, abs=1e-9) and high == pytest.approx(expected.high, abs=1e-9)
-    assert 0 <= low <= count / of <= high <= 1
+    assert 0 <= low <= count / of + 1e-12 and count / of - 1e-12 <= high <= 1
 
 
 def test_no_trials_have_no_share():

@@ -11,7 +11,7 @@ from apt_core.base.policy import PRIVATE
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import Evaluate, make_value
-from apt_core.measure.questions import Answered, Question
+from apt_core.measure.questions import Answered, OtherAnswer, Question
 from apt_core.methods.named.apt import APT
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
