@@ -20,13 +20,15 @@ from apt_core.events import Failed
 from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Step
 from apt_core.models.checkpoint.headers import check
+from apt_core.reports.as_json import answer_json
 from apt_core.runs.ids import check_id
 from apt_core.runs.reading import Asking, Pair, Reader
 from apt_core.runs.store import Store
 
 
 def run(options: argparse.Namespace) -> int:
-    question = question_from(options)
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    question = question_from(options, prompt)
     if options.run and options.dense:
         raise BadInput("--dense goes with --pruned; a run knows its dense model.")
     reader = Reader(Store())
@@ -40,15 +42,14 @@ def run(options: argparse.Namespace) -> int:
             print_json({"error": {"kind": last.reason, "message": last.message}})
         return exit_status_of(last.reason)
     if options.json:
-        asked = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
-        print_json(asked | {"answer": last.model_dump(exclude={"kind"})})
+        print_json(answer_json(options.run, options.pruned, question, last))
     else:
         print(_as_text(last))
     return 0
 
 
-def question_from(options: argparse.Namespace) -> Question:
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+def question_from(options: argparse.Namespace, prompt: str) -> Question:
+    """Raises BadInput with one sentence."""
     given = {
         "max_tokens": options.max_tokens,
         "temperature": options.temperature,
