@@ -23,6 +23,7 @@ from apt_core.events import Failed
 from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Scored, Sides, Step, is_cut
 from apt_core.models.checkpoint.headers import check
+from apt_core.reports.as_json import answer_json
 from apt_core.runs.ids import check_id
 from apt_core.runs.reading import Asking, Reader
 from apt_core.runs.store import Store
@@ -46,8 +47,7 @@ def run(options: argparse.Namespace) -> int:
             return _failed(reply, options.json)
     assert isinstance(last, Answered) and not isinstance(scored, Failed)
     if options.json:
-        about = {"run": options.run, "pruned_folder": options.pruned, "question": question.model_dump()}
-        found = about | {"answer": last.model_dump(exclude={"kind", "dense_ids", "others"})}
+        found = answer_json(options.run, options.pruned, question, last)
         print_json(found | ({"gaps": gaps_as_json(scored)} if options.gaps else {}))
     else:
         print("\n\n".join([_as_text(last, question), *([gaps_as_text(scored)] if scored else [])]))

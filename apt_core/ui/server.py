@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
-from apt_core.events.records import RunRecord, summary
+from apt_core.events.records import RunRecord
 from apt_core.models.checkpoint.headers import INDEX, is_packed
 from apt_core.models.checkpoint.packing import DESCRIPTION, PACKED_SUFFIX
 from apt_core.models.checkpoint.plain_files import plain_files, plain_index
@@ -58,6 +58,9 @@ def routes(studio: Studio) -> list[Mount]:
     def together(request: Request) -> Response:
         return answer_of_set(studio, ids_of(request.query_params.get("runs")), request.path_params["what"])
 
+    def studied(request: Request) -> Response:
+        return answer_of_study(studio, request.path_params["study_id"], request.path_params["what"])
+
     def news(request: Request) -> Response:
         return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
@@ -74,6 +77,7 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
                 Route("/answers/{key}/{name}", handed, methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),
+                Route("/studies/{study_id}/{what}", studied, methods=["GET"]),
                 Route("/runs/{run_id}/live", news, methods=["GET"]),
                 Route("/runs/{run_id}/{what}", results, methods=["GET"]),
             ],
@@ -109,10 +113,9 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         return PlainTextResponse(str(error), status_code=404)
     stem = file_stem(record, studio.title(record))
     if what == "results.json":
-        return _text(json.dumps(summary(record, studio.policy), indent=2), "application/json", f"{stem}.json")
+        return _text(json.dumps(studio.as_json(record), indent=2), "application/json", f"{stem}.json")
     if what in _REPORTS and has_numbers(record):
-        draw, media_type = _REPORTS[what]
-        return _text(draw(document_of([record], studio.title)), media_type, f"{stem}-{what}")
+        return _report(studio, [record], what)
     if what.endswith(".csv") and (sheet := _sheet_of(studio, record, what.removesuffix(".csv"))):
         return _text(sheet.as_csv(), "text/csv", f"{stem}-{what}")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
@@ -134,6 +137,8 @@ def answer_of_set(studio: Studio, run_ids: Sequence[str], what: str) -> Response
     if what == "compare.json":
         whole = compare(runs.members, studio.policy).model_dump(mode="json")
         return _text(json.dumps(whole, indent=2), "application/json", f"compare-{runs.shown.id}.json")
+    if what in _REPORTS and any(map(has_numbers, runs.members)):
+        return _report(studio, runs.members, what)
     if what.endswith(".csv") and (sheet := sheet_of(runs, what.removesuffix(".csv"), studio.policy)):
         return _text(sheet.as_csv(), "text/csv", name)
     return PlainTextResponse("There is nothing of that name in this comparison.", status_code=404)
@@ -147,6 +152,24 @@ def handed_out(studio: Studio, key: str, name: str) -> Response:
             "This file is not here any more; make it again on the page.", status_code=404
         )
     return _text(file.text, file.media_type, file.name)
+
+
+def answer_of_study(studio: Studio, study_id: str, what: str) -> Response:
+    """The report of a study; one that does not exist, or has no numbers yet, is a 404 with a sentence."""
+    try:
+        records = studio.runs_of(study_id)
+        if what in _REPORTS:
+            return _report(studio, records, what)
+    except BadInput as error:
+        return PlainTextResponse(str(error), status_code=404)
+    return PlainTextResponse("There is nothing of that name in this study.", status_code=404)
+
+
+def _report(studio: Studio, records: Sequence[RunRecord], what: str) -> Response:
+    """Raises BadInput where none of them has a number."""
+    draw, media_type = _REPORTS[what]
+    document = document_of(records, studio.title)
+    return _text(draw(document), media_type, f"{document.stem}-{what}")
 
 
 def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:

@@ -13,7 +13,7 @@ from typing import Any
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
-from apt_core.events.records import RunRecord
+from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
@@ -22,6 +22,7 @@ from apt_core.measure.inside.questions import LayerQuestion
 from apt_core.measure.questions import Question
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.reports.as_json import asked_run_json, run_json
 from apt_core.reports.export import card_of
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
@@ -110,6 +111,19 @@ class Studio:
         """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
         return run_title(record, self._known)
 
+    def as_json(self, record: RunRecord) -> dict[str, Any]:
+        """The run as one JSON object."""
+        return run_json(record, self.policy, self._place(record))
+
+    def asked_as_json(self, record: RunRecord) -> dict[str, Any]:
+        """The same for whoever asked for the run: with its error, once it has ended without finishing."""
+        return asked_run_json(record, self.policy, self._place(record))
+
+    def _place(self, record: RunRecord) -> str | None:
+        """Where its weights are, as this host may say it."""
+        folder = self.checkpoint(record.id)
+        return public_name(str(folder), self.policy) if folder else None
+
     def card(self, record: RunRecord) -> str:
         """The model card of what a run made."""
         return card_of(record, self._known)
@@ -122,6 +136,13 @@ class Studio:
 
     def position(self, record: RunRecord) -> int | None:
         return self.store.position(record.id) if record.status == "queued" else None
+
+    def ahead(self, record: RunRecord) -> list[RunRecord]:
+        """What runs or waits before this run, in its order; nothing once it has begun."""
+        if record.status != "queued":
+            return []
+        line = self.store.live()
+        return line[: next((place for place, run in enumerate(line) if run.id == record.id), 0)]
 
     def checkpoint(self, run_id: str) -> Path | None:
         """The folder of the pruned weights, None for samples, for runs that have none (any more), and for those
@@ -162,6 +183,13 @@ class Studio:
         """The runs that a visitor chose to compare; raises BadInput with one sentence, UnknownRun for one of them."""
         first, *others = runs_to_compare(run_ids, self.record)
         return RunSet(first, tuple(others), compare=True)
+
+    def runs_of(self, study_id: str) -> list[RunRecord]:
+        """The runs of a study; raises UnknownRun where there is none."""
+        if not is_run_id(study_id):
+            raise UnknownRun(f"There is no study '{study_id[:60]}'.")
+        self.store.study(study_id)
+        return list(self.store.runs_of(study_id))
 
     def lately(self) -> list[RunRecord]:
         """`known_runs` as they were within the last second."""

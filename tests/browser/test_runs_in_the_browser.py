@@ -64,7 +64,7 @@ def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page):
     with patient("all points in the second tab", 20) as until:  # words are there before the chart is drawn
         until(lambda: points(second) == 14)
     assert shown_axes(page) == zoomed != shown_axes(second)
-    assert "→" in text(page, "#figures") and "zeros alone save nothing" in text(page, "#sizes")
+    assert "→" in text(page, "#figures") and "as it is, because zeros are stored" in text(page, "#sizes")
     page.locator("#layers-chart [data-tool=reset]").click()
     page.locator("#layers-chart [data-tool=reset]").wait_for(state="hidden")
     assert shown_axes(page)[0] == shown_axes(second)[0]
@@ -185,7 +185,7 @@ def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
     page.wait_for_timeout(400)
     second = prune(page)
     assert second != first
-    says(page, "#now", "Waiting in line: one run is ahead.")
+    says(page, "#now", "is ahead")
     page.locator("#stop").click()
     says(page, "#now", "Stopped before any layer was pruned.")
     page.goto(page.url.replace(second, first))

@@ -160,3 +160,34 @@ def test_reports_are_files_that_say_what_they_are_of(client, what, starts):
 def test_there_is_no_report_of_a_run_without_numbers(client, store, what):
     store.put("20261124-100001-abcd", some_events("queued"))
     assert client.get(f"/studio/runs/20261124-100001-abcd/{what}").status_code == 404
+
+
+OTHER = "20261124-100005-abcd"
+
+
+@pytest.mark.parametrize(
+    ("what", "starts"), [("report.html", "<!DOCTYPE html>"), ("report.md", "# Two runs of")]
+)
+def test_a_comparison_has_its_report(client, store, what, starts):
+    store.put(OTHER, some_events(pruned=40.0))
+    answer = client.get(f"/studio/compare/{what}", params={"runs": f"{RUN},{OTHER}"})
+    assert answer.text.startswith(starts) and "Side by side" in answer.text
+    assert f'filename="tiny-b-llama-b-2-runs-{RUN}-{what}"' in answer.headers["content-disposition"]
+    for run_id in (RUN, OTHER):
+        store.put(run_id, some_events("queued"))
+    assert client.get(f"/studio/compare/{what}", params={"runs": f"{RUN},{OTHER}"}).status_code == 404
+
+
+def test_a_study_has_its_report(client, store):
+    study = "20261124-090000-5555"
+    store.put(OTHER, some_events(pruned=40.0))
+    store.studies |= {RUN: study, OTHER: study}
+    answer = client.get(f"/studio/studies/{study}/report.html")
+    assert answer.text.startswith("<!DOCTYPE html>") and OTHER in answer.text
+    assert client.get(f"/studio/studies/{study}/model.zip").status_code == 404
+
+
+@pytest.mark.parametrize("study", ["20200101-000000-0000", "..%2f..", "sample-x"])
+def test_there_is_no_report_of_no_study(client, study):
+    answer = client.get(f"/studio/studies/{study}/report.html")
+    assert answer.status_code == 404 and "Traceback" not in answer.text

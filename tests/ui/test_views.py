@@ -83,6 +83,18 @@ def test_every_state_has_its_sentence(record, expected):
     assert expected in words_of(progress.status_block(record, "Tiny", NOW + 60, position=1))
 
 
+def test_who_waits_hears_what_is_ahead_and_about_how_long():
+    waiting, running = a_record("queued"), a_record("layers", "20261124-100001-abcd")
+    said = words_of(progress.status_block(waiting, "Tiny", NOW + 12, 1, [running]))
+    assert (
+        "Waiting in line: Tiny &lt;b&gt;Llama&lt;/b&gt; · APT · 2:4 is ahead (" in said and "left)." in said
+    )
+    more = words_of(progress.status_block(waiting, "Tiny", NOW + 12, 3, [running, waiting, waiting]))
+    assert ", and two more." in more
+    unknown = words_of(progress.status_block(waiting, "Tiny", NOW + 12, 1, [a_record("loaded")]))
+    assert "is ahead." in unknown
+
+
 def test_a_finished_run_has_no_status_block():
     assert progress.status_block(a_record(), "Tiny", NOW) == ""
 
@@ -132,15 +144,19 @@ def test_layer_table_has_a_row_for_every_layer():
 def test_the_honest_sentence_is_built_from_what_was_measured():
     same = run_words.honest_sentence(a_record(speed=(50, 49)))
     assert same.startswith(
-        "Same size on disk and same speed here: zeros alone save nothing. With a 2:4 kernel"
+        "Neither smaller nor faster as it is, because zeros are stored and multiplied like other weights. "
+        "No sparse kernel was used: torch.sparse's 2:4 kernels need an NVIDIA GPU"
     )
-    busy = run_words.honest_sentence(a_record(speed=(50, 30)))
-    assert "zeros alone save nothing. The pruned model wrote 0.600 × as fast, but both run the same" in busy
+    busy = a_record(speed=(50, 30))
+    assert "speed is not measurable now. Each was measured once" in run_words.honest_sentence(busy)
+    assert (
+        words_of(tables.size_panel(busy)).count("not measurable") == 3
+    )  # in both columns, and in the sentence
     other = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.5}))
-    assert "only 2:4 has hardware" in run_words.honest_sentence(other)
+    assert "know 2:4 alone" in run_words.honest_sentence(other)
     assert "are measured" in run_words.honest_sentence(a_record("loaded"))
     from_disk = a_record(speed=(None, None))
-    assert "Speed was not measured" in run_words.honest_sentence(from_disk)
+    assert "speed is not measured" in run_words.honest_sentence(from_disk)
     assert "tokens a second" in words_of(tables.size_panel(from_disk))
 
 

@@ -149,6 +149,11 @@ class FakeStore:
     def list(self, limit: int = 200) -> list[RunRecord]:
         return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
 
+    def study(self, study_id: str) -> None:
+        """Raises UnknownRun where there is none."""
+        if study_id not in self.studies.values():
+            raise UnknownRun(f"There is no study {study_id}.")
+
     def runs_of(self, study_id: str) -> list[RunRecord]:
         return [self.get(run_id) for run_id, study in self.studies.items() if study == study_id]
 
@@ -156,7 +161,9 @@ class FakeStore:
         return run_id in self.with_token
 
     def live(self) -> list[RunRecord]:
-        return [record for record in self.list() if record.live]
+        """Those that work, then those that wait in their order."""
+        found = [record for record in map(self.get, self.logs) if record.live]
+        return sorted(found, key=lambda record: record.status == "queued")
 
     def position(self, run_id: str) -> int | None:
         return 1 if self.get(run_id).status == "queued" else None
