@@ -263,14 +263,12 @@ def test_terms_explain_themselves_on_focus(open_page):
 
 
 def test_nothing_can_be_called_or_read_past_the_page(app):
-    with httpx.Client(base_url=app.address) as client:
+    with httpx.Client(base_url=app.address, timeout=30) as client:
         for number in range(6):
             for path in (f"/gradio_api/run/{number}", f"/gradio_api/api/{number}", "/gradio_api/run/predict"):
                 answer = client.post(path, json={"data": [], "fn_index": number})
                 assert answer.status_code >= 400, path
-        named = {
-            f"/{endpoint.name}" for endpoint in ENDPOINTS
-        }  # at home the API is on; nothing else has a name
+        named = {f"/{endpoint.name}" for endpoint in ENDPOINTS}  # on at home; nothing else has a name
         assert client.get("/gradio_api/info").json()["named_endpoints"].keys() == named
         for path in ("/etc/passwd", "app.py", "apt_core/paths.py"):
             assert client.get(f"/gradio_api/file={path}").status_code in (403, 404), path
