@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import Field, TypeAdapter
 
@@ -149,7 +149,7 @@ class Scored(Frozen):
 
 
 Request = Annotated[Ask | Score, Field(discriminator="kind")]
-request_adapter: TypeAdapter[Request] = TypeAdapter(Request)
+request_adapter: TypeAdapter[Request] = TypeAdapter(cast(Any, Request))
 LAST = (Answered, Scored, Failed)  # nothing follows one of these
 Reply = Annotated[ReaderReady | Step | Answered | Scoring | Scored | Failed, Field(discriminator="kind")]
-reply_adapter: TypeAdapter[Reply] = TypeAdapter(Reply)
+reply_adapter: TypeAdapter[Reply] = TypeAdapter(cast(Any, Reply))
