@@ -161,19 +161,35 @@ def _wire_runs(
     explore: explore_tab.Explore,
     studio: Studio,
 ) -> None:
-    def clicked(seen: Any, event: gr.EventData) -> dict[Any, Any]:
-        action, run_id = runs_tab.asked_for(event)
-        if action != "open":
-            changed = runs_tab.act(runs, studio, action, run_id)
-            gone = action == "delete" and ViewState.parse(seen).run == run_id and not studio.has(run_id)
-            return changed | (explore_tab.empty(explore, studio, _DELETED) if gone else {})
+    def opened(run_id: str) -> dict[Any, Any]:
         return explore_tab.arrive(explore, studio, run_id) | {
             tabs: gr.Tabs(selected="explore"),
             runs.timer: gr.Timer(active=False),
         }
 
-    item.select(lambda: runs_tab.refresh(runs, studio), None, runs.outputs, **_QUIET)
-    runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, runs.outputs, **_QUIET)
-    runs.table.click(clicked, explore.seen, [*runs.outputs, *explore.outputs, tabs], **_QUIET)
+    def clicked(event: gr.EventData, seen: Any, *values: Any) -> dict[Any, Any]:
+        click = runs_tab.Click.of(event)
+        if not click.action:
+            return gr.skip()
+        if click.action == "open":
+            return opened(click.runs[0])
+        changed = runs_tab.act(runs, studio, click, runs_tab.View.of(runs, values))
+        shown = ViewState.parse(seen).run
+        gone = click.action == "delete" and shown in click.runs and not studio.has(shown)
+        return changed | (explore_tab.empty(explore, studio, _DELETED) if gone else {})
+
+    def look(*values: Any) -> dict[Any, Any]:
+        return runs_tab.refresh(runs, studio, runs_tab.View.of(runs, values))
+
+    def arrived(*values: Any) -> dict[Any, Any]:
+        return runs_tab.arrive(runs, studio, runs_tab.View.of(runs, values))
+
+    item.select(arrived, runs.inputs, runs.outputs, **_QUIET)
+    runs.timer.tick(look, runs.inputs, runs.outputs, **_QUIET)
+    for part in (runs.table, runs.bar, runs.undo, runs.sheet):
+        part.click(clicked, [explore.seen, *runs.inputs], [*runs.outputs, *explore.outputs, tabs], **_QUIET)
+    search, *choices = runs.find.values()
+    for narrowed in (search.input, *(choice.input for choice in choices)):
+        narrowed(look, runs.inputs, runs.outputs, trigger_mode="always_last", **_QUIET)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

@@ -335,7 +335,7 @@ window.aptStudio = (() => {
     });
   }
 
-  // The runs that are ticked stay so while the list is drawn anew.
+  // The runs that are ticked stay so while the list is drawn anew, searched and turned over.
   const picked = new Set();
   const MOST_PICKED = 12;
   let focused = null; // the tick box that had the focus before the list was drawn
@@ -344,32 +344,92 @@ window.aptStudio = (() => {
     const bar = document.querySelector(".compare-bar");
     if (!bar) return;
     const count = picked.size;
-    const button = bar.querySelector("button");
-    button.disabled = count < 2 || count > MOST_PICKED;
-    button.textContent = count > 1 ? `Compare ${count} runs` : "Compare";
+    const [comparing, deleting, untick] = ["compare", "delete", "untick"].map((action) => bar.querySelector(`[data-action=${action}]`));
+    comparing.disabled = count < 2 || count > MOST_PICKED;
+    comparing.textContent = count > 1 ? `Compare ${count} runs` : "Compare";
+    deleting.hidden = !count || !document.querySelector('#runs [data-action="label"]'); // where runs may be changed
+    deleting.textContent = count > 1 ? `Delete ${count} runs` : "Delete";
+    untick.hidden = !count;
     bar.querySelector("[role=status]").textContent = count > MOST_PICKED
       ? `${count} runs are ticked; at most ${MOST_PICKED} can be compared.`
-      : count === 1 ? "One run is ticked; tick another." : count ? "" : `Tick two to ${MOST_PICKED} runs to compare them.`;
+      : count === 1 ? "One run is ticked; tick another to compare." : count ? "" : `Tick two to ${MOST_PICKED} runs to compare them.`;
   }
 
   function compareBar(element, trigger) {
     element.addEventListener("click", (event) => {
-      if (event.target.closest('[data-action="compare"]')) trigger("click", { action: "compare", runs: [...picked].join(",") });
+      const action = event.target.closest("[data-action]")?.dataset.action;
+      if (!action) return;
+      const runs = [...picked].join(",");
+      if (action === "untick") return forgetPicks([...picked]);
+      trigger("click", { action, runs });
+      if (action === "delete") focusUndo();
     });
+    sayPicked();
+  }
+
+  function forgetPicks(runs) {
+    for (const run of runs) picked.delete(run);
+    for (const box of document.querySelectorAll("[data-pick]")) box.checked = picked.has(box.dataset.pick);
     sayPicked();
   }
 
   function keepPicks(element) {
     const boxes = [...element.querySelectorAll("[data-pick]")];
-    if (!boxes.length) return;
-    const there = new Set(boxes.map((box) => box.dataset.pick));
-    for (const run of picked) if (!there.has(run)) picked.delete(run); // deleted meanwhile
     for (const box of boxes) box.checked = picked.has(box.dataset.pick);
     const lost = document.activeElement === document.body && focused;
     if (lost) boxes.find((box) => box.dataset.pick === focused)?.focus({ preventScroll: true });
-    sayPicked();
+    if (boxes.length) sayPicked();
   }
 
+  // What was deleted took the focus with it: the way back is the next thing to press.
+  function focusUndo() {
+    let left = 40;
+    const before = document.querySelector(".undo");
+    const looking = setInterval(() => {
+      const undo = document.querySelector(".undo [data-action=undo]");
+      if (undo && undo.closest(".undo") !== before) undo.focus({ preventScroll: true });
+      if (document.activeElement === undo || --left < 0) clearInterval(looking);
+    }, 50);
+  }
+
+  // Buttons with a `data-action` tell the server; a notice with `data-seconds` goes when they are over.
+  function pressed(element, trigger) {
+    element.addEventListener("click", (event) => {
+      const target = event.target.closest("[data-action]");
+      if (target) trigger("click", { ...target.dataset });
+    });
+    const drawnAnew = () => {
+      for (const notice of element.querySelectorAll("[data-seconds]")) setTimeout(() => notice.remove(), 1000 * notice.dataset.seconds);
+      for (const undo of element.querySelectorAll("[data-action=undo]")) forgetPicks(undo.dataset.runs.split(","));
+    };
+    new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true });
+  }
+
+  // One dialog for every row: what is written in it stays while the list behind it is drawn anew.
+  let openLabels = () => {};
+  function labelSheet(element, trigger) {
+    const dialog = element.querySelector("dialog");
+    const { name, tags, note, pinned } = dialog.querySelector("form").elements;
+    let run = "";
+    openLabels = (row) => {
+      run = row.dataset.run;
+      dialog.querySelector("[data-of]").textContent = `Run ${run}`;
+      name.value = row.dataset.name;
+      tags.value = row.dataset.tags;
+      note.value = row.dataset.note;
+      pinned.checked = row.dataset.pinned === "yes";
+      dialog.returnValue = "";
+      dialog.showModal();
+      name.select();
+    };
+    dialog.addEventListener("close", () => {
+      if (dialog.returnValue === "save") {
+        trigger("click", { action: "label", run, name: name.value, tags: tags.value, note: note.value, pinned: pinned.checked });
+      }
+      const button = document.querySelector(`tr[data-run="${CSS.escape(run)}"] [data-action="label"]`);
+      button?.focus({ preventScroll: true });
+    });
+  }
 
   // The section that looks inside a layer hears which point of the layer chart was clicked.
   function layerPicked(element, trigger) {
@@ -390,8 +450,10 @@ window.aptStudio = (() => {
         trigger("click", { action: "compare", runs: target.dataset.runs });
         return;
       }
-      const row = target.closest("[data-run], [data-model]");
       const action = target.dataset.action;
+      if (action === "page") return trigger("click", { action, page: target.dataset.page });
+      const row = target.closest("[data-run], [data-model]");
+      if (action === "label") return openLabels(row);
       const confirm = row.querySelector(".confirm");
       const ask = row.querySelector('[data-action="ask-delete"]');
       if (action === "ask-delete" || action === "keep") {
@@ -403,6 +465,7 @@ window.aptStudio = (() => {
       if (action === "open" && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
       event.preventDefault();
       if (confirm) { confirm.hidden = true; ask.hidden = false; } // the row may be another run's next time
+      if (action === "delete" && row.dataset.run) focusUndo();
       trigger("click", { action, ...row.dataset });
     });
     element.addEventListener("change", (event) => {
@@ -558,5 +621,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, layerPicked, runs, search, compared, compareBar };
+  return { chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet };
 })();
