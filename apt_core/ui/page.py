@@ -19,11 +19,14 @@ from apt_core.ui.tabs import runs as runs_tab
 from apt_core.ui.tabs import sweep as sweep_tab
 from apt_core.ui.theme import theme
 from apt_core.ui.views.compare_view import ids_of
+from apt_core.ui.views.keys_sheet import keys_sheet
 from apt_core.ui.views.run_view import ViewState
 
 _HEADER = (
     '<header class="masthead"><h1>APT Studio</h1><p>Prune a language model layer by layer, see what it costs, '
-    'read both.</p><button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
+    'read both.</p><button type="button" class="quiet-button" data-keys aria-label="Keys and notices" '
+    'title="Keys and notices">?</button>'
+    '<button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
 )
 _DELETED = "The run that was shown here has been deleted; below is a recorded sample."
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -34,7 +37,7 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
-        gr.HTML(_HEADER, apply_default_css=False)
+        gr.HTML(_HEADER + str(keys_sheet()), apply_default_css=False)
         compared = compare_tab.lay_out_address()
         with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore") as explore_item:
@@ -52,7 +55,7 @@ def build(studio: Studio) -> gr.Blocks:
         sweep_tab.wire(sweep, sweep_item, explore.chooser, studio)
         items = (explore_item, compare_item, sweep_item, models_item, methods_item)
         others = tuple(item for item in items if item)
-        _wire_runs(runs, runs_item, others, tabs, explore, studio)
+        _wire_runs(page, runs, runs_item, others, tabs, explore, studio)
         _wire_compare(compare, tabs, runs, explore, studio)
         _wire_sweep(sweep, tabs, explore, studio)
         _wire_arrival(page, explore, compare, sweep, tabs, studio)
@@ -104,9 +107,9 @@ def _wire_arrival(
     tabs: gr.Tabs,
     studio: Studio,
 ) -> None:
-    def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
+    def arrive(last: Any, choices: Any, request: gr.Request) -> dict[Any, Any]:
         asked = dict(request.query_params)
-        shown = explore_tab.land(explore, studio, asked.get("run"), last)
+        shown = explore_tab.land(explore, studio, asked.get("run"), last, choices)
         if study := asked.get("study"):
             return shown | sweep_tab.show(sweep, studio, study) | {tabs: gr.Tabs(selected="sweep")}
         if "compare" not in asked or asked.get("tab", "compare") != "compare":
@@ -115,7 +118,7 @@ def _wire_arrival(
         return shown | chosen | {tabs: gr.Tabs(selected="compare")}
 
     outputs = [*explore.chosen_outputs, *compare.outputs, *sweep.shown, tabs]
-    page.load(arrive, explore.last_run, outputs, **_QUIET)
+    page.load(arrive, [explore.last_run, explore.choices], outputs, **_QUIET)
 
 
 def _wire_sweep(
@@ -154,6 +157,7 @@ def _wire_compare(
 
 
 def _wire_runs(
+    page: gr.Blocks,
     runs: runs_tab.RunsTab,
     item: gr.Tab,
     others: tuple[gr.Tab, ...],
@@ -184,6 +188,11 @@ def _wire_runs(
     def arrived(*values: Any) -> dict[Any, Any]:
         return runs_tab.arrive(runs, studio, runs_tab.View.of(runs, values))
 
+    page.load(runs_tab.recall, runs.order, runs.find["sort"], **_QUIET)
+    runs.find["sort"].input(lambda sort: sort, runs.find["sort"], runs.order, **_QUIET)
+    runs.reset.click(lambda: runs_tab.reset(runs), None, [*runs.find.values(), runs.order], **_QUIET).then(
+        look, runs.inputs, runs.outputs, **_QUIET
+    )
     item.select(arrived, runs.inputs, runs.outputs, **_QUIET)
     runs.timer.tick(look, runs.inputs, runs.outputs, **_QUIET)
     for part in (runs.table, runs.bar, runs.undo, runs.sheet):

@@ -200,6 +200,7 @@ window.aptStudio = (() => {
   function follow(props, watch, trigger) {
     let asking = false;
     let pressed = 0;
+    let unseen = 0;
 
     function keepAddress() {
       const { run, link } = props.value ?? {};
@@ -212,9 +213,14 @@ window.aptStudio = (() => {
       trigger("click");
     };
 
+    const tell = () => {
+      const { run, status } = props.value ?? {};
+      if (run && status) document.dispatchEvent(new CustomEvent("apt-run", { detail: { run, status } }));
+    };
+
     async function ask() {
       const seen = props.value;
-      if (!seen?.live || asking || document.visibilityState !== "visible") return;
+      if (!seen?.live || asking || (document.hidden && ++unseen % 5)) return; // out of sight, now and then: it may end
       asking = true;
       try {
         const { run, status, seq, charts } = seen;
@@ -225,6 +231,7 @@ window.aptStudio = (() => {
         say("");
         const news = answer.ok ? await answer.json() : { turned: true };
         if (news.turned) return press();
+        if (document.hidden) return; // nobody looks
         for (const [name, value] of Object.entries(news.parts)) parts[name]?.(value);
         Object.assign(seen, news.seen); // also whether there will be more: other runs in its charts may go on after it
       } catch {
@@ -242,6 +249,7 @@ window.aptStudio = (() => {
 
     watch("value", () => {
       pressed = 0;
+      tell();
       keepAddress();
       if (askedForRun) showTop(); // its state is at the top
       askedForRun = false;

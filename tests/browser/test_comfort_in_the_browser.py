@@ -93,3 +93,104 @@ def test_nothing_scrolls_sideways(open_page, width):
     assert not scrolls_sideways(page)
     page.keyboard.press("Escape")
     page.locator("dialog[open]").wait_for(state="detached")
+
+
+_ENDS_ELSEWHERE = """(status) => {
+  const at = Date.now() + 60000, real = Date.now;
+  const tell = (status) => document.dispatchEvent(new CustomEvent("apt-run", { detail: { run: "r", status } }));
+  tell("running");
+  Date.now = () => at;
+  Object.defineProperty(document, "hidden", { value: true, configurable: true });
+  tell(status);
+  Date.now = real;
+}"""
+_COMES_BACK = """() => {
+  Object.defineProperty(document, "hidden", { value: false, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.mark.slow
+def test_keys_have_a_sheet_and_do_nothing_while_somebody_types(open_page):
+    page = open_page()
+    page.wait_for_function("document.querySelector('#tabs [role=tab]')")
+    page.keyboard.press("?")
+    page.locator("#keys-sheet[open]").wait_for()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
+    page.keyboard.press("4")
+    assert "tab=" not in page.url, "a dialog is open"
+    page.keyboard.press("Escape")
+    page.locator("#keys-sheet").wait_for(state="hidden")
+    page.keyboard.press("4")
+    page.wait_for_url("**/?tab=runs")
+    page.locator("#runs tr[data-run]").first.wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    second = rows(page)[1]
+    assert page.locator(f"[data-pick='{second}']").is_checked()
+    page.keyboard.press("/")
+    page.keyboard.type("?1jx/")
+    search = page.locator("#runs-search input, #runs-search textarea")
+    assert search.input_value() == "?1jx/" and "tab=runs" in page.url
+    assert not page.locator("#keys-sheet").is_visible()
+
+
+@pytest.mark.slow
+def test_single_keys_can_be_switched_off(open_page):
+    page = open_page()
+    page.locator("[data-keys]").click()
+    page.locator("[data-setting=keys]").uncheck()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.dataset.keys") == "", "the focus is back"
+    page.keyboard.press("4")
+    page.wait_for_timeout(300)
+    assert "tab=" not in page.url
+    page.keyboard.press("?")
+    page.locator("#keys-sheet[open]").wait_for()
+    assert not page.locator("[data-setting=keys]").is_checked()
+
+
+@pytest.mark.slow
+def test_the_end_of_a_run_is_told_to_who_is_elsewhere(open_page):
+    page = open_page()
+    page.wait_for_function("document.querySelector('.headline h2')")
+    page.evaluate(
+        "window.told = []; window.Notification = class {"
+        " constructor(title, more) { window.told.push([title, more.body]); }"
+        " static permission = 'granted'; static requestPermission = async () => 'granted'; }"
+    )
+    page.evaluate(_ENDS_ELSEWHERE, "finished")
+    page.wait_for_function("document.title === 'Finished · APT Studio'")
+    assert page.evaluate("window.told") == [], "nobody asked for it"
+    page.evaluate(_COMES_BACK)
+    assert page.title() == "APT Studio"
+    page.locator("[data-keys]").click()
+    assert not page.locator("[data-setting=sound]").is_checked(), "silent unless somebody wants it"
+    page.locator("[data-setting=notify]").check()
+    page.keyboard.press("Escape")
+    page.evaluate(_ENDS_ELSEWHERE, "failed")
+    page.wait_for_function("window.told.length === 1")
+    assert page.evaluate("window.told[0][0]") == "Failed · APT Studio" and page.evaluate("window.told[0][1]")
+
+
+@pytest.mark.slow
+def test_the_order_of_the_list_stays_and_can_be_reset(open_page):
+    page = open_runs(open_page())
+    newest = rows(page)[0]
+    page.locator("#runs-order input").click()
+    page.get_by_role("option", name="Oldest first", exact=True).click()
+    page.wait_for_function(
+        "run => document.querySelector('#runs tr[data-run]').dataset.run !== run", arg=newest
+    )
+    page.reload()
+    page.wait_for_selector("#prune", state="attached")
+    page.wait_for_function("document.querySelector('#runs-order input')?.value === 'Oldest first'")
+    page.locator("#runs-reset").click()
+    page.wait_for_function(
+        "run => document.querySelector('#runs tr[data-run]')?.dataset.run === run", arg=newest
+    )

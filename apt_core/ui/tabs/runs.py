@@ -34,6 +34,8 @@ class RunsTab(NamedTuple):
     sheet: gr.HTML  # the dialog in which a run is labelled
     find: dict[str, Any]  # the controls, by the fields of a query
     page: gr.State
+    order: gr.BrowserState  # as the visitor last chose it
+    reset: gr.Button
 
     @property
     def inputs(self) -> list[Any]:
@@ -80,7 +82,7 @@ class Click(NamedTuple):
 
 def lay_out() -> RunsTab:
     gr.HTML("<h2>Runs</h2>", apply_default_css=False)
-    find = _find()
+    find, reset = _find()
     note = gr.HTML("", elem_id="runs-note", apply_default_css=False)
     pressed = "window.aptStudio.pressed(element, trigger);"
     undo = gr.HTML("", elem_id="runs-undo", apply_default_css=False, js_on_load=pressed)
@@ -99,10 +101,13 @@ def lay_out() -> RunsTab:
         apply_default_css=False,
         js_on_load="window.aptStudio.labelSheet(element, trigger);",
     )
-    return RunsTab(note, undo, table, gr.Timer(2.0, active=False), bar, sheet, find, gr.State(0))
+    order = gr.BrowserState("", storage_key="apt-studio-order", secret="only-an-order-here")
+    return RunsTab(
+        note, undo, table, gr.Timer(2.0, active=False), bar, sheet, find, gr.State(0), order, reset
+    )
 
 
-def _find() -> dict[str, Any]:
+def _find() -> tuple[dict[str, Any], gr.Button]:
     """A control for each field of a query that the page asks for; a tag is searched as #tag."""
     with gr.Row(elem_id="runs-find"):
         search = gr.Textbox(
@@ -121,12 +126,26 @@ def _find() -> dict[str, Any]:
             "kind": _choice("Kind", [("Any", ""), *kinds]),
             "sort": _choice("Order", orders, _FIRST_ORDER),
         }
-    return find
+        reset = gr.Button("Show all", size="sm", elem_id="runs-reset", scale=0, min_width=90)
+    return find, reset
 
 
 def _choice(label: str, choices: list[tuple[str, str]], value: str = "") -> gr.Dropdown:
     name = label.lower()
     return gr.Dropdown(choices, value=value, label=label, min_width=120, elem_id=f"runs-{name}")
+
+
+def recall(order: Any) -> Any:
+    """The order that the visitor last chose, where there is such a one."""
+    return order if isinstance(order, str) and order in SORTS else gr.skip()
+
+
+def reset(tab: RunsTab) -> dict[Any, Any]:
+    """All runs in the first order, and no other remembered."""
+    return {component: "" for component in tab.find.values()} | {
+        tab.find["sort"]: _FIRST_ORDER,
+        tab.order: "",
+    }
 
 
 def refresh(tab: RunsTab, studio: Studio, view: View = View(), note: str = "") -> dict[Any, Any]:  # noqa: B008
