@@ -38,7 +38,7 @@ def build(studio: Studio) -> gr.Blocks:
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
         gr.HTML(_HEADER + str(keys_sheet()), apply_default_css=False)
-        compared = compare_tab.lay_out_address()
+        compared, order = compare_tab.lay_out_address(), runs_tab.lay_out_order()
         with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore") as explore_item:
                 explore = explore_tab.lay_out(studio.policy)
@@ -47,7 +47,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tab("Sweep", id="sweep") as sweep_item:
                 sweep = sweep_tab.lay_out()
             with gr.Tab("Runs", id="runs") as runs_item:
-                runs = runs_tab.lay_out()
+                runs = runs_tab.lay_out(order)
             models_item = _models_tab(studio)
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
@@ -55,7 +55,7 @@ def build(studio: Studio) -> gr.Blocks:
         sweep_tab.wire(sweep, sweep_item, explore.chooser, studio)
         items = (explore_item, compare_item, sweep_item, models_item, methods_item)
         others = tuple(item for item in items if item)
-        _wire_runs(page, runs, runs_item, others, tabs, explore, studio)
+        _wire_runs(runs, runs_item, others, tabs, explore, studio)
         _wire_compare(compare, tabs, runs, explore, studio)
         _wire_sweep(sweep, tabs, explore, studio)
         _wire_arrival(page, explore, compare, sweep, tabs, studio)
@@ -157,7 +157,6 @@ def _wire_compare(
 
 
 def _wire_runs(
-    page: gr.Blocks,
     runs: runs_tab.RunsTab,
     item: gr.Tab,
     others: tuple[gr.Tab, ...],
@@ -185,20 +184,19 @@ def _wire_runs(
     def look(*values: Any) -> dict[Any, Any]:
         return runs_tab.refresh(runs, studio, runs_tab.View.of(runs, values))
 
-    def arrived(*values: Any) -> dict[Any, Any]:
-        return runs_tab.arrive(runs, studio, runs_tab.View.of(runs, values))
+    def arrived(order: Any, *values: Any) -> dict[Any, Any]:
+        return runs_tab.arrive(runs, studio, runs_tab.View.of(runs, values), order)
 
-    page.load(runs_tab.recall, runs.order, runs.find["sort"], **_QUIET)
     runs.find["sort"].input(lambda sort: sort, runs.find["sort"], runs.order, **_QUIET)
     runs.reset.click(lambda: runs_tab.reset(runs), None, [*runs.find.values(), runs.order], **_QUIET).then(
         look, runs.inputs, runs.outputs, **_QUIET
     )
-    item.select(arrived, runs.inputs, runs.outputs, **_QUIET)
+    item.select(arrived, [runs.order, *runs.inputs], runs.outputs, **_QUIET)
     runs.timer.tick(look, runs.inputs, runs.outputs, **_QUIET)
     for part in (runs.table, runs.bar, runs.undo, runs.sheet):
         part.click(clicked, [explore.seen, *runs.inputs], [*runs.outputs, *explore.outputs, tabs], **_QUIET)
     search, *choices = runs.find.values()
-    for narrowed in (search.input, *(choice.input for choice in choices)):
+    for narrowed in (search.change, *(choice.input for choice in choices)):
         narrowed(look, runs.inputs, runs.outputs, trigger_mode="always_last", **_QUIET)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

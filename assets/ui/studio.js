@@ -346,7 +346,16 @@ window.aptStudio = (() => {
   // The runs that are ticked stay so while the list is drawn anew, searched and turned over.
   const picked = new Set();
   const MOST_PICKED = 12;
-  let focused = null; // the tick box that had the focus before the list was drawn
+  let focused = ""; // what had the focus in the list before it was drawn anew, as a selector
+
+  // A tick box, a link or a button of a row.
+  function placeOf(target) {
+    const { pick, action } = target.dataset ?? {};
+    const run = target.closest("[data-run]")?.dataset.run;
+    if (pick) return `[data-pick="${CSS.escape(pick)}"]`;
+    return run && action ? `[data-run="${CSS.escape(run)}"] [data-action="${CSS.escape(action)}"]` : "";
+  }
+  document.addEventListener("pointerdown", (event) => event.target.closest("#runs") || (focused = ""));
 
   function sayPicked() {
     const bar = document.querySelector(".compare-bar");
@@ -385,17 +394,18 @@ window.aptStudio = (() => {
     const boxes = [...element.querySelectorAll("[data-pick]")];
     for (const box of boxes) box.checked = picked.has(box.dataset.pick);
     const lost = document.activeElement === document.body && focused;
-    if (lost) boxes.find((box) => box.dataset.pick === focused)?.focus({ preventScroll: true });
+    if (lost) element.querySelector(focused)?.focus({ preventScroll: true });
     if (boxes.length) sayPicked();
   }
 
   // What was deleted took the focus with it: the way back is the next thing to press.
   function focusUndo() {
+    const button = () => document.querySelector(".undo:not([hidden]) [data-action=undo]");
+    const before = button()?.dataset.runs;
     let left = 40;
-    const before = document.querySelector(".undo");
     const looking = setInterval(() => {
-      const undo = document.querySelector(".undo [data-action=undo]");
-      if (undo && undo.closest(".undo") !== before) undo.focus({ preventScroll: true });
+      const undo = button();
+      if (undo && undo.dataset.runs !== before) undo.focus({ preventScroll: true });
       if (document.activeElement === undo || --left < 0) clearInterval(looking);
     }, 50);
   }
@@ -407,10 +417,14 @@ window.aptStudio = (() => {
       if (target) trigger("click", { ...target.dataset });
     });
     const drawnAnew = () => {
-      for (const notice of element.querySelectorAll("[data-seconds]")) setTimeout(() => notice.remove(), 1000 * notice.dataset.seconds);
-      for (const undo of element.querySelectorAll("[data-action=undo]")) forgetPicks(undo.dataset.runs.split(","));
+      for (const notice of element.querySelectorAll("[data-seconds]")) {
+        const undo = notice.querySelector("[data-runs]");
+        const { runs } = undo.dataset;
+        forgetPicks(runs.split(","));
+        setTimeout(() => (notice.hidden ||= undo.dataset.runs === runs), 1000 * notice.dataset.seconds);
+      }
     };
-    new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true });
+    new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true, attributeFilter: ["data-runs"] });
   }
 
   // One dialog for every row: what is written in it stays while the list behind it is drawn anew.
@@ -483,7 +497,7 @@ window.aptStudio = (() => {
       else picked.delete(run);
       sayPicked();
     });
-    element.addEventListener("focusin", (event) => (focused = event.target.dataset?.pick ?? null));
+    element.addEventListener("focusin", (event) => (focused = placeOf(event.target)));
     const drawnAnew = () => { localTimes(element); keepPicks(element); };
     drawnAnew();
     new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true, characterData: true });

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from browser_app import App
 from browser_steps import says, scrolls_sideways
 
+from apt_core.runs.store import Store
 from tests.runs.many_runs import many_runs
 
 pytestmark = pytest.mark.browser
 AMOUNT = 60
 
 
+@pytest.fixture
+def runs(app):
+    """Two more runs of the app that all tests share, the newest of it; gone afterwards."""
+    store = Store(app.cache / "data")
+    made = many_runs(store.root, 2, layers=2, tail="c0c0")[::-1]
+    yield made
+    for run_id in {*made} & {record.id for record in store.list()}:
+        store.delete(run_id)
+
+
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
+def many(tmp_path_factory):
     """An app of its own, with runs that were made before it started."""
     cache = tmp_path_factory.mktemp("comfort")
     many_runs(cache / "data", AMOUNT, layers=2)
-    app = App(cache, APT_DATA=str(cache / "data")).start()
+    app = App(cache).start()
     yield app
     app.stop()
+
+
+@pytest.fixture
+def open_many(open_page, many):
+    """open_page of the app with many runs."""
+    return functools.partial(open_page, address=many.address)
 
 
 def open_runs(page):
@@ -32,16 +51,23 @@ def rows(page) -> list[str]:
     return page.locator("#runs tr[data-run]").evaluate_all("rows => rows.map(row => row.dataset.run)")
 
 
+def search(page, words: str) -> None:
+    """As somebody types it."""
+    field = page.locator("#runs-search input, #runs-search textarea")
+    field.press("Control+a")
+    field.press("Backspace")
+    field.press_sequentially(words)
+
+
 def wait_for_rows(page, amount: int) -> None:
     page.wait_for_function(
         "amount => document.querySelectorAll('#runs tr[data-run]').length === amount", arg=amount
     )
 
 
-def test_runs_are_labelled_found_deleted_and_had_back(open_page):
+def test_runs_are_labelled_found_deleted_and_had_back(open_page, runs):
     page = open_runs(open_page())
-    first, second, *_ = rows(page)
-    says(page, "#runs .pager", f"Runs 1 to 50 of {AMOUNT}")
+    first, second = runs
     page.locator(f"tr[data-run='{first}'] [data-action=label]").press("Enter")
     page.locator("dialog[open]").wait_for()
     page.keyboard.type("My <b>best</b>")
@@ -50,11 +76,11 @@ def test_runs_are_labelled_found_deleted_and_had_back(open_page):
     page.keyboard.press("Enter")  # saves
     says(page, f"tr[data-run='{first}'] th", "My <b>best</b>")
     assert page.evaluate("document.activeElement.dataset.action") == "label", "the focus is back"
-    page.locator("#runs-search input, #runs-search textarea").fill("#paper")
+    search(page, "#paper")
     wait_for_rows(page, 1)
     assert rows(page) == [first]
-    page.locator("#runs-search input, #runs-search textarea").fill("")
-    wait_for_rows(page, 50)
+    search(page, "c0c0")
+    wait_for_rows(page, 2)
     for run in (first, second):
         page.locator(f"[data-pick='{run}']").check()
     page.locator("#compare-bar [data-action=delete]").click()
@@ -69,8 +95,9 @@ def test_runs_are_labelled_found_deleted_and_had_back(open_page):
 
 
 @pytest.mark.slow
-def test_the_list_turns_its_pages_and_keeps_what_is_ticked(open_page):
-    page = open_runs(open_page())
+def test_the_list_turns_its_pages_and_keeps_what_is_ticked(open_many):
+    page = open_runs(open_many())
+    says(page, "#runs .pager", f"Runs 1 to 50 of {AMOUNT}")
     ticked = rows(page)[0]
     page.locator(f"[data-pick='{ticked}']").check()
     page.locator("#runs [data-action=page]", has_text="Next").click()
@@ -85,8 +112,8 @@ def test_the_list_turns_its_pages_and_keeps_what_is_ticked(open_page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 768, 1280, 1440])
-def test_nothing_scrolls_sideways(open_page, width):
-    page = open_runs(open_page(width=width, height=844))
+def test_nothing_scrolls_sideways(open_many, width):
+    page = open_runs(open_many(width=width, height=844))
     assert not scrolls_sideways(page)
     page.locator("#runs [data-action=label]").first.click()
     page.locator("dialog[open]").wait_for()
@@ -111,8 +138,8 @@ _COMES_BACK = """() => {
 
 
 @pytest.mark.slow
-def test_keys_have_a_sheet_and_do_nothing_while_somebody_types(open_page):
-    page = open_page()
+def test_keys_have_a_sheet_and_do_nothing_while_somebody_types(open_many):
+    page = open_many()
     page.wait_for_function("document.querySelector('#tabs [role=tab]')")
     page.keyboard.press("?")
     page.locator("#keys-sheet[open]").wait_for()
@@ -135,14 +162,14 @@ def test_keys_have_a_sheet_and_do_nothing_while_somebody_types(open_page):
     assert page.locator(f"[data-pick='{second}']").is_checked()
     page.keyboard.press("/")
     page.keyboard.type("?1jx/")
-    search = page.locator("#runs-search input, #runs-search textarea")
-    assert search.input_value() == "?1jx/" and "tab=runs" in page.url
+    field = page.locator("#runs-search input, #runs-search textarea")
+    assert field.input_value() == "?1jx/" and "tab=runs" in page.url
     assert not page.locator("#keys-sheet").is_visible()
 
 
 @pytest.mark.slow
-def test_single_keys_can_be_switched_off(open_page):
-    page = open_page()
+def test_single_keys_can_be_switched_off(open_many):
+    page = open_many()
     page.locator("[data-keys]").click()
     page.locator("[data-setting=keys]").uncheck()
     page.keyboard.press("Escape")
@@ -156,13 +183,13 @@ def test_single_keys_can_be_switched_off(open_page):
 
 
 @pytest.mark.slow
-def test_the_end_of_a_run_is_told_to_who_is_elsewhere(open_page):
-    page = open_page()
+def test_the_end_of_a_run_is_told_to_who_is_elsewhere(open_many):
+    page = open_many()
     page.wait_for_function("document.querySelector('.headline h2')")
     page.evaluate(
-        "window.told = []; window.Notification = class {"
+        "() => { window.told = []; window.Notification = class {"
         " constructor(title, more) { window.told.push([title, more.body]); }"
-        " static permission = 'granted'; static requestPermission = async () => 'granted'; }"
+        " static permission = 'granted'; static requestPermission = async () => 'granted'; } }"
     )
     page.evaluate(_ENDS_ELSEWHERE, "finished")
     page.wait_for_function("document.title === 'Finished · APT Studio'")
@@ -179,8 +206,8 @@ def test_the_end_of_a_run_is_told_to_who_is_elsewhere(open_page):
 
 
 @pytest.mark.slow
-def test_the_order_of_the_list_stays_and_can_be_reset(open_page):
-    page = open_runs(open_page())
+def test_the_order_of_the_list_stays_and_can_be_reset(open_many):
+    page = open_runs(open_many())
     newest = rows(page)[0]
     page.locator("#runs-order input").click()
     page.get_by_role("option", name="Oldest first", exact=True).click()

@@ -24,7 +24,7 @@ LAYERS_OF_SMOLLM2 = 210
 @pytest.fixture(scope="module")
 def tab():
     with gr.Blocks():
-        return runs.lay_out()
+        return runs.lay_out(runs.lay_out_order())
 
 
 def studio_of(root):

@@ -35,7 +35,7 @@ def studio(store):
 @pytest.fixture(scope="module")
 def tab():
     with gr.Blocks():
-        return runs.lay_out()
+        return runs.lay_out(runs.lay_out_order())
 
 
 def click(**data):
@@ -151,6 +151,17 @@ def test_the_models_that_there_are_can_be_chosen(studio, store, tab):
     assert arrived[tab.find["model"]]["value"] == title and shown(arrived, tab) == [RUN]
     gone = runs.arrive(tab, studio, View(Query(model="deleted since")))
     assert gone[tab.find["model"]]["value"] == "" and shown(gone, tab) == [RUN]
+    assert (arrived[tab.find["sort"]], gone[tab.find["sort"]]) == ("newest", "newest")
+
+
+def test_the_list_is_in_the_order_that_was_chosen_last(studio, store, tab):
+    for run_id in (RUN, OTHER):
+        store.put(run_id, some_events())
+    store.label(OTHER, name="zz")
+    for order, first in (("name", RUN), ("newest", OTHER), ("colour", OTHER), (None, OTHER)):
+        arrived = runs.arrive(tab, studio, View(), order)
+        assert shown(arrived, tab)[0] == first
+        assert arrived[tab.find["sort"]] == (order if order == "name" else "newest")
 
 
 @pytest.mark.parametrize(

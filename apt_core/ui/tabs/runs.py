@@ -43,7 +43,8 @@ class RunsTab(NamedTuple):
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.note, self.undo, self.table, self.timer, self.page, self.find["model"]]
+        narrowing = [self.find["model"], self.find["sort"]]
+        return [self.note, self.undo, self.table, self.timer, self.page, *narrowing]
 
 
 class View(NamedTuple):
@@ -80,7 +81,12 @@ class Click(NamedTuple):
         return cls(action, tuple(runs), data)
 
 
-def lay_out() -> RunsTab:
+def lay_out_order() -> gr.BrowserState:
+    """Outside of the tabs: what lies inside of one is not there before it is opened."""
+    return gr.BrowserState("", storage_key="apt-studio-order", secret="only-an-order-here")
+
+
+def lay_out(order: gr.BrowserState) -> RunsTab:
     gr.HTML("<h2>Runs</h2>", apply_default_css=False)
     find, reset = _find()
     note = gr.HTML("", elem_id="runs-note", apply_default_css=False)
@@ -101,7 +107,6 @@ def lay_out() -> RunsTab:
         apply_default_css=False,
         js_on_load="window.aptStudio.labelSheet(element, trigger);",
     )
-    order = gr.BrowserState("", storage_key="apt-studio-order", secret="only-an-order-here")
     return RunsTab(
         note, undo, table, gr.Timer(2.0, active=False), bar, sheet, find, gr.State(0), order, reset
     )
@@ -114,6 +119,7 @@ def _find() -> tuple[dict[str, Any], gr.Button]:
             label="Search",
             placeholder="Name, model, method, text, #tag",
             max_length=200,
+            max_lines=1,
             elem_id="runs-search",
         )
         states = [(words.capitalize(), status) for status, words in STATUS_WORDS.items()]
@@ -135,9 +141,9 @@ def _choice(label: str, choices: list[tuple[str, str]], value: str = "") -> gr.D
     return gr.Dropdown(choices, value=value, label=label, min_width=120, elem_id=f"runs-{name}")
 
 
-def recall(order: Any) -> Any:
+def recall(order: Any) -> str:
     """The order that the visitor last chose, where there is such a one."""
-    return order if isinstance(order, str) and order in SORTS else gr.skip()
+    return order if isinstance(order, str) and order in SORTS else _FIRST_ORDER
 
 
 def reset(tab: RunsTab) -> dict[Any, Any]:
@@ -164,13 +170,14 @@ def refresh(tab: RunsTab, studio: Studio, view: View = View(), note: str = "") -
     }
 
 
-def arrive(tab: RunsTab, studio: Studio, view: View) -> dict[Any, Any]:
-    """The list, and the models that it can be narrowed to."""
+def arrive(tab: RunsTab, studio: Studio, view: View, order: Any = None) -> dict[Any, Any]:
+    """The list in the order that the visitor last chose, and the models that it can be narrowed to."""
     titles = sorted({entry.run.title for entry in studio.runs_found(Query())[1]}, key=str.casefold)
     kept = view.query.model if view.query.model in titles else ""
     choices = gr.update(choices=[("Any", ""), *((title, title) for title in titles)], value=kept)
-    narrowed = view._replace(query=view.query.model_copy(update={"model": kept}))
-    return refresh(tab, studio, narrowed) | {tab.find["model"]: choices}
+    sort = recall(order)
+    narrowed = view._replace(query=view.query.model_copy(update={"model": kept, "sort": sort}))
+    return refresh(tab, studio, narrowed) | {tab.find["model"]: choices, tab.find["sort"]: sort}
 
 
 def _table(studio: Studio, shown: list[Entry], any_at_all: bool) -> Any:

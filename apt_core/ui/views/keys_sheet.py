@@ -44,7 +44,7 @@ def keys_sheet() -> Markup:
         "<h3>When a run ends while you are elsewhere</h3>"
         '<p class="quiet">The title of the browser tab says so. It can also be told by:</p>{}'
         '<p class="quiet" role="status" data-said></p>'
-        '<div class="sheet-buttons"><button class="quiet-button main" value="close">Close</button></div>'
+        '<div class="sheet-buttons"><button class="quiet-button strong" value="close">Close</button></div>'
         "</form></dialog>"
     ).format(keys, _tick("keys", _NOTICES["keys"]), join(_tick(*each) for each in notices.items()))
 

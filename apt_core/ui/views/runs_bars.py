@@ -24,7 +24,7 @@ LABEL_SHEET = Markup(
     '<label>Tags, with commas between them<input name="tags" maxlength="{tags}" autocomplete="off"></label>'
     '<label>Note<textarea name="note" rows="3" maxlength="{note}"></textarea></label>'
     '<label class="tick"><input type="checkbox" name="pinned">Keep it at the top of the list</label>'
-    '<div class="sheet-buttons"><button class="quiet-button main" value="save">Save</button>'
+    '<div class="sheet-buttons"><button class="quiet-button strong" value="save">Save</button>'
     '<button class="quiet-button" value="cancel" formnovalidate>Cancel</button></div></form></dialog>'
 ).format(name=LONGEST_NAME, note=LONGEST_NOTE, tags=MOST_TAGS * (LONGEST_TAG + 2))
 

@@ -77,7 +77,7 @@ def _row(
         '<th scope="row" data-head="Model">{called}</th>'
         '<td data-head="Method">{method}</td><td data-head="Pattern">{pattern}</td>'
         '<td data-head="Perplexity" class="n">{perplexity}</td><td data-head="Read" class="read">{read}</td>'
-        '<td data-head="Time" class="n">{time}</td><td data-head="Created">{created}</td>'
+        '<td data-head="Time" class="n">{time}</td><td data-head="Created" class="created">{created}</td>'
         '<td data-head="What to do" class="actions"><div>{actions}</div></td></tr>'
     ).format(
         id=record.id,
