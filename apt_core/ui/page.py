@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import server
+from apt_core.ui import languages, server
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -60,6 +60,7 @@ def build(studio: Studio) -> gr.Blocks:
         _wire_sweep(sweep, tabs, explore, studio)
         _wire_arrival(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)
+    languages.mark(page)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
     return page
 
@@ -79,6 +80,7 @@ def launch_options(studio: Studio) -> dict[str, Any]:
     return {
         "theme": theme(),
         "head": server.head(),
+        "i18n": languages.i18n(),
         "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
         "favicon_path": str(ASSETS / "ui" / "favicon.png"),
         "footer_links": [],

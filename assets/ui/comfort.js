@@ -63,7 +63,7 @@
   }
 
   const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")];
-  const named = (id) => tabs().find((tab) => tab.id.replace(/-button$/, "") === id || tab.textContent.trim().toLowerCase() === id);
+  const named = (id) => tabs().find((tab) => tab.dataset.tabId === id);
 
   function whenShown(selector, then, left = 40) {
     const found = [...document.querySelectorAll(selector)].find((each) => each.offsetParent);

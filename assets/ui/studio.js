@@ -285,7 +285,7 @@ window.aptStudio = (() => {
   }
 
   const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")];
-  const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+  const nameOf = (tab) => tab.dataset.tabId ?? tab.textContent.trim().toLowerCase(); // its text may be translated
   const first = () => nameOf(tabs()[0]);
 
   function openTab(name) {

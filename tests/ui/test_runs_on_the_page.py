@@ -213,7 +213,7 @@ def test_rows_of_one_recipe_are_told_apart():
     """By what was read, how much of it and the seed."""
     recipe = a_recipe(seed=7, calibration={"text": "wiki-sample", "samples": 64, "length": 256})
     html = runs_table([a_record(recipe=recipe)], str, NOW)
-    assert "Wikipedia summaries, bundled sample, Wikipedia summaries · 64 × 256 · seed 7" in html
+    assert "Wikipedia summaries, bundled sample, Wikipedia summaries · 64\u00a0×\u00a0256 · seed 7" in html
 
 
 @pytest.mark.parametrize(

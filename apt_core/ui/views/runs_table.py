@@ -120,7 +120,7 @@ def _read(record: RunRecord) -> str:
     texts = list(dict.fromkeys(text_title(one.text) for one in (*job.reads, *job.evaluation)))
     if not isinstance(job, Prune):
         return ", ".join(texts)
-    return f"{', '.join(texts)} · {job.calibration.samples} × {job.calibration.length} · seed {job.seed}"
+    return f"{', '.join(texts)} · {job.calibration.samples}\u00a0×\u00a0{job.calibration.length} · seed {job.seed}"
 
 
 def _perplexity(record: RunRecord) -> Markup:
