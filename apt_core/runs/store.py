@@ -606,6 +606,7 @@ def _row_of(folder: Path, study: str | None) -> Row | None:
         ended_at=record.ended_at,
         study=study,
         made_from=record.made_from,
+        listed=None if record.live else listed(record).model_dump_json(),
     )
 
 

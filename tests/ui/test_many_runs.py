@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import NamedTuple
 
 import gradio as gr
 import pytest
@@ -55,26 +56,28 @@ def test_what_is_drawn_does_not_grow_with_the_list(tmp_path, tab):
 
 @pytest.mark.slow
 def test_a_thousand_runs_are_listed_in_a_second_and_eight_compared_in_two(tmp_path, tab, capsys):
-    """In a process that has just started, each the best of three, since other programs work here too."""
-    begun = time.perf_counter()
+    """In processor time of this one thread, on a machine that does nothing else that is what somebody waits. "After
+    a start": by a store that has read no log yet, the best of three, as are the next two."""
     ids = many_runs(tmp_path, 1000, LAYERS_OF_SMOLLM2)
-    made = time.perf_counter() - begun
-    first = timed(lambda: runs.refresh(tab, studio_of(tmp_path)))
-    fresh = min(timed(lambda: runs.refresh(tab, studio_of(tmp_path))) for _ in range(3))
     view = View(Query(search="wanda 2:4", sort="perplexity"))
-    searched = min(timed(lambda: runs.refresh(tab, studio_of(tmp_path), view)) for _ in range(3))
     warm = studio_of(tmp_path)
-    runs.refresh(tab, warm)
-    polled = min(timed(lambda: runs.refresh(tab, warm)) for _ in range(3))
-    compared = min(timed(lambda: compare(tmp_path, ids[::125])) for _ in range(3))
+    taken = {"first": timed(lambda: runs.refresh(tab, warm))}
+    taken |= {
+        what: min(timed(do) for _ in range(3))
+        for what, do in {
+            "after a start": lambda: runs.refresh(tab, studio_of(tmp_path)),
+            "searched": lambda: runs.refresh(tab, studio_of(tmp_path), view),
+            "polled": lambda: runs.refresh(tab, warm),
+        }.items()
+    }
+    taken["8 compared"] = timed(lambda: compare(tmp_path, ids[::125]))
     with capsys.disabled():
-        print(
-            f"\n1,000 runs of {LAYERS_OF_SMOLLM2} layers (made in {made:.1f} s): first list {first:.2f} s, "
-            f"after a start {fresh:.2f} s, searched {searched:.2f} s, polled {polled:.3f} s; "
-            f"8 compared {compared:.2f} s"
+        words = ", ".join(
+            f"{what} {took.processor:.2f} s ({took.clock:.2f} by the clock)" for what, took in taken.items()
         )
-    assert max(fresh, searched, polled) < 1.0
-    assert compared < 2.0
+        print(f"\n1,000 runs of {LAYERS_OF_SMOLLM2} layers: {words}")
+    assert all(taken[what].processor < 1.0 for what in ("first", "after a start", "searched", "polled"))
+    assert taken["8 compared"].processor < 2.0
 
 
 def compare(root, ids):
@@ -82,7 +85,12 @@ def compare(root, ids):
     assert len(ids) == 8 and compare_parts(studio, studio.compared(ids))
 
 
-def timed(do) -> float:
-    begun = time.perf_counter()
+class Took(NamedTuple):
+    processor: float
+    clock: float
+
+
+def timed(do) -> Took:
+    before = time.process_time(), time.perf_counter()
     do()
-    return time.perf_counter() - begun
+    return Took(time.process_time() - before[0], time.perf_counter() - before[1])
