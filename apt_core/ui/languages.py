@@ -41,9 +41,8 @@ def mark(page: gr.Blocks) -> None:
             if text in known:
                 setattr(block, name, translate(text))
         if choices := getattr(block, "choices", None):
-            block.choices = [
-                (translate(title) if title in known else title, value) for title, value in choices
-            ]
+            marked = [(translate(title) if title in known else title, value) for title, value in choices]
+            setattr(block, "choices", marked)  # noqa: B010 - only some blocks have it
 
 
 def said(block: Any) -> Iterator[tuple[str, str]]:

@@ -126,7 +126,7 @@ def test_the_order_of_the_list_is_remembered_and_reset():
 
 
 def test_nothing_keeps_a_prompt():
-    """Whatever is stored in the browser is named here."""
+    """Whatever stays in the browser is named here; a typed prompt stays as long as its tab (sessionStorage)."""
     sources = [*Path(explore_tab.__file__).parent.glob("*.py"), *(ASSETS / "ui").glob("*.js")]
     text = "\n".join(path.read_text("utf-8") for path in sources)
     stored = set(re.findall(r'storage_key="([^"]+)"|(?:setItem\(|KEPT = )"([^"]+)"', text))
@@ -135,6 +135,7 @@ def test_nothing_keeps_a_prompt():
         "apt-studio-choices",
         "apt-studio-order",
         "apt-studio-theme",
+        "apt-studio-visitor",
         "apt-studio-comfort",
     }
 
