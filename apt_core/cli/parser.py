@@ -16,6 +16,8 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import add_flags
 from apt_core.jobs import Evaluate, Prune
 from apt_core.methods.component import SLOTS
+from apt_core.runs.labels import LONGEST_NAME, LONGEST_NOTE
+from apt_core.runs.query import SORTS, Query
 
 _EXAMPLES = """\
 examples:
@@ -28,8 +30,13 @@ examples:
   {0} ask --run 20261124-130501-a1b2 --prompts prompts.txt --csv answers.csv
   {0} inspect 20261124-130501-a1b2 --block 3 --layer self_attn.q_proj --inputs
   {0} runs show 20261124-130501-a1b2
+  {0} runs --search "apt 2:4" --status finished --sort perplexity
+  {0} label 20261124-130501-a1b2 --name "The best yet" --tag paper --pin
   {0} compare 20261124-130501-a1b2 20261124-131022-c3d4
 """
+
+
+_LISTED = 30  # runs that a list shows when nobody says how many
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,6 +77,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_ask(commands)
     _add_inspect(commands)
     _add_runs(commands)
+    _add_label(commands)
     _add_report(commands)
     _add_export(commands)
     _add_pack(commands)
@@ -232,11 +240,10 @@ def _add_inspect(commands: Any) -> None:
 
 
 def _add_runs(commands: Any) -> None:
-    parser = _add(commands, "runs", "runs:show_list", "list, show, cancel and delete runs")
-    parser.set_defaults(limit=30)
+    parser = _add(commands, "runs", "runs:show_list", "list, search, show, cancel and delete runs")
+    _add_query(parser)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
-    listing = _add(actions, "list", "runs:show_list", "the newest runs", below=True)
-    listing.add_argument("--limit", type=int, default=30, metavar="N", help="how many (default: 30)")
+    _add_query(_add(actions, "list", "runs:show_list", "the newest runs", below=True), below=True)
     _add(
         actions, "pack", "runs:pack", "keep the weights of finished runs as bit masks and values", below=True
     )
@@ -249,6 +256,35 @@ def _add_runs(commands: Any) -> None:
         action.add_argument("id", metavar="ID")
         if name == "delete":
             action.add_argument("--force", action="store_true", help="also when other runs were made from it")
+
+
+def _add_query(parser: argparse.ArgumentParser, below: bool = False) -> None:
+    """Which runs a list shows: a flag for each field of `Query`."""
+    for name, field in Query.model_fields.items():
+        default = argparse.SUPPRESS if below else field.default
+        if name == "sort":
+            orders = f"the order: {', '.join(SORTS)} (default: {field.default})"
+            parser.add_argument("--sort", metavar="ORDER", default=default, help=orders)
+        else:
+            parser.add_argument(f"--{name}", metavar="TEXT", default=default, help=field.description)
+    limit = argparse.SUPPRESS if below else _LISTED
+    parser.add_argument(
+        "--limit", type=int, default=limit, metavar="N", help=f"how many (default: {_LISTED})"
+    )
+
+
+def _add_label(commands: Any) -> None:
+    parser = _add(commands, "label", "runs:label", "write a name, tags or a note on a run, or pin it")
+    parser.add_argument("id", metavar="RUN")
+    parser.add_argument("--name", metavar="TEXT", help=f"at most {LONGEST_NAME} characters; '' takes it away")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="add a tag (repeatable)")
+    parser.add_argument(
+        "--untag", action="append", default=[], metavar="TAG", help="take a tag away (repeatable)"
+    )
+    parser.add_argument("--note", metavar="TEXT", help=f"at most {LONGEST_NOTE} characters; '' takes it away")
+    parser.add_argument(
+        "--pin", action=argparse.BooleanOptionalAction, default=None, help="keep it at the top of lists"
+    )
 
 
 def _add_report(commands: Any) -> None:

@@ -1,9 +1,10 @@
-"""`runs`: list, show, cancel and delete what is in the store. Starts nothing."""
+"""`runs` and `label`: list, show, cancel, delete and label what is in the store. Starts nothing."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 from apt_core.base import words
 from apt_core.base.errors import BadInput, RunFailed
@@ -12,26 +13,45 @@ from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
 from apt_core.reports.as_json import listed_run_json, run_json
 from apt_core.runs import packer
+from apt_core.runs.labels import Labels, plain
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.query import Query, select
 from apt_core.runs.store import Store
 
-_MOST_LISTED = 1_000_000  # more than any index holds, and a number that it can be asked for
+_HEAD = ("run", "status", "model", "what", "name", "perplexity", "ratio", "started")
 
 
 def show_list(options: argparse.Namespace) -> int:
-    records = _looked_after().store.list(min(max(0, options.limit), _MOST_LISTED))
+    """The runs that are asked for, pinned ones first."""
+    query = Query(**{name: getattr(options, name) for name in Query.model_fields}).checked()
+    store = _looked_after().store
+    found = select(store.entries(), query)[: max(0, options.limit)]
+    records = [(store.get(entry.run.id), entry.labels) for entry in found]
     if options.json:
-        print_json([listed_run_json(record, options.policy) for record in records])
+        print_json([listed_run_json(record, options.policy) | _said(labels) for record, labels in records])
     elif records:
-        print(
-            table(
-                ("run", "status", "model", "what", "perplexity", "ratio", "started"),
-                list(map(_row, records)),
-                4,
-            )
-        )
-    else:
+        print(table(*_without_empty_names([_row(record, labels) for record, labels in records])))
+    elif query.everything:
         print("There are no runs yet; 'prune' makes the first.")
+    else:
+        print("No run is like that; 'runs list' shows them all.")
+    return 0
+
+
+def label(options: argparse.Namespace) -> int:
+    """Write on a run, or say what is written on it."""
+    store = Store()
+    asked: dict[str, Any] = {"name": options.name, "note": options.note, "pinned": options.pin}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if options.tag or options.untag:
+        gone = {plain(tag).lstrip("#").casefold() for tag in options.untag}
+        kept = [tag for tag in store.labels_of(options.id).tags if tag.casefold() not in gone]
+        changes["tags"] = (*kept, *options.tag)
+    labels = store.label(options.id, **changes)
+    if options.json:
+        print_json({"run": options.id} | _said(labels))
+    else:
+        print(f"Run {options.id}: {_in_words(labels) or 'nothing is written on it'}.")
     return 0
 
 
@@ -40,10 +60,13 @@ def show(options: argparse.Namespace) -> int:
     record = store.get(options.id)
     checkpoint = store.checkpoint(options.id)
     where = str(checkpoint) if checkpoint else None
+    labels = store.labels_of(options.id)
     if options.json:
-        print_json(run_json(record, options.policy, where))
+        print_json(run_json(record, options.policy, where) | _said(labels))
     else:
         print(report(record, where, _parent_of(record, store)))
+        if said := _in_words(labels):
+            print(f"\nLabels: {said}.")
     return 0
 
 
@@ -107,7 +130,28 @@ def _last_perplexity(record: RunRecord) -> float | None:
     return found.perplexity if found else None
 
 
-def _row(record: RunRecord) -> tuple[str, ...]:
+def _said(labels: Labels) -> dict[str, Any]:
+    """What people wrote, as JSON says it."""
+    return {"labels": labels.model_dump(mode="json")}
+
+
+def _in_words(labels: Labels) -> str:
+    """'name "The best yet"; #paper #to show; note "..."; pinned'"""
+    parts = [f"{what} {text!r}" for what, text in (("name", labels.name), ("note", labels.note)) if text]
+    parts[1:1] = [" ".join(f"#{tag}" for tag in labels.tags)] if labels.tags else []
+    return "; ".join([*parts, *(["pinned"] if labels.pinned else [])])
+
+
+def _without_empty_names(rows: list[tuple[str, ...]]) -> tuple[list[str], list[list[str]], int]:
+    """Head, rows and how many columns stand to the left; the names are a column where there are any."""
+    place = _HEAD.index("name")
+    named = any(row[place] for row in rows)
+    keep = [column for column in range(len(_HEAD)) if named or column != place]
+    picked = [[row[column] for column in keep] for row in (_HEAD, *rows)]
+    return picked[0], picked[1:], place + named
+
+
+def _row(record: RunRecord, labels: Labels) -> tuple[str, ...]:
     started = (
         time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created_at))
         if record.created_at
@@ -118,6 +162,9 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         record.status,
         record.job.model.id,
         record.job.label,
+        " ".join(
+            filter(None, ("*" if labels.pinned else "", labels.name, *(f"#{tag}" for tag in labels.tags)))
+        ),
         words.number(_last_perplexity(record)),
         words.times(record.ratio),
         started,

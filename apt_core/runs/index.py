@@ -1,6 +1,7 @@
 """`runs.db`: which runs there are and whose turn it is. SQLite in WAL mode, shared by every process.
 
-It holds nothing that the folders of runs and studies do not say (but for the queue's order and a pending cancel),
+It holds nothing that the folders of runs and studies do not say (but for the queue's order and a pending cancel;
+`listed` is what a list says of an ended run, kept so that it reads no log),
 so a missing or corrupt file is moved aside and made again from the folders. One of an earlier version is migrated, one
 of a later version refused. Every use opens its own connection: no connection outlives a file that was moved away.
 """
@@ -33,10 +34,13 @@ CREATE TABLE runs (
     cancel_requested_at REAL,
     ended_at REAL,
     study TEXT,
-    made_from TEXT  -- the run that made the model of this one
+    made_from TEXT,  -- the run that made the model of this one
+    listed TEXT
 )
 """
-_COLUMNS = "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from"
+_COLUMNS = (
+    "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from, listed"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +58,7 @@ class Row:
     ended_at: float | None = None
     study: str | None = None
     made_from: str | None = None
+    listed: str | None = None
 
 
 class StudyRow(NamedTuple):
@@ -272,7 +277,8 @@ class Rows:
         return found[0] if found else None
 
     def newest(self, limit: int) -> list[Row]:
-        return self._select("ORDER BY place DESC LIMIT ?", limit)
+        """By when they were asked for: a run that was brought back stands where it stood."""
+        return self._select("ORDER BY created_at DESC, place DESC LIMIT ?", limit)
 
     def active(self) -> list[Row]:
         """Runs that hold (or are about to hold) a worker process."""

@@ -1,7 +1,8 @@
 """The queue at work: one heavy run at a time, whichever process asks (page or command line).
 
 `tick()` does everything, in one transaction, and may be called by any number of processes: it marks
-dead workers' runs as failed, ends those that do not stop when asked to, and starts the next run in the queue.
+dead workers' runs as failed, ends those that do not stop when asked to, and starts the next run in the queue. What was
+deleted more than a minute ago goes for good.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ class Launcher:
         """
         with self._ticking:
             self._reap()
+            self.store.sweep()
             if not self._anything_to_do():
                 self._tokens.clear()
                 return

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from apt_core.base.errors import DISK_FULL_ERRNOS, DiskFull, StoreUnusable
 
-VERSION = 2
+VERSION = 3
 STUDIES_TABLE = """
 CREATE TABLE studies (
     id TEXT PRIMARY KEY,
@@ -37,6 +37,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         STUDIES_TABLE,
         *INDEXES,
     ),
+    2: ("ALTER TABLE runs ADD COLUMN listed TEXT",),
 }
 
 

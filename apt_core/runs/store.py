@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
-from apt_core.base.errors import BadInput, DiskFull, UnknownRun
+from apt_core.base.errors import BadInput, DiskFull, PruneError, UnknownRun
 from apt_core.base.paths import data_dir
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.execute.context import Made
@@ -22,10 +22,13 @@ from apt_core.jobs import Job, read_job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Asked, Study
-from apt_core.runs import keeping, processes, studies_kept, token_holder
+from apt_core.runs import hiding, keeping, labels, processes, query, studies_kept, token_holder
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.ids import check_id, is_run_id, new_id
 from apt_core.runs.index import Found, Index, Row, Rows, StudyRow
+from apt_core.runs.labels import Labels
+from apt_core.runs.listing import listed
+from apt_core.runs.query import Entry, Listed
 
 _log = logging.getLogger(__name__)
 JOB_FILE = "job.json"
@@ -225,30 +228,106 @@ class Store:
                 rows.update(run_id, status="stopping", cancel_requested_at=time.time())
 
     def delete(self, run_id: str, orphan: bool = False) -> None:
-        """Remove a run that has ended, with its weights.
+        """Remove a run that has ended, with its weights, for good.
 
         Raises BadInput while it is queued or running, and when other runs were made from it, unless they may be
         orphaned (then they say that the run they were made from is gone) and none of them still needs its weights.
         """
-        record = self.get(run_id)
-        if record.live:
-            raise BadInput(f"Run {run_id} is still {record.status}; cancel it first.")
+        (record,) = self._take_out([run_id], orphan)
+        hiding.destroy(self.runs, self.folder(run_id), run_id)
+        self._forget_studies([record.study])
+
+    def hide(self, run_ids: Sequence[str]) -> None:
+        """Take runs that have ended out of sight, all or none of them, as `delete` would; `restore` brings them back
+        until they are swept."""
+        at = int(time.time())
+        for record in self._take_out(run_ids, orphan=False):
+            hiding.put_away(self.runs, record.id, record.study, at)
+
+    def hidden(self) -> List[hiding.Hidden]:
+        """The runs that can still be brought back, the last to be hidden first."""
+        return [one for one in hiding.found(self.runs) if one.seconds_left > 0]
+
+    def restore(self, run_ids: Sequence[str]) -> List[str]:
+        """Bring hidden runs back; returns those that were still there."""
+        back = []
+        for one in self.hidden():
+            if one.run in run_ids:
+                with self.index.write() as rows:
+                    back += [one.run] if self._bring_back(rows, one) else []
+        return back
+
+    def sweep(self) -> None:
+        """Remove for good what has been hidden for long enough."""
+        old = [one for one in hiding.found(self.runs) if one.seconds_left <= 0]
+        for one in old:
+            hiding.destroy(self.runs, one.folder, one.run)
+        self._forget_studies([one.study for one in old])
+
+    def _bring_back(self, rows: Rows, one: hiding.Hidden) -> bool:
+        if not hiding.bring_back(self.runs, one):
+            return False
+        try:
+            if row := _row_of(self.folder(one.run), self._still_of(one)):
+                rows.add(row)
+        except BaseException:
+            hiding.put_away(self.runs, one.run, one.study, one.at)
+            raise
+        return row is not None
+
+    def _still_of(self, one: hiding.Hidden) -> str | None:
+        """The study of a hidden run, unless another run has taken its place there meanwhile."""
+        try:
+            return one.study if one.study and one.run in self.study(one.study).runs else None
+        except BadInput:
+            return None
+
+    def _take_out(self, run_ids: Sequence[str], orphan: bool) -> List[RunRecord]:
+        """Take ended runs out of the index, all or none of them; returns what they were."""
+        records = [self.get(run_id) for run_id in dict.fromkeys(run_ids)]
+        for record in records:
+            if record.live:
+                raise BadInput(f"Run {record.id} is still {record.status}; cancel it first.")
+        records.sort(
+            key=lambda record: record.created_at or 0.0, reverse=True
+        )  # what was made from another goes first
         with self.index.write() as rows:
-            _check_children(rows, run_id, orphan)
-            self._forget_process(run_id)
-            rows.remove(run_id)
-            last_of_study = bool(record.study) and not rows.of_study(record.study)
-            if last_of_study:
-                rows.remove_study(record.study)
-        if last_of_study:
-            studies_kept.remove(self._studies, record.study)
+            for record in records:
+                _check_children(rows, record.id, orphan)
+                self._forget_process(record.id)
+                rows.remove(record.id)
         with self._lock:
-            self._seen.pop(run_id, None)
-        if self.folder(run_id).exists():
-            # Gone at once for everybody, however long the removal takes.
-            os.replace(self.folder(run_id), self.runs / f".deleted-{run_id}")
-        for doomed in self.runs.glob(".deleted-*"):  # also what an earlier, interrupted delete left
-            shutil.rmtree(doomed, ignore_errors=True)  # what stays is hidden, and swept by the next delete
+            for record in records:
+                self._seen.pop(record.id, None)
+        return records
+
+    def _forget_studies(self, study_ids: Sequence[str]) -> None:
+        """Remove those of these studies that have no run any more, not even a hidden one."""
+        studies = {study for study in study_ids if study}
+        if not studies:
+            return
+        with self.index.write() as rows:  # whoever makes a study waits
+            waiting = {one.study for one in hiding.found(self.runs)}
+            gone = [study for study in studies - waiting if not rows.of_study(study)]
+            for study in gone:
+                rows.remove_study(study)
+        for study in gone:
+            studies_kept.remove(self._studies, study)
+
+    def label(self, run_id: str, **changes: Any) -> Labels:
+        """Write a name, tags, a note or a pin on a run; what is not named stays. Raises UnknownRun, BadInput."""
+        folder = self.folder(run_id)
+        with self.index.write() as rows:  # one at a time, and nobody deletes it meanwhile
+            if rows.get(run_id) is None:
+                raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
+            written = Labels(**(labels.read(folder).model_dump() | changes))
+            try:
+                labels.write(folder, written)
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                raise self._disk_full() from error
+        return written
 
     def keep_within(self, cap: int) -> list[str]:
         """Remove the weights of the oldest runs until all fit in `cap` bytes; returns whose went."""
@@ -277,6 +356,38 @@ class Store:
         with self.index.read() as rows:
             newest = rows.newest(limit)
         return self._readable(newest)
+
+    def entries(self) -> List[Entry]:
+        """Every run as lists know it, with what people wrote on it, newest first. Reads the logs of live runs, and of
+        ended ones once."""
+        with self.index.read() as rows:
+            found = rows.newest(-1)
+        known = {row.id: query.kept(row.listed) for row in found if row.status not in LIVE}
+        records = self._readable([row for row in found if known.get(row.id) is None])
+        known |= {record.id: listed(record) for record in records}
+        self._keep_listed(
+            {row.id: row for row in found}, [record for record in records if not record.live], known
+        )
+        return [Entry(one, labels.read(self.folder(row.id))) for row in found if (one := known.get(row.id))]
+
+    def _keep_listed(
+        self, rows_of: dict[str, Row], records: List[RunRecord], known: dict[str, Listed | None]
+    ) -> None:
+        """Keep what lists know of runs that have ended; where it cannot be kept it is worked out again."""
+        ended = [record for record in records if rows_of[record.id].status not in LIVE]
+        if not ended:
+            return
+        try:
+            with self.index.write() as rows:
+                for record in ended:
+                    if one := known[record.id]:
+                        rows.update(record.id, listed=one.model_dump_json())
+        except PruneError as error:
+            _log.warning("%s", error)
+
+    def labels_of(self, run_id: str) -> Labels:
+        """What people wrote on a run; nothing on one that does not exist."""
+        return labels.read(self.folder(run_id))
 
     def _readable(self, found: List[Row]) -> List[RunRecord]:
         records = []
@@ -495,6 +606,7 @@ def _row_of(folder: Path, study: str | None) -> Row | None:
         ended_at=record.ended_at,
         study=study,
         made_from=record.made_from,
+        listed=None if record.live else listed(record).model_dump_json(),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import server
+from apt_core.ui import languages, server
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -19,11 +19,14 @@ from apt_core.ui.tabs import runs as runs_tab
 from apt_core.ui.tabs import sweep as sweep_tab
 from apt_core.ui.theme import theme
 from apt_core.ui.views.compare_view import ids_of
+from apt_core.ui.views.keys_sheet import keys_sheet
 from apt_core.ui.views.run_view import ViewState
 
 _HEADER = (
     '<header class="masthead"><h1>APT Studio</h1><p>Prune a language model layer by layer, see what it costs, '
-    'read both.</p><button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
+    'read both.</p><button type="button" class="quiet-button" data-keys aria-label="Keys and notices" '
+    'title="Keys and notices">?</button>'
+    '<button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
 )
 _DELETED = "The run that was shown here has been deleted; below is a recorded sample."
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -34,8 +37,8 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
-        gr.HTML(_HEADER, apply_default_css=False)
-        compared = compare_tab.lay_out_address()
+        gr.HTML(_HEADER + str(keys_sheet()), apply_default_css=False)
+        compared, order = compare_tab.lay_out_address(), runs_tab.lay_out_order()
         with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore") as explore_item:
                 explore = explore_tab.lay_out(studio.policy)
@@ -44,7 +47,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tab("Sweep", id="sweep") as sweep_item:
                 sweep = sweep_tab.lay_out()
             with gr.Tab("Runs", id="runs") as runs_item:
-                runs = runs_tab.lay_out()
+                runs = runs_tab.lay_out(order)
             models_item = _models_tab(studio)
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
@@ -57,6 +60,7 @@ def build(studio: Studio) -> gr.Blocks:
         _wire_sweep(sweep, tabs, explore, studio)
         _wire_arrival(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)
+    languages.mark(page)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
     return page
 
@@ -76,6 +80,7 @@ def launch_options(studio: Studio) -> dict[str, Any]:
     return {
         "theme": theme(),
         "head": server.head(),
+        "i18n": languages.i18n(),
         "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
         "favicon_path": str(ASSETS / "ui" / "favicon.png"),
         "footer_links": [],
@@ -104,9 +109,9 @@ def _wire_arrival(
     tabs: gr.Tabs,
     studio: Studio,
 ) -> None:
-    def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
+    def arrive(last: Any, choices: Any, request: gr.Request) -> dict[Any, Any]:
         asked = dict(request.query_params)
-        shown = explore_tab.land(explore, studio, asked.get("run"), last)
+        shown = explore_tab.land(explore, studio, asked.get("run"), last, choices)
         if study := asked.get("study"):
             return shown | sweep_tab.show(sweep, studio, study) | {tabs: gr.Tabs(selected="sweep")}
         if "compare" not in asked or asked.get("tab", "compare") != "compare":
@@ -115,7 +120,7 @@ def _wire_arrival(
         return shown | chosen | {tabs: gr.Tabs(selected="compare")}
 
     outputs = [*explore.chosen_outputs, *compare.outputs, *sweep.shown, tabs]
-    page.load(arrive, explore.last_run, outputs, **_QUIET)
+    page.load(arrive, [explore.last_run, explore.choices], outputs, **_QUIET)
 
 
 def _wire_sweep(
@@ -161,19 +166,39 @@ def _wire_runs(
     explore: explore_tab.Explore,
     studio: Studio,
 ) -> None:
-    def clicked(seen: Any, event: gr.EventData) -> dict[Any, Any]:
-        action, run_id = runs_tab.asked_for(event)
-        if action != "open":
-            changed = runs_tab.act(runs, studio, action, run_id)
-            gone = action == "delete" and ViewState.parse(seen).run == run_id and not studio.has(run_id)
-            return changed | (explore_tab.empty(explore, studio, _DELETED) if gone else {})
+    def opened(run_id: str) -> dict[Any, Any]:
         return explore_tab.arrive(explore, studio, run_id) | {
             tabs: gr.Tabs(selected="explore"),
             runs.timer: gr.Timer(active=False),
         }
 
-    item.select(lambda: runs_tab.refresh(runs, studio), None, runs.outputs, **_QUIET)
-    runs.timer.tick(lambda: runs_tab.refresh(runs, studio), None, runs.outputs, **_QUIET)
-    runs.table.click(clicked, explore.seen, [*runs.outputs, *explore.outputs, tabs], **_QUIET)
+    def clicked(event: gr.EventData, seen: Any, *values: Any) -> dict[Any, Any]:
+        click = runs_tab.Click.of(event)
+        if not click.action:
+            return gr.skip()
+        if click.action == "open":
+            return opened(click.runs[0])
+        changed = runs_tab.act(runs, studio, click, runs_tab.View.of(runs, values))
+        shown = ViewState.parse(seen).run
+        gone = click.action == "delete" and shown in click.runs and not studio.has(shown)
+        return changed | (explore_tab.empty(explore, studio, _DELETED) if gone else {})
+
+    def look(*values: Any) -> dict[Any, Any]:
+        return runs_tab.refresh(runs, studio, runs_tab.View.of(runs, values))
+
+    def arrived(order: Any, *values: Any) -> dict[Any, Any]:
+        return runs_tab.arrive(runs, studio, runs_tab.View.of(runs, values), order)
+
+    runs.find["sort"].input(lambda sort: sort, runs.find["sort"], runs.order, **_QUIET)
+    runs.reset.click(lambda: runs_tab.reset(runs), None, [*runs.find.values(), runs.order], **_QUIET).then(
+        look, runs.inputs, runs.outputs, **_QUIET
+    )
+    item.select(arrived, [runs.order, *runs.inputs], runs.outputs, **_QUIET)
+    runs.timer.tick(look, runs.inputs, runs.outputs, **_QUIET)
+    for part in (runs.table, runs.bar, runs.undo, runs.sheet):
+        part.click(clicked, [explore.seen, *runs.inputs], [*runs.outputs, *explore.outputs, tabs], **_QUIET)
+    search, *choices = runs.find.values()
+    for narrowed in (search.change, *(choice.input for choice in choices)):
+        narrowed(look, runs.inputs, runs.outputs, trigger_mode="always_last", **_QUIET)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, runs.timer, **_QUIET)

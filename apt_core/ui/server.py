@@ -41,6 +41,7 @@ from apt_core.ui.views.run_view import ViewState, live
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"
 ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
+COMFORT = ASSETS / "ui" / "comfort.js"
 STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css", ASSETS / "ui" / "asking.css")
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
 _log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def routes(studio: Studio) -> list[Mount]:
             routes=[
                 Route("/studio.js", _asset(SCRIPT, "text/javascript"), methods=["GET"]),
                 Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
+                Route("/comfort.js", _asset(COMFORT, "text/javascript"), methods=["GET"]),
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
                 Route("/answers/{key}/{name}", handed, methods=["GET"]),
@@ -101,6 +103,7 @@ def head() -> str:
         f'<link rel="stylesheet" href="studio/studio.css?v={_digest(stylesheet().encode())}">'
         f'<script src="{script}" data-plotly="{plotly_js}"></script>'
         f'<script src="studio/asking.js?v={_digest(ASKING_SCRIPT.read_bytes())}" defer></script>'
+        f'<script src="studio/comfort.js?v={_digest(COMFORT.read_bytes())}" defer></script>'
         '<meta name="color-scheme" content="light dark">'
     )
 

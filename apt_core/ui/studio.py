@@ -26,10 +26,13 @@ from apt_core.reports.as_json import asked_run_json, run_json
 from apt_core.reports.export import card_of
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
+from apt_core.runs.hiding import Hidden
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.inspecting import Inspector
+from apt_core.runs.labels import Labels
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import RunLimits
+from apt_core.runs.query import Entry, Query, select
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
@@ -265,9 +268,46 @@ class Studio:
             self.launcher.tick()
             self._forget_lately()
 
-    def delete(self, run_id: str) -> None:
-        self.store.delete(run_id)
+    @property
+    def may_change_runs(self) -> bool:
+        """Whether runs can be labelled and deleted: on a public host they belong to everybody."""
+        return not self.policy.public
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        """Delete ended runs, all or none; for a minute `restore` brings them back."""
+        self._check_may_change("delete them")
+        self.store.hide(run_ids)
         self._forget_lately()
+
+    def hidden(self) -> list[Hidden]:
+        """The runs whose deletion can still be undone here."""
+        return self.store.hidden() if self.may_change_runs else []
+
+    def restore(self, run_ids: Sequence[str]) -> None:
+        """Undo a deletion; raises BadInput where it is too late."""
+        self._check_may_change("bring them back")
+        if not self.store.restore(run_ids):
+            raise BadInput("That was deleted more than a minute ago and cannot be brought back.")
+        self._forget_lately()
+
+    def label(self, run_id: str, **changes: Any) -> Labels:
+        """Write on a run. Raises UnknownRun, BadInput."""
+        self._check_may_change("label them")
+        return self.store.label(run_id, **changes)
+
+    def runs_found(self, query: Query) -> tuple[list[Entry], list[Entry]]:
+        """(the runs that the query asks for in its order, all of them)."""
+        every = self.store.entries()
+        return select(every, query), every
+
+    def readable(self, run_ids: Sequence[str]) -> list[RunRecord]:
+        """The records of these runs; one that was deleted a moment ago is left out."""
+        found = (self._known(run_id) for run_id in run_ids)
+        return [record for record in found if record is not None]
+
+    def _check_may_change(self, what: str) -> None:
+        if not self.may_change_runs:
+            raise BadInput(f"On this public page runs belong to everybody, so nobody can {what}.")
 
     def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True):
         """The replies of the reader (`Reader.ask`); raises BadInput where the weights of one of the runs are not for

@@ -200,6 +200,7 @@ window.aptStudio = (() => {
   function follow(props, watch, trigger) {
     let asking = false;
     let pressed = 0;
+    let unseen = 0;
 
     function keepAddress() {
       const { run, link } = props.value ?? {};
@@ -212,9 +213,14 @@ window.aptStudio = (() => {
       trigger("click");
     };
 
+    const tell = () => {
+      const { run, status } = props.value ?? {};
+      if (run && status) document.dispatchEvent(new CustomEvent("apt-run", { detail: { run, status } }));
+    };
+
     async function ask() {
       const seen = props.value;
-      if (!seen?.live || asking || document.visibilityState !== "visible") return;
+      if (!seen?.live || asking || (document.hidden && ++unseen % 5)) return; // out of sight, now and then: it may end
       asking = true;
       try {
         const { run, status, seq, charts } = seen;
@@ -225,6 +231,7 @@ window.aptStudio = (() => {
         say("");
         const news = answer.ok ? await answer.json() : { turned: true };
         if (news.turned) return press();
+        if (document.hidden) return; // nobody looks
         for (const [name, value] of Object.entries(news.parts)) parts[name]?.(value);
         Object.assign(seen, news.seen); // also whether there will be more: other runs in its charts may go on after it
       } catch {
@@ -242,6 +249,7 @@ window.aptStudio = (() => {
 
     watch("value", () => {
       pressed = 0;
+      tell();
       keepAddress();
       if (askedForRun) showTop(); // its state is at the top
       askedForRun = false;
@@ -277,7 +285,7 @@ window.aptStudio = (() => {
   }
 
   const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")];
-  const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+  const nameOf = (tab) => tab.dataset.tabId ?? tab.textContent.trim().toLowerCase(); // its text may be translated
   const first = () => nameOf(tabs()[0]);
 
   function openTab(name) {
@@ -335,41 +343,115 @@ window.aptStudio = (() => {
     });
   }
 
-  // The runs that are ticked stay so while the list is drawn anew.
+  // The runs that are ticked stay so while the list is drawn anew, searched and turned over.
   const picked = new Set();
   const MOST_PICKED = 12;
-  let focused = null; // the tick box that had the focus before the list was drawn
+  let focused = ""; // what had the focus in the list before it was drawn anew, as a selector
+
+  // A tick box, a link or a button of a row.
+  function placeOf(target) {
+    const { pick, action } = target.dataset ?? {};
+    const run = target.closest("[data-run]")?.dataset.run;
+    if (pick) return `[data-pick="${CSS.escape(pick)}"]`;
+    return run && action ? `[data-run="${CSS.escape(run)}"] [data-action="${CSS.escape(action)}"]` : "";
+  }
+  document.addEventListener("pointerdown", (event) => event.target.closest("#runs") || (focused = ""));
 
   function sayPicked() {
     const bar = document.querySelector(".compare-bar");
     if (!bar) return;
     const count = picked.size;
-    const button = bar.querySelector("button");
-    button.disabled = count < 2 || count > MOST_PICKED;
-    button.textContent = count > 1 ? `Compare ${count} runs` : "Compare";
+    const [comparing, deleting, untick] = ["compare", "delete", "untick"].map((action) => bar.querySelector(`[data-action=${action}]`));
+    comparing.disabled = count < 2 || count > MOST_PICKED;
+    comparing.textContent = count > 1 ? `Compare ${count} runs` : "Compare";
+    deleting.hidden = !count || !document.querySelector('#runs [data-action="label"]'); // where runs may be changed
+    deleting.textContent = count > 1 ? `Delete ${count} runs` : "Delete";
+    untick.hidden = !count;
     bar.querySelector("[role=status]").textContent = count > MOST_PICKED
       ? `${count} runs are ticked; at most ${MOST_PICKED} can be compared.`
-      : count === 1 ? "One run is ticked; tick another." : count ? "" : `Tick two to ${MOST_PICKED} runs to compare them.`;
+      : count === 1 ? "One run is ticked; tick another to compare." : count ? "" : `Tick two to ${MOST_PICKED} runs to compare them.`;
   }
 
   function compareBar(element, trigger) {
     element.addEventListener("click", (event) => {
-      if (event.target.closest('[data-action="compare"]')) trigger("click", { action: "compare", runs: [...picked].join(",") });
+      const action = event.target.closest("[data-action]")?.dataset.action;
+      if (!action) return;
+      const runs = [...picked].join(",");
+      if (action === "untick") return forgetPicks([...picked]);
+      trigger("click", { action, runs });
+      if (action === "delete") focusUndo();
     });
+    sayPicked();
+  }
+
+  function forgetPicks(runs) {
+    for (const run of runs) picked.delete(run);
+    for (const box of document.querySelectorAll("[data-pick]")) box.checked = picked.has(box.dataset.pick);
     sayPicked();
   }
 
   function keepPicks(element) {
     const boxes = [...element.querySelectorAll("[data-pick]")];
-    if (!boxes.length) return;
-    const there = new Set(boxes.map((box) => box.dataset.pick));
-    for (const run of picked) if (!there.has(run)) picked.delete(run); // deleted meanwhile
     for (const box of boxes) box.checked = picked.has(box.dataset.pick);
     const lost = document.activeElement === document.body && focused;
-    if (lost) boxes.find((box) => box.dataset.pick === focused)?.focus({ preventScroll: true });
-    sayPicked();
+    if (lost) element.querySelector(focused)?.focus({ preventScroll: true });
+    if (boxes.length) sayPicked();
   }
 
+  // What was deleted took the focus with it: the way back is the next thing to press.
+  function focusUndo() {
+    const button = () => document.querySelector(".undo:not([hidden]) [data-action=undo]");
+    const before = button()?.dataset.runs;
+    let left = 40;
+    const looking = setInterval(() => {
+      const undo = button();
+      if (undo && undo.dataset.runs !== before) undo.focus({ preventScroll: true });
+      if (document.activeElement === undo || --left < 0) clearInterval(looking);
+    }, 50);
+  }
+
+  // Buttons with a `data-action` tell the server; a notice with `data-seconds` goes when they are over.
+  function pressed(element, trigger) {
+    element.addEventListener("click", (event) => {
+      const target = event.target.closest("[data-action]");
+      if (target) trigger("click", { ...target.dataset });
+    });
+    const drawnAnew = () => {
+      for (const notice of element.querySelectorAll("[data-seconds]")) {
+        const undo = notice.querySelector("[data-runs]");
+        const { runs } = undo.dataset;
+        forgetPicks(runs.split(","));
+        setTimeout(() => (notice.hidden ||= undo.dataset.runs === runs), 1000 * notice.dataset.seconds);
+      }
+    };
+    new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true, attributeFilter: ["data-runs"] });
+  }
+
+  // One dialog for every row: what is written in it stays while the list behind it is drawn anew.
+  let openLabels = () => {};
+  function labelSheet(element, trigger) {
+    const dialog = element.querySelector("dialog");
+    const { name, tags, note, pinned } = dialog.querySelector("form").elements;
+    let run = "";
+    openLabels = (row) => {
+      run = row.dataset.run;
+      dialog.querySelector("[data-of]").textContent = `Run ${run}`;
+      name.value = row.dataset.name;
+      tags.value = row.dataset.tags;
+      note.value = row.dataset.note;
+      pinned.checked = row.dataset.pinned === "yes";
+      dialog.returnValue = "";
+      dialog.showModal();
+      name.select();
+    };
+    dialog.addEventListener("close", () => {
+      if (dialog.returnValue === "save") {
+        trigger("click", { action: "label", run, name: name.value, tags: tags.value, note: note.value, pinned: pinned.checked });
+      }
+      const button = document.querySelector(`tr[data-run="${CSS.escape(run)}"] [data-action="label"]`);
+      button?.focus({ preventScroll: true });
+    });
+  }
 
   // The section that looks inside a layer hears which point of the layer chart was clicked.
   function layerPicked(element, trigger) {
@@ -390,8 +472,10 @@ window.aptStudio = (() => {
         trigger("click", { action: "compare", runs: target.dataset.runs });
         return;
       }
-      const row = target.closest("[data-run], [data-model]");
       const action = target.dataset.action;
+      if (action === "page") return trigger("click", { action, page: target.dataset.page });
+      const row = target.closest("[data-run], [data-model]");
+      if (action === "label") return openLabels(row);
       const confirm = row.querySelector(".confirm");
       const ask = row.querySelector('[data-action="ask-delete"]');
       if (action === "ask-delete" || action === "keep") {
@@ -403,6 +487,7 @@ window.aptStudio = (() => {
       if (action === "open" && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab
       event.preventDefault();
       if (confirm) { confirm.hidden = true; ask.hidden = false; } // the row may be another run's next time
+      if (action === "delete" && row.dataset.run) focusUndo();
       trigger("click", { action, ...row.dataset });
     });
     element.addEventListener("change", (event) => {
@@ -412,7 +497,7 @@ window.aptStudio = (() => {
       else picked.delete(run);
       sayPicked();
     });
-    element.addEventListener("focusin", (event) => (focused = event.target.dataset?.pick ?? null));
+    element.addEventListener("focusin", (event) => (focused = placeOf(event.target)));
     const drawnAnew = () => { localTimes(element); keepPicks(element); };
     drawnAnew();
     new MutationObserver(drawnAnew).observe(element, { childList: true, subtree: true, characterData: true });
@@ -558,5 +643,5 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, layerPicked, runs, search, compared, compareBar };
+  return { chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet };
 })();

@@ -42,13 +42,13 @@ def open_page(app, browser):
     """open_page('?run=...', width=390, ...) -> a page of a new visitor; fails the test on a script error."""
     contexts, errors = [], []
 
-    def opened(query: str = "", width: int = 1280, height: int = 900, **options):
+    def opened(query: str = "", width: int = 1280, height: int = 900, address: str = "", **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{app.address}/{query}")
+        page.goto(f"{address or app.address}/{query}")
         page.wait_for_selector("#prune", state="attached")  # hidden where the chooser folds
         return page
 

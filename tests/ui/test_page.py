@@ -442,25 +442,6 @@ def test_stop_is_said_once_however_many_words_still_come(explore, studio, store)
 # ---- runs
 
 
-def test_runs_can_be_stopped_and_deleted_and_say_why_not(studio, store):
-    with gr.Blocks():
-        tab = runs.lay_out()
-    store.put(RUN, some_events("layers"))
-    refused = runs.act(tab, studio, "delete", RUN)
-    assert "cancel it first" in refused[tab.note].lower() and refused[tab.timer].active is True
-    store.put(RUN, some_events())
-    assert "No runs yet" in runs.act(tab, studio, "delete", RUN)[tab.table]
-    assert "There is no run" in runs.act(tab, studio, "delete", RUN)[tab.note]
-
-
-def test_on_a_public_page_nobody_deletes_the_runs_of_others(studio, store):
-    studio.policy = HostPolicy(public=True)
-    with gr.Blocks():
-        tab = runs.lay_out()
-    store.put(RUN, some_events())
-    assert "nobody can delete" in runs.act(tab, studio, "delete", RUN)[tab.note] and RUN in store.logs
-
-
 @pytest.mark.parametrize(
     "data", [None, "x", {}, {"action": "delete", "run": "../x"}, {"action": "eval", "run": RUN}]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from apt_core import events as ev
@@ -11,6 +13,10 @@ from apt_core.events.records import RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Prune, make_job
 from apt_core.jobs.study import Study
+from apt_core.runs.hiding import Hidden
+from apt_core.runs.labels import NONE, Labels
+from apt_core.runs.listing import listed
+from apt_core.runs.query import Entry
 from apt_core.runs.reading import check_together
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
@@ -132,6 +138,8 @@ class FakeStore:
         self.weights = checkpoint
         self.cancelled: list[str] = []
         self.with_token: set[str] = set()
+        self.labels: dict[str, Labels] = {}
+        self.gone: dict[str, list[ev.Event]] = {}  # deleted a moment ago
         self.reads = 0
 
     def put(self, run_id: str, events: list[ev.Event], recipe: Prune | None = None) -> str:
@@ -178,10 +186,33 @@ class FakeStore:
         self.get(run_id)
         self.cancelled.append(run_id)
 
+    def entries(self) -> list[Entry]:
+        return [Entry(listed(record), self.labels_of(record.id)) for record in self.list(limit=10_000)]
+
+    def labels_of(self, run_id: str) -> Labels:
+        return self.labels.get(run_id, NONE)
+
+    def label(self, run_id: str, **changes) -> Labels:
+        self.labels[self.get(run_id).id] = Labels(**self.labels_of(run_id).model_dump() | changes).bounded()
+        return self.labels_of(run_id)
+
+    def hide(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            if self.get(run_id).live:
+                raise BadInput(f"Run {run_id} is still running; cancel it first.")
+        for run_id in run_ids:
+            self.gone[run_id] = self.logs.pop(run_id)
+
     def delete(self, run_id: str) -> None:
-        if self.get(run_id).live:
-            raise BadInput(f"Run {run_id} is still running; cancel it first.")
-        del self.logs[run_id]
+        del self.logs[self.get(run_id).id]
+
+    def hidden(self) -> list[Hidden]:
+        return [Hidden(run_id, int(time.time()), "", Path()) for run_id in self.gone]
+
+    def restore(self, run_ids: Sequence[str]) -> list[str]:
+        back = [run_id for run_id in run_ids if run_id in self.gone]
+        self.logs |= {run_id: self.gone.pop(run_id) for run_id in back}
+        return back
 
 
 class FakeLauncher:

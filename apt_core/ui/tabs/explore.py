@@ -13,7 +13,7 @@ from apt_core.events.records import RunRecord
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch import hub_token
-from apt_core.ui.forms import checks, choose
+from apt_core.ui.forms import checks, choose, remembered
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
@@ -40,6 +40,8 @@ class Explore(NamedTuple):
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
     last_run: gr.BrowserState
+    choices: gr.BrowserState  # those of the visitor's last run
+    forget: gr.Button  # there once choices were remembered
 
     @property
     def outputs(self) -> list[Any]:
@@ -58,7 +60,7 @@ class Explore(NamedTuple):
     @property
     def chosen_outputs(self) -> list[Any]:
         """What landing on the page can change: the result, and the choices that led to it."""
-        return [*self.outputs, *self.chooser.inputs, self.chooser.preset]
+        return [*self.outputs, *self.chooser.inputs, self.chooser.preset, self.choices, self.forget]
 
 
 def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immutable
@@ -71,16 +73,18 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
     )
     # Fixed key and secret: random ones would forget the run at every restart. Only run ids are kept.
     last_run = gr.BrowserState("", storage_key="apt-studio-run", secret="only-run-ids-here")
+    choices = gr.BrowserState({}, storage_key="apt-studio-choices", secret="only-choices-here")
     with gr.Row(elem_id="explore", equal_height=False):
         with gr.Column(elem_id="rail", min_width=280, scale=0):
             folded = result.html("folded")
             chooser = choose.lay_out(policy)
+            forget = gr.Button("Forget my last choices", size="sm", elem_id="forget-choices", visible=False)
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
             looking = inside.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
-    return Explore(chooser, shown, looking, reading, measuring, seen, folded, last_run)
+    return Explore(chooser, shown, looking, reading, measuring, seen, folded, last_run, choices, forget)
 
 
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
@@ -101,9 +105,12 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     explore.chooser.prune.click(
         pressed,
         explore.chooser.inputs,
-        [*explore.outputs, *explore.chooser.checked],
+        [*explore.outputs, *explore.chooser.checked, explore.choices, explore.forget],
         concurrency_limit=4,
         **_QUIET,
+    )
+    explore.forget.click(
+        lambda: forget(explore), None, explore.chosen_outputs, concurrency_limit=None, **_QUIET
     )
     explore.result.stop.click(
         lambda view: stop(explore, studio, ViewState.parse(view)),
@@ -134,10 +141,13 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     )
 
 
-def land(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> dict[Any, Any]:
+def land(
+    explore: Explore, studio: Studio, wanted: str | None, last: Any, choices: Any = None
+) -> dict[Any, Any]:
     """A page has been opened: the run of its link, else the visitor's run that still goes on, else a sample.
 
-    The choices follow the run, so that Prune would do again what is shown.
+    The choices follow the run, so that Prune would do again what is shown; beside a sample they are those of the
+    visitor's last run.
     """
     if not wanted and isinstance(last, str) and last and _still_live(studio, last):
         wanted = last
@@ -146,7 +156,21 @@ def land(explore: Explore, studio: Studio, wanted: str | None, last: Any) -> dic
         job = studio.record(wanted).job if wanted else None
     except PruneError:
         job = None  # `arrive` says so
+    own = remembered.recalled(explore.chooser.kind, choices, _first(explore), studio.policy)
+    shown = shown | ({explore.forget: gr.update(visible=True)} if own else {})
+    job = job or own
     return shown | (choose.fill(explore.chooser, job, studio.policy) if job else {})
+
+
+def forget(explore: Explore) -> dict[Any, Any]:
+    """The choices that the page proposes to everybody, and none remembered."""
+    first = {control: _first(explore)[path] for path, control in explore.chooser.controls.items()}
+    proposed = {explore.chooser.preset: explore.chooser.preset.value}
+    return first | proposed | {explore.choices: {}, explore.forget: gr.update(visible=False)}
+
+
+def _first(explore: Explore) -> dict[str, Any]:
+    return {path: getattr(control, "value", None) for path, control in explore.chooser.controls.items()}
 
 
 def arrive(explore: Explore, studio: Studio, wanted: str | None) -> dict[Any, Any]:
@@ -208,7 +232,11 @@ def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any,
             return checked
         terms.accept(jobs[0].model.id)  # `jobs_of` would have refused without the tick
         run_id = studio.submit(jobs, hub_token.handed() if _needs_token(facts) else None)
-        return checked | open_run(explore, studio, studio.record(run_id), link=True)
+        kept = {
+            explore.choices: remembered.kept(jobs[0], studio.policy),
+            explore.forget: gr.update(visible=True),
+        }
+        return checked | kept | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
         return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
     except Exception:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Prune
 from apt_core.reports.run_words import has_numbers
-from apt_core.studies.compare import MOST
+from apt_core.runs.labels import NONE, Labels
+from apt_core.texts.titles import text_title
 from apt_core.ui.views.downloads import numbers_of
 from apt_core.ui.views.html import Markup, join
 
-_HEADS = ("Compare", "Status", "Model", "Method", "Pattern", "Perplexity", "Time", "Created", "What to do")
-
-COMPARE_BAR = Markup(
-    '<div class="compare-bar">'
-    '<button type="button" class="quiet-button" data-action="compare" disabled>Compare</button>'
-    '<span role="status">Tick two to {most} runs to compare them.</span></div>'
-).format(most=MOST)
+_HEADS = (
+    "Tick",
+    "Status",
+    "Model",
+    "Method",
+    "Pattern",
+    "Perplexity",
+    "Read",
+    "Time",
+    "Created",
+    "What to do",
+)
 
 
 def runs_table(
@@ -26,47 +33,94 @@ def runs_table(
     title_of: Callable[[RunRecord], str],
     now: float,
     has_weights: Callable[[str], bool] = lambda run_id: False,
+    labels: Mapping[str, Labels] | None = None,
+    may_change: bool = True,
+    searched: bool = False,
 ) -> Markup:
-    """Newest first. Every row opens by its link, also in a new tab; the buttons are plain buttons.
+    """In the order given. Every row opens by its link, also in a new tab; the buttons are plain buttons.
 
-    has_weights: whether the pruned model of this run (id) can still be downloaded.
+    has_weights: whether the pruned model of this run (id) can still be downloaded. may_change: whether runs can be
+    labelled and deleted here. searched: whether there are runs beside these, so that none means none found.
     """
     if not records:
-        return Markup(
-            '<p class="nothing">No runs yet. Choose a model under Explore and press Prune; '
-            "the run stays here until you delete it.</p>"
-        )
+        return Markup('<p class="nothing">{}</p>').format(_NOTHING_FOUND if searched else _NOTHING_YET)
     heads = join(Markup('<th scope="col">{}</th>').format(head) for head in _HEADS)
-    rows = join(_row(record, title_of(record), now, has_weights) for record in records)
+    written = labels or {}
+    rows = join(
+        _row(record, title_of(record), now, has_weights, written.get(record.id, NONE), may_change)
+        for record in records
+    )
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs"><caption class="sr">'
-        "All runs, newest first</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+        "Runs</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     ).format(heads, rows)
 
 
-def _row(record: RunRecord, title: str, now: float, has_weights: Callable[[str], bool]) -> Markup:
+_NOTHING_YET = (
+    "No runs yet. Choose a model under Explore and press Prune; the run stays here until you delete it."
+)
+_NOTHING_FOUND = "No run is like that. Search for less, or choose Any."
+
+
+def _row(
+    record: RunRecord,
+    title: str,
+    now: float,
+    has_weights: Callable[[str], bool],
+    labels: Labels,
+    may_change: bool,
+) -> Markup:
     return Markup(
-        '<tr data-run="{id}" data-status="{status}"><td data-head="Compare" class="pick">'
-        '<input type="checkbox" data-pick="{id}" aria-label="Compare: {title}, {label}, run {id}"></td>'
+        '<tr data-run="{id}" data-status="{status}" {written}><td data-head="Tick" class="pick">'
+        '<input type="checkbox" data-pick="{id}" aria-label="Tick: {title}, {label}, run {id}"></td>'
         '<td data-head="Status"><span class="state">{words}</span></td>'
-        '<th scope="row" data-head="Model"><a href="?run={id}" data-action="open">{title}</a></th>'
+        '<th scope="row" data-head="Model">{called}</th>'
         '<td data-head="Method">{method}</td><td data-head="Pattern">{pattern}</td>'
-        '<td data-head="Perplexity" class="n">{perplexity}</td><td data-head="Time" class="n">{time}</td>'
-        '<td data-head="Created">{created}</td>'
+        '<td data-head="Perplexity" class="n">{perplexity}</td><td data-head="Read" class="read">{read}</td>'
+        '<td data-head="Time" class="n">{time}</td><td data-head="Created" class="created">{created}</td>'
         '<td data-head="What to do" class="actions"><div>{actions}</div></td></tr>'
     ).format(
         id=record.id,
         status=record.status,
+        written=_written(labels),
         words=STATUS_WORDS[record.status],
         title=title,
         label=record.job.label,
+        called=_called(record, title, labels),
         method=record.job.labels[0],
         pattern=record.job.labels[1] or DASH,
         perplexity=_perplexity(record),
+        read=_read(record),
         time=_time(record, now),
         created=_created(record.created_at),
-        actions=_downloads(record, title, has_weights) + _actions(record, title),
+        actions=_actions(record, title, may_change) + _downloads(record, title, has_weights),
     )
+
+
+def _written(labels: Labels) -> Markup:
+    """What the dialog of the page begins with."""
+    return Markup('data-name="{}" data-tags="{}" data-note="{}" data-pinned="{}"').format(
+        labels.name, ", ".join(labels.tags), labels.note, "yes" if labels.pinned else "no"
+    )
+
+
+def _called(record: RunRecord, title: str, labels: Labels) -> Markup:
+    """The name that somebody gave it above its model, tags and note below."""
+    link = Markup('<a href="?run={}" data-action="open">{}</a>').format(record.id, labels.name or title)
+    parts = [link, Markup('<span class="tag pin">pinned</span>') if labels.pinned else Markup("")]
+    parts += [Markup('<small class="of">{}</small>').format(title)] if labels.name else []
+    parts += [Markup('<span class="tag">{}</span>').format(tag) for tag in labels.tags]
+    parts += [Markup('<small class="note">{}</small>').format(labels.note)] if labels.note else []
+    return join(parts, " ").strip()
+
+
+def _read(record: RunRecord) -> str:
+    """Which texts, how much of them, drawn how: what tells runs of one recipe from one another."""
+    job = record.job
+    texts = list(dict.fromkeys(text_title(one.text) for one in (*job.reads, *job.evaluation)))
+    if not isinstance(job, Prune):
+        return ", ".join(texts)
+    return f"{', '.join(texts)} · {job.calibration.samples}\u00a0×\u00a0{job.calibration.length} · seed {job.seed}"
 
 
 def _perplexity(record: RunRecord) -> Markup:
@@ -113,11 +167,14 @@ def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]
     )
 
 
-def _actions(record: RunRecord, title: str) -> Markup:
+def _actions(record: RunRecord, title: str, may_change: bool) -> Markup:
     about = f"{title}, {record.job.label}"
+    label = _button("label", "Label", about) if may_change else Markup("")
     if record.live:
-        return _button("cancel", "Stop", about)
-    return Markup('{}<span class="confirm" hidden><span>Delete for good?</span>{}{}</span>').format(
+        return label + _button("cancel", "Stop", about)
+    if not may_change:
+        return Markup("")
+    return label + Markup('{}<span class="confirm" hidden><span>Delete it?</span>{}{}</span>').format(
         _button("ask-delete", "Delete", about),
         _button("delete", "Delete", about),
         _button("keep", "Keep", about),
