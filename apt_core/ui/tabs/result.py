@@ -70,9 +70,10 @@ def lay_out() -> Result:
     return Result(shown, note, stop, again)
 
 
-def section(one: Chart, compare: bool = False) -> dict[str, gr.HTML]:
-    """A chart, its note and its table; the script hides all three while the chart has nothing to say."""
-    name = {what: part_of(one, what, compare) for what in ("chart", "note", "table", "section")}
+def section(one: Chart, compare: bool = False, before: str = "") -> dict[str, gr.HTML]:
+    """A chart, its note and its table; the script hides all three while the chart has nothing to say. before: what the
+    names begin with, where the page has the chart a second time."""
+    name = {what: before + part_of(one, what, compare) for what in ("chart", "note", "table", "section")}
     width = "wide" if one.wide else "half"
     with gr.Column(min_width=280, elem_id=name["section"], elem_classes=["chart-section", width]):
         shown = {name["chart"]: chart(name["chart"]), name["note"]: html(name["note"], opens=True)}
