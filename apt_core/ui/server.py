@@ -41,6 +41,7 @@ from apt_core.ui.views.run_view import ViewState, live
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = ASSETS / "ui" / "studio.js"
 STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css")
+from apt_core.ui.views import inside_model
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -144,7 +145,9 @@ def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:
 
 
 def _sheet_of(studio: Studio, record: RunRecord, name: str) -> Sheet | None:
-    """The numbers of a chart of this run, by the chart's name."""
+    """The numbers of a chart of this run, by the chart's name; of its depth, where that was looked at."""
+    if found := inside_model.sheet(studio, record.id, name):
+        return found
     runs = studio.run_set(record)
     return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
 
