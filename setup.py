@@ -7,7 +7,7 @@ setup(
     package_dir={"apt_core.assets": "assets"},
     package_data={
         "apt_core": ["py.typed"],
-        "apt_core.assets": ["models/**", "samples/**", "texts/**", "ui/**", "report/**"],
+        "apt_core.assets": ["models/**", "samples/**", "texts/**", "ui/**", "report/**", "tour/**"],
     },
     include_package_data=False,
 )

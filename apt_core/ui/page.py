@@ -22,7 +22,8 @@ from apt_core.ui.views.run_view import ViewState
 
 _HEADER = (
     '<header class="masthead"><h1>APT Studio</h1><p>Prune a language model layer by layer, see what it costs, '
-    'read both.</p><button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
+    'read both.</p><button type="button" class="quiet-button" data-tour>Tour</button>'
+    '<button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
 )
 _DELETED = "The run that was shown here has been deleted; below is a recorded sample."
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -103,7 +104,7 @@ def _wire_arrival(
 ) -> None:
     def arrive(last: Any, request: gr.Request) -> dict[Any, Any]:
         asked = dict(request.query_params)
-        shown = explore_tab.land(explore, studio, asked.get("run"), last)
+        shown = explore_tab.land(explore, studio, asked.get("run") or asked.get("present"), last)
         if study := asked.get("study"):
             return shown | sweep_tab.show(sweep, studio, study) | {tabs: gr.Tabs(selected="sweep")}
         if "compare" not in asked or asked.get("tab", "compare") != "compare":

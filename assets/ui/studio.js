@@ -545,5 +545,7 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, layerPicked, runs, search, compared, compareBar };
+  const shown = () => place?.shown ?? ""; // the run that this tab shows
+
+  return { chart, part, follow, layerPicked, runs, search, compared, compareBar, shown, openTab };
 })();
