@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from browser_steps import says, scrolls_sideways
+from test_accessible import found
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def popover(page, title: str) -> None:
@@ -32,9 +33,8 @@ def test_it_is_offered_once_and_escape_ends_it(app, open_page):
     assert not page.locator("#tour-offer").is_visible()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light")])
-def test_every_step_lights_up_something_that_is_there(open_page, width, theme):
+def test_every_step_lights_up_something_that_is_there_and_is_accessible(open_page, width, theme):
     page = open_page("?tab=methods", width=width, height=720, color_scheme=theme, reduced_motion="reduce")
     page.locator(".masthead [data-tour]").click()
     popover(page, "The verdict")  # back under Explore
@@ -47,12 +47,12 @@ def test_every_step_lights_up_something_that_is_there(open_page, width, theme):
         assert page.locator(".driver-active-element").count() == 1
         assert page.evaluate("document.querySelector('.driver-popover').contains(document.activeElement)")
         assert not page.locator(".driver-active-element[aria-expanded]").count()
+        assert found(page) == [], step
         page.keyboard.press("Enter" if step == steps else "ArrowRight")
     page.locator(".driver-popover").wait_for(state="detached")
     assert not scrolls_sideways(page)
 
 
-@pytest.mark.slow
 def test_who_declines_is_not_asked_again(open_page):
     page = open_page()
     page.locator("#tour-offer [data-tour-no]").click()
