@@ -54,8 +54,11 @@
       doneBtnText: "Done",
       disableActiveInteraction: true,
       stagePadding: 6,
-      // driver.js calls what it lights up the opener of a dialog, which sections are not.
-      onHighlighted: (element) => ["aria-haspopup", "aria-expanded", "aria-controls"].forEach((name) => element?.removeAttribute(name)),
+      onHighlighted: (element) => {
+        // driver.js calls what it lights up the opener of a dialog, which sections are not.
+        for (const name of ["aria-haspopup", "aria-expanded", "aria-controls"]) element?.removeAttribute(name);
+        document.querySelector(".driver-popover-next-btn")?.focus({ preventScroll: true });
+      },
     }).drive();
   }
 

@@ -78,8 +78,9 @@ def show(model: InsideModel, studio: Studio, record: RunRecord) -> dict[Any, Any
     ready = record.status == "finished" and studio.checkpoint(record.id) is not None
     visible = bool(record.layers) and record.status == "finished"
     found = {name: _kept(studio, record, name) if visible else None for name in NAMES}
+    bare = studio.is_sample(record.id) and not any(found.values())  # the section above says that already
     updates: dict[Any, Any] = {
-        model.section: gr.update(visible=visible),
+        model.section: gr.update(visible=visible and not bare),
         model.stop: gr.update(visible=False),
         model.state: line("" if ready or all(found.values()) else why_not(studio, record)),
     }
