@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from apt_core.base.words import fold, number, percent
 from apt_core.measure.depth_values import BlocksAlone, Depth
-from apt_core.plots.block_axes import block_axis
+from apt_core.plots.block_axes import block_axis, error_ticks
 from apt_core.plots.chart import Row, Sheet, Table
 from apt_core.plots.findings import lone_value, trend_of
 from apt_core.plots.inside_layer import Drawn
@@ -18,7 +18,8 @@ from apt_core.plots.palette import FONT, colour
 from apt_core.texts.titles import text_title
 
 NAMES = ("depth", "alone")
-_PANELS = ("relative error (log)", "cosine", "KL of the lens, nats")
+_PANELS = ("relative error", "cosine", "KL of the lens, nats")
+_NARROW = 5.0  # times the least error: within that a log axis has hardly a tick
 
 
 def drawn_depth(found: Depth) -> Drawn:
@@ -40,8 +41,16 @@ def drawn_depth(found: Depth) -> Drawn:
     _laid_out(plot, len(blocks), height=560)
     for row, title in enumerate(_PANELS, start=1):
         plot.update_yaxes(title={"text": title}, nticks=5, row=row, col=1)
-    plot.update_yaxes(type="log", row=1, col=1).update_yaxes(rangemode="tozero", row=3, col=1)
+    plot.update_yaxes(**_errors_axis(found), row=1, col=1).update_yaxes(rangemode="tozero", row=3, col=1)
     return Drawn(plot, _depth_title(found), depth_summary(found))
+
+
+def _errors_axis(found: Depth) -> dict[str, Any]:
+    """Log, with ticks written out, where errors span more than a few times; linear otherwise."""
+    errors = [error for one in found.blocks for error in (one.relative_error, one.median_error) if error > 0]
+    if not errors or max(errors) < _NARROW * min(errors):
+        return {}
+    return {"type": "log", "title": {"text": "relative error (log)"}, **error_ticks(errors)}
 
 
 def drawn_alone(found: BlocksAlone) -> Drawn:

@@ -6,7 +6,7 @@
   const KEPT = "apt-studio-tour";
   const STEPS = [
     ["#headline", "The verdict", "What came out, in one sentence made of measured figures: how much worse the pruned model reads text that it has not seen. Below it stands what was asked for, and where it was measured."],
-    [".samples", "One model, four ways", "Recorded runs of the same model, from hardly hurt to broken: a mild cut, half of the weights by a careful and by a careless method, and the pattern that GPUs know. Start with the first."],
+    [".samples", "One model, several ways", "Recorded runs of the same model, from hardly hurt to broken; each says in one line what to look at. Start with the first."],
     ["#figures", "Three figures", "Perplexity before and after: the lower, the better. The weights that are exactly zero now. Time and memory that it took."],
     ["#layers-section", "Every layer", "One point for each pruned layer: how far its outputs moved. A click on a point names it, and looks inside it in a run of yours."],
     ["#size-and-speed", "Smaller? Faster?", "Measured before and after. Zeros alone save nothing; the sentence says why, and what would."],
