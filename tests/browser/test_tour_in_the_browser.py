@@ -14,9 +14,10 @@ def popover(page, title: str) -> None:
 
 
 def test_it_is_offered_once_and_escape_ends_it(app, open_page):
-    page = open_page()
+    page = open_page(reduced_motion="reduce")  # keys are not heard while a step moves in
     asked = []
     page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_selector("#layers-chart .main-svg")  # the page has settled
     says(page, "#tour-offer", "New here?")
     assert page.locator(".driver-popover").count() == 0  # never pushed
     page.locator("#tour-offer [data-tour]").press("Enter")
