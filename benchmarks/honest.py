@@ -25,7 +25,7 @@ import apt_core
 from apt_core import families
 from apt_core.base import hardware, words
 from apt_core.base.policy import PRIVATE
-from apt_core.events import Diverged, Evaluated, Rounded
+from apt_core.events import Diverged, Evaluated, Rounded, Speed
 from apt_core.execute.opening import Opened
 from apt_core.execute.rounding import RoundedStore, rounded_size
 from apt_core.jobs import ModelRef
@@ -33,7 +33,7 @@ from apt_core.jobs.parts import Rounding
 from apt_core.measure.divergence import diverged, window_divergences
 from apt_core.measure.perplexity import perplexity_events
 from apt_core.measure.size import folder_sizes
-from apt_core.measure.speed import Speed, alternate, difference
+from apt_core.measure.speed import alternate
 from apt_core.models.fetch.sources import resolve
 from apt_core.models.load.loading import load
 from apt_core.models.load.weight_store import MemoryStore, WeightStore
@@ -178,7 +178,7 @@ def _speed(speeds: dict[str, Any], title: str, kind: str) -> str:
     said = f"{words.number(own.median)} ({words.number(own.low)} to {words.number(own.high)})"
     if own == dense:
         return said
-    factor = difference(dense, own)
+    factor = own.over(dense)
     return f"{said}, {'difference not measurable now' if factor is None else words.times(factor)}"
 
 

@@ -48,7 +48,10 @@ def test_the_wheel_names_its_command_and_what_it_needs(wheel):
     (points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "apt-studio = apt_core.cli:main" in wheel.read(points).decode()
     (metadata,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
-    assert "Requires-Dist: torch" in wheel.read(metadata).decode()
+    said = wheel.read(metadata).decode()
+    assert "Requires-Dist: torch" in said
+    assert 'Requires-Dist: lm_eval<0.5,>=0.4.13; extra == "tasks"' in said.replace("lm-eval", "lm_eval")
+    assert 'Requires-Dist: gradio[mcp]<7,>=6.31; extra == "mcp"' in said
 
 
 def test_the_assets_are_found_in_the_repository():

@@ -11,10 +11,17 @@ COMPARED_TOKENS = 4096  # of the evaluation windows, whose next-token distributi
 SIZED_BYTES = (
     1_000_000_000  # on disk, up to which a run compresses and packs weights to see how far they shrink
 )
+TIMED_IN_TURNS_BYTES = 1_000_000_000  # on disk, up to which a run times dense and pruned model in turns
 METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
 SWEEP_RUNS = 64  # of one sweep
 PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
+PUBLIC_TASK_EXAMPLES = 200  # of each zero-shot task on such a host
 SHARED_BYTES = 1_000_000_000  # that the runs of one study keep for one another
+ASKED_TOGETHER = 4  # models that answer one question: the dense one and three pruned ones
+PROMPTS_AT_ONCE = 50  # of one set
+PUBLIC_PROMPTS_AT_ONCE = 8  # of one set on a host that others use as well
+PROMPT_CHARACTERS = 2000  # of one prompt of a set
+LOADED_SHARE = 0.25  # of the memory that is free without them: asked models that stay loaded take no more
 _FLOAT32 = 4
 _FEWEST_ROWS = 16
 

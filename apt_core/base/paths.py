@@ -1,4 +1,4 @@
-"""Where things lie on disk. `APT_CACHE` moves everything, `APT_DATA` moves the runs alone."""
+"""Where things lie on disk. `APT_CACHE` moves everything, `APT_DATA` moves the runs alone; `APT_TASKS` adds tasks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,18 @@ def data_dir() -> Path:
     return _base("XDG_DATA_HOME", ".local/share") / "apt-studio"
 
 
+def tasks_dir() -> str | None:
+    """The folder of the user's own zero-shot tasks (YAML files of lm-evaluation-harness), None without one.
+
+    Such a file can name Python code that runs: only whoever starts the app says where they are, never a job.
+    """
+    set_by_user = os.environ.get("APT_TASKS")
+    return str(Path(set_by_user).expanduser().resolve()) if set_by_user else None
+
+
 def absolute_environment() -> dict[str, str]:
-    """APT_CACHE and APT_DATA, where they are set, for a process that works in another folder."""
-    meant = {"APT_CACHE": cache_dir, "APT_DATA": data_dir}
+    """APT_CACHE, APT_DATA and APT_TASKS, where they are set, for a process that works in another folder."""
+    meant = {"APT_CACHE": cache_dir, "APT_DATA": data_dir, "APT_TASKS": tasks_dir}
     return {name: str(folder()) for name, folder in meant.items() if os.environ.get(name)}
 
 

@@ -6,16 +6,18 @@ import argparse
 
 from apt_core.base import words
 from apt_core.cli.flags import given
-from apt_core.cli.following import ended, error_of, follow, run_json
+from apt_core.cli.following import ended, follow
 from apt_core.cli.options import check_job, check_terms, evaluations_from, model_from
 from apt_core.cli.output import print_json, table
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job, ModelRef, make_job
 from apt_core.jobs.parts import RUN_PREFIX
+from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 
+_TASK_HEADS = ("task", "metric", "value", "standard error", "examples", "shots", "version")
 _HEADS = ("text", "perplexity", "95% interval", "windows", "tokens each")
 
 
@@ -26,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     record, interrupted = follow(launcher, run_id)
     error = error_of(record)
     if options.json:
-        print_json(run_json(record, None, error, options.policy))
+        print_json(asked_run_json(record, options.policy))
     elif record.evaluated:
         print(_report(record, options.model))
     return ended(error, interrupted)
@@ -66,4 +68,17 @@ def _report(record: RunRecord, model: str) -> str:
     ]
     protocol = record.evaluated[0].protocol
     rounded = f"{words.rounding(record.rounded)}; " if record.rounded else ""
-    return f"Perplexity of {model} ({rounded}{protocol}) · run {record.id}\n\n{table(_HEADS, rows)}"
+    tasks = f"\n\n{_tasks(record)}" if record.scored else ""
+    return f"Perplexity of {model} ({rounded}{protocol}) · run {record.id}\n\n{table(_HEADS, rows)}{tasks}"
+
+
+def _tasks(record: RunRecord) -> str:
+    rows = [
+        (
+            *(one.task, one.metric, words.number(one.value)),
+            f"{words.number(one.stderr)}" if one.stderr is not None else words.DASH,
+            *(str(one.examples), str(one.shots), one.version),
+        )
+        for one in record.scored
+    ]
+    return f"Zero-shot tasks by {record.scored[0].harness}\n\n{table(_TASK_HEADS, rows, left=2)}"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.errors import exit_status_of
-from apt_core.base.policy import HostPolicy
 from apt_core.cli.output import say
 from apt_core.cli.progress import ProgressLine
-from apt_core.events.records import RunRecord, summary
+from apt_core.events.records import RunRecord
 from apt_core.runs.launcher import Launcher
 
 INTERRUPTED = 130
@@ -41,28 +38,6 @@ def follow(
         return launcher.wait(run_id, on_tick=draw), True
     finally:
         line.clear()
-
-
-def error_of(record: RunRecord) -> dict[str, str] | None:
-    """Why a run did not finish, None when it did."""
-    match record.status:
-        case "finished":
-            return None
-        case "cancelled":
-            return {"kind": "cancelled", "message": f"Run {record.id} was stopped; what it had done is kept."}
-        case _:
-            failure = record.failure or ev.Failed(
-                reason="error", message=f"Run {record.id} ended without a word; see its log."
-            )
-            return {"kind": failure.reason, "message": failure.message}
-
-
-def run_json(
-    record: RunRecord, checkpoint: Path | None, error: dict[str, str] | None, policy: HostPolicy
-) -> dict[str, Any]:
-    """The JSON object of a run that has ended."""
-    whole = summary(record, policy) | {"checkpoint": str(checkpoint) if checkpoint else None}
-    return whole | ({"error": error} if error else {})
 
 
 def ended(error: dict[str, str] | None, interrupted: bool) -> int:

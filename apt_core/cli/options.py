@@ -14,6 +14,7 @@ from apt_core.base.patterns import parse_pattern
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import given
 from apt_core.estimate.preflight import estimate
+from apt_core.estimate.tasks import check_tasks
 from apt_core.jobs import Evaluation, Job, ModelRef, Prune, make_value
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.methods import Method, make_method
@@ -27,7 +28,7 @@ from apt_core.texts import hub as texts_on_hub
 from apt_core.texts.sources import TEXTS, read_file
 
 
-def prune_from(options: argparse.Namespace) -> Prune:
+def prune_from(options: argparse.Namespace, store: Store | None = None) -> Prune:
     """The job that `prune` was asked for; raises BadInput with one sentence."""
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
     chosen = [f"{slot}={name}" for slot in SLOTS if (name := getattr(options, slot, None))]
@@ -39,7 +40,7 @@ def prune_from(options: argparse.Namespace) -> Prune:
     fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
     job = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
     check_terms(job.model, options.accept_terms)
-    check_job(job, options.policy, Store())
+    check_job(job, options.policy, store or Store())
     return job
 
 
@@ -111,6 +112,7 @@ def _model_ref(text: str, revision: str | None) -> ModelRef:
 def check_job(job: Job, policy: HostPolicy, store: Store) -> None:
     """Raise for a model that does not exist, and for what the preflight refuses, as far as is known without a
     download."""
+    check_tasks(job, policy)
     if refusal := estimate(job, facts_for(job, policy, store), policy=policy).refusal:
         raise BadInput(refusal)
 

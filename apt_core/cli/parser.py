@@ -25,6 +25,7 @@ examples:
   {0} sweep --model smollm2-135m --methods apt,wanda --sparsity 0.3,0.5 --pattern 2:4
   {0} evaluate --model pruned --eval my_text.txt
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
+  {0} ask --run 20261124-130501-a1b2 --prompts prompts.txt --csv answers.csv
   {0} inspect 20261124-130501-a1b2 --block 3 --layer self_attn.q_proj --inputs
   {0} runs show 20261124-130501-a1b2
   {0} compare 20261124-130501-a1b2 20261124-131022-c3d4
@@ -66,6 +67,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_sweep(commands)
     _add_evaluate(commands)
     _add_generate(commands)
+    _add_ask(commands)
     _add_inspect(commands)
     _add_runs(commands)
     _add_report(commands)
@@ -174,12 +176,40 @@ def _add_generate(commands: Any) -> None:
         "--dense", metavar="MODEL", help="with --pruned: the model before pruning, when DIR does not say"
     )
     parser.add_argument("--prompt", required=True, help="the question; - reads it from standard input")
+    _add_settings(parser)
+    parser.add_argument(
+        "--gaps",
+        action="store_true",
+        help="also run the dense answer through the pruned model: probabilities and KL of every token",
+    )
+
+
+def _add_ask(commands: Any) -> None:
+    parser = _add(commands, "ask", "ask:run", "put several prompts to the models of one or more runs")
+    parser.add_argument(
+        "--run",
+        metavar="ID",
+        action="append",
+        required=True,
+        help="whose pruned model answers beside the dense one (repeatable, runs of one model)",
+    )
+    parser.add_argument(
+        "--prompts", metavar="FILE", required=True, help="one prompt a line, UTF-8; - reads standard input"
+    )
+    _add_settings(parser)
+    parser.add_argument("--csv", metavar="FILE", help="also write one row for each prompt and model")
+    parser.add_argument("--markdown", metavar="FILE", help="also write a table prompt x model")
+    _add_force(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Of a question, the same for every model."""
     parser.add_argument("--max-tokens", type=int, metavar="N", help="tokens per answer at most")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 takes the most likely token")
     parser.add_argument(
         "--top-p", type=float, metavar="P", help="sample from the likeliest tokens that sum to P"
     )
-    parser.add_argument("--seed", type=int, help="the random numbers, the same for both models (default: 0)")
+    parser.add_argument("--seed", type=int, help="the random numbers, the same for all models (default: 0)")
     parser.add_argument("--no-chat", action="store_true", help="do not use the model's chat template")
 
 

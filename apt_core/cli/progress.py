@@ -22,6 +22,7 @@ _STAGES = {
     "prune": "Pruning",
     "save": "Saving",
     "measure": "Measuring speed",
+    "tasks": "Zero-shot tasks",
 }
 
 

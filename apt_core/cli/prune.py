@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 
 from apt_core.base.errors import BadInput, DiskFull, PruneError
-from apt_core.cli.following import ended, error_of, follow, run_json
+from apt_core.cli.following import ended, follow
 from apt_core.cli.options import prune_from
 from apt_core.cli.output import print_json
 from apt_core.cli.race import run_race
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
+from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import is_disk_full
@@ -34,10 +35,11 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = launcher.store.checkpoint(run_id)
     if checkpoint and out and error is None:
         checkpoint = _copy(checkpoint, out, record)
+    where = str(checkpoint) if checkpoint else None
     if options.json:
-        print_json(run_json(record, checkpoint, error, options.policy))
+        print_json(asked_run_json(record, options.policy, where))
     else:
-        print(report(record, str(checkpoint) if checkpoint else None))
+        print(report(record, where))
     return ended(error, interrupted)
 
 

@@ -12,6 +12,7 @@ from apt_core.events import Diverged, Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
+from apt_core.reports.run_words import speeds
 from apt_core.reports.verdict import verdict
 
 
@@ -90,11 +91,9 @@ def _figures(record: RunRecord, checkpoint: str | None) -> str:
     lines += [("Agreement", f"{words.agreement(one)} ({_compared_on(one)})") for one in record.diverged]
     lines += _sizes(record)
     if record.dense_speed and record.pruned_speed:
-        dense, pruned = record.dense_speed.tokens_per_second, record.pruned_speed.tokens_per_second
-        if dense is not None and pruned is not None:
-            lines.append(
-                ("Speed", f"{words.number(dense)} dense, {words.number(pruned)} pruned tokens per second")
-            )
+        lines += [
+            ("Speed", f"{what}: {dense} dense, {pruned} pruned") for what, dense, pruned in speeds(record)
+        ]
     if record.finished:
         lines.append(("Time", words.duration(record.finished.seconds.get("total"))))
         lines.append(("Peak memory", words.size(record.finished.peak_rss_bytes)))

@@ -7,10 +7,10 @@ import time
 
 from apt_core.base import words
 from apt_core.base.errors import BadInput, RunFailed
-from apt_core.base.policy import HostPolicy
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
-from apt_core.events.records import RunRecord, summary
+from apt_core.events.records import RunRecord
+from apt_core.reports.as_json import listed_run_json, run_json
 from apt_core.runs import packer
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -21,7 +21,7 @@ _MOST_LISTED = 1_000_000  # more than any index holds, and a number that it can 
 def show_list(options: argparse.Namespace) -> int:
     records = _looked_after().store.list(min(max(0, options.limit), _MOST_LISTED))
     if options.json:
-        print_json([_light(record, options.policy) for record in records])
+        print_json([listed_run_json(record, options.policy) for record in records])
     elif records:
         print(
             table(
@@ -41,7 +41,7 @@ def show(options: argparse.Namespace) -> int:
     checkpoint = store.checkpoint(options.id)
     where = str(checkpoint) if checkpoint else None
     if options.json:
-        print_json(summary(record, options.policy) | {"checkpoint": where, "created_at": record.created_at})
+        print_json(run_json(record, options.policy, where))
     else:
         print(report(record, where, _parent_of(record, store)))
     return 0
@@ -99,15 +99,6 @@ def _answer(options: argparse.Namespace, status: str, sentence: str) -> int:
     else:
         print(sentence)
     return 0
-
-
-_LONG = ("layers", "allocated", "warnings", "versions")
-
-
-def _light(record: RunRecord, policy: HostPolicy) -> dict:
-    """The summary without what is long."""
-    short = {name: value for name, value in summary(record, policy).items() if name not in _LONG}
-    return short | {"created_at": record.created_at}
 
 
 def _last_perplexity(record: RunRecord) -> float | None:

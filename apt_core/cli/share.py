@@ -11,6 +11,7 @@ from apt_core.base.lazy import lazy
 from apt_core.cli.output import print_json
 from apt_core.events.records import RunRecord
 from apt_core.reports import export as exporting
+from apt_core.reports.as_json import report_json
 from apt_core.reports.document import document_of
 from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
@@ -31,12 +32,10 @@ def report(options: argparse.Namespace) -> int:
     text = to_html(document) if options.html else to_markdown(document)
     with new_file(file, options.force) as place:
         place.write_text(text, encoding="utf-8")
-    n_bytes = len(text.encode())
     if options.json:
-        runs = [section.run_id for section in document.sections]
-        print_json({"report": str(file), "runs": runs, "bytes": n_bytes})
+        print_json(report_json(str(file), document, text))
     else:
-        print(f"{file}: {document.title} ({words.size(n_bytes)}).")
+        print(f"{file}: {document.title} ({words.size(len(text.encode()))}).")
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from apt_core.base import words
 from apt_core.base.errors import BadInput, exit_status_of
-from apt_core.cli.following import INTERRUPTED, error_of, follow
+from apt_core.cli.following import INTERRUPTED, follow
 from apt_core.cli.options import check_terms, facts_for, prune_from
 from apt_core.cli.output import print_json, say, table
 from apt_core.estimate.preflight import Estimate, estimate
@@ -20,6 +20,7 @@ from apt_core.jobs import Prune, make_value
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space, make_space
 from apt_core.jobs.study import Study
+from apt_core.reports.as_json import error_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.studies import bisection

@@ -12,7 +12,7 @@
 
 With all blocks in memory the weights are the whole model's, otherwise those beside the blocks and one block, and while
 blocks are pruned that block alone; what is kept of all blocks is on disk as well then. Where all would fit, they are
-there together while decoding is timed.
+there together while decoding is timed. With all in memory those of a small dense model come beside them for that.
 
 In front of a layer are held, by the two walks of `passes`:
     halting:   every window's paused forward, which is the most with a long calibration set
@@ -29,6 +29,7 @@ from typing import Literal
 from apt_core.base.cost import FLOAT
 from apt_core.base.limits import (
     SIZED_BYTES,
+    TIMED_IN_TURNS_BYTES,
     TOKENS_BACK_AT_ONCE,
     TOKENS_PER_BATCH,
     gradient_windows,
@@ -63,7 +64,7 @@ def peak_bytes(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, w
     without_scans = _Run(job, facts.model_copy(update={"scan": 0}), per_value, run.from_disk, walk)
     gaps = 0 if weights_in == "disk" else min(_GAPS * without_scans.passing, _MOST_GAPS)
     tokenizer = _PER_TOKEN * (facts.vocab or 0)
-    timed = run.decoding if weights_in == "by block" and prunes(job) else 0
+    timed = {"by block": run.decoding, "memory": run.both_models, "disk": 0}[weights_in] if prunes(job) else 0
     return int(this_process() + tokenizer + max(timed, run.sizing, run.with_weights + gaps))
 
 
@@ -127,6 +128,12 @@ class _Run:
     def decoding(self) -> float:
         """All weights, and the head once more: products in bfloat16 bring it into another order."""
         return self.whole_model + self._vocab * self._hidden * self._per_value * (self._per_value < FLOAT)
+
+    @property
+    def both_models(self) -> float:
+        """Dense and pruned model beside one another while they take turns, where their weights are not read anew."""
+        n_bytes = self._facts.bytes_on_disk or self.whole_model
+        return 2 * self.decoding if n_bytes <= TIMED_IN_TURNS_BYTES else 0
 
     @property
     def sizing(self) -> float:

@@ -14,7 +14,8 @@ The stages are those that a run times itself, and their work is
     check       the relative error of each layer: four products with G
     save        the weights written
     pruned_eval as dense_eval
-    measure     decoding, which reads all weights for every token
+    measure     decoding, which reads all weights for every token; where both models take turns a prompt too, and the
+                weights are read anew for each turn
 
 A pass of one token through one block is 2 FLOPs per weight, 4 x length x hidden FLOPs of attention, and the
 activations beside: each layer's inputs and outputs several times.
@@ -28,6 +29,7 @@ from typing import NamedTuple
 from apt_core.base.cost import FLOAT, Cost, passes, total
 from apt_core.base.limits import (
     SIZED_BYTES,
+    TIMED_IN_TURNS_BYTES,
     compared_windows,
     gradient_windows,
     rows_of_logits,
@@ -64,6 +66,10 @@ _SIZING = 650  # bytes moved for a byte that is compressed, and whose zeros are 
 _COMPARING = 600  # bytes moved for a logit of both models, until their divergence is known
 _DECODED = 2 * 69  # tokens of both measurements of speed
 _MOST_DECODING = 2.2  # seconds of both together
+_TURNS = 2 * 4  # of both models, where they take turns
+_TURN_TOKENS = 8  # written in a turn
+_TURN_PROMPT = 64 + 16  # read in it
+_MOST_IN_TURNS = 8.0  # seconds of all turns together
 
 
 class Stage(NamedTuple):
@@ -191,13 +197,17 @@ class _Model:
         return Stage(Cost(moved=_SIZING * self.n_bytes)) if self.n_bytes <= SIZED_BYTES else Stage()
 
     def decoding_twice(self, whole: bool) -> dict[str, Stage]:
-        """Before and after; not where the blocks do not all fit into memory."""
+        """Before and after, or in turns at the end; not where the blocks do not all fit into memory."""
         if not whole:
             return {"measure": Stage()}
         of_a_token = Cost(
             moved=self.per_value * (self._facts.parameters or 0), calls=_CALLS * (self.blocks + 1)
         )
-        return {"measure": Stage(of_a_token.times(_DECODED), most=_MOST_DECODING)}
+        if self.n_bytes > TIMED_IN_TURNS_BYTES:
+            return {"measure": Stage(of_a_token.times(_DECODED), most=_MOST_DECODING)}
+        turn = of_a_token.times(_TURN_TOKENS) + self.through_blocks(_TURN_PROMPT, _TURN_PROMPT)
+        turn += Cost(moved=2 * self.n_bytes)  # the other model's weights take its place
+        return {"measure": Stage(turn.times(_TURNS), most=_MOST_IN_TURNS)}
 
 
 class _Layers:

@@ -123,13 +123,37 @@ class Evaluated(Frozen):
     reused: bool = False  # measured by an earlier run, with the same weights on the same windows
 
 
+class Speed(Frozen):
+    """Tokens a second over some repeats: the median, the slowest and the fastest."""
+
+    median: float
+    low: float
+    high: float
+    repeats: int
+
+    @property
+    def spread(self) -> float:
+        return self.high - self.low
+
+    def over(self, other: Speed) -> float | None:
+        """This over the other; None where they differ by no more than repeats of one of them do."""
+        apart = abs(self.median - other.median)
+        return None if apart <= max(self.spread, other.spread) else self.median / other.median
+
+
 class Measured(Frozen):
-    """Speed and size as measured on this machine."""
+    """Speed and size as measured on this machine.
+
+    prefill (a prompt read in one go) and decode (one token after the other): while dense and pruned model took turns,
+    None where they did not.
+    """
 
     kind: Literal["measured"] = "measured"
     subject: Subject
     tokens_per_second: float | None = None  # greedy decoding, batch 1, with cache; None: not measured
     bytes_on_disk: int
+    prefill: Speed | None = None
+    decode: Speed | None = None
 
 
 class Sized(Frozen):
@@ -176,6 +200,20 @@ class Rounded(Frozen):
     packed_bytes: int  # the same with a bit mask, and codes of the weights that are not zero
 
 
+class TaskScored(Frozen):
+    """One metric of one zero-shot task, as lm-evaluation-harness computes it."""
+
+    kind: Literal["task_scored"] = "task_scored"
+    task: str
+    metric: str  # "acc", "acc_norm"; with its filter where there is one: "exact_match (strict-match)"
+    value: float
+    stderr: float | None = None
+    examples: int
+    shots: int  # examples in the prompt
+    version: str  # of the task
+    harness: str  # "lm-eval 0.4.13"
+
+
 class Warned(Frozen):
     kind: Literal["warned"] = "warned"
     message: str
@@ -219,7 +257,7 @@ KNOWN: dict[str, type[Frozen]] = {
     event.model_fields["kind"].default: event
     for event in (
         *(Queued, Started, ModelLoaded, Progress, LayerPruned, Allocated, Evaluated, Measured, Warned),
-        *(Sized, Diverged, Rounded, Cancelled, Failed, Finished),
+        *(Sized, Diverged, Rounded, TaskScored, Cancelled, Failed, Finished),
     )
 }
 TERMINAL = (Cancelled, Failed, Finished)
@@ -244,6 +282,7 @@ Event = Annotated[
     | Annotated[Sized, Tag("sized")]
     | Annotated[Diverged, Tag("diverged")]
     | Annotated[Rounded, Tag("rounded")]
+    | Annotated[TaskScored, Tag("task_scored")]
     | Annotated[Warned, Tag("warned")]
     | Annotated[Cancelled, Tag("cancelled")]
     | Annotated[Failed, Tag("failed")]

@@ -38,6 +38,7 @@ class RunRecord(Frozen):
     sized: tuple[ev.Sized, ...] = ()
     diverged: tuple[ev.Diverged, ...] = ()  # of the texts that dense and pruned were compared on
     rounded: ev.Rounded | None = None
+    scored: tuple[ev.TaskScored, ...] = ()
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
@@ -77,11 +78,12 @@ class RunRecord(Frozen):
 
     @property
     def dense_speed(self) -> ev.Measured | None:
-        return next((one for one in self.measured if one.subject == "dense"), None)
+        """The last measurement: where both models took turns, that one."""
+        return next((one for one in reversed(self.measured) if one.subject == "dense"), None)
 
     @property
     def pruned_speed(self) -> ev.Measured | None:
-        return next((one for one in self.measured if one.subject == "pruned"), None)
+        return next((one for one in reversed(self.measured) if one.subject == "pruned"), None)
 
     def size_of(self, subject: str) -> ev.Sized | None:
         return next((one for one in self.sized if one.subject == subject), None)
@@ -136,6 +138,7 @@ _LISTED: dict[type, str] = {
     ev.Measured: "measured",
     ev.Sized: "sized",
     ev.Diverged: "diverged",
+    ev.TaskScored: "scored",
     ev.Warned: "warnings",
 }
 
@@ -226,15 +229,24 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         },
         "texts": texts_of(record, name),
         "tokens_per_second": {side: one.tokens_per_second if one else None for side, one in fast.items()},
+        "speed": {side: _in_turns(one) for side, one in fast.items()},
         "bytes_on_disk": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
         "sizes": {one.subject: one.model_dump(exclude={"kind", "subject"}) for one in record.sized},
         "divergence": [
             one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged
         ],
         "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
+        "tasks": [one.model_dump(exclude={"kind"}) for one in record.scored],
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
         "allocated": record.allocated.shares if record.allocated else None,
         "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
         "warnings": [warning.message for warning in record.warnings],
     }
+
+
+def _in_turns(one: ev.Measured | None) -> dict[str, Any] | None:
+    """Prefill and decoding with their spread, None where the models did not take turns."""
+    if one is None or one.prefill is None or one.decode is None:
+        return None
+    return {"prefill": one.prefill.model_dump(), "decode": one.decode.model_dump()}

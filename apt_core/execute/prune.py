@@ -31,6 +31,7 @@ from apt_core.execute.opening import (
     prunable_of,
 )
 from apt_core.execute.prune_blocks import Calibrated, prune_blocks
+from apt_core.execute.speeds import speed_events, timed_in_turns
 from apt_core.families import Layer
 from apt_core.jobs import Prune
 from apt_core.measure.dense_cache import known_perplexity_events
@@ -65,11 +66,15 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     dense, pruned = (LastStates(compared_windows(*texts[0].shape)) for _ in range(2))
     yield from _evaluate(job, context, opened, texts, "dense", dense)
     yield from _states_of_dense(context, opened, texts[0], dense)
-    yield from _measure(context, opened, "dense", opened.folder)
+    alone = not timed_in_turns(opened.folder)
+    yield from _measure(context, opened, "dense", opened.folder, alone)
     checkpoint, removed = yield from _prune(job, context, opened, calibration, dtype)
     yield from _evaluate(job, context, opened, texts, "pruned", pruned)
     yield from _compare(job, context, opened, texts[0], dense, pruned)
-    yield from _measure(context, opened, "pruned", checkpoint)
+    yield from _measure(context, opened, "pruned", checkpoint, alone)
+    if not alone:
+        with clock("measure"):
+            yield from speed_events(opened, checkpoint, dtype, device)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
         parameters=parameters_of(opened.model),
@@ -183,20 +188,24 @@ def _walk(job: Prune, context: Context, opened: Opened) -> WalkName:
     return context.walk(job, opened.folder) if context.walk else "halting"
 
 
-def _measure(context: Context, opened: Opened, subject: Subject, folder: Path) -> Iterator[Event]:
-    """Decoding speed, None where the model cannot be called as a whole, and size on disk."""
-    done = int(subject == "pruned")
+def _measure(
+    context: Context, opened: Opened, subject: Subject, folder: Path, timed: bool
+) -> Iterator[Event]:
+    """Size on disk; and decoding speed where it is timed alone, None where the model cannot be called as a whole."""
     with context.clock("measure"):
-        yield Progress(
-            stage="measure", subject=subject, done=done, total=2, detail=f"{subject} decoding speed"
-        )
-        with opened.store.all_loaded() as why_not:
-            speed = None if why_not else decoding_speed(opened.model)
+        speed = (yield from _decoding_speed(opened, subject)) if timed else None
         yield Measured(subject=subject, tokens_per_second=speed, bytes_on_disk=checkpoint_bytes(folder))
     if checkpoint_bytes(folder) <= SIZED_BYTES:
         with context.clock("size"):
             sizes = known_sizes(folder) if subject == "dense" else folder_sizes(folder)
             yield Sized(subject=subject, zstd_level=ZSTD_LEVEL, **sizes.model_dump())
+
+
+def _decoding_speed(opened: Opened, subject: Subject) -> Generator[Event, None, float | None]:
+    done = int(subject == "pruned")
+    yield Progress(stage="measure", subject=subject, done=done, total=2, detail=f"{subject} decoding speed")
+    with opened.store.all_loaded() as why_not:
+        return None if why_not else decoding_speed(opened.model)
 
 
 def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:

@@ -44,6 +44,8 @@ _FLAGS = {
     "resources.dtype": Flag("--dtype", help="the precision of the weights"),
     "resources.weights": Flag("--weights"),
     "resources.walk": Flag("--walk"),
+    "tasks.names": Flag("--tasks", "NAMES"),
+    "tasks.limit": Flag("--limit", "N"),
 }
 # The parts of a job whose fields are called by a shorter word: `evaluation.samples` is --eval-samples.
 _SHORT = {"evaluation": "eval"}

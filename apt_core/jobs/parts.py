@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from apt_core.base.errors import BadInput
 from apt_core.base.values import Frozen
 
 MAX_TEXT_NAME = 500
@@ -93,6 +95,39 @@ class Rounding(Frozen):
     @property
     def symmetric(self) -> bool:
         return self.scheme == "symmetric"
+
+
+class Tasks(Frozen):
+    """Zero-shot tasks of lm-evaluation-harness, by the names that it has for them: tasks, groups, tags."""
+
+    names: str = Field(
+        default="",
+        max_length=400,
+        title="Zero-shot tasks",
+        description="of lm-evaluation-harness, such as arc_easy,hellaswag (pip install 'apt-studio[tasks]')",
+    )
+    limit: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        title="Examples of each task",
+        description="the first so many of each task; 0 takes all",
+    )
+
+    @field_validator("names")
+    @classmethod
+    def _only_names(cls, value: str) -> str:
+        """No path ever: the harness would run code that such a file names."""
+        if value.strip() and not re.fullmatch(r"[\w.-]+( *, *[\w.-]+)*", value.strip(), re.ASCII):
+            raise BadInput(
+                f"Zero-shot tasks are names with commas between them, such as arc_easy,hellaswag, not {value[:40]!r}."
+            )
+        return value.strip()
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Each name once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.names.split(",") if name.strip()))
 
 
 class Resources(Frozen):

@@ -1,12 +1,13 @@
-"""Dense and pruned read the same prompt and write in lock step, with common random numbers.
+"""Models of one origin read the same prompt and write in lock step, with common random numbers.
 
-At every step one uniform number is drawn and both sides pick their token with it (inverse transform over
-the tokens in order of probability), so a difference between the texts comes from the models, not from luck.
+At every step one uniform number is drawn and every model picks its token with it, by the inverse of its cumulative
+distribution over one order of the tokens, that of the vocabulary. Where two models give the same distribution they
+write the same token, whatever the number; so a difference between the texts comes from the models, not from luck.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from time import perf_counter
 from typing import Any, cast
 
@@ -16,46 +17,46 @@ from torch import Tensor, nn
 from apt_core.base.errors import BadText
 from apt_core.measure import chat_template
 from apt_core.measure.decoding import Decoder
-from apt_core.measure.questions import Answered, Question, Step
+from apt_core.measure.questions import Answered, OtherAnswer, Question, Step
+from apt_core.measure.writing import Writing
 
 
 def duel(
-    dense: nn.Module, pruned: nn.Module, tokenizer, question: Question
+    dense: nn.Module, pruned: nn.Module, tokenizer, question: Question, others: Sequence[nn.Module] = ()
 ) -> Generator[Step | Answered, None, None]:
-    """Yield one Step per token pair and finally Answered. Closing the iterator stops it.
+    """Yield one Step for a token of every model and finally Answered. Closing the iterator stops it.
 
     Raises BadText when the prompt is longer than the model can read.
     """
     start = perf_counter()
     prompt = prompt_ids(tokenizer, question)
-    room = getattr(cast(Any, dense.config).get_text_config(), "max_position_embeddings", None)
-    if room and len(prompt) + question.max_tokens > room:
+    check_fits(dense, prompt, question.max_tokens)
+    uniform = torch.Generator().manual_seed(question.seed)
+    sides = [_Side(model, tokenizer, prompt) for model in (dense, pruned, *others)]
+    parted: list[int | None] = [None] * len(sides)
+    for index in range(question.max_tokens):
+        draw = float(torch.rand((), generator=uniform, dtype=torch.float64))
+        texts = [side.step(question, draw) for side in sides]
+        yield _step(index, texts, sides[0].last)
+        for place, side in enumerate(sides):
+            if parted[place] is None and side.last != sides[0].last:
+                parted[place] = index
+        if all(side.ended for side in sides):
+            break
+    rest = [side.writing.flush() for side in sides]
+    if any(rest):
+        yield _step(index + 1, rest, None)
+    yield _answered(sides, parted, perf_counter() - start)
+
+
+def check_fits(model: nn.Module, prompt: Sequence[int], more: int) -> None:
+    """Raise BadText where the model cannot read the prompt and so many tokens more."""
+    room = getattr(cast(Any, model.config).get_text_config(), "max_position_embeddings", None)
+    if room and len(prompt) + more > room:
         raise BadText(
             f"The prompt has {len(prompt)} tokens; this model reads at most {room} together with the answer. "
             "Shorten the prompt or ask for fewer tokens."
         )
-    uniform = torch.Generator().manual_seed(question.seed)
-    sides = [_Side(dense, tokenizer, prompt), _Side(pruned, tokenizer, prompt)]
-    divergence = None
-    for index in range(question.max_tokens):
-        draw = float(torch.rand((), generator=uniform, dtype=torch.float64))
-        texts = [side.step(question, draw) for side in sides]
-        if divergence is None and sides[0].last != sides[1].last:
-            divergence = index
-        yield Step(index=index, dense=texts[0], pruned=texts[1])
-        if all(side.ended for side in sides):
-            break
-    rest = [side.flush() for side in sides]
-    if any(rest):
-        yield Step(index=index + 1, dense=rest[0], pruned=rest[1])
-    yield Answered(
-        dense=sides[0].text,
-        pruned=sides[1].text,
-        dense_tokens=len(sides[0].tokens),
-        pruned_tokens=len(sides[1].tokens),
-        first_divergence=divergence,
-        seconds=perf_counter() - start,
-    )
 
 
 def prompt_ids(tokenizer, question: Question) -> list[int]:
@@ -73,35 +74,44 @@ def prompt_ids(tokenizer, question: Question) -> list[int]:
 def pick(logits: Tensor, temperature: float, top_p: float, draw: float) -> int:
     """The token that the uniform number `draw` in [0, 1) falls on.
 
-    Tokens lie in order of probability (ties by index); with top_p the tail beyond that mass is cut and the
-    rest rescaled. temperature 0 is the most likely token whatever the draw.
+        min { t : F(t) > draw F(V) },  F(t) = sum of p(s) over the tokens s <= t of the vocabulary of size V
+
+    With top_p the least likely tokens beyond that mass (ties by index) have p = 0 and the rest is rescaled.
+    temperature 0 is the most likely token whatever the draw.
     """
     if temperature == 0:
         return int(logits.argmax())
-    probabilities, order = (logits / temperature).softmax(dim=-1).sort(descending=True, stable=True)
-    cumulative = probabilities.double().cumsum(dim=0)
-    kept = int((cumulative < top_p).sum()) + 1
-    cumulative = cumulative[:kept]
+    probabilities = (logits / temperature).softmax(dim=-1).double()
+    if top_p < 1:
+        probabilities = _nucleus(probabilities, top_p)
+    cumulative = probabilities.cumsum(dim=0)
     position = int((cumulative <= draw * cumulative[-1]).sum())
-    return int(order[min(position, kept - 1)])
+    return min(position, int(probabilities.nonzero()[-1]))  # rounding must not reach a token of probability 0
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """The same with 0 for all but the fewest likeliest tokens that reach `top_p` together."""
+    ordered, order = probabilities.sort(descending=True, stable=True)
+    kept = int((ordered.cumsum(dim=0) < top_p).sum()) + 1
+    out = torch.zeros_like(probabilities)
+    out[order[:kept]] = ordered[:kept]
+    return out
 
 
 class _Side:
-    """One model, what it has written, and the text that is already certain."""
+    """One model and what it has written."""
 
     def __init__(self, model: nn.Module, tokenizer, prompt: list[int]):
-        self.tokens: list[int] = []
         self.ended = False
-        self.text = ""
+        self.writing = Writing(tokenizer)
         self._decoder = Decoder(model)
-        self._tokenizer = tokenizer
         self._unread = torch.tensor(prompt)
         self._end = _end_tokens(model, tokenizer)
 
     @property
     def last(self) -> int | None:
         """The newest token; None once this side has ended."""
-        return self.tokens[-1] if self.tokens and not self.ended else None
+        return self.writing.tokens[-1] if self.writing.tokens and not self.ended else None
 
     def step(self, question: Question, draw: float) -> str | None:
         """Write one token; the text it makes certain ('' while a character is incomplete), None at the end."""
@@ -110,26 +120,31 @@ class _Side:
         token = pick(self._decoder.next_logits(self._unread), question.temperature, question.top_p, draw)
         if token in self._end:
             self.ended = True
-            return self.flush()
-        self.tokens.append(token)
+            return self.writing.flush()
         self._unread = torch.tensor([token])
-        return self._advance(self._decoded())
+        return self.writing.add(token)
 
-    def flush(self) -> str | None:
-        """What was held back."""
-        return self._advance(self._decoded(), final=True) or None
 
-    def _decoded(self) -> str:
-        return self._tokenizer.decode(self.tokens, skip_special_tokens=True)
+def _step(index: int, texts: Sequence[str | None], dense_id: int | None) -> Step:
+    dense, pruned, *others = texts
+    return Step(index=index, dense=dense, pruned=pruned, others=tuple(others), dense_id=dense_id)
 
-    def _advance(self, decoded: str, final: bool = False) -> str:
-        # A replacement mark at the end is half a character: it waits for the token that completes it.
-        certain = decoded if final else decoded.rstrip("\ufffd")
-        if not certain.startswith(self.text):
-            return ""
-        new = certain[len(self.text) :]
-        self.text = certain
-        return new
+
+def _answered(sides: Sequence[_Side], parted: Sequence[int | None], seconds: float) -> Answered:
+    dense, pruned, *others = (side.writing for side in sides)
+    return Answered(
+        dense=dense.text,
+        pruned=pruned.text,
+        dense_tokens=len(dense.tokens),
+        pruned_tokens=len(pruned.tokens),
+        first_divergence=parted[1],
+        seconds=seconds,
+        others=tuple(
+            OtherAnswer(text=one.text, tokens=len(one.tokens), first_divergence=at)
+            for one, at in zip(others, parted[2:], strict=True)
+        ),
+        dense_ids=tuple(dense.tokens),
+    )
 
 
 def _end_tokens(model: nn.Module, tokenizer) -> set[int]:

@@ -1,4 +1,4 @@
-"""The 95% interval of a perplexity, from the losses of its windows. No torch."""
+"""95% intervals: of a perplexity from the losses of its windows, and of a share. No torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from functools import lru_cache
 
+_Z = statistics.NormalDist().inv_cdf(0.975)
 _STEPS = 2000  # of Simpson's rule: quantiles are exact to nine digits
 
 
@@ -27,6 +28,20 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, 
     reach = t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     mean = statistics.fmean(values)
     return mean - reach, mean + reach
+
+
+def share_interval(count: int, of: int) -> tuple[float, float] | tuple[None, None]:
+    """(low, high): Wilson's score interval of a share, which stays within 0 and 1 however few there are.
+
+    (p + z^2 / 2n  -+  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),  p = count / n
+    """
+    if of == 0:
+        return None, None
+    share, z2 = count / of, _Z * _Z
+    centre = share + z2 / (2 * of)
+    reach = _Z * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
+    low, high = (centre - reach) / (1 + z2 / of), (centre + reach) / (1 + z2 / of)
+    return max(0.0, low), min(1.0, high)
 
 
 @lru_cache(maxsize=64)

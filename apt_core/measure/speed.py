@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from apt_core.base.values import Frozen
+from apt_core.events import Speed
 from apt_core.measure.decoding import Decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    Holder = Callable[[], AbstractContextManager[PreTrainedModel]]
+
 _PROMPT = 16  # tokens that a decoder has read before the first that counts
 _SOME_TOKEN = 5
-
-
-class Speed(Frozen):
-    """Tokens a second over some repeats: the median, the slowest and the fastest."""
-
-    median: float
-    low: float
-    high: float
-    repeats: int
-
-    @property
-    def spread(self) -> float:
-        return self.high - self.low
+_FEWEST_TURNS = 2  # that count
 
 
 class Speeds(Frozen):
@@ -39,25 +32,47 @@ class Speeds(Frozen):
     decode: Speed
 
 
-def alternate(
-    models: Mapping[str, PreTrainedModel], repeats: int = 5, prefill: int = 256, decode: int = 16
-) -> dict[str, Speeds]:
-    """Every model once, then every model again, `repeats` times; a first turn warms up and does not count."""
-    read: dict[str, list[float]] = {name: [] for name in models}
-    written: dict[str, list[float]] = {name: [] for name in models}
+def in_turns(
+    holders: Mapping[str, Holder],
+    repeats: int = 5,
+    prefill: int = 256,
+    decode: int = 16,
+    seconds: float = float("inf"),
+) -> Generator[int, None, dict[str, Speeds]]:
+    """Every model once, then every model again, `repeats` times; yields how many such turns are done.
+
+    holders: each gives its model, ready to compute, for one turn. A first turn warms up and does not count; within a
+    turn a prompt that is not timed does. No turn begins after so many seconds once two count.
+    """
+    read: dict[str, list[float]] = {name: [] for name in holders}
+    written: dict[str, list[float]] = {name: [] for name in holders}
+    begun = perf_counter()
     for turn in range(repeats + 1):
-        for name, model in models.items():
-            fast = prefill / _prefill_seconds(model, prefill), decode / _decode_seconds(model, decode)
+        if turn > _FEWEST_TURNS and perf_counter() - begun > seconds:
+            break
+        for name, holder in holders.items():
+            with holder() as model:
+                fast = decode / _decode_seconds(model, decode), prefill / _prefill_seconds(model, prefill)
             if turn:
-                read[name].append(fast[0])
-                written[name].append(fast[1])
-    return {name: Speeds(prefill=_speed(read[name]), decode=_speed(written[name])) for name in models}
+                written[name].append(fast[0])
+                read[name].append(fast[1])
+        yield turn
+    return {name: Speeds(prefill=_speed(read[name]), decode=_speed(written[name])) for name in holders}
 
 
-def difference(dense: Speed, pruned: Speed) -> float | None:
-    """Pruned over dense; None where it is not measurable now, because repeats of one model differ by more."""
-    apart = abs(pruned.median - dense.median)
-    return None if apart <= max(dense.spread, pruned.spread) else pruned.median / dense.median
+def held(model: PreTrainedModel) -> AbstractContextManager[PreTrainedModel]:
+    """The holder of a model that stays in memory."""
+    return nullcontext(model)
+
+
+def alternate(models: Mapping[str, PreTrainedModel], **how: int) -> dict[str, Speeds]:
+    """`in_turns` to its end, of models that are in memory."""
+    turns = in_turns({name: partial(held, model) for name, model in models.items()}, **how)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            return cast(dict[str, Speeds], end.value)
 
 
 @torch.no_grad()

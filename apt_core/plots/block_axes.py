@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from apt_core.plots.palette import FONT, colour
 
+_FEWEST = 3  # labels that an axis needs to be read
 _MANY_DECADES = 2.5  # beyond these only whole decades have a line
 
 
@@ -49,8 +50,11 @@ def block_axis(blocks: int) -> dict:
 
 
 def error_ticks(errors: Sequence[float]) -> dict:
-    """1, 2 and 5 of every decade, or decades alone when there are many; said without exponents."""
+    """1, 2 and 5 of every decade, or decades alone when there are many; said without exponents. Where fewer than three
+    of them lie between the errors, plotly chooses."""
     positive = [error for error in errors if error > 0]
     wide = bool(positive) and max(positive) / min(positive) > 10**_MANY_DECADES
     ticks = [digit * 10.0**power for power in range(-9, 4) for digit in ((1,) if wide else (1, 2, 5))]
+    if positive and sum(min(positive) <= tick <= max(positive) for tick in ticks) < _FEWEST:
+        return {"tickmode": "auto", "nticks": 6, "exponentformat": "none", "minexponent": 9}
     return {"tickvals": ticks, "ticktext": [f"{tick:.10f}".rstrip("0").rstrip(".") for tick in ticks]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Table
 from apt_core.reports import reproduce, run_words
 from apt_core.reports.names import stem_of_all
 from apt_core.reports.run_words import Figure
+from apt_core.studies.compare import FEWEST, MOST, sentences
+from apt_core.studies.differing import differing_fields, said
+from apt_core.studies.names import names_of
 from apt_core.texts.titles import text_title
 
 TitleOf = Callable[[RunRecord], str]
@@ -61,7 +64,8 @@ class Section(NamedTuple):
 
 
 class Document(NamedTuple):
-    """overview and shared: of several runs only. left_out: what is not in it, and why; usually empty."""
+    """overview, differing, paired and shared: of several runs only. left_out: what is not in it, and why; usually
+    empty."""
 
     title: str
     stem: str  # what its file is called, without an ending
@@ -69,6 +73,8 @@ class Document(NamedTuple):
     overview: Table | None
     shared: tuple[ChartPart, ...]
     sections: tuple[Section, ...]
+    differing: Table | None = None  # the fields in which the jobs differ
+    paired: tuple[str, ...] = ()  # each run against the first, window by window
     left_out: str = ""
 
     @property
@@ -79,10 +85,15 @@ class Document(NamedTuple):
     def charts(self) -> tuple[ChartPart, ...]:
         return (*self.shared, *(chart for section in self.sections for chart in section.charts))
 
+    def drawn_by(self, kinds: Collection[str], why: str) -> Document:
+        """The same without the shared charts that have a trace of another kind."""
+        shared = tuple(one for one in self.shared if {trace.type for trace in one.figure.data} <= set(kinds))
+        return self if shared == self.shared else self._replace(shared=shared, left_out=why)
+
     def brief(self, why: str) -> Document:
         """The same without the charts and tables of single runs."""
         sections = tuple(section._replace(charts=()) for section in self.sections)
-        return self._replace(sections=sections, left_out=why)
+        return self._replace(sections=sections, left_out=" ".join(filter(None, (self.left_out, why))))
 
 
 def document_of(
@@ -101,7 +112,9 @@ def document_of(
         stem=stem_of_all(records, titles),
         made=f"Made by APT Studio {__version__} on {(now or datetime.now(UTC)):%Y-%m-%d %H:%M UTC}.",
         overview=_overview(records, titles) if len(records) > 1 else None,
-        shared=_shared(records),
+        differing=_differing(records, policy),
+        paired=tuple(sentences(records)) if _can_be_compared(records) else (),
+        shared=(*_compared(records), *_shared(records)),
         sections=tuple(
             _section(record, title, policy) for record, title in zip(records, titles, strict=True)
         ),
@@ -157,8 +170,8 @@ def stamped_facts(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[
     if isinstance(record.job, Prune):
         facts.append(("seed", str(record.job.seed)))
     facts += [("perplexity", _stamp(one)) for one in record.evaluated]
-    if said := run_words.conditions(record):
-        facts.append(("measured", said))
+    if measured := run_words.conditions(record):
+        facts.append(("measured", measured))
     return facts
 
 
@@ -172,6 +185,30 @@ def _stamp(one: Evaluated) -> str:
 
 def _interval(one: Evaluated) -> str:
     return f"{number(one.low)} to {number(one.high)}" if one.low is not None else DASH
+
+
+def _can_be_compared(records: Sequence[RunRecord]) -> bool:
+    return FEWEST <= len(records) <= MOST
+
+
+def _differing(records: Sequence[RunRecord], policy: HostPolicy) -> Table | None:
+    """One row for each field in which the jobs differ, one column for each run."""
+    found = differing_fields(records, policy).differing if _can_be_compared(records) else {}
+    if not found:
+        return None
+    names = names_of(records)
+    rows = tuple(Row((path, *(said(of[run.id]) for run in records))) for path, of in found.items())
+    heads = ("field", *(names[run.id] for run in records))
+    return Table("What the runs were asked for, where they differ", heads, rows, "t" * len(heads))
+
+
+def _compared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
+    """The charts of a comparison: perplexities, curves over the blocks, the difference of two runs."""
+    measured = [record for record in records if run_words.has_numbers(record)]
+    if not _can_be_compared(measured):
+        return ()
+    runs = RunSet(measured[0], tuple(measured[1:]), compare=True)
+    return tuple(_part(chart, runs) for chart in charts_of(runs))
 
 
 def _shared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
@@ -188,7 +225,7 @@ def _shared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
 
 def _part(chart: Chart, runs: RunSet) -> ChartPart:
     return ChartPart(
-        id=f"{chart.name}-{runs.shown.id}",
+        id=f"{chart.name}-{'compared' if runs.compare else runs.shown.id}",
         title=chart.title(runs),
         summary=chart.summary(runs),
         note=chart.note(runs),

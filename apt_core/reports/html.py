@@ -36,12 +36,21 @@ _TOO_LARGE = (
 )
 
 
+_NOT_DRAWN = (
+    "The chart of parallel axes is left out, because with what draws it this file would be larger than 5 MB; the page "
+    "of the sweep has it."
+)
+
+
 def to_html(document: Document, most_bytes: int = MOST_BYTES) -> str:
-    """The whole file; one that would be too large leaves the charts of single runs out and says so."""
+    """The whole file; one that would be too large leaves out the charts that need all of plotly.js, then those of
+    single runs, and says so."""
     text = _page(document)
-    if len(text.encode()) > most_bytes and len(document.sections) > 1:
-        return _page(document.brief(_TOO_LARGE))
-    return text
+    if len(text.encode()) <= most_bytes or len(document.sections) == 1:
+        return text
+    smaller = document.drawn_by(_CARTESIAN, _NOT_DRAWN)
+    text = _page(smaller)
+    return text if len(text.encode()) <= most_bytes else _page(smaller.brief(_TOO_LARGE))
 
 
 def _page(document: Document) -> str:
@@ -118,10 +127,18 @@ def _body(document: Document) -> Markup:
 def _comparison(document: Document) -> Markup:
     if document.overview is None:
         return Markup("")
-    charts = join(_chart(chart, document) for chart in document.shared)
-    return Markup('<section id="overview"><h2>Side by side</h2>{}{}</section>').format(
-        _table(document.overview, document), charts
+    parts = (
+        _table(document.overview, document),
+        _table(document.differing, document) if document.differing else Markup(""),
+        _paired(document.paired),
+        join(_chart(chart, document) for chart in document.shared),
     )
+    return Markup('<section id="overview"><h2>Side by side</h2>{}</section>').format(join(parts))
+
+
+def _paired(sentences: tuple[str, ...]) -> Markup:
+    items = join(Markup("<li>{}</li>").format(sentence) for sentence in sentences)
+    return Markup('<h3>Window by window</h3><ul class="paired">{}</ul>').format(items) if items else items
 
 
 def _section(section: Section, document: Document) -> Markup:

@@ -16,7 +16,10 @@ def to_markdown(document: Document) -> str:
     """The whole file. Text from the records is escaped: it stays text, whatever is in it."""
     parts = [f"# {escaped(document.title)}", escaped(document.made), escaped(document.left_out)]
     if document.overview is not None:
-        parts += ["## Side by side", table(document.overview), *map(_chart, document.shared)]
+        parts += ["## Side by side", table(document.overview)]
+        parts += [table(document.differing)] if document.differing else []
+        parts += ["### Window by window", _list(document.paired)] if document.paired else []
+        parts += map(_chart, document.shared)
     alone = len(document.sections) == 1
     parts += [_section(section, alone) for section in document.sections]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -46,6 +49,10 @@ def fenced(text: str, language: str) -> str:
 def bullets(pairs: Iterable[tuple[str, str]]) -> str:
     """'- name: value', a line each."""
     return "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in pairs)
+
+
+def _list(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {escaped(sentence)}" for sentence in sentences)
 
 
 def _section(section: Section, alone: bool) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from apt_core.base.patterns import SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import (
     DASH,
@@ -20,11 +19,14 @@ from apt_core.base.words import (
     times,
     verdict_sentence,
 )
-from apt_core.events import Evaluated, Measured
+from apt_core.events import Evaluated, TaskScored
 from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Calibration, Evaluation, Prune
 from apt_core.models.catalogue.entries import title_of
+from apt_core.reports.verdict import pace, spread, verdict
 from apt_core.texts.titles import text_title
+
+_NOT_YET = "Size and speed are measured before and after pruning. Zeros alone save nothing."
 
 
 class Side(NamedTuple):
@@ -102,7 +104,7 @@ def conditions(record: RunRecord) -> str:
 def figures(record: RunRecord) -> tuple[Figure, ...]:
     """Perplexity, weights removed, time and memory; a dash where nothing is known yet."""
     removed = (_removed(record),) if prunes(record) else ()
-    return (_perplexity(record), *removed, _cost(record))
+    return (_perplexity(record), *removed, *map(_task, record.scored), _cost(record))
 
 
 def sizes(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
@@ -115,7 +117,7 @@ def sizes(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
             size(pruned.bytes_on_disk if pruned else None),
         ),
         *_other_sizes(record),
-        ("tokens a second", _speed(dense), _speed(pruned)),
+        *speeds(record),
     )
 
 
@@ -134,29 +136,7 @@ def _other_sizes(record: RunRecord) -> list[tuple[str, str, str]]:
 def honest_sentence(record: RunRecord) -> str:
     """What was gained in size and speed, and how often the pruned model agrees with the dense one."""
     agreements = [f"The pruned model {agreement(one)}." for one in record.diverged]
-    return " ".join([_size_and_speed(record), *agreements])
-
-
-def _size_and_speed(record: RunRecord) -> str:
-    """Built from what was measured; says 'same' only where it is (2% for size, 10% for speed)."""
-    dense, pruned = record.dense_speed, record.pruned_speed
-    if dense is None or pruned is None:
-        return "Size and speed are measured before and after pruning. Zeros alone save nothing."
-    same_size = _near(pruned.bytes_on_disk / max(dense.bytes_on_disk, 1), 0.02)
-    on_disk = f"{size(pruned.bytes_on_disk)} on disk, not {size(dense.bytes_on_disk)}"
-    size_words = "Same size on disk" if same_size else on_disk
-    if dense.tokens_per_second is None or pruned.tokens_per_second is None:
-        return (
-            f"{size_words}: zeros alone save nothing. Speed was not measured, because the weights were read "
-            f"from disk block by block. {_what_could(record)}"
-        )
-    speed = pruned.tokens_per_second / dense.tokens_per_second if dense.tokens_per_second else 1.0
-    if _near(speed, 0.1):
-        return f"{size_words} and same speed here: zeros alone save nothing. {_what_could(record)}"
-    return (
-        f"{size_words}: zeros alone save nothing. The pruned model wrote {times(speed)} as fast, but both run the "
-        f"same dense code: that difference is what else the machine was doing. {_what_could(record)}"
-    )
+    return " ".join([verdict(record) or _NOT_YET, *agreements])
 
 
 def warnings(record: RunRecord) -> list[str]:
@@ -215,6 +195,13 @@ def _perplexity(record: RunRecord) -> Figure:
     return Figure("Perplexity", "perplexity", sides, "", note)
 
 
+def _task(one: TaskScored) -> Figure:
+    """'arc_easy, acc 0.43'; its standard error, examples and version below."""
+    error = f"standard error {number(one.stderr)}, " if one.stderr is not None else ""
+    note = f"{one.metric}; {error}{one.examples} examples, {one.shots} shots, version {one.version}, {one.harness}"
+    return Figure(one.task, "", (Side("", number(one.value)),), "", note)
+
+
 def _interval(one: Evaluated) -> str:
     where = f"on {text_title(one.text)}"
     if one.low is None or one.high is None:
@@ -253,18 +240,16 @@ def _method_facts(job: Prune) -> list[tuple[str, str]]:
     ]
 
 
-def _speed(measured: Measured | None) -> str:
-    return number(measured.tokens_per_second if measured else None)
-
-
-def _near(ratio: float, tolerance: float) -> bool:
-    return abs(ratio - 1) <= tolerance
-
-
-def _what_could(record: RunRecord) -> str:
-    pattern = record.pruning.pattern
-    if isinstance(pattern, SemiStructured) and (pattern.keep, pattern.of) == (2, 4):
-        return (
-            "With a 2:4 kernel on an NVIDIA GPU the large layers can run faster; that is not measured here."
-        )
-    return "To gain from it, a runtime must skip the zeros; only 2:4 has hardware for that, on NVIDIA GPUs."
+def speeds(record: RunRecord) -> list[tuple[str, str, str]]:
+    """(what, dense, pruned): prefill and decoding with their spread; one number each where they were not measured in
+    turns."""
+    dense, pruned = record.dense_speed, record.pruned_speed
+    if dense and pruned and dense.decode and pruned.decode and dense.prefill and pruned.prefill:
+        return [
+            ("tokens a second, prompt", spread(dense.prefill), spread(pruned.prefill)),
+            ("tokens a second, answer", spread(dense.decode), spread(pruned.decode)),
+        ]
+    if dense and pruned and pace(dense, pruned) == "not measurable now":
+        return [("tokens a second", "not measurable", "not measurable")]
+    before, after = (number(one.tokens_per_second if one else None) for one in (dense, pruned))
+    return [("tokens a second", before, after)]

@@ -2,26 +2,84 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from apt_core.base.patterns import SemiStructured
-from apt_core.base.words import percent
+from apt_core.base.values import Frozen
+from apt_core.base.words import number, percent, times
+from apt_core.events import Measured, Speed
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 
+Pace = Literal["faster", "slower", "as fast", "not measurable now", "not measured"]
 _SMALLER = 0.98  # of the dense size; less than that much gone is no gain
+_STEADY = 1.25  # the fastest repeat over the slowest of one model, up to which a machine is quiet
+_ALONE = 0.1  # apart at most, where each was measured once, to be called as fast as the other
+
+
+class Verdict(Frozen):
+    """on_disk: pruned over dense files. decode, prefill: pruned over dense tokens a second, None where no difference
+    shows. lead: the answer and its reason, which begins the sentence."""
+
+    smaller: bool
+    speed: Pace
+    on_disk: float
+    decode: float | None
+    prefill: float | None
+    lead: str
+    sentence: str
+
+
+def verdict_of(record: RunRecord) -> Verdict | None:
+    """None before both models are measured."""
+    dense, pruned = record.dense_speed, record.pruned_speed
+    if dense is None or pruned is None:
+        return None
+    on_disk = pruned.bytes_on_disk / max(dense.bytes_on_disk, 1)
+    if (before := record.size_of("dense")) and (after := record.size_of("pruned")):
+        on_disk = after.on_disk / max(before.on_disk, 1)
+    smaller, speed = on_disk < _SMALLER, pace(dense, pruned)
+    first = lead(smaller, speed)
+    said = (first, _packed(record), _speeds(dense, pruned, speed), sparse_kernel(record))
+    return Verdict(
+        smaller=smaller,
+        speed=speed,
+        on_disk=on_disk,
+        decode=_over(pruned.decode, dense.decode),
+        prefill=_over(pruned.prefill, dense.prefill),
+        lead=first,
+        sentence=" ".join(filter(None, said)),
+    )
 
 
 def verdict(record: RunRecord) -> str | None:
-    """'Neither smaller nor faster as it is, because ... '; None before sizes are known."""
-    dense, pruned = record.size_of("dense"), record.size_of("pruned")
-    if dense is None or pruned is None:
-        return None
-    said = "Smaller" if pruned.on_disk < _SMALLER * dense.on_disk else "Neither smaller"
-    joined = "but not" if said == "Smaller" else "nor"
-    return (
-        f"{said} {joined} faster as it is, because zeros are stored and multiplied like other weights. "
-        f"Packed it takes {percent(pruned.packed / dense.on_disk)} of the dense files, compressed "
-        f"{percent(pruned.compressed / dense.compressed)} of the dense ones compressed. {sparse_kernel(record)}"
-    )
+    """'Neither smaller nor faster as it is, because ... '; None before both models are measured."""
+    found = verdict_of(record)
+    return found.sentence if found else None
+
+
+def pace(dense: Measured, pruned: Measured) -> Pace:
+    """Of decoding: what the repeats of both models can show. Each measured once, minutes apart, shows no difference."""
+    if dense.tokens_per_second is None or pruned.tokens_per_second is None:
+        return "not measured"
+    if dense.decode is None or pruned.decode is None:
+        apart = abs(pruned.tokens_per_second / max(dense.tokens_per_second, 1e-9) - 1)
+        return "as fast" if apart <= _ALONE else "not measurable now"
+    if (ratio := pruned.decode.over(dense.decode)) is not None:
+        return "faster" if ratio > 1 else "slower"
+    steady = all(one.high <= _STEADY * one.low for one in (dense.decode, pruned.decode))
+    return "as fast" if steady else "not measurable now"
+
+
+def lead(smaller: bool, speed: Pace) -> str:
+    """The answer and its reason, in one sentence."""
+    zeros = ", because zeros are stored and multiplied like other weights."
+    if speed.startswith("not"):
+        return f"{'Smaller' if smaller else 'Not smaller'} as it is{'' if smaller else zeros[:-1]}; speed is {speed}."
+    if speed == "faster":
+        reason = "." if smaller else ", because zeros are stored like other weights."
+        return f"{'Smaller and faster' if smaller else 'Faster but not smaller'} as it is{reason}"
+    return f"{'Smaller but not' if smaller else 'Neither smaller nor'} faster as it is{zeros}"
 
 
 def sparse_kernel(record: RunRecord) -> str:
@@ -35,6 +93,39 @@ def sparse_kernel(record: RunRecord) -> str:
             f"newer, and this run computed on {device}."
         )
     return "No sparse kernel was used: dense kernels measure the model on a GPU too."
+
+
+def spread(speed: Speed) -> str:
+    """'21.4 (20.9 to 22.3)'"""
+    return f"{number(speed.median)} ({number(speed.low)} to {number(speed.high)})"
+
+
+def _packed(record: RunRecord) -> str:
+    """What other ways to store it take; nothing of runs that did not look."""
+    dense, pruned = record.size_of("dense"), record.size_of("pruned")
+    if dense is None or pruned is None:
+        return ""
+    return (
+        f"Packed it takes {percent(pruned.packed / dense.on_disk)} of the dense files, compressed "
+        f"{percent(pruned.compressed / dense.compressed)} of the dense ones compressed."
+    )
+
+
+def _speeds(dense: Measured, pruned: Measured, speed: Pace) -> str:
+    """What was measured, where it says anything."""
+    if dense.decode is None or pruned.decode is None:
+        once = "Each was measured once, minutes apart, and other work on the machine shows in that."
+        return once if speed == "not measurable now" else ""
+    measured = f"{spread(dense.decode)} tokens a second dense, {spread(pruned.decode)} pruned"
+    how = f"decoding in turns, {dense.decode.repeats} times each"
+    if speed == "not measurable now":
+        return f"Repeats of one model differ too much ({measured}; {how}), because the machine is busy."
+    ratio = pruned.decode.over(dense.decode)
+    return f"It writes {times(ratio)} as fast: {measured} ({how})." if ratio else ""
+
+
+def _over(pruned: Speed | None, dense: Speed | None) -> float | None:
+    return pruned.over(dense) if pruned and dense else None
 
 
 def _is_two_of_four(job: Prune) -> bool:

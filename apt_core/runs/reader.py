@@ -1,79 +1,143 @@
-"""The process that answers questions with both models of a run, dense and pruned.
+"""The process that answers questions with models of one origin, dense and pruned.
 
-    python -m apt_core.runs.reader --dense MODEL [--revision REV] --pruned FOLDER
+    python -m apt_core.runs.reader
 
-It loads both, says `ReaderReady`, then takes one `Question` (JSON) a line on stdin and streams `Step`s
-and one `Answered` (JSON lines) on stdout. The line `stop` ends the current answer early. It ends at the
-end of stdin, or when nobody asked anything for `--idle` seconds, and gives all its memory back.
+It takes one request (JSON, `measure.questions`) a line on stdin, loads the models that it names and does not hold yet,
+and says `ReaderReady`. To `Ask` it streams `Step`s and one `Answered` (JSON lines on stdout), to `Score` `Scoring` and
+one `Scored`. Models stay loaded within a bound
+(`runs.loaded`). The line `stop` ends the current answer early. It ends at the end of stdin, or when nobody asked
+anything for `--idle` seconds, and gives all its memory back.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from pydantic import BaseModel, ValidationError
 
 from apt_core.base.errors import BadInput, one_sentence
+from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
-from apt_core.measure.questions import Answered, Question, ReaderReady, Step
+from apt_core.estimate.free import free_memory
+from apt_core.events import Failed
+from apt_core.jobs import ModelRef
+from apt_core.measure.questions import (
+    LAST,
+    Answered,
+    OtherAnswer,
+    ReaderReady,
+    Request,
+    Score,
+    Sides,
+    Step,
+    request_adapter,
+)
+from apt_core.models.catalogue.facts import folder_facts
+from apt_core.models.fetch.sources import resolve
+from apt_core.runs.loaded import LoadedModels
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.worker_errors import failure_of
 
-Answer = Callable[[Question], Generator[Step | Answered, None, None]]
+if TYPE_CHECKING:
+    import torch
+
+    from apt_core.base import hardware
+    from apt_core.measure import generate, token_gaps
+    from apt_core.models.load import loading
+else:
+    torch = lazy("torch")
+    hardware = lazy("apt_core.base.hardware")
+    generate = lazy("apt_core.measure.generate")
+    token_gaps = lazy("apt_core.measure.token_gaps")
+    loading = lazy("apt_core.models.load.loading")
+
 STOP_LINE = "stop"
 _NICE = 5
 _STAGES = {"download": "downloading", "convert": "converting"}
 
 
-def main(
-    arguments: list[str] | None = None, load: Callable[[argparse.Namespace], Answer] | None = None
-) -> int:
-    """Answer until stdin ends; returns the exit status. `load` gives what answers (tests have their own)."""
+class Answering(Protocol):
+    """What the process answers with (tests have their own)."""
+
+    def load(self, sides: Sides) -> bool:
+        """Bring these models into memory; whether any was not there yet."""
+
+    def answer(self, request: Request) -> Generator[BaseModel, None, None]:
+        """The replies to a request whose models are loaded; the last one is one of `questions.LAST`."""
+
+
+def main(arguments: list[str] | None = None, answering: Answering | None = None) -> int:
+    """Answer until stdin ends; returns the exit status."""
     options = _parser().parse_args(arguments)
     with contextlib.suppress(OSError):  # some containers forbid it; reading works all the same
         os.nice(_NICE)
     questions = Questions(sys.stdin)
     with only_ours() as out:
-        begun = time.monotonic()
-        try:
-            answer = (load or load_both)(options)
-        except Exception as error:
-            logging.getLogger(__name__).exception("The models could not be loaded")
-            _say(out, failure_of(error))
-            return 1
-        _say(out, ReaderReady(seconds=time.monotonic() - begun))
+        answering = answering or Models()
         while (line := questions.next(options.idle)) is not None:
-            for reply in _replies(answer, line, questions.stopped):
+            for reply in _replies(answering, line, questions.stopped):
                 _say(out, reply)
     return 0
 
 
-def load_both(options: argparse.Namespace) -> Answer:
-    """Both models in memory, as a function from a question to the steps of its answers."""
-    from apt_core.base.hardware import choose_device, choose_dtype
-    from apt_core.jobs import ModelRef
-    from apt_core.measure.generate import duel
-    from apt_core.models.fetch.sources import resolve
-    from apt_core.models.load.loading import load
+class Models:
+    """The models of this machine, on its device."""
 
-    device = choose_device("auto")
-    dtype = choose_dtype(device)
-    dense_folder = options.dense_folder or resolve(
-        ModelRef(id=options.dense, revision=options.revision), _log_progress, HostPolicy.from_environment()
-    )
-    dense, tokenizer = load(dense_folder, dtype, device)
-    pruned, _ = load(options.pruned, dtype, device)
-    return lambda question: duel(dense, pruned, tokenizer, question)
+    def __init__(self) -> None:
+        self._device = hardware.choose_device("auto")
+        self._dtype = hardware.choose_dtype(self._device)
+        self._policy = HostPolicy.from_environment()
+        self._loaded: LoadedModels[Any] = LoadedModels(self._load, self._bytes_of, self._free, self._left)
+        self._folders: dict[ModelRef, Path] = {}
+
+    def load(self, sides: Sides) -> bool:
+        folders = self._folders_of(sides)
+        new = not self._loaded.has(folders)
+        self._loaded.take(folders)
+        return new
+
+    def answer(self, request: Request) -> Generator[BaseModel, None, None]:
+        loaded = self._loaded.take(self._folders_of(request.sides))
+        models, tokenizer = [model for model, _ in loaded], loaded[0][1]
+        if isinstance(request, Score):
+            yield from token_gaps.token_gaps(models, tokenizer, request.question, request.tokens)
+        else:
+            dense, pruned, *others = models
+            yield from generate.duel(dense, pruned, tokenizer, request.question, others)
+
+    def _folders_of(self, sides: Sides) -> list[Path]:
+        dense = sides.dense
+        if isinstance(dense, ModelRef):
+            if dense not in self._folders:
+                self._folders[dense] = resolve(dense, _log_progress, self._policy)
+            dense = self._folders[dense]
+        return [dense, *sides.pruned]
+
+    def _load(self, folder: Path) -> tuple[Any, Any]:
+        return loading.load(folder, self._dtype, self._device)
+
+    def _bytes_of(self, folder: Path) -> int:
+        return (folder_facts(folder, folder.name, "asked").parameters or 0) * self._dtype.itemsize
+
+    def _free(self) -> int:
+        return torch.cuda.mem_get_info()[0] if self._device == "cuda" else free_memory()
+
+    def _left(self) -> None:
+        gc.collect()
+        hardware.trim_heap()
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
 
 
 class Questions:
@@ -101,21 +165,23 @@ class Questions:
         self._waiting.put(None)
 
 
-def _replies(answer: Answer, line: str, stopped: threading.Event) -> Iterator[BaseModel]:
-    """What to say to one line of stdin; always ends with Answered or Failed."""
+def _replies(answering: Answering, line: str, stopped: threading.Event) -> Iterator[BaseModel]:
+    """What to say to one line of stdin; always ends with one of `questions.LAST`."""
     begun = time.monotonic()
     steps: list[Step] = []
     try:
-        question = Question.model_validate_json(line)
-        with contextlib.closing(answer(question)) as replies:
+        request = request_adapter.validate_json(line)
+        new = answering.load(request.sides)
+        yield ReaderReady(seconds=time.monotonic() - begun if new else 0.0)
+        with contextlib.closing(answering.answer(request)) as replies:
             for reply in replies:
-                if isinstance(reply, Answered):
-                    yield reply
-                    return
                 yield reply
-                steps.append(reply)
+                if isinstance(reply, LAST):
+                    return
+                if isinstance(reply, Step):
+                    steps.append(reply)
                 if stopped.is_set():
-                    yield _stopped_answer(steps, time.monotonic() - begun)
+                    yield _stopped_answer(steps, time.monotonic() - begun) if steps else _STOPPED
                     return
         raise RuntimeError("the answer ended without a last word")
     except ValidationError as error:
@@ -125,18 +191,33 @@ def _replies(answer: Answer, line: str, stopped: threading.Event) -> Iterator[Ba
         yield failure_of(error)
 
 
-def _stopped_answer(steps: list[Step], seconds: float) -> Answered:
+_STOPPED = Failed(reason="stopped", message="Stopped before there was anything to show.")
+
+
+def _stopped_answer(steps: Sequence[Step], seconds: float) -> Answered:
     """The answers as far as they had come when they were stopped."""
-    dense = [step.dense for step in steps if step.dense is not None]
-    pruned = [step.pruned for step in steps if step.pruned is not None]
+    texts = [
+        [text for text in side if text is not None]
+        for side in zip(*(step.texts for step in steps), strict=True)
+    ]
+    parted = [
+        next((step.index for step in steps if step.texts[place] != step.dense), None)
+        for place in range(len(texts))
+    ]
+    dense, pruned, *others = ("".join(side) for side in texts)
     return Answered(
-        dense="".join(dense),
-        pruned="".join(pruned),
-        dense_tokens=len(dense),
-        pruned_tokens=len(pruned),
-        first_divergence=next((step.index for step in steps if step.dense != step.pruned), None),
+        dense=dense,
+        pruned=pruned,
+        dense_tokens=len(texts[0]),
+        pruned_tokens=len(texts[1]),
+        first_divergence=parted[1],
         seconds=seconds,
         stopped=True,
+        others=tuple(
+            OtherAnswer(text=text, tokens=len(texts[place]), first_divergence=parted[place])
+            for place, text in enumerate(others, start=2)
+        ),
+        dense_ids=tuple(step.dense_id for step in steps if step.dense_id is not None),
     )
 
 
@@ -151,11 +232,6 @@ def _log_progress(stage: str, done: float, total: float, detail: str, files: obj
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m apt_core.runs.reader", description=__doc__)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--dense", help="catalogue name, folder or Hub id of the model before pruning")
-    which.add_argument("--dense-folder", type=Path, help="its folder, when another run made it")
-    parser.add_argument("--revision", help="Hub revision of the dense model")
-    parser.add_argument("--pruned", required=True, type=Path, help="folder of the pruned safetensors")
     parser.add_argument("--idle", type=float, default=300.0, help="seconds without a question before it ends")
     return parser
 

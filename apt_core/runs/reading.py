@@ -1,4 +1,4 @@
-"""Asking both models of a run, from the page or the command line. No torch: a reader process has it."""
+"""Asking the models of runs, from the page or the command line. No torch: a reader process has it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
-from apt_core.jobs import ModelRef
-from apt_core.measure.questions import Answered, Question, ReaderReady, Reply, reply_adapter
+from apt_core.events.records import RunRecord
+from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Score, Sides, reply_adapter
 from apt_core.runs import processes
 from apt_core.runs.store import Store
 
@@ -28,26 +28,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """The two models of a question: the dense one by name (by folder when a run made it), the pruned one by folder."""
-
-    dense: ModelRef | Path
-    pruned: Path
-
-    def arguments(self) -> list[str]:
-        if isinstance(self.dense, Path):
-            return ["--dense-folder", str(self.dense), "--pruned", str(self.pruned)]
-        revision = ["--revision", self.dense.revision] if self.dense.revision else []
-        return ["--dense", self.dense.id, *revision, "--pruned", str(self.pruned)]
-
-
 class Reader:
     """Holds at most one reader process, and asks it one question at a time.
 
-    The process stays loaded between questions about the same run, is replaced when another run is
-    asked, and goes away by itself after `idle` seconds without a question. A second asker waits up to
-    `patience` seconds for the first to end. No answer within `silence` seconds counts as dead.
+    Models stay loaded between questions within a bound (`runs.loaded`); the process goes away by itself after
+    `idle` seconds without a question. A second asker waits up to `patience` seconds for the first to end. No answer
+    within `silence` seconds counts as dead.
     """
 
     def __init__(
@@ -66,32 +52,58 @@ class Reader:
         self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
-    def ask(self, run_id: str, question: Question) -> Asking:
+    def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True) -> Asking:
         """ReaderReady, Steps, then Answered; or Failed with one sentence at any point. Never raises.
 
-        Its `stop` ends this answer alone; closing it too, and leaves the models loaded.
+        others: further runs that pruned the same model. dense: whether the dense model answers too; without it the
+        run's own pruned model takes its place. Its `stop` ends this answer alone; closing it too, and leaves
+        the models loaded.
         """
-        return Asking(lambda asking: self._replies_about(run_id, question, asking))
+        return self._asking([run_id, *others], lambda sides: Ask(sides=sides, question=question), dense)
 
-    def ask_pair(self, pair: Pair, question: Question) -> Asking:
-        """As `ask`, for any dense model and any folder of pruned weights."""
-        return Asking(lambda asking: self._replies(pair, question, asking))
+    def check(self, run_ids: Sequence[str]) -> None:
+        """Raise PruneError with the sentence with which these runs would refuse to be asked together."""
+        self._sides_of(run_ids)
 
-    def _replies_about(self, run_id: str, question: Question, asking: Asking) -> Generator[Reply]:
+    def score(
+        self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()
+    ) -> Asking:
+        """ReaderReady, Scoring, then Scored: the tokens of the dense answer run through every model. Else as `ask`."""
+        return self._asking(
+            [run_id, *others], lambda sides: Score(sides=sides, question=question, tokens=tuple(tokens))
+        )
+
+    def ask_sides(self, sides: Sides, question: Question) -> Asking:
+        """As `ask`, for any dense model and any folders of pruned weights."""
+        return Asking(lambda asking: self._replies(Ask(sides=sides, question=question), asking))
+
+    def score_sides(self, sides: Sides, question: Question, tokens: Sequence[int]) -> Asking:
+        """As `score`, for any dense model and any folders of pruned weights."""
+        request = Score(sides=sides, question=question, tokens=tuple(tokens))
+        return Asking(lambda asking: self._replies(request, asking))
+
+    def _asking(
+        self, run_ids: Sequence[str], request: Callable[[Sides], Request], dense: bool = True
+    ) -> Asking:
+        return Asking(lambda asking: self._replies_about(run_ids, request, dense, asking))
+
+    def _replies_about(
+        self, run_ids: Sequence[str], request: Callable[[Sides], Request], dense: bool, asking: Asking
+    ) -> Generator[Reply]:
         try:
-            pair = self._pair_of(run_id)
+            sides = self._sides_of(run_ids, dense)
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
             return
-        yield from self._replies(pair, question, asking)
+        yield from self._replies(request(sides), asking)
 
-    def _replies(self, pair: Pair, question: Question, asking: Asking) -> Generator[Reply]:
+    def _replies(self, request: Request, asking: Asking) -> Generator[Reply]:
         if not self._turn.acquire(timeout=self._patience):
             self._end_if_stuck()
             yield _BUSY
             return
         try:
-            answer = self._begin(pair, question)
+            answer = self._begin(request)
         except OSError as error:
             self._turn.release()
             yield _lost(f" ({error.strerror})")
@@ -114,22 +126,22 @@ class Reader:
         if process is not None:
             process.end()
 
-    def _pair_of(self, run_id: str) -> Pair:
+    def _sides_of(self, run_ids: Sequence[str], with_dense: bool = True) -> Sides:
+        """The dense model of these runs, and what each made of it; without it the first of them in its place."""
         store = self._store or Store()
-        record = store.get(run_id)
-        checkpoint = store.checkpoint(run_id)
-        if record.live:
-            raise BadInput("This run has not finished yet; ask again when its pruned weights are there.")
-        if record.finished is None:
-            raise BadInput("This run did not finish, so there is no pruned model to ask; prune again.")
-        if not record.finished.checkpoint:
-            raise BadInput("This run made no model to ask; it only measured one.")
-        if checkpoint is None:
-            raise BadInput(
-                "The pruned weights of this run have been removed to save disk space; prune again."
-            )
-        parent = record.made_from
-        return Pair(record.job.model if parent is None else store.made_by(parent).folder, checkpoint)
+        check_together(run_ids)
+        records = [store.get(run_id) for run_id in run_ids]
+        folders = [_pruned_weights(store, record) for record in records]
+        for record in records[1:]:
+            if record.job.model != records[0].job.model:
+                raise BadInput(
+                    f"Run {record.id} pruned another model; only runs of one model are asked together."
+                )
+        if not with_dense:
+            return Sides(dense=folders[0], pruned=tuple(folders[1:]))
+        parent = records[0].made_from
+        dense = records[0].job.model if parent is None else store.made_by(parent).folder
+        return Sides(dense=dense, pruned=tuple(folders))
 
     def _end_if_stuck(self) -> None:
         """A process that hangs in an answer that nobody hears must not bar the way for ever."""
@@ -137,17 +149,37 @@ class Reader:
         if process is not None and process.quiet_for() > self._silence:
             process.end()
 
-    def _begin(self, pair: Pair, question: Question) -> _Answer:
-        """Hand the question to a process that has these two models (or is loading them)."""
+    def _begin(self, request: Request) -> _Answer:
+        """Hand the question to a process that lives."""
         process = self._process
         # One that is about to end by itself would be gone before it has read the question.
         staying = process is not None and process.alive and process.quiet_for() <= 0.9 * self._idle
-        if process is None or not staying or process.pair != pair:
+        if process is None or not staying:
             self.close()
-            process = self._process = _Process(
-                [*self._command, *pair.arguments(), "--idle", str(self._idle)], pair
-            )
-        return process.ask(question, self._turn.release)
+            process = self._process = _Process([*self._command, "--idle", str(self._idle)])
+        return process.ask(request, self._turn.release)
+
+
+def check_together(run_ids: Sequence[str]) -> None:
+    """Raise BadInput where so many runs, or one of them twice, cannot be asked together."""
+    most = ASKED_TOGETHER - 1
+    if len(run_ids) > most:
+        raise BadInput(f"At most {most} runs can be asked together; {len(run_ids)} were chosen.")
+    if len(set(run_ids)) < len(run_ids):
+        raise BadInput("A run is named twice; name every run once.")
+
+
+def _pruned_weights(store: Store, record: RunRecord) -> Path:
+    """Raises BadInput with what to do where a run has no model to ask."""
+    if record.live:
+        raise BadInput("This run has not finished yet; ask again when its pruned weights are there.")
+    if record.finished is None:
+        raise BadInput("This run did not finish, so there is no pruned model to ask; prune again.")
+    if not record.finished.checkpoint:
+        raise BadInput("This run made no model to ask; it only measured one.")
+    if (checkpoint := store.checkpoint(record.id)) is None:
+        raise BadInput("The pruned weights of this run have been removed to save disk space; prune again.")
+    return checkpoint
 
 
 class Asking:
@@ -188,7 +220,7 @@ class _Answer:
         with self._ending:
             if self.ended:
                 return
-            self.ended = isinstance(reply, Answered | Failed)
+            self.ended = isinstance(reply, LAST)
         self._replies.put(reply)
         if self.ended:
             self._on_end()
@@ -202,7 +234,7 @@ class _Answer:
                 reply = _lost(f" (silent for {silence:g} seconds)")
                 self.put(reply)
             yield reply
-            if isinstance(reply, Answered | Failed):
+            if isinstance(reply, LAST):
                 return
 
     def stop(self) -> None:
@@ -218,9 +250,7 @@ class _Answer:
 class _Process:
     """One reader process and the thread that reads what it says."""
 
-    def __init__(self, command: list[str], pair: Pair):
-        self.pair = pair
-        self._ready: ReaderReady | None = None
+    def __init__(self, command: list[str]):
         self._answer: _Answer | None = None
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -251,16 +281,14 @@ class _Process:
         """Seconds since it last said something."""
         return time.monotonic() - self._heard_at
 
-    def ask(self, question: Question, on_end: Callable[[], None]) -> _Answer:
+    def ask(self, request: Request, on_end: Callable[[], None]) -> _Answer:
         answer = _Answer(self, on_end)
         with self._lock:
             self._answer = answer
-            ready, gone = self._ready, self._gone
+            gone = self._gone
         if gone:
             answer.put(self._last_word())
-        elif ready:
-            answer.put(ready.model_copy(update={"seconds": 0.0}))  # loaded already
-        self._write(question.model_dump_json())
+        self._write(request.model_dump_json())
         return answer
 
     def say_stop(self) -> None:
@@ -293,10 +321,6 @@ class _Process:
                 continue
             with self._lock:
                 self._heard_at = time.monotonic()
-                if isinstance(reply, ReaderReady):
-                    self._ready = reply
-                elif self._ready is None:
-                    self._gone = True  # the models could not be loaded; it is on its way out
                 answer = self._answer
             if answer is not None:
                 answer.put(reply)
@@ -321,7 +345,7 @@ def _log_path() -> Path:
 def _lost(how: str) -> Failed:
     return Failed(
         reason="worker_died",
-        message=f"The process that holds both models ended without a word{how}; ask again to start it anew.",
+        message=f"The process that holds the models ended without a word{how}; ask again to start it anew.",
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+from importlib.util import find_spec
 
 from apt_core.base.paths import cache_dir
 
@@ -33,6 +34,8 @@ def launch(port: int | None = None) -> None:
     policy = HostPolicy.from_environment()
     if policy.public:
         forget_owners_token()
+    if policy.mcp and find_spec("mcp") is None:
+        raise BadInput("APT_MCP=1 needs one more package: pip install 'apt-studio[mcp]', or leave it unset.")
     studio = open_studio(policy)
     try:
         with served(studio, server_name(studio.policy), port, Names.of(studio.policy, os.environ)) as address:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
 from apt_core.ui import server
+from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
 from apt_core.ui.tabs import explore as explore_tab
@@ -55,6 +56,7 @@ def build(studio: Studio) -> gr.Blocks:
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
         _wire_compare(compare, tabs, (runs.bar, *sweep.openers), explore, studio)
         _wire_arrival(page, explore, compare, sweep, tabs, studio)
+        api.wire(studio)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=4)
     return page
 
@@ -82,7 +84,7 @@ def launch_options(studio: Studio) -> dict[str, Any]:
         "show_error": False,
         "ssr_mode": False,
         "pwa": False,
-        "mcp_server": False,
+        "mcp_server": studio.policy.mcp,
         "max_file_size": "10mb",
         "allowed_paths": [],
         "blocked_paths": [str(path) for path in (data_dir(), Path.cwd()) if not _holds_cache(path)],

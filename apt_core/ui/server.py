@@ -26,7 +26,7 @@ from starlette.routing import Mount, Route
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
-from apt_core.events.records import RunRecord, summary
+from apt_core.events.records import RunRecord
 from apt_core.models.checkpoint.headers import INDEX, is_packed
 from apt_core.models.checkpoint.packing import DESCRIPTION, PACKED_SUFFIX
 from apt_core.models.checkpoint.plain_files import plain_files, plain_index
@@ -50,9 +50,10 @@ from apt_core.ui.views.slides import slides_html
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 DRIVER_JS = ASSETS / "tour" / "driver.min.js"  # 1.8.0 of npm, as it is
 SCRIPTS = tuple(ASSETS / "ui" / f"{name}.js" for name in ("studio", "presenter", "print", "tour"))
+ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
 STYLES = (
     ASSETS / "tour" / "driver.min.css",
-    *(ASSETS / "ui" / f"{name}.css" for name in ("tokens", "page", "presenter", "tour", "print")),
+    *(ASSETS / "ui" / f"{name}.css" for name in ("tokens", "page", "asking", "presenter", "tour", "print")),
 )
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
 _log = logging.getLogger(__name__)
@@ -70,11 +71,17 @@ def routes(studio: Studio) -> list[Mount]:
     def together(request: Request) -> Response:
         return answer_of_set(studio, ids_of(request.query_params.get("runs")), request.path_params["what"])
 
+    def studied(request: Request) -> Response:
+        return answer_of_study(studio, request.path_params["study_id"], request.path_params["what"])
+
     def news(request: Request) -> Response:
         return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
     def slides(request: Request) -> Response:
         return slides_of(studio, request.path_params["run_id"])
+
+    def handed(request: Request) -> Response:
+        return handed_out(studio, request.path_params["key"], request.path_params["name"])
 
     return [
         Mount(
@@ -84,7 +91,10 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
                 Route("/driver.js", _asset(DRIVER_JS, "text/javascript"), methods=["GET"]),
+                Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
+                Route("/answers/{key}/{name}", handed, methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),
+                Route("/studies/{study_id}/{what}", studied, methods=["GET"]),
                 Route("/runs/{run_id}/live", news, methods=["GET"]),
                 Route("/runs/{run_id}/slides", slides, methods=["GET"]),
                 Route("/runs/{run_id}/{what}", results, methods=["GET"]),
@@ -112,6 +122,7 @@ def head() -> str:
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={_digest(stylesheet().encode())}">'
         f'<script src="{ours}" data-plotly="{plotly_js}" data-driver="{driver_js}"></script>'
+        f'<script src="studio/asking.js?v={_digest(ASKING_SCRIPT.read_bytes())}" defer></script>'
         '<meta name="color-scheme" content="light dark">'
     )
 
@@ -124,10 +135,9 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         return PlainTextResponse(str(error), status_code=404)
     stem = file_stem(record, studio.title(record))
     if what == "results.json":
-        return _text(json.dumps(summary(record, studio.policy), indent=2), "application/json", f"{stem}.json")
+        return _text(json.dumps(studio.as_json(record), indent=2), "application/json", f"{stem}.json")
     if what in _REPORTS and has_numbers(record):
-        draw, media_type = _REPORTS[what]
-        return _text(draw(document_of([record], studio.title)), media_type, f"{stem}-{what}")
+        return _report(studio, [record], what)
     if what.endswith(".csv") and (sheet := _sheet_of(studio, record, what.removesuffix(".csv"))):
         return _text(sheet.as_csv(), "text/csv", f"{stem}-{what}")
     if what == "model.zip" and (folder := studio.checkpoint(run_id)):
@@ -149,6 +159,8 @@ def answer_of_set(studio: Studio, run_ids: Sequence[str], what: str) -> Response
     if what == "compare.json":
         whole = compare(runs.members, studio.policy).model_dump(mode="json")
         return _text(json.dumps(whole, indent=2), "application/json", f"compare-{runs.shown.id}.json")
+    if what in _REPORTS and any(map(has_numbers, runs.members)):
+        return _report(studio, runs.members, what)
     if what.endswith(".csv") and (sheet := sheet_of(runs, what.removesuffix(".csv"), studio.policy)):
         return _text(sheet.as_csv(), "text/csv", name)
     return PlainTextResponse("There is nothing of that name in this comparison.", status_code=404)
@@ -161,6 +173,34 @@ def slides_of(studio: Studio, run_id: str) -> Response:
         return HTMLResponse(str(slides_html(record, studio.title(record), recorded)), headers=_NEVER_KEPT)
     except BadInput as error:
         return PlainTextResponse(str(error), status_code=404)
+
+
+def handed_out(studio: Studio, key: str, name: str) -> Response:
+    """A file that the page made for one visitor."""
+    file = studio.handouts.get(key)
+    if file is None or file.name != name:
+        return PlainTextResponse(
+            "This file is not here any more; make it again on the page.", status_code=404
+        )
+    return _text(file.text, file.media_type, file.name)
+
+
+def answer_of_study(studio: Studio, study_id: str, what: str) -> Response:
+    """The report of a study; one that does not exist, or has no numbers yet, is a 404 with a sentence."""
+    try:
+        records = studio.runs_of(study_id)
+        if what in _REPORTS:
+            return _report(studio, records, what)
+    except BadInput as error:
+        return PlainTextResponse(str(error), status_code=404)
+    return PlainTextResponse("There is nothing of that name in this study.", status_code=404)
+
+
+def _report(studio: Studio, records: Sequence[RunRecord], what: str) -> Response:
+    """Raises BadInput where none of them has a number."""
+    draw, media_type = _REPORTS[what]
+    document = document_of(records, studio.title)
+    return _text(draw(document), media_type, f"{document.stem}-{what}")
 
 
 def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:

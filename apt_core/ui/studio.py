@@ -13,7 +13,7 @@ from typing import Any
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
-from apt_core.events.records import RunRecord
+from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
@@ -22,6 +22,7 @@ from apt_core.measure.inside.questions import Answer, Question
 from apt_core.measure.questions import Question as Prompt
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
+from apt_core.reports.as_json import asked_run_json, run_json
 from apt_core.reports.export import card_of
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
@@ -32,12 +33,16 @@ from apt_core.runs.liveness import RunLimits
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
+from apt_core.runs.votes import Votes
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
+from apt_core.studies.names import names_of
 from apt_core.studies.race import RACE
 from apt_core.studies.sweep import SWEEP, check_is_sweep
+from apt_core.ui.handed_out import Handouts
 
 LATELY_SECONDS = 1.0
+MOST_OFFERED = 30  # runs beside one that is asked
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +58,7 @@ class Studio:
         policy: HostPolicy = HostPolicy(),  # noqa: B008 - immutable
         inspector: Any = None,
         quotas: Quotas = Quotas(),  # noqa: B008 - immutable
+        votes: Votes | None = None,
     ):
         self.store = store
         self.launcher = launcher
@@ -65,6 +71,7 @@ class Studio:
             run_id: sample.record(run_id.removeprefix(samples.PREFIX))
             for run_id, sample in self.recorded.items()
         }
+        self.handouts, self.votes = Handouts(), votes or Votes()
         self._looking = threading.Lock()
         self._forget_lately()
 
@@ -104,6 +111,19 @@ class Studio:
         """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
         return run_title(record, self._known)
 
+    def as_json(self, record: RunRecord) -> dict[str, Any]:
+        """The run as one JSON object."""
+        return run_json(record, self.policy, self._place(record))
+
+    def asked_as_json(self, record: RunRecord) -> dict[str, Any]:
+        """The same for whoever asked for the run: with its error, once it has ended without finishing."""
+        return asked_run_json(record, self.policy, self._place(record))
+
+    def _place(self, record: RunRecord) -> str | None:
+        """Where its weights are, as this host may say it."""
+        folder = self.checkpoint(record.id)
+        return public_name(str(folder), self.policy) if folder else None
+
     def card(self, record: RunRecord) -> str:
         """The model card of what a run made."""
         return card_of(record, self._known)
@@ -116,6 +136,13 @@ class Studio:
 
     def position(self, record: RunRecord) -> int | None:
         return self.store.position(record.id) if record.status == "queued" else None
+
+    def ahead(self, record: RunRecord) -> list[RunRecord]:
+        """What runs or waits before this run, in its order; nothing once it has begun."""
+        if record.status != "queued":
+            return []
+        line = self.store.live()
+        return line[: next((place for place, run in enumerate(line) if run.id == record.id), 0)]
 
     def checkpoint(self, run_id: str) -> Path | None:
         """The folder of the pruned weights, None for samples, for runs that have none (any more), and for those
@@ -156,6 +183,13 @@ class Studio:
         """The runs that a visitor chose to compare; raises BadInput with one sentence, UnknownRun for one of them."""
         first, *others = runs_to_compare(run_ids, self.record)
         return RunSet(first, tuple(others), compare=True)
+
+    def runs_of(self, study_id: str) -> list[RunRecord]:
+        """The runs of a study; raises UnknownRun where there is none."""
+        if not is_run_id(study_id):
+            raise UnknownRun(f"There is no study '{study_id[:60]}'.")
+        self.store.study(study_id)
+        return list(self.store.runs_of(study_id))
 
     def lately(self) -> list[RunRecord]:
         """`known_runs` as they were within the last second."""
@@ -235,8 +269,39 @@ class Studio:
         self.store.delete(run_id)
         self._forget_lately()
 
-    def ask(self, run_id: str, question: Prompt):
-        return self.reader.ask(run_id, question)
+    def ask(self, run_id: str, question: Prompt, others: Sequence[str] = (), dense: bool = True):
+        """The replies of the reader (`Reader.ask`); raises BadInput where the weights of one of the runs are not for
+        everybody."""
+        self._check_may_use_all([run_id, *others])
+        return self.reader.ask(run_id, question, others, dense)
+
+    def score(self, run_id: str, question: Prompt, tokens: Sequence[int], others: Sequence[str] = ()):
+        """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
+        self._check_may_use_all([run_id, *others])
+        return self.reader.score(run_id, question, tokens, others)
+
+    def check_askable(self, run_ids: Sequence[str]) -> None:
+        """Raise PruneError where these runs cannot be asked together, or not by everybody."""
+        self._check_may_use_all(run_ids)
+        self.reader.check(run_ids)
+
+    def _check_may_use_all(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            self.check_may_use(run_id)
+
+    def askable_beside(self, record: RunRecord) -> dict[str, str]:
+        """Run -> name of the other finished runs that pruned the same model and still have their weights."""
+        found = [
+            run
+            for run in self.lately()
+            if run.id != record.id
+            and run.status == "finished"
+            and "pruned" in run.job.subjects
+            and run.job.model == record.job.model
+            and self.checkpoint(run.id) is not None
+        ][:MOST_OFFERED]
+        names = names_of([record, *found])
+        return {run.id: names[run.id] for run in found}
 
     def look_inside(self, question: Question) -> Generator[Any]:
         """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""
@@ -278,4 +343,5 @@ def open_studio(policy: HostPolicy) -> Studio:
         with suppress(PruneError):
             bisection.advance(store, study.id)
     launcher.start()
-    return Studio(store, launcher, Reader(store), policy=policy, quotas=Quotas.of(policy, os.environ))
+    quotas = Quotas.of(policy, os.environ)
+    return Studio(store, launcher, Reader(store), policy=policy, quotas=quotas, votes=Votes(store.root))

@@ -36,6 +36,7 @@ window.aptStudio = (() => {
   }
 
   const isDark = () => document.body.classList.contains("dark");
+  const FEWEST_LABELS = 3; // of an axis
   const coarse = window.matchMedia("(pointer: coarse)").matches;
 
   // Figures come in the light colours; on a dark page every one is replaced by its dark twin.
@@ -97,6 +98,17 @@ window.aptStudio = (() => {
       await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
       if (!drawn) listen(Plotly);
       drawn = true;
+      keepLabels(Plotly);
+    }
+
+    // A zoom between the labels that an axis was given would leave it without any: plotly then chooses its own.
+    function keepLabels(Plotly) {
+      const axis = host._fullLayout.yaxis;
+      const given = JSON.parse(props.value.figure).layout.yaxis?.tickvals;
+      if (!given || !axis?.range) return;
+      const [low, high] = axis.range.map((end) => (axis.type === "log" ? 10 ** end : end));
+      const mode = given.filter((tick) => tick >= low && tick <= high).length < FEWEST_LABELS ? "auto" : "array";
+      if (axis.tickmode !== mode) Plotly.relayout(host, { "yaxis.tickmode": mode });
     }
 
     // Names above the plot take lines of their own on a narrow screen.
@@ -110,6 +122,7 @@ window.aptStudio = (() => {
         const zoomed = Object.keys(change).some((key) => /axis\.range/.test(key));
         const reset = Object.keys(change).some((key) => /axis\.autorange/.test(key)) || change["reset"];
         if (zoomed || reset) find('[data-tool="reset"]').hidden = !zoomed;
+        keepLabels(Plotly);
       });
       host.on("plotly_doubleclick", () => (find('[data-tool="reset"]').hidden = true));
       new ResizeObserver(() => host.offsetWidth && Plotly.Plots.resize(host)).observe(host);

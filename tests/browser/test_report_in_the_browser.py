@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from report_runs import NASTY, a_race, hostile, the_report
 
+from apt_core.methods import METHODS
 from apt_core.reports.html import to_html
 
 pytestmark = pytest.mark.browser
@@ -84,3 +85,19 @@ def test_on_paper_every_chart_is_drawn_without_scrolling(opened):
     assert page.locator("[data-chart]:has(.main-svg)").count() < charts
     page.pdf()
     assert page.locator("[data-chart]:has(.main-svg)").count() == charts
+
+
+@pytest.mark.slow
+def test_eight_runs_open_offline_without_a_request(opened):
+    methods = list(METHODS)[:8]
+    page, requests, complaints = opened(*a_race(*methods), viewport={"width": 1440, "height": 900})
+    draw_all(page)
+    for chart in ("perplexities-compared", "curves-compared"):
+        assert page.locator(f'[data-chart="{chart}"] .main-svg').count() > 0
+    assert page.locator("#overview table").first.locator("tbody tr").count() == 8
+    assert page.locator("ul.paired li").count() == 7
+    assert requests == [page.url] and complaints == []
+    for width in (390, 768):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

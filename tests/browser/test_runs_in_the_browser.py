@@ -64,7 +64,7 @@ def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page):
     with patient("all points in the second tab", 20) as until:  # words are there before the chart is drawn
         until(lambda: points(second) == 14)
     assert shown_axes(page) == zoomed != shown_axes(second)
-    assert "→" in text(page, "#figures") and "zeros alone save nothing" in text(page, "#sizes")
+    assert "→" in text(page, "#figures") and "as it is, because zeros are stored" in text(page, "#sizes")
     page.locator("#layers-chart [data-tool=reset]").click()
     page.locator("#layers-chart [data-tool=reset]").wait_for(state="hidden")
     assert shown_axes(page)[0] == shown_axes(second)[0]
@@ -150,6 +150,25 @@ def test_both_models_answer_and_can_be_stopped(open_page, finished):
     assert page.locator(".duel script").count() == 0
 
 
+def test_a_typed_prompt_is_never_lost_and_answers_say_to_which_prompt_they_are(open_page, finished):
+    page = open_page(f"?run={finished}")
+    page.locator("#prompt textarea").fill("Tell me <b>something")
+    page.wait_for_function("sessionStorage.getItem('apt-studio-prompt') === 'Tell me <b>something'")
+    page.reload()
+    kept = "document.querySelector('#prompt textarea')?.value === 'Tell me <b>something'"
+    page.wait_for_function(kept)
+    page.wait_for_function("!document.querySelector('#ask').disabled")
+    page.locator("#ask").click()
+    says(page, "#reading-state", "Done after", 60)
+    assert "Answers to: Tell me <b>something" in text(page, "#answers .asked-prompt")
+    assert "older" not in text(page, "#answers .asked-prompt")
+    page.locator("#ask-gap input").check()
+    says(page, "#gaps", "Mean KL", 30)
+    assert page.locator("#gaps table tbody tr").count() > 0 and page.locator("#gaps .gap-legend").count() == 1
+    page.locator("#prompt textarea").fill("Something else")
+    says(page, "#answers .asked-prompt", "An older prompt.")
+
+
 def test_an_empty_prompt_is_a_sentence(open_page, finished):
     page = open_page(f"?run={finished}")
     page.wait_for_function("!document.querySelector('#ask').disabled")
@@ -166,7 +185,7 @@ def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
     page.wait_for_timeout(400)
     second = prune(page)
     assert second != first
-    says(page, "#now", "Waiting in line: one run is ahead.")
+    says(page, "#now", "is ahead")
     page.locator("#stop").click()
     says(page, "#now", "Stopped before any layer was pruned.")
     page.goto(page.url.replace(second, first))

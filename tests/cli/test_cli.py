@@ -19,9 +19,10 @@ from apt_core.base.paths import ASSETS
 from apt_core.cli import main
 from apt_core.cli.progress import ProgressLine, describe
 from apt_core.jobs import make_job
+from apt_core.measure.questions import Sides
 from apt_core.methods import COMPONENTS, METHODS
 from apt_core.runs.launcher import REPOSITORY, Launcher
-from apt_core.runs.reading import Pair, Reader
+from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from tests.runs.fake_worker import finished, save
 from tests.runs.helpers import fake_command, small_disk, until
@@ -478,7 +479,7 @@ def test_generate_answers_from_both(capsys, readers, finished_run):
     ]
     assert main(asked) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Dense:\none two three one\n\nPruned:\n")
+    assert out.startswith("Dense (cut at the limit):\none two three one\n\nPruned (cut at the limit):\n")
     assert "part at token 3" in out
     assert main([*asked, "--json", "--temperature", "0", "--top-p", "0.5", "--no-chat"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -489,20 +490,35 @@ def test_generate_answers_from_both(capsys, readers, finished_run):
     }  # fmt: skip
 
 
+def test_generate_also_scores_the_dense_answer(capsys, readers, finished_run):
+    asked = ["generate", "--run", finished_run, "--prompt", "one two", "--max-tokens", "2", "--gaps"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "mean KL 0.500 nats a token" in out and out.rstrip().endswith("0.500")
+    assert main([*asked, "--json"]) == 0
+    gaps = json.loads(capsys.readouterr().out)["gaps"]
+    assert gaps["mean_kl"] == 0.5 and gaps["tokens"][1] == {
+        "text": "1 ",
+        "dense": 0.8,
+        "pruned": 0.4,
+        "kl": 0.5,
+    }
+
+
 def test_generate_from_a_copy_of_what_was_made_from_a_run(monkeypatch, readers, finished_run, tmp_path):
     """Its job says run:<id>: the dense model is in the folder of that run."""
     job = make_job("prune", model={"id": f"run:{finished_run}"}, method="magnitude")
     copied = shutil.copytree(ASSETS / "models" / "tiny-random-llama", tmp_path / "copy")
     (copied / "apt_recipe.json").write_text(job.model_dump_json())
-    pairs, ask = [], Reader.ask_pair
+    asked, ask = [], Reader.ask_sides
 
-    def noting(reader, pair, question):
-        pairs.append(pair)
-        return ask(reader, pair, question)
+    def noting(reader, sides, question):
+        asked.append(sides)
+        return ask(reader, sides, question)
 
-    monkeypatch.setattr(Reader, "ask_pair", noting)
+    monkeypatch.setattr(Reader, "ask_sides", noting)
     assert main(["generate", "--pruned", str(copied), "--prompt", "one two three", "--max-tokens", "4"]) == 0
-    assert pairs == [Pair(Store().checkpoint(finished_run), copied.resolve())]
+    assert asked == [Sides(dense=Store().checkpoint(finished_run), pruned=(copied.resolve(),))]
 
 
 def test_generate_from_standard_input(capsys, monkeypatch, readers, finished_run):

@@ -76,6 +76,7 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
 
     load_as_always = opening._load
     monkeypatch.setattr(opening, "_load", load)
+    monkeypatch.setattr(pipeline, "timed_in_turns", lambda folder: False)
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)  # a second each; tried below
 
     def run(family: str, method: str, pattern: str, **more):
@@ -439,6 +440,7 @@ def test_what_needs_float32_stays_so_in_half_precision(
     from safetensors.torch import load_file
 
     place, before = stored_as(family)
+    monkeypatch.setattr(pipeline, "timed_in_turns", lambda folder: False)
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
     seen = {}
 
@@ -559,6 +561,7 @@ def test_a_shared_block_is_pruned_once_and_stays_shared(stored, folder, texts, t
     place = folder("zamba2")
     if stored == "twice":
         place = zamba2_stored_twice(place, tmp_path / "twice")
+    monkeypatch.setattr(pipeline, "timed_in_turns", lambda folder: False)
     monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
     recipe = apt_core.plan(str(place), "apt", "2:4", dtype="float32", **texts)
     events = list(apt_core.run(recipe, tmp_path / "run"))

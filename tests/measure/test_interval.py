@@ -5,8 +5,11 @@ import random
 import statistics
 
 import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
-from apt_core.measure.interval import perplexity_interval, t_quantile
+from apt_core.measure.interval import perplexity_interval, share_interval, t_quantile
 
 # Two-sided 95%: any table of Student's t distribution.
 TABLE = {1: 12.706205, 2: 4.302653, 5: 2.570582, 11: 2.200985, 30: 2.042272, 120: 1.979930, 4000: 1.960557}
@@ -45,3 +48,16 @@ def test_the_true_mean_lies_inside_19_times_of_20():
 def test_losses_beyond_any_float_stay_numbers():
     assert all(map(math.isfinite, perplexity_interval([800.0, 900.0])))
     assert statistics.fmean([800.0, 900.0]) > 700
+
+
+@given(st.integers(0, 400), st.integers(1, 400))
+def test_the_interval_of_a_share_is_wilsons(count, of):
+    count = min(count, of)
+    expected = scipy.stats.binomtest(count, of).proportion_ci(method="wilson")
+    low, high = share_interval(count, of)
+    assert low == pytest.approx(expected.low, abs=1e-9) and high == pytest.approx(expected.high, abs=1e-9)
+    assert 0 <= low <= count / of + 1e-12 and count / of - 1e-12 <= high <= 1
+
+
+def test_no_trials_have_no_share():
+    assert share_interval(0, 0) == (None, None)

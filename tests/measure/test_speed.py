@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from apt_core.base.paths import ASSETS
+from apt_core.events import Speed
 from apt_core.measure import speed
-from apt_core.measure.speed import Speed, alternate, difference
+from apt_core.measure.speed import alternate, held, in_turns
 from apt_core.models.load.loading import load
 
 
@@ -15,9 +18,9 @@ def of(median, low, high):
 
 
 def test_a_difference_within_the_spread_is_not_measurable_now():
-    assert difference(of(100, 90, 110), of(118, 117, 119)) is None
-    assert difference(of(100, 99, 101), of(118, 100, 120)) is None
-    assert difference(of(100, 99, 101), of(118, 117, 119)) == 1.18
+    assert of(118, 117, 119).over(of(100, 90, 110)) is None
+    assert of(118, 100, 120).over(of(100, 99, 101)) is None
+    assert of(118, 117, 119).over(of(100, 99, 101)) == 1.18
 
 
 def test_models_take_turns_and_the_first_turn_does_not_count(monkeypatch):
@@ -28,6 +31,14 @@ def test_models_take_turns_and_the_first_turn_does_not_count(monkeypatch):
     assert turns == ["d", "p"] * 3
     assert found["dense"].prefill == Speed(median=(60 / 5 + 60 / 7) / 2, low=60 / 7, high=60 / 5, repeats=2)
     assert found["pruned"].decode == of(16, 16, 16).model_copy(update={"repeats": 2})
+
+
+def test_no_turn_begins_when_the_time_is_over_and_two_count(monkeypatch):
+    monkeypatch.setattr(speed, "_prefill_seconds", lambda model, n: 1.0)
+    monkeypatch.setattr(speed, "_decode_seconds", lambda model, n: 1.0)
+    monkeypatch.setattr(speed, "perf_counter", iter(range(0, 1000, 10)).__next__)
+    holders = {name: partial(held, name) for name in ("dense", "pruned")}
+    assert list(in_turns(holders, repeats=9, seconds=5)) == [0, 1, 2]
 
 
 def test_real_models_give_numbers():

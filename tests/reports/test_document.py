@@ -10,7 +10,11 @@ from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT
 from apt_core.plots.chart import RunLink
 from apt_core.reports.document import document_of
+from apt_core.reports.html import to_html
+from apt_core.reports.markdown import to_markdown
 from apt_core.reports.names import file_stem, stem_of_all
+from apt_core.studies.compare import MOST
+from tests.studies.compared_runs import OTHER, pruned_run, worse
 
 
 def test_a_report_of_one_run_says_what_came_out_and_under_which_conditions():
@@ -41,13 +45,32 @@ def test_several_runs_stand_side_by_side_and_their_common_chart_comes_once():
     records = a_race("apt", "sparsegpt", "wanda")
     report = the_report(*records)
     assert report.title == "Three runs of Tiny <b>Llama</b>"
-    assert [chart.id.partition("-")[0] for chart in report.shared] == ["race"]
+    assert [chart.id.partition("-")[0] for chart in report.shared] == ["perplexities", "curves", "race"]
     assert report.overview is not None and len(report.overview.rows) == 3
     links = [row.cells[0] for row in report.overview.rows]
     assert [link.run_id for link in links if isinstance(link, RunLink)] == [run.id for run in records]
     assert [row.cells[2] for row in report.overview.rows] == ["30.0", "31.0", "32.0"]
     assert {row.cells[6] for row in report.overview.rows} == {"test-1"}
     assert len({chart.id for chart in report.charts}) == len(report.charts)
+
+
+def test_runs_are_compared_field_by_field_and_window_by_window():
+    first, second = pruned_run(), pruned_run(OTHER, worse(0.4), method="wanda")
+    report = the_report(first, second)
+    assert {"curves-compared", "perplexities-compared"} <= {chart.id for chart in report.shared}
+    assert report.differing is not None and "method" in {row.cells[0] for row in report.differing.rows}
+    assert report.differing.heads == ("field", "APT · 2:4", "Wanda · 2:4")
+    (sentence,) = report.paired
+    assert "Wanda · 2:4" in sentence
+    for text in (to_html(report), to_markdown(report)):
+        assert "Window by window" in text and "where they differ" in text
+
+
+def test_more_runs_than_a_comparison_takes_are_a_table_and_their_own_charts():
+    records = [a_record(run_id=f"20261124-0900{place:02}-0000") for place in range(MOST + 1)]
+    report = the_report(*records)
+    assert report.overview is not None and report.differing is None and report.paired == ()
+    assert not [chart for chart in report.shared if chart.id.endswith("-compared")]
 
 
 def test_a_run_that_is_named_twice_is_there_once():

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import plotly.graph_objects as go
 import pytest
 from report_runs import NASTY, a_race, hostile, the_report
 from ui_helpers import a_record
@@ -131,7 +132,27 @@ def test_a_file_that_would_be_too_large_leaves_single_runs_charts_out_and_says_s
     smaller = to_html(report, most_bytes=len(whole.encode()) - 1)
     assert "larger than 5 MB" in smaller and "larger than 5 MB" not in whole
     page = Page(smaller)
-    assert [a["data-chart"].partition("-")[0] for _, a in page.tags if "data-chart" in a] == ["race"]
+    shared = ["perplexities", "curves", "race"]
+    assert [a["data-chart"].partition("-")[0] for _, a in page.tags if "data-chart" in a] == shared
+
+
+def test_eight_runs_of_a_real_model_fit_into_a_mail():
+    """Each as large as SmolLM2's: 210 layers."""
+    sample = next(sample for sample in samples.load().values() if "smollm2" in sample.job.model.id)
+    records = [sample.record("x").model_copy(update={"id": f"20261124-0900{n:02}-0000"}) for n in range(8)]
+    report = the_report(*records)
+    text = to_html(report)
+    assert len(text.encode()) < html.MOST_BYTES and report.left_out == "" and "left out" not in text
+    assert len([tag for tag, attributes in Page(text).tags if "data-chart" in attributes]) > 8 * 3
+
+
+def test_what_needs_all_of_plotly_goes_first_where_the_file_would_be_too_large():
+    report = the_report(*a_race())
+    parallel = report.shared[0]._replace(id="parallel", figure=go.Figure({"data": [{"type": "parcoords"}]}))
+    text = to_html(report._replace(shared=(*report.shared, parallel)), most_bytes=4_000_000)
+    assert len(text.encode()) < 4_000_000 and "parallel axes is left out" in text
+    charts = [attributes["data-chart"] for _, attributes in Page(text).tags if "data-chart" in attributes]
+    assert sorted(charts) == sorted(chart.id for chart in report.charts)
 
 
 def test_a_chart_of_another_kind_brings_the_whole_plotly():

@@ -6,8 +6,10 @@ import pytest
 from ui_helpers import a_recipe, some_events, stamped
 
 from apt_core import events as ev
+from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, fold
-from apt_core.reports.verdict import verdict
+from apt_core.reports.as_json import run_json
+from apt_core.reports.verdict import verdict, verdict_of
 
 
 def sized(on_disk=1000, packed=563):
@@ -32,8 +34,61 @@ def test_as_it_is_and_packed():
     assert verdict(record(events=sized(on_disk=560))).startswith("Smaller but not faster as it is")
 
 
-def test_runs_that_did_not_look_have_none():
-    assert verdict(record()) is None
+def test_runs_that_measured_nothing_yet_have_none():
+    assert verdict(fold(RunRecord(id="x", job=a_recipe()), stamped(some_events("layers")))) is None
+
+
+def in_turns(dense, pruned):
+    """Both models measured again, in turns: (median, slowest, fastest)."""
+    return [
+        ev.Measured(
+            subject=subject,
+            tokens_per_second=speed[0],
+            bytes_on_disk=1000,
+            prefill=ev.Speed(median=500, low=490, high=510, repeats=4),
+            decode=ev.Speed(median=speed[0], low=speed[1], high=speed[2], repeats=4),
+        )
+        for subject, speed in (("dense", dense), ("pruned", pruned))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dense", "pruned", "speed", "begins"),
+    [
+        ((20, 19.5, 20.5), (20.4, 19.8, 20.6), "as fast", "Neither smaller nor faster as it is, because"),
+        ((20, 19.5, 20.5), (30, 29, 31), "faster", "Faster but not smaller as it is, because"),
+        ((20, 19.5, 20.5), (10, 9.9, 10.1), "slower", "Neither smaller nor faster as it is, because"),
+        ((20, 12, 40), (22, 10, 39), "not measurable now", "Not smaller as it is, because zeros are stored"),
+    ],
+)
+def test_speed_is_what_repeats_in_turns_can_show(dense, pruned, speed, begins):
+    found = verdict_of(record(events=[*sized(), *in_turns(dense, pruned)]))
+    assert (
+        found.speed == speed and found.sentence.startswith(begins) and found.sentence.startswith(found.lead)
+    )
+    shows = speed in ("faster", "slower")
+    assert found.decode == (pruned[0] / dense[0] if shows else None) and found.prefill is None
+    assert ("It writes" in found.sentence) is shows
+    assert ("because the machine is busy" in found.sentence) is (speed == "not measurable now")
+
+
+def test_measured_once_each_minutes_apart_a_difference_is_not_shown():
+    assert verdict_of(record(events=sized())).speed == "as fast"  # 50 and 49
+    busy = fold(RunRecord(id="x", job=a_recipe()), stamped(some_events(speed=(206, 22))))
+    assert verdict_of(busy).speed == "not measurable now" and "206" not in verdict(busy)
+
+
+def test_smaller_and_faster():
+    found = verdict_of(record(events=[*sized(on_disk=500), *in_turns((20, 20, 20), (40, 40, 40))]))
+    assert (found.smaller, found.speed, found.on_disk, found.decode) == (True, "faster", 0.5, 2.0)
+    assert found.sentence.startswith("Smaller and faster as it is.")
+
+
+def test_it_is_in_the_json_of_a_run():
+    said = run_json(record(events=[*sized(), *in_turns((20, 19, 21), (30, 29, 31))]), PRIVATE)
+    assert said["verdict"]["speed"] == "faster" and said["verdict"]["smaller"] is False
+    assert said["speed"]["dense"]["decode"] == {"median": 20, "low": 19, "high": 21, "repeats": 4}
+    assert run_json(record(), PRIVATE)["speed"] == {"dense": None, "pruned": None}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.jobs import make_job
+from apt_core.measure.questions import Sides
 from apt_core.runs import token_holder
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
@@ -101,8 +102,5 @@ def test_what_is_made_of_a_members_model_is_for_members_too(store, parent):
 
 
 def test_a_question_goes_to_the_parent_and_the_child(store, parent, child):
-    pair = Reader(store)._pair_of(child)
-    assert pair.arguments() == [
-        *("--dense-folder", str(store.checkpoint(parent))),
-        *("--pruned", str(store.checkpoint(child))),
-    ]
+    sides = Reader(store)._sides_of([child])
+    assert sides == Sides(dense=store.checkpoint(parent), pruned=(store.checkpoint(child),))

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from apt_core import events as ev
-from apt_core.jobs import ModelRef
-from apt_core.measure.questions import Answered, Question, ReaderReady, Step
+from apt_core.jobs import ModelRef, make_job
+from apt_core.measure.questions import Answered, Ask, Question, ReaderReady, Sides, Step
 from apt_core.runs.launcher import REPOSITORY
-from apt_core.runs.reading import Pair, Reader
+from apt_core.runs.reading import Reader
 from tests.runs.fake_worker import finished, save
 from tests.runs.helpers import until
 
@@ -66,17 +66,92 @@ def test_a_question_is_answered_step_by_step(reader_for, run_id):
     assert not answered.stopped
 
 
-def test_the_models_stay_loaded_and_go_when_another_run_is_asked(reader_for, run_id, store, recipe):
+@pytest.fixture
+def another(store, recipe):
+    """A function that makes another finished run, of the same job unless another is given."""
+
+    def make(job=recipe):
+        run_id = store.create(job)
+        store.append(run_id, finished(save(store.folder(run_id))))
+        return run_id
+
+    return make
+
+
+def test_the_models_stay_loaded_also_when_another_run_is_asked(reader_for, run_id, another):
     reader = reader_for()
     first, second = (list(reader.ask(run_id, SHORT)) for _ in range(2))
     assert first[-1].pruned == second[-1].pruned, "the same process"
     assert second[0] == ReaderReady(seconds=0)
-    old = reader_pid(reader)
-    other = store.create(recipe)
-    store.append(other, finished(save(store.folder(other))))
-    assert isinstance(list(reader.ask(other, SHORT))[-1], Answered)
-    assert reader_pid(reader) != old
-    assert not psutil.pid_exists(old)
+    of_other = list(reader.ask(another(), SHORT))
+    assert of_other[-1].pruned == first[-1].pruned and of_other[0].seconds > 0
+    assert next(iter(reader.ask(run_id, SHORT))) == ReaderReady(seconds=0), "still there"
+
+
+def test_runs_of_one_model_are_asked_together(reader_for, run_id, another):
+    _ready, *steps, answered = reader_for().ask(run_id, SHORT, [another(), another()])
+    assert steps[3].texts == ("one ", "ONE ", "One ", "one ")
+    assert [side.first_divergence for side in answered.sides] == [None, 2, 3, 4]
+
+
+def test_runs_that_cannot_be_asked_together_are_refused_in_words(reader_for, run_id, another, store):
+    reader, live = (
+        reader_for(),
+        store.create(make_job("prune", model={"id": "tiny-llama"}, method="magnitude")),
+    )
+
+    def sentence(*others):
+        (reply,) = reader.ask(run_id, SHORT, others)
+        assert reply.reason in ("bad_input", "unknown_run")
+        return reply.message
+
+    elsewhere = another(make_job("prune", model={"id": "tiny-llama"}, method="magnitude"))
+    assert "pruned another model" in sentence(elsewhere)
+    assert "named twice" in sentence(run_id)
+    assert "At most 3 runs" in sentence(*(another() for _ in range(3)))
+    assert "has not finished" in sentence(live)
+    assert "There is no run" in sentence("../../etc")
+
+
+def test_the_dense_answer_is_scored_by_every_model(reader_for, run_id, another):
+    reader, other = reader_for(), another()
+    answered = list(reader.ask(run_id, SHORT, [other]))[-1]
+    ready, *scoring, scored = reader.score(run_id, SHORT, answered.dense_ids, [other])
+    assert ready == ReaderReady(seconds=0) and [reply.total for reply in scoring] == [4] * 4
+    assert [token.text for token in scored.tokens] == ["0 ", "1 ", "2 ", "3 "]
+    assert scored.tokens[0].pruned == (0.4, 0.2) and scored.mean_kl(1) == 0.5
+    assert scored.tokens[0].gap(0) == pytest.approx(0.4)
+
+
+def test_scoring_can_be_stopped_and_leaves_the_process_usable(reader_for, run_id):
+    reader = reader_for()
+    asking = reader.score(run_id, SHORT, range(500))
+    list(islice(asking, 4))
+    asking.stop()
+    last = list(asking)[-1]
+    assert isinstance(last, ev.Failed) and last.reason == "stopped"
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_a_stopped_answer_knows_its_tokens(reader_for, run_id):
+    asking = reader_for().ask(run_id, LONG)
+    list(islice(asking, 5))
+    asking.stop()
+    answered = list(asking)[-1]
+    assert answered.dense_ids == tuple(range(answered.dense_tokens)) and answered.dense_tokens >= 4
+
+
+def test_a_stopped_answer_of_three_models_has_all_of_them(reader_for, run_id, another):
+    reader, replies = reader_for(), []
+    asking = reader.ask(run_id, LONG, [another()])
+    for reply in asking:
+        replies.append(reply)
+        if len(replies) == 7:
+            asking.stop()
+    dense, pruned, other = replies[-1].sides
+    assert replies[-1].stopped and dense.tokens == pruned.tokens == other.tokens >= 6
+    assert (pruned.first_divergence, other.first_divergence) == (2, 3)
+    assert other.text.startswith("word word word Word ")
 
 
 def test_stop_ends_an_answer_early_with_what_there_is(reader_for, run_id):
@@ -253,16 +328,18 @@ def test_a_program_that_is_not_there(store, run_id):
 
 
 def test_any_two_models_can_be_asked(reader_for, tmp_path):
-    pair = Pair(ModelRef(id="owner/name", revision="abc"), tmp_path)
-    assert pair.arguments() == ["--dense", "owner/name", "--revision", "abc", "--pruned", str(tmp_path)]
-    assert isinstance(list(reader_for().ask_pair(pair, SHORT))[-1], Answered)
+    for dense in (ModelRef(id="owner/name", revision="abc"), tmp_path / "made-by-a-run"):
+        sides = Sides(dense=dense, pruned=(tmp_path,))
+        assert Sides.model_validate_json(sides.model_dump_json()) == sides
+        assert isinstance(list(reader_for().ask_sides(sides, SHORT))[-1], Answered)
 
 
 def test_the_process_by_hand(tmp_path):
     """The documented protocol: JSON lines in, JSON lines out, rubbish refused, nothing else on stdout."""
-    lines = ["rubbish", "stop", SHORT.model_dump_json(), json.dumps({"prompt": ""})]
+    asked = Ask(sides=Sides(dense=ModelRef(id="x"), pruned=(tmp_path,)), question=SHORT)
+    lines = ["rubbish", "stop", asked.model_dump_json(), json.dumps({"prompt": ""})]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.runs.fake_reader", "plain", "--dense", "x", "--pruned", str(tmp_path)],
+        [sys.executable, "-m", "tests.runs.fake_reader", "plain"],
         input="\n".join(lines) + "\n",
         cwd=REPOSITORY,
         capture_output=True,
@@ -270,5 +347,5 @@ def test_the_process_by_hand(tmp_path):
         check=True,
     )
     kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
-    assert kinds == ["ready", "failed", "step", "step", "step", "step", "answered", "failed"]
+    assert kinds == ["failed", "ready", "step", "step", "step", "step", "answered", "failed"]
     assert "a library prints to stdout" in done.stderr

@@ -16,7 +16,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT, HostPolicy
-from apt_core.measure.questions import Answered, ReaderReady, Step
+from apt_core.measure.questions import Answered, OtherAnswer, ReaderReady, Step
 from apt_core.methods import COMPONENTS, METHODS, Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.plots import layer_error
@@ -61,7 +61,8 @@ def named(explore, updates):
     """Updates by the names of the components of the result column (and a few others)."""
     names = {component: name for name, component in explore.result.parts.items()}
     names |= {explore.result.note: "note", explore.result.stop: "stop run"}
-    names |= {component: name for name, component in explore.reading._asdict().items() if name != "inputs"}
+    reading = explore.reading._asdict().items()
+    names |= {component: name for name, component in reading if isinstance(component, gr.blocks.Block)}
     names |= {explore.seen: "seen", explore.folded: "folded", explore.last_run: "last_run"}
     names |= {explore.chooser.preflight: "preflight", explore.chooser.prune: "prune"}
     return {names.get(component, component): value for component, value in updates.items()}
@@ -313,7 +314,7 @@ def test_the_choices_of_a_run_can_be_used_again(explore, studio, store):
 # ---- reading
 
 
-def ask(explore, studio, run=RUN, stop=None, **changes):
+def ask(explore, studio, run=RUN, stop=None, others=(), **changes):
     given = {
         "prompt": "Why?",
         "max_tokens": 8,
@@ -323,7 +324,7 @@ def ask(explore, studio, run=RUN, stop=None, **changes):
         "chat": True,
     } | changes
     updates = list(
-        read.converse(explore.reading, studio, run, tuple(given.values()), stop or threading.Event())
+        read.converse(explore.reading, studio, run, tuple(given.values()), stop or threading.Event(), others)
     )
     return [named(explore, update) for update in updates]
 
@@ -337,10 +338,45 @@ def test_a_question_goes_from_loading_to_the_compared_answers(explore, studio, s
     store.put(RUN, some_events())
     studio.reader.replies = (ReaderReady(seconds=1), Step(index=0, dense="a", pruned="a"), ANSWERED)
     said = ask(explore, studio)
-    assert "Loading both models" in said[0]["state"] and said[0]["ask"]["interactive"] is False
+    assert "Loading both models;" in said[0]["state"] and said[0]["ask"]["interactive"] is False
     assert "<c>" not in said[-2]["columns"] and "c&gt;" in said[-2]["columns"]
     assert "part at token 2" in said[-2]["state"]
     assert said[-1]["ask"]["interactive"] is True and said[-1]["stop"]["visible"] is False
+
+
+OTHER = "20261124-100001-abcd"
+
+
+def test_further_runs_are_offered_and_asked_beside_it(explore, studio, store):
+    store.put(RUN, some_events())
+    store.put(OTHER, some_events(), a_recipe(method="wanda"))
+    store.put("20261124-100002-abcd", some_events(), a_recipe(model={"id": "tiny-llama"}))
+    store.put("20261124-100003-abcd", some_events("layers"))
+    more = explore_tab.open_run(explore, studio, studio.record(RUN), link=True)[explore.reading.more]
+    assert [run for _, run in more["choices"]] == [OTHER] and more["visible"] and more["value"] == []
+    answered = ANSWERED.model_copy(update={"others": (OtherAnswer(text="a", tokens=1, first_divergence=1),)})
+    studio.reader.replies = (Step(index=0, dense="a", pruned="a", others=("a",)), answered)
+    said = ask(explore, studio, others=(OTHER,))
+    assert "Loading 3 models" in said[0]["state"] and said[0]["columns"].count("<section") == 3
+    assert "Wanda" in said[-2]["columns"] and "APT" in said[-2]["columns"]
+    assert studio.reader.asked[-1][::2] == (RUN, (OTHER,))
+
+
+def test_what_is_chosen_is_never_trusted(explore, studio, store):
+    store.put(RUN, some_events())
+    assert read.runs_in(None) == read.runs_in("abc") == () and len(read.runs_in(["x" * 1000] * 50)) == 3
+    [said] = ask(explore, studio, others=("../../etc",))
+    assert "There is no run" in said["state"]
+
+
+def test_the_weights_of_a_members_run_are_not_asked_beside_another_on_a_public_page(explore, studio, store):
+    studio.policy = HostPolicy(public=True)
+    store.put(RUN, some_events())
+    store.put(OTHER, some_events(), a_recipe(method="wanda"))
+    store.with_token = {OTHER}
+    assert studio.askable_beside(studio.record(RUN)) == {}
+    [said] = ask(explore, studio, others=(OTHER,))
+    assert "only for accounts that accepted its terms" in said["state"] and not studio.reader.asked
 
 
 @pytest.mark.parametrize(

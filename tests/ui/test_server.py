@@ -12,6 +12,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_record, some_event
 
 from apt_core.reports import samples
 from apt_core.ui import server
+from apt_core.ui.handed_out import Handouts
 from apt_core.ui.studio import Studio
 
 RUN = "20261124-100000-abcd"
@@ -36,11 +37,15 @@ def store(checkpoint):
 
 
 @pytest.fixture
-def client(store):
+def studio(store):
     sample = samples.Sample(
         title="s", conditions="Recorded.", job=a_record().job, events=tuple(stamped(some_events()))
     )
-    studio = Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
+    return Studio(store, FakeLauncher(store), FakeReader(), {"sample-x": sample})
+
+
+@pytest.fixture
+def client(studio):
     with TestClient(Starlette(routes=server.routes(studio))) as client:
         yield client
 
@@ -103,6 +108,26 @@ def test_anything_else_is_not_found(client, path):
     assert answer.status_code == 404 and "Traceback" not in answer.text
 
 
+def test_what_was_made_for_a_visitor_is_found_by_its_address_alone(client, studio):
+    address = studio.handouts.put("gap.csv", "text/csv", "a,b\n")
+    answer = client.get(f"/{address}")
+    assert (
+        answer.text == "a,b\n" and answer.headers["content-disposition"] == 'attachment; filename="gap.csv"'
+    )
+    key = address.split("/")[2]
+    assert len(key) > 20
+    for path in (f"/studio/answers/{key}/other.csv", "/studio/answers/none/gap.csv"):
+        assert client.get(path).status_code == 404
+
+
+def test_files_for_visitors_are_bounded():
+    handouts = Handouts(most_files=3, most_characters=10)
+    keys = [handouts.put(f"{place}.csv", "text/csv", "xx").split("/")[2] for place in range(5)]
+    assert [handouts.get(key) is not None for key in keys] == [False, False, True, True, True]
+    long = handouts.put("long.csv", "text/csv", "x" * 50).split("/")[2]
+    assert handouts.get(long) and not any(map(handouts.get, keys))
+
+
 def test_only_reading(client):
     assert client.post(f"/studio/runs/{RUN}/results.json").status_code == 405
     assert client.delete(f"/studio/runs/{RUN}/results.json").status_code == 405
@@ -111,6 +136,7 @@ def test_only_reading(client):
 def test_our_own_assets(client):
     script = client.get("/studio/studio.js")
     assert "window.aptStudio" in script.text and "immutable" in script.headers["cache-control"]
+    assert "asked-prompt" in client.get("/studio/asking.js").text
     assert "plotly.js" in client.get("/studio/plotly.js").text[:200]
     assert "driver-popover" in client.get("/studio/driver.js").text
     styles = client.get("/studio/studio.css").text
@@ -118,7 +144,7 @@ def test_our_own_assets(client):
 
 
 def test_no_asset_names_another_host():
-    for path in (*server.SCRIPTS, *server.STYLES):
+    for path in (*server.SCRIPTS, server.ASKING_SCRIPT, *server.STYLES):
         text = path.read_text("utf-8")
         assert "http://" not in text and "https://" not in text and "@import" not in text
 
@@ -135,3 +161,34 @@ def test_reports_are_files_that_say_what_they_are_of(client, what, starts):
 def test_there_is_no_report_of_a_run_without_numbers(client, store, what):
     store.put("20261124-100001-abcd", some_events("queued"))
     assert client.get(f"/studio/runs/20261124-100001-abcd/{what}").status_code == 404
+
+
+OTHER = "20261124-100005-abcd"
+
+
+@pytest.mark.parametrize(
+    ("what", "starts"), [("report.html", "<!DOCTYPE html>"), ("report.md", "# Two runs of")]
+)
+def test_a_comparison_has_its_report(client, store, what, starts):
+    store.put(OTHER, some_events(pruned=40.0))
+    answer = client.get(f"/studio/compare/{what}", params={"runs": f"{RUN},{OTHER}"})
+    assert answer.text.startswith(starts) and "Side by side" in answer.text
+    assert f'filename="tiny-b-llama-b-2-runs-{RUN}-{what}"' in answer.headers["content-disposition"]
+    for run_id in (RUN, OTHER):
+        store.put(run_id, some_events("queued"))
+    assert client.get(f"/studio/compare/{what}", params={"runs": f"{RUN},{OTHER}"}).status_code == 404
+
+
+def test_a_study_has_its_report(client, store):
+    study = "20261124-090000-5555"
+    store.put(OTHER, some_events(pruned=40.0))
+    store.studies |= {RUN: study, OTHER: study}
+    answer = client.get(f"/studio/studies/{study}/report.html")
+    assert answer.text.startswith("<!DOCTYPE html>") and OTHER in answer.text
+    assert client.get(f"/studio/studies/{study}/model.zip").status_code == 404
+
+
+@pytest.mark.parametrize("study", ["20200101-000000-0000", "..%2f..", "sample-x"])
+def test_there_is_no_report_of_no_study(client, study):
+    answer = client.get(f"/studio/studies/{study}/report.html")
+    assert answer.status_code == 404 and "Traceback" not in answer.text

@@ -96,9 +96,10 @@ def test_started_stopped_and_gone_on_with(studio, tab):
     study = studio.store.study(shown[tab.study])
     assert study.kind == "sweep" and len(study.runs) == 4 and study.space is not None
     assert said(shown, tab.view).count("<tr data-run") == 4 and shown[tab.stop]["visible"]
-    assert not shown[tab.go_on]["visible"]
+    assert not shown[tab.go_on]["visible"] and "report" not in said(shown, tab.view)
     finish(studio.store, study.runs[0])
     stopped = sweep.stop(tab, studio, study.id)
+    assert f'href="studio/studies/{study.id}/report.html"' in said(stopped, tab.view)
     assert said(stopped, tab.view).count('data-status="cancelled"') == 3
     assert stopped[tab.go_on]["visible"] and not stopped[tab.stop]["visible"]
     again = sweep.go_on(tab, studio, study.id)

@@ -11,7 +11,7 @@ from apt_core.base.policy import PRIVATE
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import Evaluate, make_value
-from apt_core.measure.questions import Answered, Question
+from apt_core.measure.questions import Answered, OtherAnswer, Question
 from apt_core.methods.named.apt import APT
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
@@ -83,6 +83,18 @@ def test_every_state_has_its_sentence(record, expected):
     assert expected in words_of(progress.status_block(record, "Tiny", NOW + 60, position=1))
 
 
+def test_who_waits_hears_what_is_ahead_and_about_how_long():
+    waiting, running = a_record("queued"), a_record("layers", "20261124-100001-abcd")
+    said = words_of(progress.status_block(waiting, "Tiny", NOW + 12, 1, [running]))
+    assert (
+        "Waiting in line: Tiny &lt;b&gt;Llama&lt;/b&gt; · APT · 2:4 is ahead (" in said and "left)." in said
+    )
+    more = words_of(progress.status_block(waiting, "Tiny", NOW + 12, 3, [running, waiting, waiting]))
+    assert ", and two more." in more
+    unknown = words_of(progress.status_block(waiting, "Tiny", NOW + 12, 1, [a_record("loaded")]))
+    assert "is ahead." in unknown
+
+
 def test_a_finished_run_has_no_status_block():
     assert progress.status_block(a_record(), "Tiny", NOW) == ""
 
@@ -132,15 +144,19 @@ def test_layer_table_has_a_row_for_every_layer():
 def test_the_honest_sentence_is_built_from_what_was_measured():
     same = run_words.honest_sentence(a_record(speed=(50, 49)))
     assert same.startswith(
-        "Same size on disk and same speed here: zeros alone save nothing. With a 2:4 kernel"
+        "Neither smaller nor faster as it is, because zeros are stored and multiplied like other weights. "
+        "No sparse kernel was used: torch.sparse's 2:4 kernels need an NVIDIA GPU"
     )
-    busy = run_words.honest_sentence(a_record(speed=(50, 30)))
-    assert "zeros alone save nothing. The pruned model wrote 0.600 × as fast, but both run the same" in busy
+    busy = a_record(speed=(50, 30))
+    assert "speed is not measurable now. Each was measured once" in run_words.honest_sentence(busy)
+    assert (
+        words_of(tables.size_panel(busy)).count("not measurable") == 3
+    )  # in both columns, and in the sentence
     other = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.5}))
-    assert "only 2:4 has hardware" in run_words.honest_sentence(other)
+    assert "know 2:4 alone" in run_words.honest_sentence(other)
     assert "are measured" in run_words.honest_sentence(a_record("loaded"))
     from_disk = a_record(speed=(None, None))
-    assert "Speed was not measured" in run_words.honest_sentence(from_disk)
+    assert "speed is not measured" in run_words.honest_sentence(from_disk)
     assert "tokens a second" in words_of(tables.size_panel(from_disk))
 
 
@@ -285,11 +301,47 @@ def test_streaming_shows_where_the_answers_part_and_leaves_the_rest_readable():
     for dense, pruned in ((" The", " The"), (" sky", " sea"), (" is", None)):
         duel.add(dense, pruned)
     html = str(answers.streaming(duel))
-    assert duel.parted == len(" The s") and "<mark>" not in html
+    assert duel.parted == [None, len(" The s")] and "<mark>" not in html
     assert (
         html.count('class="parts"') == 2 and "</span></span>sky is<" in html and "</span></span>sea<" in html
     )
     assert html.count("here the answers part") == 2
+
+
+def of_three(**changes):
+    others = (OtherAnswer(text="a <d>", tokens=3, first_divergence=2),)
+    given = {"dense": "a b", "pruned": "a c", "dense_tokens": 2, "pruned_tokens": 3, "first_divergence": 1}
+    return Answered(**given, seconds=1.0, others=others, **changes)
+
+
+def test_three_models_have_three_columns_and_each_is_marked_against_the_dense_one():
+    heads = answers.heads_of(["APT · 2:4", "Wanda <x>"])
+    html = str(answers.compared(of_three(), heads, Question(prompt="why <b>?", max_tokens=3)))
+    assert html.count("<section") == 3 and 'data-sides="3"' in html and "Wanda &lt;x&gt;" in html
+    assert html.count('class="dense"') == 1 and html.count('class="pruned"') == 2
+    dense, first, second = html.split("<section")[1:]
+    assert "<mark>" not in dense and "parts" not in dense
+    assert "<mark>c</mark>" in first and "<mark>" in second and "&lt;" in second
+    assert answers.finish_line(of_three(), heads) == (
+        "Done after 1.0 s; APT · 2:4 parts at token 2; Wanda <x> parts at token 3."
+    )
+    same = of_three().model_copy(update={"first_divergence": None})
+    assert "APT · 2:4 says the same" in answers.finish_line(same, heads)
+
+
+def test_answers_cut_at_the_limit_say_so():
+    question = Question(prompt="x", max_tokens=3)
+    dense, first, second = str(answers.compared(of_three(), answers.heads_of("ab"), question)).split(
+        "<section"
+    )[1:]
+    assert "2 tokens<" in dense and "3 tokens, cut at the limit" in first and "cut" in second
+    assert "cut" not in str(answers.compared(of_three(stopped=True), answers.heads_of("ab"), question))
+
+
+def test_answers_say_to_which_prompt_they_are():
+    html = str(answers.compared(of_three(), answers.heads_of("ab"), Question(prompt='"<b>' + "long " * 90)))
+    assert 'data-prompt="&#34;&lt;b&gt;long' in html and "<b>" not in html
+    assert "<strong hidden>An older prompt. </strong>" in html and "…</span>" in html
 
 
 def test_the_last_line_says_where_the_answers_part():

@@ -11,6 +11,7 @@ from apt_core.events.records import RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Prune, make_job
 from apt_core.jobs.study import Study
+from apt_core.runs.reading import check_together
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
 SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_proj": (64, 176)}
@@ -148,6 +149,11 @@ class FakeStore:
     def list(self, limit: int = 200) -> list[RunRecord]:
         return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
 
+    def study(self, study_id: str) -> None:
+        """Raises UnknownRun where there is none."""
+        if study_id not in self.studies.values():
+            raise UnknownRun(f"There is no study {study_id}.")
+
     def runs_of(self, study_id: str) -> list[RunRecord]:
         return [self.get(run_id) for run_id, study in self.studies.items() if study == study_id]
 
@@ -155,7 +161,9 @@ class FakeStore:
         return run_id in self.with_token
 
     def live(self) -> list[RunRecord]:
-        return [record for record in self.list() if record.live]
+        """Those that work, then those that wait in their order."""
+        found = [record for record in map(self.get, self.logs) if record.live]
+        return sorted(found, key=lambda record: record.status == "queued")
 
     def position(self, run_id: str) -> int | None:
         return 1 if self.get(run_id).status == "queued" else None
@@ -225,8 +233,19 @@ class FakeReader:
     def __init__(self, *replies):
         self.replies = replies
         self.stopped = 0
+        self.asked = []
 
-    def ask(self, run_id, question):
+    def ask(self, run_id, question, others=(), dense=True):
+        self.asked.append(
+            (run_id, question, tuple(others)) if dense else (run_id, question, tuple(others), "alone")
+        )
+        return FakeAsking(self)
+
+    def check(self, run_ids):
+        check_together(run_ids)
+
+    def score(self, run_id, question, tokens, others=()):
+        self.asked.append((run_id, question, tuple(others)))
         return FakeAsking(self)
 
     def close(self) -> None:

@@ -68,6 +68,11 @@ class ModelFacts(Frozen):
     cached: bool = False
     members_only: bool = False  # the Hub gives it to accounts that accepted its terms, or were let in
 
+    @property
+    def needs_account(self) -> bool:
+        """Whether the worker must ask the Hub in the name of whoever started the run."""
+        return self.members_only and not self.cached
+
     def with_optional(self) -> ModelFacts:
         """The same model for a job that asks for every layer."""
         return self.model_copy(

@@ -33,6 +33,8 @@ class DiskStore:
     memory; but then `all_loaded` can be asked for.
     """
 
+    reads_anew = True
+
     def __init__(
         self,
         model: PreTrainedModel,

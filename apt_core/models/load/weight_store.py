@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 
 class WeightStore(Protocol):
-    """blocks: the model's own modules. notice: what a user should know of where the weights are; None if nothing."""
+    """blocks: the model's own modules. notice: what a user should know of where the weights are; None if nothing.
+    reads_anew: whether weights come from files each time they are needed, so that `then_read` can change whose."""
 
     blocks: nn.ModuleList
     notice: str | None
+    reads_anew: bool
 
     def block(self, index: int) -> AbstractContextManager[nn.Module]:
         """The block, with its weights in memory for as long as the context lasts."""
@@ -60,7 +62,8 @@ class WeightStore(Protocol):
         """The checkpoint appears, whole, under its name; what was not committed is as the dense one has it."""
 
     def then_read(self, checkpoint: Path) -> None:
-        """From here on the weights are those of a checkpoint that this store has finished."""
+        """From here on the weights are those of a checkpoint that this store has finished; where it `reads_anew`, also
+        those of the dense model again."""
 
 
 def device_of(block: nn.Module) -> torch.device:
@@ -77,6 +80,7 @@ class MemoryStore:
     """Every block keeps its weights in the model."""
 
     notice: str | None = None
+    reads_anew = False
 
     def __init__(self, model: PreTrainedModel):
         self.blocks = decoder_blocks(model)

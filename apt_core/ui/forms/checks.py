@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, PruneError, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
+from apt_core.estimate.tasks import check_tasks
 from apt_core.jobs import Job, ModelRef, Prune
 from apt_core.jobs.parts import MAX_TEXT_NAME, RUN_PREFIX
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
@@ -97,6 +98,7 @@ def estimate_of(
 
 def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
     """Raise BadInput, in the words of the preflight, for a job that cannot work on this machine."""
+    check_tasks(job, studio.policy)
     if refusal := _needs(job, facts, rates_for(studio, facts), studio.policy).refusal:
         raise BadInput(refusal)
 

@@ -46,18 +46,13 @@ class Explore(NamedTuple):
     @property
     def outputs(self) -> list[Any]:
         """Everything that opening or watching a run can change."""
-        reading = self.reading
         return [
             *self.result.outputs,
             *self.inside.outputs,
             *self.inside_model.outputs,
             self.measuring.controls["model"],
             self.measuring.note,
-            reading.section,
-            reading.columns,
-            reading.state,
-            reading.ask,
-            reading.stop,
+            *self.reading.outputs,
             self.seen,
             self.folded,
             self.last_run,

@@ -164,11 +164,8 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
     check_terms(read["model"]["id"], values.get("terms"), studio.policy)
     windows = _inside(read, "evaluation")
     evaluation = [windows | {"text": text_for(text)} for text in dict.fromkeys(map(str, texts))]
-    resources = _inside(read, "resources")
-    rounding = _inside(read, "rounding")
-    return make_value(
-        Evaluate, model=read["model"], evaluation=evaluation, rounding=rounding, resources=resources
-    )
+    groups = {name: _inside(read, name) for name in ("rounding", "tasks", "resources")}
+    return make_value(Evaluate, model=read["model"], evaluation=evaluation, **groups)
 
 
 def _token(facts: ModelFacts) -> str | None:

@@ -1,21 +1,26 @@
-"""Read both: one prompt, two columns, the dense and the pruned model side by side."""
+"""Read both: one prompt, the dense and the pruned model side by side, further pruned ones beside them."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import gradio as gr
-from pydantic import ValidationError
 
-from apt_core.base.errors import BadInput, PruneError, one_sentence
-from apt_core.base.heartbeat import with_heartbeat
-from apt_core.base.words import duration, sentence
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.events.records import RunRecord
-from apt_core.measure.questions import Answered, Question, ReaderReady, Step
+from apt_core.measure.questions import Answered, Question
+from apt_core.ui.conversation import Asked, conversation, heads_of, question_from
+from apt_core.ui.exchange import Exchange
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import blind, gap, prompt_set
+from apt_core.ui.tabs.blind import Blind
+from apt_core.ui.tabs.gap import Gap
+from apt_core.ui.tabs.prompt_set import PromptSet
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup
@@ -27,9 +32,7 @@ EXAMPLES = (
     "Explain photosynthesis to a child.",
     "Write three lines about autumn.",
 )
-_LOADING = "Loading both models; the first question about a run takes longest."
-_HEARTBEAT_SECONDS = 0.5
-_SECONDS_BETWEEN_UPDATES = 0.15  # words are read, not counted: seven updates a second are plenty
+_MORE = ASKED_TOGETHER - 2  # runs beside the one that is shown
 
 
 class Reading(NamedTuple):
@@ -44,10 +47,33 @@ class Reading(NamedTuple):
     seed: gr.Number
     max_tokens: gr.Slider
     chat: gr.Checkbox
+    more: gr.Dropdown  # further runs of the same model that are asked too
+    exchange: gr.State  # the last question and its answers, on the server alone
+    gap: Gap
+    blind: Blind
+    several: PromptSet
 
     @property
     def inputs(self) -> list[Any]:
         return [self.prompt, self.max_tokens, self.temperature, self.top_p, self.seed, self.chat]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What opening another run changes: never the prompt."""
+        return [self.section, self.more, *self.answered, *self.several.outputs]
+
+    @property
+    def answered(self) -> list[Any]:
+        """What a question changes."""
+        return [
+            self.ask,
+            self.stop,
+            self.state,
+            self.columns,
+            self.exchange,
+            *self.gap.outputs,
+            *self.blind.outputs,
+        ]
 
 
 def lay_out() -> Reading:
@@ -56,7 +82,7 @@ def lay_out() -> Reading:
     with gr.Column(elem_id="read") as section:
         gr.HTML(
             "<h3>Read both</h3><p class='lead'>Ask the dense and the pruned model the same thing; "
-            "both draw with the same random numbers, so every difference is the pruning.</p>",
+            "all draw with the same random numbers, so every difference is the pruning.</p>",
             apply_default_css=False,
         )
         prompt = gr.Textbox(
@@ -80,12 +106,27 @@ def lay_out() -> Reading:
             max_tokens = gr.Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
             seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
             chat = gr.Checkbox(value=defaults.chat, label="Use the model's chat form where it has one")
+        more = gr.Dropdown(
+            [],
+            multiselect=True,
+            max_choices=_MORE,
+            label=f"Add a model (up to {_MORE} further runs of the same model)",
+            elem_id="ask-more",
+            visible=False,
+        )
+        blindly = blind.lay_out_toggle()
         with gr.Row(elem_id="ask-row"):
             ask = gr.Button("Ask both", variant="primary", elem_id="ask", interactive=False)
             stop = gr.Button("Stop", variant="stop", elem_id="stop-asking", visible=False)
         state = html("reading-state")
         columns = html("answers")
-    return Reading(section, prompt, ask, stop, columns, state, temperature, top_p, seed, max_tokens, chat)
+        voting = blind.lay_out(blindly)
+        exchange, marks = gr.State(None), gap.lay_out()
+        several = prompt_set.lay_out()
+    settings = (temperature, top_p, seed, max_tokens, chat)
+    return Reading(
+        section, prompt, ask, stop, columns, state, *settings, more, exchange, marks, voting, several
+    )
 
 
 def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
@@ -93,127 +134,172 @@ def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     ready = studio.checkpoint(record.id) is not None and record.status == "finished"
     recorded = studio.recorded_answer(record.id)
     if recorded:
-        said, note = answers.compared(recorded.answered), f"Recorded answers to: {recorded.question.prompt}"
+        said, note = answers.compared(recorded.answered, question=recorded.question), "Recorded answers."
     else:
         said, note = answers.empty(_why_not(record, ready, studio.withholds(record.id))), ""
+    others = studio.askable_beside(record) if ready else {}
     return {
         reading.section: gr.update(visible="pruned" in record.job.subjects),
         reading.columns: str(said),
         reading.state: _line(note),
         reading.ask: gr.update(interactive=ready),
         reading.stop: gr.update(visible=False),
+        **_forgotten(reading),
+        **prompt_set.show(reading.several, ready, studio.policy),
+        reading.more: gr.update(
+            choices=[(name, run) for run, name in others.items()], value=[], visible=bool(others)
+        ),
     }
 
 
-def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
-    """Ask streams; Stop ends the answer of the same tab, whose last word comes through the same stream."""
-    stops: dict[str, threading.Event] = {}  # one for every tab that is being answered
+class Stops:
+    """Who asked to stop, by tab: Stop ends the answer of the same tab, whose last word comes through its own stream."""
 
-    def ask(request: gr.Request, view: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+    def __init__(self) -> None:
+        self._events: dict[str, threading.Event] = {}  # one for every tab that is being answered
+
+    @contextmanager
+    def of(self, request: gr.Request) -> Iterator[threading.Event]:
         tab = request.session_hash or ""
-        stops[tab] = threading.Event()
+        event = self._events[tab] = threading.Event()
         try:
-            yield from converse(reading, studio, ViewState.parse(view).run, values, stops[tab])
+            yield event
         finally:
-            stops.pop(tab, None)
+            self._events.pop(tab, None)
 
-    def stop(request: gr.Request) -> None:
-        if asked_to_stop := stops.get(request.session_hash or ""):
-            asked_to_stop.set()
+    def stop(self, request: gr.Request) -> None:
+        if event := self._events.get(request.session_hash or ""):
+            event.set()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# They wait for one another in the reader, which says so.
+_IN_LINE: dict[str, Any] = {"concurrency_limit": 8, "concurrency_id": "ask", **_QUIET}
+
+
+def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
+    stops = Stops()
+
+    def ask(request: gr.Request, view: Any, more: Any, hide: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+        run_id = ViewState.parse(view).run
+        with stops.of(request) as stop:
+            yield from converse(reading, studio, run_id, values, stop, runs_in(more), bool(hide))
+
     gr.on(
         [reading.ask.click, reading.prompt.submit],
         ask,
-        [seen, *reading.inputs],
-        [reading.ask, reading.stop, reading.state, reading.columns],
-        concurrency_limit=8,  # they wait for one another in the reader, which says so
-        concurrency_id="ask",
-        **quiet,
+        [seen, reading.more, reading.blind.toggle, *reading.inputs],
+        reading.answered,
+        **_IN_LINE,
     )
-    reading.stop.click(stop, None, None, concurrency_limit=None, **quiet)
+    reading.stop.click(stops.stop, None, None, concurrency_limit=None, **_QUIET)
+    gap.wire(reading.gap, reading.exchange, studio)
+    for ballot, button in reading.blind.buttons.items():
+        button.click(
+            partial(reveal, reading, studio, ballot),
+            [reading.blind.ballot, reading.blind.visitor],
+            [*reading.answered, reading.blind.visitor],
+            concurrency_limit=None,
+            **_QUIET,
+        )
+    _wire_several(reading, seen, studio)
+
+
+def _wire_several(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
+    several, stops = reading.several, Stops()
+
+    def ask(request: gr.Request, view: Any, more: Any, text: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+        run_id = ViewState.parse(view).run
+        with stops.of(request) as stop:
+            yield from prompt_set.converse(several, studio, run_id, text, values, stop, runs_in(more))
+
+    several.bundled.click(
+        None, None, several.prompts, js=prompt_set.fill_in(studio.policy), api_visibility="private"
+    )
+    several.ask.click(
+        ask, [seen, reading.more, several.prompts, *reading.inputs], several.outputs, **_IN_LINE
+    )
+    several.stop.click(stops.stop, None, None, concurrency_limit=None, **_QUIET)
+
+
+def reveal(reading: Reading, studio: Studio, ballot: str, exchange: Any, visitor: Any) -> dict[Any, Any]:
+    """A vote was cast: say whose the answers were, and what the votes so far come to."""
+    if not isinstance(exchange, Exchange):
+        return {reading.blind.row: gr.update(visible=False)}  # this one has been cast
+    columns, said, tally, known = blind.vote(studio, exchange, ballot, visitor)
+    return {
+        reading.columns: columns,
+        reading.state: _line(said),
+        reading.exchange: exchange,
+        **gap.offered(reading.gap, exchange),
+        **blind.waiting(reading.blind, None),
+        reading.blind.tally: tally,
+        reading.blind.visitor: known,
+    }
+
+
+def runs_in(chosen: Any) -> tuple[str, ...]:
+    """The run ids of a list of choices, one more than may be at most, so that too many is said."""
+    values = chosen if isinstance(chosen, list) else []
+    return tuple(str(value)[:100] for value in values[: _MORE + 1])
 
 
 def converse(
-    reading: Reading, studio: Studio, run_id: str, values: tuple[Any, ...], stop: threading.Event
+    reading: Reading,
+    studio: Studio,
+    run_id: str,
+    values: tuple[Any, ...],
+    stop: threading.Event,
+    others: Sequence[str] = (),
+    hide: bool = False,
 ) -> Iterator[dict[Any, Any]]:
-    """One question from press to last word, as updates. Whatever goes wrong is a sentence in the state line."""
+    """One question from press to last word, as updates. Whatever goes wrong is a sentence in the state line.
+
+    hide: whether the columns do not say whose they are until there is a vote.
+    """
     try:
-        question = question_from(values)
-        if studio.checkpoint(run_id) is None:
-            raise BadInput("There is no pruned model to ask here; prune one first.")
+        asked = ask_for(studio, run_id, question_from(values), others, hide)
     except PruneError as error:
         yield {reading.state: _line(str(error), bad=True)}
         return
     yield {
         reading.ask: gr.update(interactive=False),
         reading.stop: gr.update(visible=True),
-        reading.state: _line(_LOADING),
-        reading.columns: str(answers.empty("")),
+        reading.state: _line(asked.loading),
+        reading.columns: str(answers.empty("", asked.over_columns)),
+        **_forgotten(reading),
     }
-    for columns, state, bad in _answer(studio, run_id, question, stop):
-        updates = {reading.state: _line(state, bad)}
-        yield updates | ({reading.columns: str(columns)} if columns is not None else {})
+    for said in conversation(asked, stop):
+        updates: dict[Any, Any] = {reading.state: _line(said.state, said.bad)}
+        if said.columns is not None:
+            updates[reading.columns] = str(said.columns)
+        if said.answered is not None:
+            updates |= _answered(reading, asked, said.answered)
+        yield updates
     yield {reading.ask: gr.update(interactive=True), reading.stop: gr.update(visible=False)}
 
 
-def question_from(values: tuple[Any, ...]) -> Question:
+def ask_for(studio: Studio, run_id: str, question: Question, others: Sequence[str], hide: bool) -> Asked:
     """Raises PruneError with one sentence."""
-    prompt, max_tokens, temperature, top_p, seed, chat = values
-    prompt = str(prompt or "")
-    if not prompt.strip():
-        raise BadInput("Write a prompt first.")
-    if len(prompt) > 20_000:
-        raise BadInput(f"The prompt has {len(prompt):,} characters; use at most 20,000.")
-    try:
-        return Question(
-            prompt=prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            chat=bool(chat),
-        )
-    except ValidationError as error:
-        raise BadInput(sentence(one_sentence(error))) from error
+    if studio.checkpoint(run_id) is None:
+        raise BadInput("There is no pruned model to ask here; prune one first.")
+    dense, flipped = (blind.two_of(others), blind.drawn()) if hide else (True, False)
+    heads = heads_of(studio, run_id, others)
+    asking = studio.ask(run_id, question, others, dense)
+    return Asked(question, (run_id, *others), heads if dense else heads[1:], asking, dense, hide, flipped)
 
 
-def _answer(
-    studio: Studio, run_id: str, question: Question, stop: threading.Event
-) -> Iterator[tuple[Markup | None, str, bool]]:
-    """(columns or None for unchanged, state line, whether it is bad news) as the answer comes."""
-    duel, started, shown_at = answers.Duel(), time.monotonic(), 0.0
-    asking, stopped = studio.ask(run_id, question), False
-    for reply in with_heartbeat(asking, _HEARTBEAT_SECONDS):
-        now = time.monotonic()
-        if stop.is_set() and not duel.steps:  # not our turn yet, or the models are still being loaded
-            yield None, "Stopped before the first word.", False
-            return
-        if stop.is_set() and not stopped:
-            stopped = True
-            asking.stop()  # its last word, with what there is, comes next
-        if reply is None:
-            if not duel.steps:
-                yield None, f"{_LOADING} {duration(now - started)} so far.", False
-        elif isinstance(reply, ReaderReady):
-            yield None, "Both models are loaded; reading the prompt.", False
-        elif isinstance(reply, Step):
-            duel.add(reply.dense, reply.pruned)
-            if now - shown_at > _SECONDS_BETWEEN_UPDATES:
-                shown_at = now
-                yield (
-                    answers.streaming(duel),
-                    f"{duel.steps} tokens · {answers.settings_line(question)}",
-                    False,
-                )
-        elif isinstance(reply, Answered):
-            yield (
-                answers.compared(reply),
-                f"{answers.finish_line(reply)} {answers.settings_line(question)}",
-                False,
-            )
-        else:
-            yield None, sentence(reply.message), True
+def _answered(reading: Reading, asked: Asked, answered: Answered) -> dict[Any, Any]:
+    """What can be done with an answer: look at its tokens, or first vote."""
+    exchange = Exchange(asked.question, answered, asked.runs, asked.heads, asked.dense, asked.flipped)
+    if asked.hidden:
+        return blind.waiting(reading.blind, exchange)
+    return {reading.exchange: exchange, **gap.offered(reading.gap, exchange)}
+
+
+def _forgotten(reading: Reading) -> dict[Any, Any]:
+    """There is no answer (any more) to do something with."""
+    return {reading.exchange: None, **gap.offered(reading.gap, None), **blind.waiting(reading.blind, None)}
 
 
 def _why_not(record: RunRecord, ready: bool, withheld: bool) -> str:

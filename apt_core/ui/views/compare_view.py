@@ -10,6 +10,7 @@ from apt_core.base.words import STATUS_WORDS, number
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts
 from apt_core.plots.chart import RunLink, RunSet
+from apt_core.reports.run_words import has_numbers
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.compare import MOST, sentences
 from apt_core.studies.differing import Differing, differing_fields, said
@@ -127,6 +128,8 @@ def _downloads(runs: RunSet) -> Markup:
     files += [
         (f"{chart.name}.csv", f"{chart.label}, CSV") for chart in charts(compare=True) if chart.applies(runs)
     ]
+    if any(map(has_numbers, runs.members)):
+        files += [("report.html", "Report (HTML)"), ("report.md", "Report (Markdown)")]
     links = join(
         Markup('<a href="{}" download>{}</a>').format(set_address(runs.members, file), label)
         for file, label in files

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from apt_core.base.words import duration, left, percent, place_in_line, sentence, size
+from collections.abc import Sequence
+
+from apt_core.base.words import duration, left, percent, place_in_line, sentence, size, tally
 from apt_core.events import Progress
 from apt_core.events.records import RunRecord
+from apt_core.reports.run_words import run_title
 from apt_core.ui.views.html import Markup, folded, join
 
 _STOPPING = {"prune": "Stopping after this layer.", "evaluate": "Stopping after this window."}
 
 
-def status_block(record: RunRecord, title: str, now: float, position: int | None = None) -> Markup:
-    """The live part of the page; empty once a run is over and well."""
+def status_block(
+    record: RunRecord,
+    title: str,
+    now: float,
+    position: int | None = None,
+    ahead: Sequence[RunRecord] = (),
+) -> Markup:
+    """The live part of the page; empty once a run is over and well. ahead: what runs or waits before this one."""
     if record.status == "queued":
-        return _block(record, place_in_line(position), _waiting_note(record, now))
+        return _block(record, _in_line(position, ahead, now), _waiting_note(record, now))
     if record.status == "stopping":
         what = (
             "Stopping the download." if _is_download(record) else _STOPPING.get(_stage(record), "Stopping.")
@@ -33,6 +42,17 @@ def status_block(record: RunRecord, title: str, now: float, position: int | None
     if record.status == "failed":
         return _failed(record)
     return Markup("")
+
+
+def _in_line(position: int | None, ahead: Sequence[RunRecord], now: float) -> str:
+    """'Waiting in line: SmolLM2 135M · APT · 2:4 is ahead (about 40 s left), and one more.'"""
+    if not ahead:
+        return place_in_line(position)
+    first, more = ahead[0], len(ahead) - 1
+    name = f"{run_title(first, lambda run_id: None)} · {first.job.label}"
+    time_left = f" ({said})" if (said := left(remaining(first, now))) else ""
+    others = f", and {tally(more)} more" if more else ""
+    return f"Waiting in line: {name} is ahead{time_left}{others}."
 
 
 def where(record: RunRecord, title: str) -> str:
@@ -55,6 +75,8 @@ def where(record: RunRecord, title: str) -> str:
         return "Writing the pruned weights"
     if stage == "measure":
         return f"Measuring how fast the {progress.subject or ''} model writes".replace("  ", " ")
+    if stage == "tasks":
+        return f"Doing zero-shot tasks: {progress.detail}"
     return f"Loading {title}"
 
 

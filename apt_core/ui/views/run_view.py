@@ -58,7 +58,8 @@ def parts(studio: Studio, record: RunRecord, seen: ViewState | None = None) -> d
     new: dict[str, Any] = {}
     title = studio.title(record)
     if record.live or not seen.run:
-        new["status"] = str(status_block(record, title, time.time(), studio.position(record)))
+        place, ahead = studio.position(record), studio.ahead(record)
+        new["status"] = str(status_block(record, title, time.time(), place, ahead))
     if seen.seq != now.seq:
         new |= _words(studio, record, title)
     before, after = seen.looks(), now.looks()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, percent, times
 from apt_core.jobs.study import Study
+from apt_core.reports.run_words import has_numbers
 from apt_core.studies.bisection import Found, Wait, next_job
 from apt_core.studies.sweep import BISECTION, Row, live, total_seconds
 from apt_core.ui.views.cards import sentence_card
@@ -37,7 +38,18 @@ def _how_far(study: Study, rows: Sequence[Row]) -> Markup:
     if spent["alone"] > spent["total"] > 0:
         words += f"; {duration(spent['total'])} together, {duration(spent['alone'])} if each had been alone"
     said = Markup('<p class="quiet">{}. {}</p>').format(words, link)
-    return said + _found(study, rows)
+    return said + _found(study, rows) + _reports(study, rows)
+
+
+def _reports(study: Study, rows: Sequence[Row]) -> Markup:
+    """What the sweep came to so far, as a file for others."""
+    if not any(row.record and has_numbers(row.record) for row in rows):
+        return Markup("")
+    return Markup(
+        '<nav class="downloads" aria-label="Download"><span>Download</span>'
+        '<a href="studio/studies/{0}/report.html" download>Report (HTML)</a>'
+        '<a href="studio/studies/{0}/report.md" download>Report (Markdown)</a></nav>'
+    ).format(study.id)
 
 
 def _found(study: Study, rows: Sequence[Row]) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events.records import RunRecord
 from apt_core.reports import run_words
+from apt_core.reports.verdict import verdict_of
 from apt_core.ui.views.html import Markup, facts, join, table
 
 
@@ -12,9 +13,12 @@ def size_panel(record: RunRecord) -> Markup:
     """Size on disk and speed, measured, and the sentence that nobody likes to hear; nothing where no model is made."""
     if not run_words.prunes(record):
         return Markup("")
-    return Markup('<div class="sizes">{}<p class="honest">{}</p></div>').format(
+    found = verdict_of(record)
+    lead = found.lead if found else ""
+    return Markup('<div class="sizes">{}<p class="honest"><strong>{}</strong>{}</p></div>').format(
         table(("what", "dense", "pruned"), run_words.sizes(record), "Measured on this machine", "tnn"),
-        run_words.honest_sentence(record),
+        lead,
+        run_words.honest_sentence(record).removeprefix(lead),
     )
 
 

@@ -1,0 +1,90 @@
+"""How fast the two models of a run are, dense and pruned taking turns, so that other work on the machine hits both.
+
+Where weights are read from files anyway, those of the other model take their place for its turn, and no more memory is
+used than by one model; elsewhere the dense model is loaded once more beside the pruned one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from apt_core.base.limits import TIMED_IN_TURNS_BYTES
+from apt_core.events import Event, Measured, Progress, Warned
+from apt_core.execute.opening import Opened
+from apt_core.measure.speed import Speeds, held, in_turns
+from apt_core.models.checkpoint.whole import checkpoint_bytes
+from apt_core.models.load.loading import load
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from apt_core.measure.speed import Holder
+
+_TURNS = 3  # that count
+_PREFILL, _DECODE = 64, 8  # tokens of a turn
+_SECONDS = 5.0  # after which no further turn begins
+_NO_ROOM = "Speed was not measured: there was no room for both models at once."
+
+
+def timed_in_turns(dense_folder: Path) -> bool:
+    """Whether a run of this model times both of its models in turns."""
+    return checkpoint_bytes(dense_folder) <= TIMED_IN_TURNS_BYTES
+
+
+def speed_events(opened: Opened, checkpoint: Path, dtype: torch.dtype, device: str) -> Iterator[Event]:
+    """Prefill and decoding of the dense and of the pruned model; nothing where they cannot be called as a whole."""
+    with opened.store.all_loaded() as why_not:
+        if why_not:
+            return
+    folders = {"dense": opened.folder, "pruned": checkpoint}
+    try:
+        speeds = yield from _with_progress(_holders(opened, folders, dtype, device))
+    except (MemoryError, torch.OutOfMemoryError):
+        yield Warned(message=_NO_ROOM)
+        return
+    for subject, folder in folders.items():
+        found = speeds[subject]
+        yield Measured.model_validate(
+            {
+                "subject": subject,
+                "tokens_per_second": found.decode.median,
+                "bytes_on_disk": checkpoint_bytes(folder),
+                "prefill": found.prefill,
+                "decode": found.decode,
+            }
+        )
+
+
+def _holders(
+    opened: Opened, folders: Mapping[str, Path], dtype: torch.dtype, device: str
+) -> dict[str, Holder]:
+    if opened.store.reads_anew:
+        return {name: partial(_read_anew, opened, folder) for name, folder in folders.items()}
+    dense, _ = load(folders["dense"], dtype, device)
+    return {"dense": partial(held, dense), "pruned": partial(held, opened.model)}
+
+
+@contextmanager
+def _read_anew(opened: Opened, folder: Path) -> Iterator[PreTrainedModel]:
+    opened.store.then_read(folder)
+    with opened.store.all_loaded():
+        yield opened.model
+
+
+def _with_progress(holders: Mapping[str, Holder]) -> Generator[Event, None, dict[str, Speeds]]:
+    turns = in_turns(holders, _TURNS, _PREFILL, _DECODE, _SECONDS)
+    done = 0
+    while True:
+        yield Progress(
+            stage="measure", subject="pruned", done=done, total=_TURNS + 1, detail="speed of both in turns"
+        )
+        try:
+            done = 1 + next(turns)
+        except StopIteration as end:
+            return end.value
