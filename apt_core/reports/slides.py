@@ -15,7 +15,7 @@ from apt_core.jobs import Prune
 from apt_core.reports import run_words
 from apt_core.reports.run_words import Figure, Side
 from apt_core.reports.samples import SampleAnswer
-from apt_core.reports.verdict import verdict
+from apt_core.reports.verdict import verdict_of
 from apt_core.texts.titles import text_title
 
 _PERPLEXITY = (
@@ -183,8 +183,11 @@ def _gained(record: RunRecord) -> str:
 
 def _verdict(record: RunRecord) -> tuple[str, str] | None:
     """('Neither smaller nor faster as it is', 'zeros are stored ...'); None where sizes were not measured."""
-    said, _, why = (verdict(record) or "").partition(", because ")
-    return (said, why) if why else None
+    found = verdict_of(record)
+    if found is None:
+        return None
+    said = found.lead.partition(", because ")[0].partition(";")[0].rstrip(".")
+    return said, found.sentence.removeprefix(said).lstrip(" ,;.").removeprefix("because ")
 
 
 def _went(dense: Evaluated, pruned: Evaluated) -> str:
