@@ -7,7 +7,15 @@ setup(
     package_dir={"apt_core.assets": "assets"},
     package_data={
         "apt_core": ["py.typed"],
-        "apt_core.assets": ["models/**", "samples/**", "texts/**", "prompts/**", "ui/**", "report/**"],
+        "apt_core.assets": [
+            "models/**",
+            "samples/**",
+            "texts/**",
+            "prompts/**",
+            "ui/**",
+            "report/**",
+            "tour/**",
+        ],
     },
     include_package_data=False,
 )

@@ -36,7 +36,7 @@ def test_the_wheel_holds_every_module_and_every_asset_that_is_read(wheel):
     names = set(wheel.namelist())
     for module in (ROOT / "apt_core").rglob("*.py"):
         assert str(module.relative_to(ROOT)) in names
-    for folder in ("models", "samples", "texts", "ui", "report"):
+    for folder in ("models", "samples", "texts", "ui", "report", "tour"):
         for asset in filter(Path.is_file, (ROOT / "assets" / folder).rglob("*")):
             assert f"apt_core/assets/{asset.relative_to(ROOT / 'assets')}" in names
     assert "apt_core/py.typed" in names

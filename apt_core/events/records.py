@@ -45,6 +45,7 @@ class RunRecord(Frozen):
     study: str = ""  # the id of the study that this run belongs to
     orphaned: bool = False  # the run that its model was made by has been deleted
     conditions: str = ""  # for recorded samples: where and when they were recorded
+    look: str = ""  # for recorded samples: what to look at in them
 
     @property
     def live(self) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from apt_core.base.limits import windows_per_batch
-from apt_core.measure.depth_values import AfterBlock, Depth
+from apt_core.measure.depth_values import LENS_POSITIONS, AfterBlock, Depth
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
@@ -21,8 +21,6 @@ from apt_core.passes.runner import Propagation, Runner
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_LENS_POSITIONS = 256  # the head is read at so many, spread over all tokens, behind every block
 
 
 class Side(NamedTuple):
@@ -97,7 +95,7 @@ def depth(run: str, dense: Side, pruned: Side, windows: Tensor, text: str) -> Ge
 
 def _places(windows: int, length: int) -> Tensor:
     """Evenly spread over a window, the last position among them."""
-    count = max(1, min(length, _LENS_POSITIONS // windows))
+    count = max(1, min(length, LENS_POSITIONS // windows))
     return torch.linspace(length / count - 1, length - 1, count).round().long().clamp_min(0)
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from apt_core.base.values import Frozen
 
+LENS_POSITIONS = 256  # the head is read at so many, spread over all tokens, behind every block
+
 
 class AfterBlock(Frozen):
     """The hidden states behind a block, dense against pruned, over all tokens.

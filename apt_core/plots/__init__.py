@@ -33,9 +33,15 @@ def charts(compare: bool = False) -> tuple[Chart, ...]:
     return tuple(chart for chart in every_chart() if (chart.of_set if compare else chart.of_run))
 
 
+def study_charts() -> tuple[Chart, ...]:
+    """The charts of the page of a study."""
+    return tuple(chart for chart in every_chart() if chart.of_study)
+
+
 def charts_of(runs: RunSet) -> tuple[Chart, ...]:
     """The charts that have something to say about these runs."""
-    return tuple(chart for chart in charts(runs.compare) if chart.applies(runs))
+    of_these = study_charts() if runs.study else charts(runs.compare)
+    return tuple(chart for chart in of_these if chart.applies(runs))
 
 
 def _from_packages() -> list[Chart]:

@@ -33,7 +33,7 @@ def over_blocks(
         },
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
         xaxis=axis | block_axis(blocks),
-        yaxis=axis | {"type": "log", **_error_ticks(errors), "title": {"text": "relative error"}},
+        yaxis=axis | {"type": "log", **error_ticks(errors), "title": {"text": "relative error"}},
         showlegend=True,
     )
     if not errors:
@@ -49,7 +49,7 @@ def block_axis(blocks: int) -> dict:
     return {"range": [-0.5, blocks - 0.5], "tick0": 0, "dtick": step, "title": {"text": "block"}}
 
 
-def _error_ticks(errors: Sequence[float]) -> dict:
+def error_ticks(errors: Sequence[float]) -> dict:
     """1, 2 and 5 of every decade, or decades alone when there are many; said without exponents. Where fewer than three
     of them lie between the errors, plotly chooses."""
     positive = [error for error in errors if error > 0]

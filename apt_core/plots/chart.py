@@ -17,15 +17,22 @@ class RunSet(NamedTuple):
     """The run that is shown, and the others that a chart may draw beside it, the newest first.
 
     compare: whether they are runs that somebody chose to compare, in that order, all of them shown.
+    study: whether they are a whole study, in which no run is more shown than another.
     """
 
     shown: RunRecord
     others: tuple[RunRecord, ...] = ()
     compare: bool = False
+    study: bool = False
 
     @property
     def members(self) -> tuple[RunRecord, ...]:
         return (self.shown, *self.others)
+
+    @property
+    def marked(self) -> str:
+        """The id of the run that charts and tables mark as the one that is shown, empty for none."""
+        return "" if self.study else self.shown.id
 
 
 class RunLink(NamedTuple):
@@ -73,7 +80,8 @@ class Chart:
     name: in addresses and ids, lower-case letters and dashes. place: small comes first. wide: takes the whole
     width, otherwise half of it. looks: another value whenever the chart looks different, so that it is drawn
     anew. rivals: the other runs in the figure that can be opened; the page goes on watching while they do.
-    of_run: on the page of a run. of_set: beside runs that are compared (`RunSet.compare`).
+    of_run: on the page of a run. of_set: beside runs that are compared (`RunSet.compare`). of_study: of a whole study
+    (`RunSet.study`).
     """
 
     name: str
@@ -90,6 +98,7 @@ class Chart:
     place: int = 100
     of_run: bool = True
     of_set: bool = False
+    of_study: bool = False
 
     @property
     def label(self) -> str:

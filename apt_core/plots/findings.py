@@ -30,14 +30,16 @@ class Trend(NamedTuple):
 
 
 def trend(layers: Sequence[LayerPruned]) -> Trend | None:
-    """A monotone change from block to block: Spearman's rank correlation, p < 0.01.
+    """A monotone change from block to block. Every kind of layer is compared with its own mean, so that blocks of other
+    kinds make no trend."""
+    return trend_of(_centred_by_block(layers))
 
-    Every kind of layer is compared with its own mean, so that blocks of other kinds make no trend. The size of the
-    change is the median slope over all pairs of blocks (Theil and Sen).
-    """
+
+def trend_of(by_block: Mapping[int, float]) -> Trend | None:
+    """A monotone change of block -> logarithm: Spearman's rank correlation, p < 0.01. The size of the change is the
+    median slope over all pairs of blocks (Theil and Sen)."""
     from scipy.stats import spearmanr, theilslopes  # a second of importing, needed by finished runs only
 
-    by_block = _centred_by_block(layers)
     if len(by_block) < 3 or len(set(by_block.values())) < 2:
         return None
     blocks, levels = zip(*sorted(by_block.items()), strict=True)
@@ -63,15 +65,20 @@ def leading_kind(layers: Sequence[LayerPruned]) -> str | None:
 
 
 def lone_layer(layers: Sequence[LayerPruned]) -> LayerPruned | None:
-    """The only layer whose error lies far above the rest: a modified z-score (from the median, in median absolute
-    deviations) above 3.5, of the logarithms."""
+    """The only layer whose error lies far above the rest, by the logarithms."""
     errors = [layer for layer in layers if layer.relative_error > 0]
-    logs = [math.log(layer.relative_error) for layer in errors]
-    if len(logs) < 5:
+    place = lone_value([math.log(layer.relative_error) for layer in errors])
+    return None if place is None else errors[place]
+
+
+def lone_value(values: Sequence[float]) -> int | None:
+    """The place of the only value that lies far above the rest: a modified z-score (from the median, in median absolute
+    deviations) above 3.5."""
+    if len(values) < 5:
         return None
-    middle = median(logs)
-    spread = _MAD_TO_SIGMA * median(abs(value - middle) for value in logs)
-    far = [layer for layer, value in zip(errors, logs, strict=True) if value - middle > _FAR * spread]
+    middle = median(values)
+    spread = _MAD_TO_SIGMA * median(abs(value - middle) for value in values)
+    far = [place for place, value in enumerate(values) if value - middle > _FAR * spread]
     return far[0] if len(far) == 1 and spread > 0 else None
 
 

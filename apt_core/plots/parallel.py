@@ -72,7 +72,7 @@ def table(runs: RunSet) -> Table:
     rows = tuple(
         Row(
             (
-                RunLink(record.id, record.job.label, record.id == runs.shown.id),
+                RunLink(record.id, record.job.label, record.id == runs.marked),
                 record.pruning.method.allocation.title,
                 str(record.pruning.seed),
                 str(record.pruning.calibration.samples),
@@ -110,6 +110,7 @@ CHART = Chart(
     sheet=sheet,
     note=note,
     place=36,
+    of_study=True,
 )
 
 

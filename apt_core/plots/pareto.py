@@ -47,7 +47,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     plot = make_subplots(rows=len(_COSTS), cols=1, vertical_spacing=0.11)
     for row, cost in enumerate(_COSTS, start=1):
         plot.add_trace(_front_line(front(points, cost.value), cost, dark), row=row, col=1)
-        plot.add_trace(_marks(points, cost, runs.shown.id, dark), row=row, col=1)
+        plot.add_trace(_marks(points, cost, runs.marked, dark), row=row, col=1)
     return _laid_out(plot, runs.shown.study, dark)
 
 
@@ -89,7 +89,7 @@ def table(runs: RunSet) -> Table:
     rows = tuple(
         Row(
             (
-                RunLink(one.run, one.label, one.run == runs.shown.id),
+                RunLink(one.run, one.label, one.run == runs.marked),
                 number(one.perplexity),
                 *(cost.said(one) for cost in _COSTS),
                 ", ".join(
@@ -123,6 +123,7 @@ CHART = Chart(
     sheet=sheet,
     note=note,
     place=34,
+    of_study=True,
 )
 
 

@@ -68,7 +68,7 @@ def table(runs: RunSet) -> Table:
     rows = tuple(
         Row(
             (
-                RunLink(point.run, point.series, point.run == runs.shown.id),
+                RunLink(point.run, point.series, point.run == runs.marked),
                 percent(point.sparsity),
                 number(point.perplexity),
                 times(point.perplexity / dense if dense else None),
@@ -106,6 +106,7 @@ CHART = Chart(
     sheet=sheet,
     note=note,
     place=32,
+    of_study=True,
 )
 
 

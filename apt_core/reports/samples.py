@@ -1,6 +1,6 @@
 """Recorded runs that fill the charts before anything has been run, each with its conditions.
 
-    python -m apt_core.reports.samples RUN_ID NAME [--title TITLE] [--prompt PROMPT]
+    python -m apt_core.reports.samples RUN_ID NAME [--title TITLE] [--look SENTENCE] [--prompt PROMPT]
 
 records a finished run of the store as assets/samples/NAME.json: its job, its events (without the
 progress in between, process ids and paths), and, when a prompt is given, both models' answers.
@@ -16,7 +16,9 @@ import sys
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
@@ -24,12 +26,18 @@ from apt_core.base.paths import ASSETS
 from apt_core.base.values import Frozen
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import AnyJob, Job, read_job
+from apt_core.measure.depth_values import BlocksAlone, Depth
+from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
 from apt_core.measure.questions import Answered, Question
+from apt_core.runs.inspecting import recall
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 
 PREFIX = "sample-"
 _log = logging.getLogger(__name__)
+
+
+AlongDepth = Annotated[Depth | BlocksAlone, Field(discriminator="kind")]
 
 
 class SampleAnswer(Frozen):
@@ -42,13 +50,15 @@ class Sample(Frozen):
 
     title: str
     conditions: str
+    look: str = ""  # what to look at in it, in one sentence
     order: int = 100  # the lowest is the one that the empty page shows
     job: AnyJob
     events: tuple[ev.Stamped, ...]
     answer: SampleAnswer | None = None
+    inside: tuple[AlongDepth, ...] = ()  # what had been found along its depth before it was recorded
 
     def record(self, name: str) -> RunRecord:
-        empty = RunRecord(id=f"{PREFIX}{name}", job=self.job, conditions=self.conditions)
+        empty = RunRecord(id=f"{PREFIX}{name}", job=self.job, conditions=self.conditions, look=self.look)
         return fold(empty, self.events)
 
 
@@ -83,6 +93,8 @@ def sample_of(
     title: str,
     order: int = 100,
     answer: SampleAnswer | None = None,
+    look: str = "",
+    inside: tuple[AlongDepth, ...] = (),
 ) -> Sample:
     """A finished run as a sample. Raises BadInput for a run that did not finish."""
     if record.finished is None or record.model is None:
@@ -93,10 +105,12 @@ def sample_of(
     return Sample(
         title=title,
         conditions=_conditions(record),
+        look=look,
         order=order,
         job=_without_paths(record.job),
         events=tuple(kept),
         answer=answer,
+        inside=inside,
     )
 
 
@@ -134,6 +148,16 @@ def _name(text: str) -> str:
     return Path(text).name if "/" in text and not text.startswith("hub:") else text
 
 
+def _along_depth(run_id: str, folder: Path) -> tuple[AlongDepth, ...]:
+    """What was found along the run's depth, as its folder keeps it."""
+    found = (recall(folder, question(run=run_id)) for question in (DepthQuestion, BlocksAloneQuestion))
+    return tuple(
+        one.model_copy(update={"text": _name(one.text)})
+        for one in found
+        if isinstance(one, Depth | BlocksAlone)
+    )
+
+
 def _conditions(record: RunRecord) -> str:
     model = record.model
     if model is None:
@@ -165,11 +189,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run_id")
     parser.add_argument("name", help="lower case letters, digits and -")
     parser.add_argument("--title", default="")
+    parser.add_argument("--look", default="", help="what to look at in it, in one sentence")
     parser.add_argument("--order", type=int, default=100, help="the lowest is shown on the empty page")
     parser.add_argument("--prompt", default="", help="also record both models' answers to this")
     options = parser.parse_args(arguments)
     try:
-        path = record_sample(options.run_id, options.name, options.title, options.order, options.prompt)
+        path = record_sample(
+            *(options.run_id, options.name, options.title, options.order, options.prompt), look=options.look
+        )
     except PruneError as error:
         print(error, file=sys.stderr)
         return error.exit_status
@@ -185,6 +212,7 @@ def record_sample(
     prompt: str = "",
     folder: Path = ASSETS / "samples",
     store: Any = None,
+    look: str = "",
 ) -> Path:
     """Write assets/samples/NAME.json from a run of the store; returns the file."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
@@ -192,7 +220,15 @@ def record_sample(
     store = store or Store()
     record = store.get(run_id)
     answer = _ask(run_id, prompt) if prompt else None
-    sample = sample_of(record, store.events_since(run_id, -1), title or record.job.label, order, answer)
+    sample = sample_of(
+        record,
+        store.events_since(run_id, -1),
+        title or record.job.label,
+        order,
+        answer,
+        look,
+        _along_depth(run_id, store.folder(run_id)),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(

@@ -15,7 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -99,8 +99,24 @@ class Inspector:
         self._idle, self._silence, self._patience = idle, silence, patience
         self._turn = threading.Lock()
         self._process: _Process | None = None
+        self._asked: Question | None = None  # what is being answered
 
-    def ask(self, question: Question) -> Iterator[Reply]:
+    def kept(self, question: Question) -> Answer | None:
+        """What was found before, without looking again; None where nothing was, or where there is no such run."""
+        store = self._store or Store()
+        try:
+            store.get(question.run)
+        except PruneError:
+            return None
+        return recall(store.folder(question.run), question)
+
+    def stop(self, question: Question) -> None:
+        """End the work on this question, whose asker hears Failed; nothing where another is being answered."""
+        process = self._process
+        if process is not None and self._asked == question:
+            process.end()
+
+    def ask(self, question: Question) -> Generator[Reply]:
         """Looking again and again, then the answer; or Failed with one sentence at any point. Never raises.
 
         Closing the iterator ends the process, and with it the work on this question.
@@ -135,6 +151,7 @@ class Inspector:
             if self._process is None or not self._process.alive:
                 self.close()
                 self._process = _Process([*self._command, "--idle", str(self._idle)])
+            self._asked = question
             self._process.say(question.model_dump_json())
             while last is None or isinstance(last, Looking):
                 last = self._process.hear(self._silence)
@@ -144,6 +161,7 @@ class Inspector:
         except OSError as error:
             yield _lost(f" ({error.strerror})")
         finally:
+            self._asked = None
             if last is None or isinstance(last, Looking) or not self._alive():
                 self.close()  # nobody listens any more, or it is gone: what it still does is of no use
 

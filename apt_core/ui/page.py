@@ -24,7 +24,8 @@ from apt_core.ui.views.run_view import ViewState
 
 _HEADER = (
     '<header class="masthead"><h1>APT Studio</h1><p>Prune a language model layer by layer, see what it costs, '
-    'read both.</p><button type="button" class="quiet-button" data-keys aria-label="Keys and notices" '
+    'read both.</p><button type="button" class="quiet-button" data-tour>Tour</button>'
+    '<button type="button" class="quiet-button" data-keys aria-label="Keys and notices" '
     'title="Keys and notices">?</button>'
     '<button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
 )
@@ -56,8 +57,7 @@ def build(studio: Studio) -> gr.Blocks:
         items = (explore_item, compare_item, sweep_item, models_item, methods_item)
         others = tuple(item for item in items if item)
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
-        _wire_compare(compare, tabs, runs, explore, studio)
-        _wire_sweep(sweep, tabs, explore, studio)
+        _wire_compare(compare, tabs, (runs.bar, *sweep.openers), explore, studio)
         _wire_arrival(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)
     languages.mark(page)
@@ -111,7 +111,7 @@ def _wire_arrival(
 ) -> None:
     def arrive(last: Any, choices: Any, request: gr.Request) -> dict[Any, Any]:
         asked = dict(request.query_params)
-        shown = explore_tab.land(explore, studio, asked.get("run"), last, choices)
+        shown = explore_tab.land(explore, studio, asked.get("run") or asked.get("present"), last, choices)
         if study := asked.get("study"):
             return shown | sweep_tab.show(sweep, studio, study) | {tabs: gr.Tabs(selected="sweep")}
         if "compare" not in asked or asked.get("tab", "compare") != "compare":
@@ -123,28 +123,14 @@ def _wire_arrival(
     page.load(arrive, [explore.last_run, explore.choices], outputs, **_QUIET)
 
 
-def _wire_sweep(
-    sweep: sweep_tab.SweepTab, tabs: gr.Tabs, explore: explore_tab.Explore, studio: Studio
-) -> None:
-    """A run of the sweep opens under Explore, where its charts show the whole sweep."""
-
-    def opened(event: gr.EventData) -> Any:
-        action, run_id = runs_tab.asked_for(event)
-        if action != "open":
-            return gr.skip()
-        return explore_tab.arrive(explore, studio, run_id) | {tabs: gr.Tabs(selected="explore")}
-
-    sweep.view.click(opened, None, [*explore.outputs, tabs], **_QUIET)
-
-
 def _wire_compare(
     compare: compare_tab.CompareTab,
     tabs: gr.Tabs,
-    runs: runs_tab.RunsTab,
+    others: tuple[gr.HTML, ...],
     explore: explore_tab.Explore,
     studio: Studio,
 ) -> None:
-    """Links of the result and of the comparison open a run or a comparison; ticked runs are compared."""
+    """Links of the result, of the comparison and of `others` open a run or a comparison."""
 
     def pressed(event: gr.EventData) -> Any:
         if (chosen := compare_tab.asked_for(event)) is not None:
@@ -154,7 +140,7 @@ def _wire_compare(
             return gr.skip()
         return explore_tab.arrive(explore, studio, run_id) | {tabs: gr.Tabs(selected="explore")}
 
-    for opener in (runs.bar, compare.compared, *explore.result.openers, *compare.openers):
+    for opener in (*others, compare.compared, *explore.result.openers, *compare.openers):
         opener.click(pressed, None, [*explore.outputs, *compare.outputs, tabs], **_QUIET)
 
 

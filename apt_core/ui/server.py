@@ -14,7 +14,14 @@ from pathlib import Path
 import plotly
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
@@ -34,15 +41,21 @@ from apt_core.reports.run_words import has_numbers
 from apt_core.studies.compare import compare
 from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
+from apt_core.ui.views import inside_model
 from apt_core.ui.views.compare_sheets import sheet_of
 from apt_core.ui.views.compare_view import ids_of
 from apt_core.ui.views.run_view import ViewState, live
+from apt_core.ui.views.slides import slides_html
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SCRIPT = ASSETS / "ui" / "studio.js"
+DRIVER_JS = ASSETS / "tour" / "driver.min.js"  # 1.8.0 of npm, as it is
+SCRIPTS = tuple(ASSETS / "ui" / f"{name}.js" for name in ("studio", "presenter", "print", "tour"))
 ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
 COMFORT = ASSETS / "ui" / "comfort.js"
-STYLES = (ASSETS / "ui" / "tokens.css", ASSETS / "ui" / "page.css", ASSETS / "ui" / "asking.css")
+STYLES = (
+    ASSETS / "tour" / "driver.min.css",
+    *(ASSETS / "ui" / f"{name}.css" for name in ("tokens", "page", "asking", "presenter", "tour", "print")),
+)
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -65,6 +78,9 @@ def routes(studio: Studio) -> list[Mount]:
     def news(request: Request) -> Response:
         return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
+    def slides(request: Request) -> Response:
+        return slides_of(studio, request.path_params["run_id"])
+
     def handed(request: Request) -> Response:
         return handed_out(studio, request.path_params["key"], request.path_params["name"])
 
@@ -72,15 +88,17 @@ def routes(studio: Studio) -> list[Mount]:
         Mount(
             "/studio",
             routes=[
-                Route("/studio.js", _asset(SCRIPT, "text/javascript"), methods=["GET"]),
-                Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
+                Route("/studio.js", lambda request: _forever(script(), "text/javascript"), methods=["GET"]),
                 Route("/comfort.js", _asset(COMFORT, "text/javascript"), methods=["GET"]),
                 Route("/studio.css", lambda request: _forever(stylesheet(), "text/css"), methods=["GET"]),
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
+                Route("/driver.js", _asset(DRIVER_JS, "text/javascript"), methods=["GET"]),
+                Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
                 Route("/answers/{key}/{name}", handed, methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),
                 Route("/studies/{study_id}/{what}", studied, methods=["GET"]),
                 Route("/runs/{run_id}/live", news, methods=["GET"]),
+                Route("/runs/{run_id}/slides", slides, methods=["GET"]),
                 Route("/runs/{run_id}/{what}", results, methods=["GET"]),
             ],
         )
@@ -93,15 +111,19 @@ def stylesheet() -> str:
     return "\n".join([*(path.read_text("utf-8") for path in STYLES), options.visibility_css()])
 
 
+@lru_cache(maxsize=1)
+def script() -> str:
+    return "\n".join(path.read_text("utf-8") for path in SCRIPTS)
+
+
 def head() -> str:
-    """What goes into <head>: our styles, and our script, which fetches plotly.js when a chart wants it."""
-    script, plotly_js = (
-        f"studio/studio.js?v={_digest(SCRIPT.read_bytes())}",
-        f"studio/plotly.js?v={plotly.__version__}",
-    )
+    """What goes into <head>: our styles, and our script, which fetches plotly.js and driver.js when it needs them."""
+    ours = f"studio/studio.js?v={_digest(script().encode())}"
+    plotly_js = f"studio/plotly.js?v={plotly.__version__}"
+    driver_js = f"studio/driver.js?v={_digest(DRIVER_JS.read_bytes())}"
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={_digest(stylesheet().encode())}">'
-        f'<script src="{script}" data-plotly="{plotly_js}"></script>'
+        f'<script src="{ours}" data-plotly="{plotly_js}" data-driver="{driver_js}"></script>'
         f'<script src="studio/asking.js?v={_digest(ASKING_SCRIPT.read_bytes())}" defer></script>'
         f'<script src="studio/comfort.js?v={_digest(COMFORT.read_bytes())}" defer></script>'
         '<meta name="color-scheme" content="light dark">'
@@ -147,6 +169,15 @@ def answer_of_set(studio: Studio, run_ids: Sequence[str], what: str) -> Response
     return PlainTextResponse("There is nothing of that name in this comparison.", status_code=404)
 
 
+def slides_of(studio: Studio, run_id: str) -> Response:
+    """The slides of a run for the presenter; a run that has none is a 404 with a sentence."""
+    try:
+        record, recorded = studio.record(run_id), studio.recorded_answer(run_id)
+        return HTMLResponse(str(slides_html(record, studio.title(record), recorded)), headers=_NEVER_KEPT)
+    except BadInput as error:
+        return PlainTextResponse(str(error), status_code=404)
+
+
 def handed_out(studio: Studio, key: str, name: str) -> Response:
     """A file that the page made for one visitor."""
     file = studio.handouts.get(key)
@@ -187,7 +218,9 @@ def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:
 
 
 def _sheet_of(studio: Studio, record: RunRecord, name: str) -> Sheet | None:
-    """The numbers of a chart of this run, by the chart's name."""
+    """The numbers of a chart of this run, by the chart's name; of its depth, where that was looked at."""
+    if found := inside_model.sheet(studio, record.id, name):
+        return found
     runs = studio.run_set(record)
     return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
 

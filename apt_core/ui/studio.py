@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from apt_core.jobs import Job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
-from apt_core.measure.inside.questions import LayerQuestion
-from apt_core.measure.questions import Question
+from apt_core.measure.inside.questions import Answer, Question
+from apt_core.measure.questions import Question as Prompt
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
 from apt_core.reports.as_json import asked_run_json, run_json
@@ -309,13 +309,13 @@ class Studio:
         if not self.may_change_runs:
             raise BadInput(f"On this public page runs belong to everybody, so nobody can {what}.")
 
-    def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True):
+    def ask(self, run_id: str, question: Prompt, others: Sequence[str] = (), dense: bool = True):
         """The replies of the reader (`Reader.ask`); raises BadInput where the weights of one of the runs are not for
         everybody."""
         self._check_may_use_all([run_id, *others])
         return self.reader.ask(run_id, question, others, dense)
 
-    def score(self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()):
+    def score(self, run_id: str, question: Prompt, tokens: Sequence[int], others: Sequence[str] = ()):
         """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
         self._check_may_use_all([run_id, *others])
         return self.reader.score(run_id, question, tokens, others)
@@ -343,10 +343,21 @@ class Studio:
         names = names_of([record, *found])
         return {run.id: names[run.id] for run in found}
 
-    def look_inside(self, question: LayerQuestion) -> Iterator[Any]:
+    def look_inside(self, question: Question) -> Generator[Any]:
         """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""
         self.check_may_use(question.run)
         return self.inspector.ask(question)
+
+    def seen_inside(self, question: Question) -> Answer | None:
+        """What was found before, None where nothing was; raises BadInput where it is not for everybody."""
+        self.check_may_use(question.run)
+        if sample := self.recorded.get(question.run):
+            return next((one for one in sample.inside if one.kind == question.kind), None)
+        return self.inspector.kept(question)
+
+    def stop_looking(self, question: Question) -> None:
+        """End the work on this question."""
+        self.inspector.stop(question)
 
     def _forget_lately(self) -> None:
         self._looks: dict[str, tuple[float, list[RunRecord]]] = {}

@@ -643,5 +643,9 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet };
+  const shown = () => place?.shown ?? ""; // the run that this tab shows
+
+  return {
+    chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet, shown, openTab,
+  };
 })();

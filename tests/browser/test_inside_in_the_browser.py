@@ -65,3 +65,19 @@ def test_narrow_and_dark_and_a_sample_without_weights(open_page, finished):
     sample = open_page()
     says(sample, "#inside-state", "recorded sample without weights")
     assert sample.locator("#inside-look").is_disabled()
+
+
+@pytest.mark.slow
+def test_the_whole_model_is_looked_at_on_demand_and_what_was_found_stays(open_page, finished):
+    page = open_page(f"?run={finished}")
+    says(page, "#inside-ask-depth", "Follow the depth · about")
+    for name, words in (("depth", "Relative error"), ("alone", "one block pruned")):
+        page.locator(f"#inside-ask-{name}").click()
+        page.locator(f"#inside-{name}-chart .chart[data-shown=yes] .main-svg").first.wait_for(timeout=120_000)
+        says(page, f"#inside-{name}-chart .chart-summary", words)
+        says(page, f"#inside-ask-{name}", "shown below")
+    narrow = open_page(f"?run={finished}&__theme=dark", width=390, height=844)
+    narrow.locator("#inside-alone-chart .chart[data-shown=yes] .main-svg").first.wait_for()
+    narrow.locator("#inside-depth-table summary").click()
+    assert narrow.locator("#inside-depth-table tbody tr").count() == 2
+    assert not scrolls_sideways(narrow)

@@ -68,6 +68,10 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     page.wait_for_selector("#sweep tr[data-run]")
     finished(page, 6)
     assert "6 of 6 runs have finished" in page.locator("#sweep").inner_text()
+    page.wait_for_selector("#sweep-sparsity-chart .scatterlayer .trace")
+    page.wait_for_selector("#sweep-parallel-chart .parcoords")
+    page.locator("#sweep-pareto-section .label-wrap").click()
+    assert page.locator("#sweep-pareto-table tbody tr").count() == 6
     link = page.locator("#sweep a", has_text="link").get_attribute("href")
     page.locator("#sweep a[data-action=open]").first.click()
     page.wait_for_selector("#sparsity-chart .scatterlayer .trace")
@@ -76,4 +80,5 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     narrow = visitor(link, width=390, height=844)
     narrow.wait_for_selector("#sweep tr[data-run]")
     assert narrow.locator("#sweep tr[data-run]").count() == 6
+    narrow.wait_for_selector("#sweep-pareto-chart .scatterlayer .trace")
     assert not scrolls_sideways(narrow)

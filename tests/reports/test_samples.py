@@ -1,19 +1,29 @@
 """Recorded samples: what is kept of a run, and that a bad file does not break the page."""
 
 import json
+from pathlib import Path
 
 import pytest
 from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
+from apt_core.measure.depth_values import BlocksAlone
+from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
 from apt_core.reports import samples
+from apt_core.runs.inspecting import keep
 from apt_core.ui.studio import Studio
+from apt_core.ui.views.headline import headline
 
 RUN = "20261124-100000-abcd"
 
 
 class Recorded(FakeStore):
+    place = Path("/nowhere")
+
+    def folder(self, run_id):
+        return self.place
+
     def events_since(self, run_id, seq=-1):
         return stamped(self.logs[run_id])
 
@@ -36,6 +46,34 @@ def test_a_recorded_run_comes_back_as_it_was_without_the_machine(store, tmp_path
     assert run_id == record.id == "sample-tiny-24" and record.ratio == 1.5 and len(record.layers) == 6
     assert record.conditions.startswith("Recorded on ") and "a machine, 2 cores" in record.conditions
     assert record.job.calibration.text == "wikitext.txt"
+
+
+def test_what_was_found_inside_and_what_to_look_at_come_along(store, tmp_path):
+    store.place = tmp_path / "run"
+    store.place.mkdir()
+    found = BlocksAlone(
+        run=RUN,
+        text="/home/x/wiki.txt",
+        windows=1,
+        length=16,
+        dense=1.0,
+        pruned=2.0,
+        losses=(1.5,),
+        seconds=1.0,
+    )
+    keep(store.place, BlocksAloneQuestion(run=RUN), found)
+    samples.record_sample(RUN, "y", folder=tmp_path, store=store, look="Look at <b>block 0</b>.")
+    samples.load.cache_clear()
+    recorded = samples.load(tmp_path)
+    (sample,) = recorded.values()
+    assert sample.inside == (found.model_copy(update={"text": "wiki.txt"}),)
+    studio = Studio(store, FakeLauncher(store), FakeReader(), recorded)
+    assert studio.seen_inside(BlocksAloneQuestion(run="sample-y")) == sample.inside[0]
+    assert studio.seen_inside(DepthQuestion(run="sample-y")) is None
+    shown = str(headline(studio.record("sample-y"), "Tiny", studio.samples))
+    assert "Look at &lt;b&gt;block 0&lt;/b&gt;." in shown and "Look at" not in str(
+        headline(store.get(RUN), "Tiny")
+    )
 
 
 def test_only_finished_runs_can_be_recorded(store, tmp_path):

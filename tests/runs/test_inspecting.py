@@ -282,3 +282,25 @@ def test_a_second_asker_is_told_to_wait(store, run_id, inspectors):
     other.join(10)
     assert [said.reason for said in found] == ["busy"]
     asking.close()
+
+
+def test_stop_ends_the_work_on_this_question_and_on_no_other(store, run_id, inspectors):
+    one, question = inspectors(store, "hanging"), DepthQuestion(run=run_id)
+    asking = one.ask(question)
+    assert isinstance(next(asking), Looking)
+    one.stop(DepthQuestion(run=run_id, windows=9))
+    assert one._process.alive
+    threading.Timer(0.2, one.stop, [question]).start()
+    assert isinstance(last(asking), Failed) and one._process is None
+    one.stop(question)  # nothing is asked any more
+    assert one.kept(question) is None
+
+
+def test_what_was_found_before_is_known_without_looking(store, run_id, inspectors):
+    question = DepthQuestion(run=run_id)
+    assert inspectors(store).kept(question) is None
+    first = last(inspectors(store).ask(question))
+    shutil.rmtree(store.folder(run_id) / "checkpoint")
+    assert inspectors(store, "mortal").kept(question) == first
+    assert inspectors(store).kept(DepthQuestion(run="20260101-000000-abcd")) is None
+    assert inspectors(store).kept(DepthQuestion(run="../../etc")) is None

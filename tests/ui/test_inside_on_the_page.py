@@ -28,7 +28,13 @@ def pruned(tmp_path_factory):
 
 class FakeInspector:
     def __init__(self, *replies):
-        self.replies, self.asked = replies, []
+        self.replies, self.asked, self.stopped, self.known = replies, [], [], {}
+
+    def kept(self, question):
+        return self.known.get(question)
+
+    def stop(self, question):
+        self.stopped.append(question)
 
     def ask(self, question):
         self.asked.append(question)

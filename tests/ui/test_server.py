@@ -138,12 +138,13 @@ def test_our_own_assets(client):
     assert "window.aptStudio" in script.text and "immutable" in script.headers["cache-control"]
     assert "asked-prompt" in client.get("/studio/asking.js").text
     assert "plotly.js" in client.get("/studio/plotly.js").text[:200]
+    assert "driver-popover" in client.get("/studio/driver.js").text
     styles = client.get("/studio/studio.css").text
     assert "--apt-accent" in styles and ".options-mask-apt" in styles
 
 
 def test_no_asset_names_another_host():
-    for path in (server.SCRIPT, server.ASKING_SCRIPT, *server.STYLES):
+    for path in (*server.SCRIPTS, server.ASKING_SCRIPT, *server.STYLES):
         text = path.read_text("utf-8")
         assert "http://" not in text and "https://" not in text and "@import" not in text
 

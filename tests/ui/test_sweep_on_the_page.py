@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
+from apt_core import events as ev
 from apt_core.base.policy import HostPolicy
 from apt_core.jobs.space import make_space
 from apt_core.runs.launcher import Launcher
@@ -13,6 +14,7 @@ from apt_core.studies import bisection
 from apt_core.ui import page
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import sweep
+from tests.runs.fake_worker import evaluated
 from tests.runs.helpers import fake_command
 from tests.runs.test_store import finish
 from tests.studies.test_bisection import finish as measured
@@ -114,6 +116,58 @@ def test_a_search_is_one_button(studio, tab):
     assert bisection.advance(studio.store, study.id)
     assert "decides the next run" in said(sweep.show(tab, studio, study.id), tab.view)
     assert "greater than 1" in said(sweep.find(tab, studio, AXES, 0, CHOSEN), tab.note)
+
+
+def end(store, run_id, ratio, sparsity):
+    """The run has finished with these figures."""
+    with store.index.write() as rows:
+        rows.update(run_id, status="finished")
+    for event in (
+        ev.Started(pid=1),
+        evaluated("dense", 10.0),
+        evaluated("pruned", 10.0 * ratio),
+        ev.Finished(sparsity=sparsity, seconds={"prune": 3.0, "total": 4.0}, peak_rss_bytes=10**9),
+    ):
+        store.append(run_id, event)
+
+
+def charts_sent(tab, shown):
+    """Name of a chart -> its title, of those that were sent with something to draw."""
+    parts = {part: name for name, part in tab.charts.items() if name.endswith("-chart")}
+    return {parts[part]: value["title"] for part, value in shown.items() if part in parts and value}
+
+
+def test_charts_come_as_runs_end_and_are_sent_once(studio, tab):
+    shown = sweep.start(tab, studio, AXES | {"patterns": "0.2, 0.4", "methods": ["apt", "wanda"]}, CHOSEN)
+    study = studio.store.study(shown[tab.study])
+    assert charts_sent(tab, shown) == {}
+    for number, (run, job) in enumerate(zip(study.runs, study.jobs, strict=True)):
+        end(studio.store, run, 1.1 + 0.1 * number, job.pattern.sparsity)
+    ended = sweep.show(tab, studio, study.id, shown[tab.looks])
+    assert set(charts_sent(tab, ended)) == {
+        "sweep-sparsity-chart",
+        "sweep-pareto-chart",
+        "sweep-parallel-chart",
+    }
+    assert ended[tab.charts["sweep-sparsity-chart"]]["csv"] == f"studio/runs/{study.runs[0]}/sparsity.csv"
+    table = said(ended, tab.charts["sweep-sparsity-table"])
+    assert table.count("data-action") == 4 and "(shown)" not in table  # no run is more shown than another
+    again = sweep.show(tab, studio, study.id, ended[tab.looks])
+    assert not set(tab.charts.values()) & set(again)
+    gone = sweep.show(tab, studio, "20200101-000000-0000", ended[tab.looks])
+    assert gone[tab.charts["sweep-pareto-chart"]] is None
+
+
+def test_links_of_the_charts_open_runs(tab):
+    names = {part: name for name, part in tab.charts.items()}
+    assert {names.get(part, "view") for part in tab.openers} == {
+        "view",
+        *(
+            f"sweep-{chart}-{what}"
+            for chart in ("sparsity", "pareto", "parallel")
+            for what in ("note", "table")
+        ),
+    }
 
 
 @pytest.mark.parametrize("study", ["20200101-000000-0000", "../../etc", "<b>"])

@@ -176,6 +176,9 @@ class FakeStore:
     def position(self, run_id: str) -> int | None:
         return 1 if self.get(run_id).status == "queued" else None
 
+    def folder(self, run_id: str) -> Path:
+        return Path("/nowhere") / run_id
+
     def checkpoint(self, run_id: str) -> Path | None:
         return self.weights if run_id in self.logs and self.get(run_id).status == "finished" else None
 

@@ -18,8 +18,9 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import inside, measure, read, result
+from apt_core.ui.tabs import inside, inside_model, measure, read, result
 from apt_core.ui.tabs.inside import Inside
+from apt_core.ui.tabs.inside_model import InsideModel
 from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.result import Result
@@ -35,6 +36,7 @@ class Explore(NamedTuple):
     chooser: Chooser
     result: Result
     inside: Inside
+    inside_model: InsideModel
     reading: Reading
     measuring: Measuring
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
@@ -49,6 +51,7 @@ class Explore(NamedTuple):
         return [
             *self.result.outputs,
             *self.inside.outputs,
+            *self.inside_model.outputs,
             self.measuring.controls["model"],
             self.measuring.note,
             *self.reading.outputs,
@@ -82,14 +85,18 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
         with gr.Column(elem_id="result", min_width=280, scale=1):
             shown = result.lay_out()
             looking = inside.lay_out()
+            looking_along = inside_model.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
-    return Explore(chooser, shown, looking, reading, measuring, seen, folded, last_run, choices, forget)
+    return Explore(
+        chooser, shown, looking, looking_along, reading, measuring, seen, folded, last_run, choices, forget
+    )
 
 
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
     inside.wire(explore.inside, explore.seen, studio)
+    inside_model.wire(explore.inside_model, explore.seen, studio)
     read.wire(explore.reading, explore.seen, studio)
     measure.wire(
         explore.measuring,
@@ -200,6 +207,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     return (
         result.show(explore.result, studio, record)
         | inside.show(explore.inside, studio, record)
+        | inside_model.show(explore.inside_model, studio, record)
         | read.show(explore.reading, studio, record)
         | measure.show(explore.measuring, studio, record)
         | {

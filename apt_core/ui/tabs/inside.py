@@ -85,7 +85,7 @@ def show(inside: Inside, studio: Studio, record: RunRecord) -> dict[Any, Any]:
         inside.section: gr.update(visible=bool(layers) and record.status == "finished"),
         inside.layer: gr.update(choices=layers, value=layers[0][1] if layers else None),
         inside.look: gr.update(interactive=ready),
-        inside.state: _line("" if ready else _why_not(studio, record)),
+        inside.state: line("" if ready else why_not(studio, record)),
         **_filled(inside, None),
     }
 
@@ -114,20 +114,20 @@ def look(inside: Inside, studio: Studio, run_id: str, layer: Any, inputs: bool) 
     try:
         replies = studio.look_inside(question_from(studio, run_id, layer, inputs))
     except PruneError as error:
-        yield {inside.state: _line(str(error), bad=True)}
+        yield {inside.state: line(str(error), bad=True)}
         return
     yield {
         inside.look: gr.update(interactive=False),
-        inside.state: _line("Opening the weights of this layer."),
+        inside.state: line("Opening the weights of this layer."),
     }
     for reply in replies:
         if isinstance(reply, Looking):
             said = f"{reply.detail}, {reply.done} of {reply.total}" if reply.total > 1 else reply.detail
-            yield {inside.state: _line(sentence(said))}
+            yield {inside.state: line(sentence(said))}
         elif isinstance(reply, LayerInside):
-            yield {inside.state: _line(""), **_filled(inside, reply)}
+            yield {inside.state: line(""), **_filled(inside, reply)}
         else:
-            yield {inside.state: _line(sentence(getattr(reply, "message", "")), bad=True)}
+            yield {inside.state: line(sentence(getattr(reply, "message", "")), bad=True)}
     yield {inside.look: gr.update(interactive=True)}
 
 
@@ -153,7 +153,8 @@ def _filled(inside: Inside, seen: LayerInside | None) -> dict[Any, Any]:
     }
 
 
-def _why_not(studio: Studio, record: RunRecord) -> str:
+def why_not(studio: Studio, record: RunRecord) -> str:
+    """Why there is nothing to look into; empty where there is."""
     if record.id.startswith("sample-"):
         return "This is a recorded sample without weights; prune a model to look inside."
     if studio.withholds(record.id):
@@ -163,7 +164,8 @@ def _why_not(studio: Studio, record: RunRecord) -> str:
     return ""
 
 
-def _line(text: str, bad: bool = False) -> str:
+def line(text: str, bad: bool = False) -> str:
+    """What is going on, for eyes and for screen readers."""
     return str(
         Markup('<p class="line{}" role="status" aria-live="polite">{}</p>').format(
             " bad" if bad else "", text

@@ -17,6 +17,10 @@ from apt_core.ui.views.run_view import parts
 # The script of the page finds a part by its name, and brings it up to date while a run goes on.
 _KNOWN_TO_SCRIPT = "window.aptStudio.part(element, props);"
 _OPENS_RUNS = "window.aptStudio.runs(element, trigger);"
+_OFFER = (
+    '<p class="offer" hidden>New here? <button type="button" class="quiet-button" data-tour>Take the tour, two minutes'
+    '</button><button type="button" class="quiet-button" data-tour-no>No, thanks</button></p>'
+)
 
 
 class Result(NamedTuple):
@@ -44,6 +48,7 @@ def lay_out() -> Result:
     def part(name: str) -> None:
         shown[name] = html(name, known=True)
 
+    gr.HTML(_OFFER, elem_id="tour-offer", apply_default_css=False)
     note = html("note", known=True)
     with gr.Row(elem_id="now", equal_height=False):
         part("status")
@@ -51,7 +56,9 @@ def lay_out() -> Result:
             "Stop", variant="stop", size="sm", elem_id="stop", visible=False, scale=0, min_width=72
         )
     part("headline")
-    again = gr.Button("Use these choices", size="sm", elem_id="again")
+    with gr.Row(elem_id="next-steps", equal_height=False):
+        again = gr.Button("Use these choices", size="sm", elem_id="again")
+        part("present")
     part("figures")
     for one in charts():
         if one.wide:
@@ -70,9 +77,10 @@ def lay_out() -> Result:
     return Result(shown, note, stop, again)
 
 
-def section(one: Chart, compare: bool = False) -> dict[str, gr.HTML]:
-    """A chart, its note and its table; the script hides all three while the chart has nothing to say."""
-    name = {what: part_of(one, what, compare) for what in ("chart", "note", "table", "section")}
+def section(one: Chart, compare: bool = False, before: str = "") -> dict[str, gr.HTML]:
+    """A chart, its note and its table; the script hides all three while the chart has nothing to say. before: what the
+    names begin with, where the page has the chart a second time."""
+    name = {what: before + part_of(one, what, compare) for what in ("chart", "note", "table", "section")}
     width = "wide" if one.wide else "half"
     with gr.Column(min_width=280, elem_id=name["section"], elem_classes=["chart-section", width]):
         shown = {name["chart"]: chart(name["chart"]), name["note"]: html(name["note"], opens=True)}

@@ -10,6 +10,7 @@ import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.patterns import Unstructured
+from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune, make_value
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space, make_space
@@ -17,6 +18,7 @@ from apt_core.methods import METHODS
 from apt_core.methods.registry import COMPONENTS
 from apt_core.models.catalogue import terms
 from apt_core.models.fetch import hub_token
+from apt_core.plots import study_charts
 from apt_core.studies.bisection import MOST_RUNS, first_job
 from apt_core.studies.sweep import can_go_on, check_is_sweep, live, rows_of
 from apt_core.ui.forms import checks
@@ -24,9 +26,10 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import check_terms, read
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs.result import html
+from apt_core.ui.tabs.result import html, section
 from apt_core.ui.views.cards import preflight_card, sentence_card
 from apt_core.ui.views.html import Markup, join
+from apt_core.ui.views.sweep_charts import PREFIX, looks_of, sweep_charts
 from apt_core.ui.views.sweep_table import sweep_view
 
 _log = logging.getLogger(__name__)
@@ -46,11 +49,19 @@ class SweepTab(NamedTuple):
     go_on: gr.Button
     study: gr.State  # the id of the study that is shown
     timer: gr.Timer  # ticks while it goes on
+    charts: dict[str, gr.HTML]  # the parts of its charts
+    looks: gr.State  # how they look: they are sent again only when that changes
 
     @property
     def shown(self) -> list[Any]:
         """What showing a study changes."""
-        return [self.note, self.view, self.stop, self.go_on, self.study, self.timer]
+        own = [self.note, self.view, self.stop, self.go_on, self.study, self.timer, self.looks]
+        return [*own, *self.charts.values()]
+
+    @property
+    def openers(self) -> list[gr.HTML]:
+        """The parts whose links open a run."""
+        return [self.view, *(part for name, part in self.charts.items() if not name.endswith("-chart"))]
 
 
 def lay_out() -> SweepTab:
@@ -95,8 +106,11 @@ def lay_out() -> SweepTab:
     with gr.Row():
         stop = gr.Button("Stop the sweep", variant="stop", visible=False, elem_id="sweep-stop", min_width=120)
         go_on = gr.Button("Go on", visible=False, elem_id="sweep-go-on", min_width=120)
-    timer = gr.Timer(2.0, active=False)
-    return SweepTab(axes, within, estimate, start, find, note, view, stop, go_on, gr.State(""), timer)
+    drawn: dict[str, gr.HTML] = {}
+    for one in study_charts():
+        drawn |= section(one, before=PREFIX)
+    timer, study, looks = gr.Timer(2.0, active=False), gr.State(""), gr.State("")
+    return SweepTab(axes, within, estimate, start, find, note, view, stop, go_on, study, timer, drawn, looks)
 
 
 def _title(axis: str) -> str:
@@ -136,7 +150,9 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
     tab.find.click(found, inputs, tab.shown, **_QUIET)
     tab.stop.click(lambda study: stop(tab, studio, study), tab.study, tab.shown, **_QUIET)
     tab.go_on.click(lambda study: go_on(tab, studio, study), tab.study, tab.shown, **_QUIET)
-    tab.timer.tick(lambda study: show(tab, studio, study), tab.study, tab.shown, **_QUIET)
+    tab.timer.tick(
+        lambda study, looks: show(tab, studio, study, looks), [tab.study, tab.looks], tab.shown, **_QUIET
+    )
 
 
 def space_of(studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> Space:
@@ -233,16 +249,19 @@ def go_on(tab: SweepTab, studio: Studio, study_id: Any) -> dict[Any, Any]:
     return show(tab, studio, study_id)
 
 
-def show(tab: SweepTab, studio: Studio, study_id: Any) -> dict[Any, Any]:
-    """The sweep of this id as it is now, or a sentence where there is none."""
+def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[Any, Any]:
+    """The sweep of this id as it is now, or a sentence where there is none. seen: how the charts look that the tab
+    shows already."""
     if not study_id:
         return {tab.timer: gr.Timer(active=False)}
     try:
         study = studio.store.study(str(study_id))
         check_is_sweep(study)
-        rows = rows_of(study, studio.store.runs_of(study.id))
+        records = studio.store.runs_of(study.id)
+        rows = rows_of(study, records)
     except PruneError as error:
-        return _refused(tab, str(error)) | {tab.view: "", tab.timer: gr.Timer(active=False)}
+        gone = {tab.view: "", tab.timer: gr.Timer(active=False)}
+        return _refused(tab, str(error)) | gone | _drawn(tab, [], seen)
     going = live(rows)
     return {
         tab.note: "",
@@ -251,7 +270,17 @@ def show(tab: SweepTab, studio: Studio, study_id: Any) -> dict[Any, Any]:
         tab.go_on: gr.update(visible=not going and can_go_on(rows)),
         tab.study: study.id,
         tab.timer: gr.Timer(active=going),
+        **_drawn(tab, records, seen),
     }
+
+
+def _drawn(tab: SweepTab, records: list[RunRecord], seen: str) -> dict[Any, Any]:
+    """The charts of these runs; nothing where they look as the tab shows them."""
+    looks = looks_of(records)
+    if looks == seen and records:
+        return {}
+    charts = sweep_charts(records, looks)
+    return {tab.looks: looks} | {part: charts[name] for name, part in tab.charts.items()}
 
 
 def _refused(tab: SweepTab, message: str) -> dict[Any, Any]:

@@ -55,8 +55,9 @@ def set_address(members: Sequence[RunRecord], file: str) -> str:
 
 
 def chart_note(chart: Chart, runs: RunSet) -> Markup:
-    """Links to the other runs in the figure and to the comparison of all, and what a reader must know."""
-    rivals = chart.rivals(runs)
+    """Links to the other runs in the figure and to the comparison of all, and what a reader must know. The page of a
+    study lists its runs anyway."""
+    rivals = () if runs.study else chart.rivals(runs)
     links = join(run_link(RunLink(run.id, run.pruning.method.label)) for run in rivals)
     nav = Markup('<nav class="rivals" aria-label="Runs in this chart"><span>Open</span>{}{}</nav>').format(
         links, compare_link([runs.shown.id, *(run.id for run in rivals)], "Compare all")

@@ -49,7 +49,8 @@ def _band(record: RunRecord) -> str:
 
 def _badge(record: RunRecord) -> Markup:
     if record.id.startswith("sample-"):
-        return Markup('<p class="badge">Recorded sample</p>')
+        look = Markup('<p class="look">{}</p>').format(record.look) if record.look else ""
+        return Markup('<p class="badge">Recorded sample</p>{}').format(look)
     return Markup("")
 
 
@@ -63,9 +64,12 @@ def _others(record: RunRecord, samples: Sequence[tuple[str, str]]) -> Markup:
         else Markup('<a href="?run={}">{}</a>').format(run_id, title)
         for run_id, title in samples
     ]
-    return Markup('<nav class="samples" aria-label="Recorded samples"><span>Recorded</span>{}</nav>').format(
-        join(links)
+    together = Markup('<a href="?compare={}">Compare all</a>').format(
+        ",".join(run_id for run_id, _ in samples)
     )
+    return Markup(
+        '<nav class="samples" aria-label="Recorded samples"><span>Recorded</span>{}{}</nav>'
+    ).format(join(links), together)
 
 
 def _conditions(record: RunRecord) -> Markup:

@@ -18,6 +18,7 @@ from apt_core.ui.views.command import command_block
 from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.headline import figures, headline
 from apt_core.ui.views.progress import status_block
+from apt_core.ui.views.slides import present_link
 from apt_core.ui.views.tables import provenance, size_panel, warnings_block
 
 _cache = ChartCache()  # many tabs watch one run
@@ -90,6 +91,7 @@ def shows(studio: Studio, record: RunRecord) -> dict[str, Any]:
 def _words(studio: Studio, record: RunRecord, title: str) -> dict[str, str]:
     return {
         "headline": str(headline(record, title, studio.samples)),
+        "present": str(present_link(record)),
         "figures": str(figures(record)),
         "sizes": str(size_panel(record)),
         "warnings": str(warnings_block(record)),
