@@ -236,7 +236,9 @@ def test_one_press_queues_the_texts_and_shows_the_run(explore, studio, store):
         ({"evaluation__length": 32768}, "longer than"),
     ],
 )
-def test_what_cannot_be_measured_is_a_sentence_and_starts_nothing(explore, studio, store, changes, sentence):
+def test_what_cannot_be_measured_is_a_sentence_and_starts_nothing(
+    explore, studio, store, changes, sentence, fresh_cache
+):
     values = given(explore, **({"model": "tiny-random-llama", "evaluation__text": ["wikipedia"]} | changes))
     said = measure.start(explore.measuring, studio, values, lambda run_id: {})
     assert sentence in re.sub("&#39;", "'", said[explore.measuring.note]) and not store.logs
