@@ -36,17 +36,26 @@ def fresh_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+# The files of tests/browser whose visitors prune.
+_WITH_RUNS = {
+    f"test_{name}_in_the_browser.py"
+    for name in ("compare", "duel", "inside", "inside_model", "race", "runs", "report")
+}
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With `pytest -n 2`: a file stays in one process, and all tests that drive a browser do in one of them."""
+    """With `pytest -n 3`: a file stays in one process, and the tests that drive a browser do in two of them."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class OneBrowser(LoadScopeScheduling):
+    class TwoBrowsers(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "browser" if "browser" in Path(file).parts else file
+            if "browser" not in Path(file).parts:
+                return file
+            return "browser, runs" if Path(file).name in _WITH_RUNS else "browser, the page alone"
 
-    return OneBrowser(config, log)
+    return TwoBrowsers(config, log)
 
 
 def pytest_sessionfinish(session, exitstatus):

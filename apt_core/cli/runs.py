@@ -11,7 +11,7 @@ from apt_core.base.errors import BadInput, RunFailed
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
-from apt_core.reports.as_json import listed_run_json, run_json
+from apt_core.reports.as_json import labels_json, listed_run_json, run_json
 from apt_core.runs import packer
 from apt_core.runs.labels import Labels, plain
 from apt_core.runs.launcher import Launcher
@@ -25,10 +25,12 @@ def show_list(options: argparse.Namespace) -> int:
     """The runs that are asked for, pinned ones first."""
     query = Query(**{name: getattr(options, name) for name in Query.model_fields}).checked()
     store = _looked_after().store
-    found = select(store.entries(), query)[: max(0, options.limit)]
-    records = [(store.get(entry.run.id), entry.labels) for entry in found]
+    found = {entry.run.id: entry.labels for entry in select(store.entries(), query)[: max(0, options.limit)]}
+    records = [(record, found[record.id]) for record in store.records(list(found))]
     if options.json:
-        print_json([listed_run_json(record, options.policy) | _said(labels) for record, labels in records])
+        print_json(
+            [listed_run_json(record, options.policy) | labels_json(labels) for record, labels in records]
+        )
     elif records:
         print(table(*_without_empty_names([_row(record, labels) for record, labels in records])))
     elif query.everything:
@@ -49,7 +51,7 @@ def label(options: argparse.Namespace) -> int:
         changes["tags"] = (*kept, *options.tag)
     labels = store.label(options.id, **changes)
     if options.json:
-        print_json({"run": options.id} | _said(labels))
+        print_json({"run": options.id} | labels_json(labels))
     else:
         print(f"Run {options.id}: {_in_words(labels) or 'nothing is written on it'}.")
     return 0
@@ -62,7 +64,7 @@ def show(options: argparse.Namespace) -> int:
     where = str(checkpoint) if checkpoint else None
     labels = store.labels_of(options.id)
     if options.json:
-        print_json(run_json(record, options.policy, where) | _said(labels))
+        print_json(run_json(record, options.policy, where) | labels_json(labels))
     else:
         print(report(record, where, _parent_of(record, store)))
         if said := _in_words(labels):
@@ -128,11 +130,6 @@ def _last_perplexity(record: RunRecord) -> float | None:
     """Of what the run made; of what it measured when it made nothing. On the first text."""
     found = record.pruned or next(iter(record.evaluated_on("model")), None)
     return found.perplexity if found else None
-
-
-def _said(labels: Labels) -> dict[str, Any]:
-    """What people wrote, as JSON says it."""
-    return {"labels": labels.model_dump(mode="json")}
 
 
 def _in_words(labels: Labels) -> str:

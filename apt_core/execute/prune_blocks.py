@@ -331,7 +331,7 @@ def _solve(
     stats: LayerStats,
     pattern: Unstructured | SemiStructured,
     name: str,
-    in_attention: bool,
+    in_attention: bool = True,
 ) -> Generator[Event, None, Pruned]:
     """The method's answer; where its statistics cannot be factorised, with more dampening and a warning."""
     while True:

@@ -9,6 +9,7 @@ from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord, summary
 from apt_core.measure.questions import Answered, Question
 from apt_core.reports.verdict import verdict_of
+from apt_core.runs.labels import Labels
 
 if TYPE_CHECKING:
     from apt_core.reports.document import Document
@@ -50,6 +51,11 @@ def listed_run_json(record: RunRecord, policy: HostPolicy) -> dict[str, Any]:
     """A run in a list, without what is long."""
     short = {name: value for name, value in summary(record, policy).items() if name not in _LONG}
     return short | {"created_at": record.created_at}
+
+
+def labels_json(labels: Labels) -> dict[str, Any]:
+    """What people wrote on a run."""
+    return {"labels": labels.model_dump(mode="json")}
 
 
 def answer_json(run: str | None, pruned_folder: str | None, question: Question, answer: Answered) -> dict:

@@ -385,6 +385,12 @@ class Store:
         except PruneError as error:
             _log.warning("%s", error)
 
+    def records(self, run_ids: Sequence[str]) -> List[RunRecord]:
+        """These runs in this order; one that is gone is left out, as is (logged) one that this version cannot read."""
+        with self.index.read() as rows:
+            found = [row for run_id in run_ids if (row := rows.get(run_id)) is not None]
+        return self._readable(found)
+
     def labels_of(self, run_id: str) -> Labels:
         """What people wrote on a run; nothing on one that does not exist."""
         return labels.read(self.folder(run_id))

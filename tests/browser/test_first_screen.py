@@ -59,6 +59,7 @@ def test_a_model_that_is_none_is_a_sentence(open_page, model, sentence):
     assert page.locator("#prune").is_disabled()
 
 
+@pytest.mark.slow
 def test_numbers_that_cannot_work_are_sentences(open_page):
     page = open_page()
     choose_tiny(page)
@@ -85,6 +86,7 @@ def test_pattern_and_sparsity_exclude_each_other(open_page):
     assert not page.locator("#pattern").is_visible() and page.locator("#sparsity").is_visible()
 
 
+@pytest.mark.slow
 def test_each_method_shows_its_own_options_and_sentence(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
@@ -96,6 +98,7 @@ def test_each_method_shows_its_own_options_and_sentence(open_page):
     assert page.locator(".says-wanda").is_visible() and not page.locator(".says-apt").is_visible()
 
 
+@pytest.mark.slow
 def test_a_component_brings_its_options_and_a_method_its_whole_composition(open_page):
     page = open_page()
     choose_method(page, "APT joint")
@@ -115,6 +118,7 @@ def test_a_component_brings_its_options_and_a_method_its_whole_composition(open_
     assert page.locator(".options-mask-wanda").is_visible()
 
 
+@pytest.mark.slow
 def test_presets_fill_in_the_numbers(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
@@ -124,6 +128,7 @@ def test_presets_fill_in_the_numbers(open_page):
     page.wait_for_function("!document.querySelector('#preset input:checked')")
 
 
+@pytest.mark.slow
 def test_a_text_of_ones_own(open_page, tmp_path):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
@@ -194,6 +199,7 @@ def test_no_tab_scrolls_sideways(open_page, width, theme):
     assert background == ("rgb(251, 250, 247)" if theme == "light" else "rgb(17, 18, 20)")
 
 
+@pytest.mark.slow
 def test_the_shade_that_was_chosen_is_there_the_next_time(app, open_page):
     page = open_page(color_scheme="light")
     page.locator("[data-shade]").click()
@@ -202,6 +208,7 @@ def test_the_shade_that_was_chosen_is_there_the_next_time(app, open_page):
     page.wait_for_function("document.body.classList.contains('dark')")
 
 
+@pytest.mark.slow
 def test_the_methods_fit_into_the_rail(open_page):
     for width in (1280, 390, 340):
         page = open_page(width=width)
@@ -216,6 +223,7 @@ def test_the_methods_fit_into_the_rail(open_page):
         assert outside == 0 and not scrolls_sideways(page), width
 
 
+@pytest.mark.slow
 def test_the_list_of_methods_is_short_until_all_are_asked_for(open_page):
     page = open_page()
     page.locator("#method label").first.wait_for()
@@ -231,6 +239,7 @@ def test_the_list_of_methods_is_short_until_all_are_asked_for(open_page):
     assert not page.locator("#method label", has_text="Thanos").is_visible()
 
 
+@pytest.mark.slow
 def test_focus_is_never_covered_by_the_box_that_stays_in_view(open_page):
     page = open_page(height=720)
     page.locator("#rail.more-below").wait_for()
@@ -251,6 +260,7 @@ _COVERED = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_terms_explain_themselves_on_focus(open_page):
     page = open_page()
     choose_groups(page)

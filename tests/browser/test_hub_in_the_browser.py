@@ -81,6 +81,7 @@ def read_the_bundled_sample(page) -> None:
     page.locator("#eval-length input").press("Tab")
 
 
+@pytest.mark.slow
 def test_a_model_is_found_chosen_fetched_stopped_and_fetched_to_the_end(hub, open_hub_page):
     page = open_hub_page()
     asked = len(hub.asked)
@@ -169,6 +170,7 @@ def test_a_token_is_kept_in_memory_and_opens_a_gated_model(hub, hub_app, open_hu
     says(page, "#account-note", "Nobody is signed in")
 
 
+@pytest.mark.slow
 def test_the_cache_is_listed_and_a_model_deleted_by_keyboard(hub, hub_app, open_hub_page):
     blob = hub_app.cache / "hub" / "models--eve--old" / "blobs" / "abc.incomplete"
     blob.parent.mkdir(parents=True)

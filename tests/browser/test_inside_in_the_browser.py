@@ -32,6 +32,7 @@ def click_a_point(page) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_click_on_a_point_opens_the_layer_and_the_text_can_be_read_again(open_page, finished):
     page = open_page(f"?run={finished}")
     with patient("the chart", 20) as until:

@@ -41,6 +41,7 @@ def race(app, browser):
     return run_id
 
 
+@pytest.mark.slow
 def test_three_curves_appear_by_one_press_and_the_finding_ends_them(app, open_page):
     page = open_page()
     assert not page.locator("#race-section").is_visible()
@@ -127,6 +128,7 @@ def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
     assert len(dense) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_race_fits_a_narrow_screen(open_page, race, theme):
     page = open_page(f"?run={race}", width=390, height=844, color_scheme=theme)

@@ -99,6 +99,7 @@ def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
     assert page.locator(".label-wrap[aria-expanded=true]").count() == 1
 
 
+@pytest.mark.slow
 def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#layers-section .label-wrap").click()
@@ -130,6 +131,7 @@ def test_results_can_be_downloaded_by_run(app, open_page, finished):
         assert any(name.endswith(".safetensors") for name in archive.namelist()) and archive.testzip() is None
 
 
+@pytest.mark.slow
 def test_both_models_answer_and_can_be_stopped(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#example-0").click()
@@ -150,6 +152,7 @@ def test_both_models_answer_and_can_be_stopped(open_page, finished):
     assert page.locator(".duel script").count() == 0
 
 
+@pytest.mark.slow
 def test_a_typed_prompt_is_never_lost_and_answers_say_to_which_prompt_they_are(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#prompt textarea").fill("Tell me <b>something")
@@ -176,6 +179,7 @@ def test_an_empty_prompt_is_a_sentence(open_page, finished):
     says(page, "#reading-state", "Write a prompt first.")
 
 
+@pytest.mark.slow
 def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
     page = open_page()
     choose_tiny(page, **LONG)
@@ -222,6 +226,7 @@ def test_runs_are_listed_opened_and_deleted_by_keyboard(open_page, finished):
     assert httpx.get(f"{page.url.split('/?')[0]}/studio/runs/{doomed}/results.json").status_code == 404
 
 
+@pytest.mark.slow
 def test_on_a_narrow_screen_the_chooser_folds_to_one_line(open_page, finished):
     page = open_page(f"?run={finished}", width=390, height=844)
     page.locator(".chosen").wait_for()
@@ -246,6 +251,7 @@ def test_after_pressing_prune_on_a_narrow_screen_the_state_is_in_view(open_page)
     assert not scrolls_sideways(page)
 
 
+@pytest.mark.slow
 def test_the_choices_of_a_run_can_be_used_again(open_page, finished):
     page = open_page(f"?run={finished}")
     page.wait_for_function(_SHOWS_TINY)  # whoever comes by a link finds the choices that led to the run
@@ -285,6 +291,7 @@ def test_a_chosen_shade_stays_with_the_visitor_and_not_with_the_address(open_pag
     )
 
 
+@pytest.mark.slow
 def test_deleting_the_run_that_is_shown_leaves_no_dead_page(open_page):
     page = open_page()
     choose_tiny(page, samples=1, windows=1)

@@ -97,6 +97,7 @@ def choose_gated(page) -> None:
     page.locator("#model input").press("Enter")
 
 
+@pytest.mark.slow
 def test_a_visitors_own_account_opens_what_it_may_read_and_nobody_elses(hub, space, visit):
     stranger = visit()
     choose_gated(stranger)

@@ -48,6 +48,7 @@ def test_a_sweep_is_one_study_and_one_json_object(capsys):
     assert "2 runs, about" in err and err.count("perplexity") >= 2
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_shown_and_the_rest_goes_on_and_can_be_asked_for_again(capsys, workers):
     workers("wanda_fails")
     assert main(GRID) == 2

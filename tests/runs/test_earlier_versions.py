@@ -88,6 +88,7 @@ def test_a_run_that_starts_now_appends_to_its_old_log(old, launch):
     assert '"version"' not in lines[0] and lines[1].startswith('{"seq":1,"version":2,')
 
 
+@pytest.mark.slow
 def test_nothing_that_is_written_now_names_the_folder(old, launch, recipe):
     record = launch("steady", of=old).wait(launch("steady", of=old).submit(recipe))
     old.create_study("race", [recipe, recipe])

@@ -110,6 +110,7 @@ def test_a_study_grows_only_from_what_is_known_of_it(store, study, recipe):
     assert store.extend_study(study, more) is None and len(store.list()) == 4
 
 
+@pytest.mark.slow
 def test_who_stops_a_study_lets_none_of_it_begin(store, study, launch):
     launcher = launch("slow")
     launcher.tick()

@@ -134,6 +134,7 @@ def test_nothing_keeps_a_prompt():
         "apt-studio-run",
         "apt-studio-choices",
         "apt-studio-order",
+        "apt-studio-tour",
         "apt-studio-theme",
         "apt-studio-visitor",
         "apt-studio-comfort",

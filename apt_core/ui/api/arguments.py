@@ -44,14 +44,19 @@ def command_parser(command: tuple[str, ...]) -> argparse.ArgumentParser:
 @lru_cache(maxsize=32)
 def arguments_of(command: tuple[str, ...], without: frozenset[str] = frozenset()) -> tuple[Argument, ...]:
     """In the order of the parser."""
-    actions = [one for one in command_parser(command)._actions if one.dest not in _NEVER | without]
+    actions = [one for one in _plain(command_parser(command)) if one.dest not in _NEVER | without]
     return tuple(_argument(action) for action in actions)
+
+
+def _plain(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The arguments of a command, without those of the commands below it."""
+    return [one for one in parser._actions if not isinstance(one, argparse._SubParsersAction)]
 
 
 def options_of(command: tuple[str, ...], values: Mapping[str, Any], policy: HostPolicy) -> argparse.Namespace:
     """What the command line makes of these values; None is what was not said. Raises BadInput with one sentence."""
     parser = command_parser(command)
-    flags_first = sorted(parser._actions, key=lambda action: not action.option_strings)
+    flags_first = sorted(_plain(parser), key=lambda action: not action.option_strings)
     words = [word for action in flags_first for word in _words(action, values.get(action.dest))]
     options = parser.parse_args(words)
     options.policy = policy

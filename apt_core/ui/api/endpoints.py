@@ -23,11 +23,12 @@ from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.measure.questions import Answered
 from apt_core.models.catalogue import entries
 from apt_core.models.fetch import hub_token
-from apt_core.reports.as_json import answer_json, listed_run_json, report_json
+from apt_core.reports.as_json import answer_json, labels_json, listed_run_json, report_json
 from apt_core.reports.document import document_of
 from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
 from apt_core.runs.ids import is_run_id
+from apt_core.runs.query import Query, select
 from apt_core.studies.compare import compare
 from apt_core.ui.api.arguments import Argument, arguments_of, options_of
 from apt_core.ui.forms.form import open_terms
@@ -96,12 +97,15 @@ def evaluate(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) 
 
 
 def runs(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
-    newest = studio.store.list(max(0, min(options.limit, MOST_RUNS)))
-    return [listed_run_json(record, studio.policy) for record in newest]
+    query = Query(**{name: getattr(options, name) for name in Query.model_fields}).checked()
+    shown = select(studio.store.entries(), query)[: max(0, min(options.limit, MOST_RUNS))]
+    found = {entry.run.id: labels_json(entry.labels) for entry in shown}
+    records = studio.store.records(list(found))
+    return [listed_run_json(record, studio.policy) | found[record.id] for record in records]
 
 
 def run(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
-    return studio.as_json(studio.record(options.id))
+    return studio.as_json(studio.record(options.id)) | labels_json(studio.store.labels_of(options.id))
 
 
 def compare_runs(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
@@ -180,9 +184,7 @@ ENDPOINTS = (
         "Measure the perplexity of a model, or of what a run made (run:ID): queues a run.",
         more=(_WAIT,),
     ),
-    Endpoint(
-        "runs", ("runs", "list"), runs, "The newest runs, without their layers; 'run' has all.", returns=list
-    ),
+    Endpoint("runs", ("runs",), runs, "The newest runs, without their layers; 'run' has all.", returns=list),
     Endpoint("run", ("runs", "show"), run, "One run with all its numbers, finished or not."),
     Endpoint(
         "compare",
