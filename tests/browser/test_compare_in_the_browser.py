@@ -24,7 +24,7 @@ def test_ticked_runs_are_compared_and_the_address_opens_it_again(open_page, stor
     one, two = stored
     page = open_page()
     page.locator("#tabs button[role=tab]", has_text="Runs").click()
-    button = page.locator("#compare-bar button")
+    button = page.locator("#compare-bar [data-action=compare]")
     page.locator(f'[data-pick="{one}"]').check()
     says(page, "#compare-bar", "One run is ticked; tick another to compare.")
     assert button.is_disabled()

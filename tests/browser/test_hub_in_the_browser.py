@@ -193,6 +193,7 @@ def test_the_cache_is_listed_and_a_model_deleted_by_keyboard(hub, hub_app, open_
     assert not blob.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_list_fits(open_hub_page, width):
     page = open_hub_page(width=width, height=844)

@@ -172,6 +172,7 @@ def test_a_typed_prompt_is_never_lost_and_answers_say_to_which_prompt_they_are(o
     says(page, "#answers .asked-prompt", "An older prompt.")
 
 
+@pytest.mark.slow
 def test_an_empty_prompt_is_a_sentence(open_page, finished):
     page = open_page(f"?run={finished}")
     page.wait_for_function("!document.querySelector('#ask').disabled")
@@ -200,6 +201,7 @@ def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
     assert "was stopped on the way" in text(page, "#headline") and "Stopped" in text(page, "#now")
 
 
+@pytest.mark.slow
 def test_runs_are_listed_opened_and_deleted_by_keyboard(open_page, finished):
     page = open_page()
     page.locator("#tabs button[role=tab]", has_text="Runs").click()
@@ -262,6 +264,7 @@ def test_the_choices_of_a_run_can_be_used_again(open_page, finished):
     says(page, "#facts", "Comes with the app")
 
 
+@pytest.mark.slow
 def test_back_and_forward_go_through_runs_and_tabs(open_page, finished):
     page = open_page()
     page.locator("#headline").get_by_text("Recorded sample").wait_for()
@@ -280,6 +283,7 @@ def test_back_and_forward_go_through_runs_and_tabs(open_page, finished):
     page.wait_for_url("**/?tab=runs")
 
 
+@pytest.mark.slow
 def test_a_chosen_shade_stays_with_the_visitor_and_not_with_the_address(open_page):
     page = open_page()
     page.locator("[data-shade]").click()

@@ -25,6 +25,7 @@ def workers(tmp_path, monkeypatch):
     return use
 
 
+@pytest.mark.slow
 def test_a_race_is_stored_as_one_study(capsys):
     assert main([*RACE, "wanda,sparsegpt"]) == 0
     (study,) = Store().studies()

@@ -88,6 +88,7 @@ def test_what_is_no_study_is_unknown(store, wrong):
         store.study(wrong)
 
 
+@pytest.mark.slow
 def test_the_token_of_a_study_starts_all_its_runs(store, race, launch):
     launcher = launch("steady")
     study = launcher.submit_study("race", race, token="hf_secret")
