@@ -150,6 +150,7 @@ def test_a_text_of_ones_own(open_page, tmp_path):
     says(page, "#preflight", "Time")
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
     page = open_page()
     choose(page, "#model", "Tiny random Llama")  # also works where nothing can be downloaded
@@ -171,6 +172,7 @@ def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
     assert all(seen for _, seen in reached), [name for name, seen in reached if not seen]
 
 
+@pytest.mark.slow
 def test_everything_that_can_be_used_has_a_name(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()

@@ -90,6 +90,7 @@ def shown_axes(page) -> list:
     )
 
 
+@pytest.mark.slow
 def test_the_tables_hold_the_numbers_of_the_charts(open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#layers-section .label-wrap").click()
@@ -116,6 +117,7 @@ def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, 
     assert page.locator("tr[aria-selected=true]").count() == 1
 
 
+@pytest.mark.slow
 def test_results_can_be_downloaded_by_run(app, open_page, finished):
     page = open_page(f"?run={finished}")
     page.locator("#downloads a").last.wait_for()

@@ -347,6 +347,7 @@ def test_ctrl_c_cancels_the_run_and_says_so():
     assert runs()[0].layers
 
 
+@pytest.mark.slow
 def test_a_run_waits_behind_another_and_says_so(capsys, workers, store_with):
     other = store_with("leisurely")
     assert main(PRUNE) == 0

@@ -72,6 +72,7 @@ def test_a_file_whose_name_has_a_comma_is_one_text(tmp_path, monkeypatch):
     assert [one.text for one in Store().list()[0].job.evaluation] == [str(tmp_path / "a,b.txt")]
 
 
+@pytest.mark.slow
 def test_what_a_run_made_by_its_id_with_and_without_prefix(workers, monkeypatch, capsys):
     monkeypatch.setattr(
         "apt_core.cli.prune.Launcher",

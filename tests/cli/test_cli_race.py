@@ -54,6 +54,7 @@ def test_a_race_is_one_json_list(capsys):
     assert all("error" not in run and run["checkpoint"].endswith("checkpoint") for run in told)
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_keep_the_others(capsys, workers):
     workers("bad_text")
     assert main([*RACE, "wanda", "--json"]) == 2

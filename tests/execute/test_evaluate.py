@@ -156,6 +156,7 @@ def test_a_run_that_is_not_there_is_one_sentence():
         list(run(job, Context.of(job, Path("."), HostPolicy())))
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_that_is_not_here_yet_is_downloaded_and_measured(tmp_path):
     from tests.models.fake_hub import FakeHub
 

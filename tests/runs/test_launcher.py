@@ -264,6 +264,7 @@ def test_the_thread_lives_through_trouble_and_says_it_once(store, recipe, launch
     launcher.stop()
 
 
+@pytest.mark.slow
 def test_old_weights_go_when_a_run_finishes(store, recipe, launch, monkeypatch):
     monkeypatch.setenv("APT_KEEP_GB", "0.0000015")
     launcher = launch("steady")

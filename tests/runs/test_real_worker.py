@@ -104,6 +104,7 @@ def test_kill_and_cancel_in_the_middle_of_the_blocks(store):
         }
 
 
+@pytest.mark.slow
 def test_a_disk_too_full_for_the_checkpoint(store):
     """No file of this worker may grow beyond 300 KB; the tiny model's weights have 430 KB."""
     limited = 'ulimit -f 600; exec "$0" -m apt_core.runs.worker "$1"'

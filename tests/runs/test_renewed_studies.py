@@ -123,6 +123,7 @@ def test_who_stops_a_study_lets_none_of_it_begin(store, study, launch):
     assert not set(renewed.runs) & set(study.runs)
 
 
+@pytest.mark.slow
 def test_what_runs_share_goes_with_the_last_of_them(store, recipe, launch):
     """And whoever decides the next run is asked before that."""
     study = store.create_study("sweep", [recipe, recipe.model_copy(update={"seed": 1})])
