@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.base.status import LIVE as LIVE
+from apt_core.base.status import Status as Status
 from apt_core.base.values import Frozen
 from apt_core.base.words import file_title
 from apt_core.jobs import AnyJob, Prune
-
-Status = Literal["queued", "running", "stopping", "finished", "failed", "cancelled"]
-LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
 
 
 class RunRecord(Frozen):

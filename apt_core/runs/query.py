@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import Field, ValidationError, field_validator
 
 from apt_core.base.errors import BadInput
+from apt_core.base.status import LIVE, Status
 from apt_core.base.values import Frozen
-from apt_core.events.records import LIVE, Status
 from apt_core.runs.labels import Labels
 
 FORM = 1  # of what is kept; another number is worked out again

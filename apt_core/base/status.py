@@ -1,0 +1,8 @@
+"""Where a run is on its way. Light: the command line draws its flags with it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Status = Literal["queued", "running", "stopping", "finished", "failed", "cancelled"]
+LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
