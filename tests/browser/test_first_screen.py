@@ -24,22 +24,31 @@ from apt_core.ui.api.endpoints import ENDPOINTS
 pytestmark = pytest.mark.browser
 
 
-def test_opens_within_six_seconds_with_the_sample_and_asks_no_other_host(app, browser):
+def test_opens_with_the_sample_and_asks_no_other_host(app, browser):
     asked = []
     context = browser.new_context()
     page = context.new_page()
     page.on("request", lambda request: asked.append(request.url))
-    begun = time.monotonic()
     page.goto(app.address)
     page.wait_for_selector("#prune")
     if samples.load():
         page.wait_for_selector("#layers-chart .scatterlayer path")
         assert points(page) > 0 and "Recorded sample" in text(page, "#headline")
-    seconds = app.seconds_to_start + time.monotonic() - begun
     assert not [url for url in asked if not url.startswith((app.address, "data:", "blob:"))]
     assert "run=" not in page.url
     context.close()
-    assert seconds < 12, f"{seconds:.1f} s"  # 6 s on a free machine; tests share theirs
+
+
+@pytest.mark.slow
+def test_opens_within_twelve_seconds(app, browser):
+    """By itself: two other processes of the suite would share the cores. 6 s is the aim."""
+    begun = time.monotonic()
+    page = browser.new_page()
+    page.goto(app.address)
+    page.wait_for_selector("#layers-chart .scatterlayer path")
+    seconds = app.seconds_to_start + time.monotonic() - begun
+    page.close()
+    assert seconds < 12, f"{seconds:.1f} s"
 
 
 def test_unknown_run_is_a_sentence(open_page):
