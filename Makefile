@@ -11,7 +11,10 @@ app: $(VENV)/.app
 
 test: $(VENV)/.test
 	@$(BIN)/python tests/ensure_chromium.py
-	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+	@status=0; \
+	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder || status=$$?; \
+	$(BIN)/python -m pytest -m "alone and not slow" || status=$$?; \
+	exit $$status
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -58,6 +58,14 @@ def pytest_xdist_make_scheduler(config, log):
     return TwoBrowsers(config, log)
 
 
+def pytest_collection_modifyitems(config, items):
+    """A limit of time says something of the code only where no other test has the processor."""
+    if hasattr(config, "workerinput"):
+        beside_others = [item for item in items if item.get_closest_marker("alone")]
+        items[:] = [item for item in items if item not in beside_others]
+        config.hook.pytest_deselected(items=beside_others)
+
+
 def pytest_sessionfinish(session, exitstatus):
     import shutil
 

@@ -248,6 +248,7 @@ def cut_off(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("arguments", "words", "made"),
     [

@@ -84,6 +84,7 @@ def _leaves(value):
     return [leaf for each in value.values() for leaf in _leaves(each)] if isinstance(value, dict) else [value]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("command", [[], ["prune"], ["evaluate"]])
 def test_help_takes_half_a_second_of_the_processor_at_most(command):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

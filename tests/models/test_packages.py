@@ -145,6 +145,7 @@ def test_a_dead_port_is_not_reachable(monkeypatch):
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.alone
 def test_a_host_that_takes_the_call_and_says_nothing_is_given_up(index, monkeypatch):
     monkeypatch.setattr(network, "DEADLINE_SECONDS", 1.0)  # test_network holds the real one to 5 s
     index.page_seconds = 30

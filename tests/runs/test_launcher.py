@@ -108,6 +108,7 @@ def test_a_reused_pid_is_not_taken_for_the_worker(store, recipe, launch):
         os.waitpid(-1, os.WNOHANG)
 
 
+@pytest.mark.alone
 def test_cancel_that_a_worker_does_not_hear_is_insisted_on(store, recipe, launch):
     launcher = launch("deaf", grace=0.4)
     run_id = launcher.submit(recipe)

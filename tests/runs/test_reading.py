@@ -183,6 +183,7 @@ def test_a_late_stop_does_not_cut_the_next_answer(reader_for, run_id):
     assert list(second)[-1].stopped
 
 
+@pytest.mark.alone
 def test_an_asker_who_leaves_stops_the_answer_and_the_next_is_served(reader_for, run_id):
     reader = reader_for()
     replies = reader.ask(run_id, LONG)

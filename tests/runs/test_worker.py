@@ -55,6 +55,7 @@ def test_the_worker_is_nicer_than_we_are(store, recipe, launch):
     )
 
 
+@pytest.mark.alone
 def test_cancel_is_felt_at_the_next_event(store, recipe, launch):
     launcher = launch("slow")
     run_id = launcher.submit(recipe)
