@@ -26,6 +26,15 @@ class Started(Frozen):
     pid: int
 
 
+class Restarted(Frozen):
+    """What worked on the run was lost, and it began again: what it said of layers and results before does not count.
+
+    message: one sentence, shown as a warning."""
+
+    kind: Literal["restarted"] = "restarted"
+    message: str
+
+
 class ModelLoaded(Frozen):
     """What will be pruned: enough to draw empty axes already scaled to the model."""
 
@@ -256,7 +265,18 @@ class Unknown(Frozen):
 KNOWN: dict[str, type[Frozen]] = {
     event.model_fields["kind"].default: event
     for event in (
-        *(Queued, Started, ModelLoaded, Progress, LayerPruned, Allocated, Evaluated, Measured, Warned),
+        *(
+            Queued,
+            Started,
+            Restarted,
+            ModelLoaded,
+            Progress,
+            LayerPruned,
+            Allocated,
+            Evaluated,
+            Measured,
+            Warned,
+        ),
         *(Sized, Diverged, Rounded, TaskScored, Cancelled, Failed, Finished),
     )
 }
@@ -273,6 +293,7 @@ def _tag(value: Any) -> str | None:
 Event = Annotated[
     Annotated[Queued, Tag("queued")]
     | Annotated[Started, Tag("started")]
+    | Annotated[Restarted, Tag("restarted")]
     | Annotated[ModelLoaded, Tag("model_loaded")]
     | Annotated[Progress, Tag("progress")]
     | Annotated[LayerPruned, Tag("layer_pruned")]

@@ -121,6 +121,10 @@ def fold(record: RunRecord, log: Iterable[ev.Stamped]) -> RunRecord:
         fields |= {"last_seq": stamped.seq, "last_event_at": at}
         if (name := _LISTED.get(type(event))) is not None:
             lists[name].append(event)
+        elif isinstance(event, ev.Restarted):
+            fields |= _FORGOTTEN
+            lists = {name: [] for name in lists} | {"warnings": [ev.Warned(message=event.message)]}
+            stage = None
         elif isinstance(event, ev.Progress):
             fields |= {"progress": event, "progress_at": at}
             if _stage(event) != stage:
@@ -139,6 +143,13 @@ _LISTED: dict[type, str] = {
     ev.Diverged: "diverged",
     ev.TaskScored: "scored",
     ev.Warned: "warnings",
+}
+
+
+# What a run that begins again has not said yet.
+_FORGOTTEN: dict[str, Any] = {
+    name: RunRecord.model_fields[name].default
+    for name in ("model", "allocated", "rounded", "progress", "progress_at", "stage_started_at")
 }
 
 

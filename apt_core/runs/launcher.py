@@ -1,4 +1,4 @@
-"""The queue at work: one heavy run at a time, whichever process asks (page or command line).
+"""The queue at work: as many runs at a time as the executor has seats for, whichever process asks (page, command line).
 
 `tick()` does everything, in one transaction, and may be called by any number of processes: it marks
 dead workers' runs as failed, ends those that do not stop when asked to, and starts the next run in the queue. What was
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
 from apt_core.runs import keeping, packer, processes, token_holder
 from apt_core.runs.eventlog import EventLog
+from apt_core.runs.executors import Executor, Seat, executor_of
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
+from apt_core.runs.seats import Seats
 from apt_core.runs.store import NO_ROOM, Store
 
 WORKER_COMMAND = (sys.executable, "-m", "apt_core.runs.worker")
@@ -51,8 +54,11 @@ class Launcher:
         interval: float = 0.5,
         advance: Callable[[Store, str], object] | None = None,
         limits: RunLimits | None = None,
+        executor: Executor | None = None,
     ):
         self.store = store
+        self.executor = executor or executor_of(os.environ)
+        self._seats = Seats(store, self.executor)
         self._advance = advance
         self.grace = grace
         self.interval = interval
@@ -112,12 +118,15 @@ class Launcher:
             self.store.sweep()
             if not self._anything_to_do():
                 self._tokens.clear()
+                self._seats.forget_demands()
                 return
+            if start_next:
+                self._seats.find_demands()
             with self.store.index.write() as rows:
                 self._forget_tokens_of_others(rows)
                 ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
-                if start_next and not rows.active() and (queue := rows.queue()):
-                    self._start(rows, queue[0])
+                if start_next:
+                    self._start_those_with_a_seat(rows)
         if any(status == "finished" for _, status in ended):
             self._keep_within_cap()
         for study_id in {row.study for row, _ in ended if row.study}:
@@ -182,6 +191,7 @@ class Launcher:
             return None
         ending = self._log_of(row).ending() or self._mark_dead(row)
         self._liveness.forget(row.id, self.store.folder(row.id))
+        self._seats.leave(row.id)
         status = ending.event.kind if ending else "failed"
         rows.update(row.id, status=status, ended_at=ending.at if ending else time.time())
         self._children.pop(row.id, None)
@@ -230,36 +240,48 @@ class Launcher:
 
     # --- the next one ----------------------------------------------------------------------------
 
-    def _start(self, rows: Rows, row: Row) -> None:
-        """Claim a queued run and start its worker, which waits for this transaction to end."""
+    def _start_those_with_a_seat(self, rows: Rows) -> None:
+        """In the order of the queue; whoever has to wait is overtaken by nobody."""
+        for row in rows.queue():
+            seat = self._seats.free_for(row, rows.active())
+            if seat is None or not self._start(rows, row, seat):
+                return
+
+    def _start(self, rows: Rows, row: Row, seat: Seat) -> bool:
+        """Claim a queued run and start its worker, which waits for this transaction to end; False where another app
+        has to start it."""
         if row.id not in self._tokens and (holder := token_holder.of(self.store.folder(row.id))):
             if not holder.is_alive():
                 self._write_last_word(row.id, _SIGNED_OUT)
                 rows.update(row.id, status="failed", ended_at=time.time())
-            return  # the app that knows its token starts it
+                return True
+            return False  # the app that knows its token starts it
         processes.end_strays(row.id, self._command)
         try:
-            child = self._spawn(row.id, self._tokens.pop(row.id, None))
+            self._seats.take(row.id, seat)
+            child = self._spawn(row.id, self._tokens.pop(row.id, None), self.executor.environment(seat))
         except OSError as error:
             self._write_last_word(row.id, _not_started(error))
             rows.update(row.id, status="failed", ended_at=time.time())
-            return
+            return True
         self._children[row.id] = child
         rows.update(row.id, status="running", pid=child.pid, pid_created=processes.birth(child.pid))
+        return True
 
     def _forget_tokens_of_others(self, rows: Rows) -> None:
         """A run that was taken out of the queue needs its token no more."""
         waiting = {row.id for row in rows.queue()}
         self._tokens = {run_id: token for run_id, token in self._tokens.items() if run_id in waiting}
 
-    def _spawn(self, run_id: str, token: str | None) -> subprocess.Popen:
+    def _spawn(self, run_id: str, token: str | None, told: Mapping[str, str]) -> subprocess.Popen:
         """A worker in a session of its own: it survives the end of this process and of its terminal."""
         with open(self.store.folder(run_id) / "worker.log", "ab") as log:
             child = subprocess.Popen(
                 [*self._command, run_id],
                 cwd=REPOSITORY,
                 env=processes.heavy_environment()
-                | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"},
+                | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"}
+                | dict(told),
                 stdin=subprocess.PIPE if token else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

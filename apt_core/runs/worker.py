@@ -21,6 +21,7 @@ from apt_core.base.policy import HostPolicy
 from apt_core.estimate import placing
 from apt_core.execute import Context
 from apt_core.runs import keeping, liveness, processes
+from apt_core.runs.executors import executor_of
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
@@ -84,7 +85,7 @@ class Stop:
 
 
 def main(run_id: str, executor: execute.Executor | None = None) -> int:
-    """Do the run; returns the exit status. `executor` does the job, by default the one of its kind."""
+    """Do the run; returns the exit status. `executor` does the job, by default as APT_EXECUTOR says."""
     store, policy = Store(), HostPolicy.from_environment()
     if not claim(store, run_id):
         print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
@@ -133,7 +134,7 @@ def work(
                 walk=placing.choose_walk,
                 shared=store.shared_folder(record.study) if record.study else None,
             )
-            events = (executor or execute.run)(job, context)
+            events = (executor or executor_of(os.environ).do)(job, context)
         with contextlib.closing(events):
             for event in _until_stopped(events, stop):
                 if isinstance(event, ev.Finished):

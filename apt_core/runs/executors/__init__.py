@@ -1,0 +1,32 @@
+"""Where runs are done: on this machine, or on a cluster. One file an executor, found on sight, chosen by APT_EXECUTOR.
+
+Whatever the executor, each run has a worker process here that writes its log, hears when it is to stop and says how it
+ended; the executor says how many may be at work at once, and does the job inside that process. A package outside
+names its own as an entry point of the group `apt_core.executors`: a function from the environment to an `Executor`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from apt_core.base.errors import BadInput
+from apt_core.runs.executors.executor import AtWork, Demand, Executor, Seat
+
+__all__ = ["EXECUTORS", "AtWork", "Demand", "Executor", "Seat", "executor_of"]
+
+_OWN = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+EXECUTORS: dict[str, Callable[[Mapping[str, str]], Executor]] = {
+    **{module.NAME: module.executor for module in _OWN if hasattr(module, "NAME")},
+    **{entry.name: entry.load() for entry in entry_points(group="apt_core.executors")},
+}
+
+
+def executor_of(environment: Mapping[str, str]) -> Executor:
+    """The executor that APT_EXECUTOR names, `local` where it names none. Raises BadInput."""
+    name = environment.get("APT_EXECUTOR") or "local"
+    if name not in EXECUTORS:
+        raise BadInput(f"APT_EXECUTOR is {name[:20]!r}; there are {', '.join(sorted(EXECUTORS))}.")
+    return EXECUTORS[name](environment)

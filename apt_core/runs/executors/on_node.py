@@ -1,0 +1,167 @@
+"""What a node of a cluster does: one job in a folder of its own, its events and files sent as they come.
+
+Events go as JSON, files in pieces. A node keeps in its cache the models that it has fetched or been sent, and what the
+runs of one study share; the folder of a run goes with the task, that of a killed task with the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psutil
+
+from apt_core import __version__, execute
+from apt_core import events as ev
+from apt_core.base.errors import BadInput, UnknownModel
+from apt_core.base.lazy import lazy
+from apt_core.base.paths import cache_dir
+from apt_core.base.policy import HostPolicy
+from apt_core.execute import Context
+from apt_core.execute.context import Made
+from apt_core.jobs import read_job
+from apt_core.models.fetch import hub_token
+
+if TYPE_CHECKING:
+    import ray
+
+    from apt_core.estimate import placing
+else:
+    ray = lazy("ray")
+    placing = lazy("apt_core.estimate.placing")
+
+_PIECE_BYTES = 8_000_000
+
+
+class Task(NamedTuple):
+    """What a node is told: ids and JSON. token: of whoever asked for the run, for models that are not for everybody."""
+
+    version: str
+    run: str
+    job: str
+    policy: str
+    study: str | None
+    token: str | None
+
+
+class Piece(NamedTuple):
+    """A part of a file: its path within the folder of the run, where the part begins, and its bytes."""
+
+    path: str
+    offset: int
+    content: bytes
+
+    def write_into(self, folder: Path) -> None:
+        """Raises ValueError for a path that leaves the folder."""
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"the node sent a file with the path {self.path[:100]!r}")
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "r+b" if self.offset else "wb") as target:
+            target.seek(self.offset)
+            target.write(self.content)
+
+
+class Parent(NamedTuple):
+    """The model of another run. pieces: references to its `Piece`s in the cluster's memory."""
+
+    run: str
+    title: str
+    pieces: list[Any]
+
+
+class _OneParent(NamedTuple):
+    """The store as far as a node knows it: the one run that this one starts from."""
+
+    run: str | None
+    made: Made | None
+
+    def made_by(self, run_id: str) -> Made:
+        if self.made is None or run_id != self.run:
+            raise UnknownModel(f"There is no run {run_id[:40]} on this node.")
+        return self.made
+
+
+def pieces_of(folder: Path) -> Iterator[Piece]:
+    """Every file below a folder, in pieces."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        with open(file, "rb") as source:
+            offset = 0
+            while (content := source.read(_PIECE_BYTES)) or offset == 0:
+                yield Piece(name, offset, content)
+                offset += len(content)
+                if not content:
+                    break
+
+
+def work(task: Task, parent: Parent | None) -> Iterator[str | Piece]:
+    """Do the job of a task. Yields its events as JSON, and before the last one the files that it made.
+
+    Raises BadInput where the node's version of this package is another, and whatever the job raises.
+    """
+    if task.version != __version__:
+        raise BadInput(
+            f"The node has version {__version__} of apt-studio and the store {task.version}; install the same on all."
+        )
+    folder = _folder_for(task.run)
+    try:
+        yield from _done(task, folder, _OneParent(*_received(parent)))
+    finally:
+        hub_token.keep(None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _done(task: Task, folder: Path, store: _OneParent) -> Iterator[str | Piece]:
+    hub_token.keep(task.token)
+    job = read_job(task.job)
+    context = Context.of(
+        job,
+        folder,
+        HostPolicy.model_validate_json(task.policy),
+        store,
+        place=placing.place,
+        walk=placing.choose_walk,
+        shared=_shared(task.study) if task.study else None,
+    )
+    for event in execute.run(job, context):
+        if isinstance(event, ev.Finished):
+            yield from pieces_of(folder)
+        yield event.model_dump_json()
+
+
+def _shared(study: str) -> Path:
+    folder = cache_dir() / "studies" / study
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _folder_for(run: str) -> Path:
+    """An empty folder for this process; those of processes that are gone are removed."""
+    nodes = cache_dir() / "at-work"
+    nodes.mkdir(parents=True, exist_ok=True)
+    for left in nodes.iterdir():
+        pid = left.name.rpartition("-")[2]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = nodes / f"{run}-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _received(parent: Parent | None) -> tuple[str | None, Made | None]:
+    """The model that the task starts from, kept by this node for the next task that does."""
+    if parent is None:
+        return None, None
+    folder = cache_dir() / "of-runs" / parent.run
+    if not folder.exists():
+        partial = folder.with_name(f"{parent.run}-{os.getpid()}")
+        for reference in parent.pieces:
+            ray.get(reference).write_into(partial)
+        partial.rename(folder)
+    return parent.run, Made(folder, parent.title)
