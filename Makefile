@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3 # processes that test; one of them drives the browser and mostly waits
 
-.PHONY: app test lint format clean
+.PHONY: app test lint format clean audit space check-space
 
 app: $(VENV)/.app
 	$(BIN)/python app.py
@@ -33,6 +33,17 @@ $(VENV)/.app: requirements.txt
 $(VENV)/.test: $(VENV)/.app tests/requirements.txt
 	$(BIN)/python -m pip install -q -r tests/requirements.txt
 	@touch $@
+
+# Known vulnerabilities of what is installed; fails too where the index does not answer that question.
+audit: $(VENV)/.test
+	@test -x $(VENV)/audit/bin/pip-audit || ($(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install -q pip-audit)
+	$(VENV)/audit/bin/pip-audit --strict --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+space: $(VENV)/.app
+	$(BIN)/python assets/deploy/space.py put "$(SPACE)"
+
+check-space: $(VENV)/.app
+	$(BIN)/python assets/deploy/space.py check "$(SPACE)"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info

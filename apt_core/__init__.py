@@ -52,7 +52,7 @@ else:
     _sources, _loading = lazy("apt_core.models.fetch.sources"), lazy("apt_core.models.load.loading")
     _comparing = lazy("apt_core.studies.compare")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "run"]
 
 Watch = Callable[["Event"], None]

@@ -14,6 +14,7 @@ from apt_core.models.catalogue.entries import title_of
 
 _PLAIN_EVERY_SECONDS = 5.0
 _STAGES = {
+    "cluster": "Waiting for a node",
     "download": "Downloading",
     "convert": "Converting",
     "load": "Loading",

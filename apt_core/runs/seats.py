@@ -87,6 +87,8 @@ class Seats:
         try:
             if job.model.run:
                 return folder_facts(self._store.made_by(job.model.run).folder, job.model.id, source="run")
-            return model_facts(job.model, PRIVATE)  # whether the job may use it was decided when it was asked for
+            return model_facts(
+                job.model, PRIVATE
+            )  # whether the job may use it was decided when it was asked for
         except (PruneError, OSError):
             return None

@@ -10,7 +10,9 @@ from tests.runs.fake_worker import finished, layer
 
 def record_of(*said: ev.Event) -> RunRecord:
     empty = RunRecord(id="x", job=make_job("prune", model={"id": "tiny-llama"}, method="magnitude"))
-    return fold(empty, [ev.Stamped(seq=number, at=float(number), event=one) for number, one in enumerate(said)])
+    return fold(
+        empty, [ev.Stamped(seq=number, at=float(number), event=one) for number, one in enumerate(said)]
+    )
 
 
 def test_what_came_before_does_not_count():

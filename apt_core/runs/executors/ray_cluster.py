@@ -11,6 +11,7 @@ fetched, and what the runs of a study share.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -152,16 +153,25 @@ def _twice_at_most(job: Job, context: Context, needs: Mapping[str, float]) -> Ge
 def _task(job: Job, context: Context, needs: Mapping[str, float]) -> Generator[ev.Event, None, None]:
     """The events of one task; the files that it sends are written as they come."""
     stream = _submit(job, context, needs)
+    progress = ev.Progress(stage=STAGE, done=0, total=1)
+    over = False
     try:
         for item in _items(stream):
             if isinstance(item, on_node.Piece):
                 item.write_into(context.folder)
             elif item is None:
-                yield ev.Progress(stage=STAGE, done=0, total=1)
+                yield progress  # again: a moment in which the run may be stopped
             else:
-                yield _here(_EVENT.validate_json(item), context.folder)
+                event = _here(_EVENT.validate_json(item), context.folder)
+                progress = event if isinstance(event, ev.Progress) else progress
+                yield event
+        over = True
+    except (PruneError, OSError, MemoryError, _NodeLost):
+        over = True
+        raise
     finally:
-        _stop(stream)
+        if not over:
+            _stop(stream)
 
 
 def _submit(job: Job, context: Context, needs: Mapping[str, float]) -> Any:
@@ -236,10 +246,11 @@ def _here(event: ev.Event, folder: Path) -> ev.Event:
 
 
 def _stop(stream: Any) -> None:
-    """End the task if it still works: it has a moment to tidy up."""
-    with suppress(Exception):  # the cluster may be gone, and the run has its own error already
-        if stream.is_finished():
-            return
+    """End a task that still works: it has a moment to tidy up."""
+    with suppress(Exception):  # the cluster may be gone
         ray.cancel(stream)
-        ray.wait([stream.completed()], timeout=_STOP_SECONDS)
-        ray.cancel(stream, force=True)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not stream.is_finished() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if not stream.is_finished():
+            ray.cancel(stream, force=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
@@ -16,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from apt_core import __version__
 from apt_core.base.errors import PruneError
 from apt_core.events.records import RunRecord
 
@@ -46,7 +46,7 @@ def routes(live: Live, answers: Counter[int], metrics: bool) -> list[Route]:
             runs = live()
         except (PruneError, OSError) as error:
             return JSONResponse({"status": "unwell", "why": str(error)}, status_code=503)
-        return JSONResponse({"status": "ok", "version": _version(), **_counts(runs)})
+        return JSONResponse({"status": "ok", "version": __version__, **_counts(runs)})
 
     def prometheus(_: Request) -> Response:
         try:
@@ -80,10 +80,3 @@ def _registry(runs: list[RunRecord], answers: Counter[int]) -> CollectorRegistry
     for status, count in answers.items():
         answered.labels(str(status)).set(count)
     return registry
-
-
-def _version() -> str:
-    try:
-        return version("apt-studio")
-    except PackageNotFoundError:  # started from a checkout
-        return "checkout"

@@ -63,6 +63,8 @@ def where(record: RunRecord, title: str) -> str:
     stage = progress.stage
     if _is_download(record):
         return f"Fetching {progress.detail or title}{_of_bytes(progress.done, progress.total)}"
+    if stage == "cluster":
+        return "Waiting for a node of the cluster"
     if stage == "convert":
         return f"Converting {title} once, for this and every later run"
     if stage == "evaluate":
