@@ -25,6 +25,7 @@ from apt_core.events.common import (
     Subject,
     TaskScored,
     Unknown,
+    Used,
     Warned,
 )
 from apt_core.events.lines import dump_line, parse_line, read_stamped
@@ -54,6 +55,7 @@ __all__ = [
     "Subject",
     "TaskScored",
     "Unknown",
+    "Used",
     "Warned",
     "dump_line",
     "parse_line",

@@ -223,6 +223,19 @@ class TaskScored(Frozen):
     harness: str  # "lm-eval 0.4.13"
 
 
+class Used(Frozen):
+    """What the process at work holds and has taken up to now; noted at intervals that grow with the run.
+
+    cpu_seconds: of all its threads, since its start. gpu_bytes: that torch has reserved on CUDA devices.
+    """
+
+    kind: Literal["used"] = "used"
+    rss_bytes: int = Field(ge=0)
+    cpu_seconds: float = Field(ge=0)
+    gpu_bytes: int = Field(default=0, ge=0)
+    seconds: float = Field(ge=0)  # since the job began
+
+
 class Warned(Frozen):
     kind: Literal["warned"] = "warned"
     message: str
@@ -277,7 +290,7 @@ KNOWN: dict[str, type[Frozen]] = {
             Measured,
             Warned,
         ),
-        *(Sized, Diverged, Rounded, TaskScored, Cancelled, Failed, Finished),
+        *(Sized, Diverged, Rounded, TaskScored, Used, Cancelled, Failed, Finished),
     )
 }
 TERMINAL = (Cancelled, Failed, Finished)
@@ -304,6 +317,7 @@ Event = Annotated[
     | Annotated[Diverged, Tag("diverged")]
     | Annotated[Rounded, Tag("rounded")]
     | Annotated[TaskScored, Tag("task_scored")]
+    | Annotated[Used, Tag("used")]
     | Annotated[Warned, Tag("warned")]
     | Annotated[Cancelled, Tag("cancelled")]
     | Annotated[Failed, Tag("failed")]

@@ -38,6 +38,7 @@ class RunRecord(Frozen):
     diverged: tuple[ev.Diverged, ...] = ()  # of the texts that dense and pruned were compared on
     rounded: ev.Rounded | None = None
     scored: tuple[ev.TaskScored, ...] = ()
+    used: tuple[ev.Used, ...] = ()  # memory and processor time, over the run
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
@@ -142,6 +143,7 @@ _LISTED: dict[type, str] = {
     ev.Sized: "sized",
     ev.Diverged: "diverged",
     ev.TaskScored: "scored",
+    ev.Used: "used",
     ev.Warned: "warnings",
 }
 

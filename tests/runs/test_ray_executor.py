@@ -84,6 +84,17 @@ def test_the_worker_is_told_what_its_run_will_take():
     assert ray_executor.environment(Seat()) == {}
 
 
+def test_a_cluster_that_is_not_there_is_a_sentence():
+    nowhere = ray_cluster._cluster("127.0.0.1:1")
+    with pytest.raises(NotReachable, match="No Ray cluster answers at 127"), nowhere:
+        pass
+
+
+def test_an_address_of_a_client_is_refused():
+    with pytest.raises(BadInput, match="head's own address"):
+        executor_of({"APT_EXECUTOR": "ray", "APT_RAY_ADDRESS": "ray://head:10001"})
+
+
 # ---- a cluster
 
 
@@ -167,10 +178,8 @@ def _stop_at_a_layer(store, run_id, said) -> None:
 
 
 @pytest.mark.slow
-def test_more_than_any_node_has_and_a_cluster_that_is_not_there_are_sentences(cluster, store, monkeypatch):
+def test_more_than_any_node_has_is_a_sentence(cluster, store, monkeypatch):
     monkeypatch.setenv("APT_RAY_CORES", "64")
-    record = Launcher(store).wait(Launcher(store).submit(tiny()))
+    launcher = Launcher(store)
+    record = launcher.wait(launcher.submit(tiny()))
     assert "No node of the cluster has 64 cores" in record.failure.message
-    nowhere = ray_cluster._cluster("127.0.0.1:1")
-    with pytest.raises(NotReachable, match="No Ray cluster answers at 127"), nowhere:
-        pass

@@ -19,6 +19,7 @@ from apt_core.events import Event
 from apt_core.execute import Context
 from apt_core.jobs import Job
 from apt_core.runs.executors.executor import AtWork, Demand, Seat, free_number, runs_at_once
+from apt_core.runs.executors.trace import traced
 
 NAME = "local"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
@@ -58,7 +59,7 @@ class LocalExecutor(NamedTuple):
         return told
 
     def do(self, job: Job, context: Context) -> Generator[Event, None, None]:
-        return execute.run(job, context)
+        return traced(execute.run(job, context))
 
 
 def executor(environment: Mapping[str, str]) -> LocalExecutor:

@@ -24,6 +24,7 @@ from apt_core.execute import Context
 from apt_core.execute.context import Made
 from apt_core.jobs import read_job
 from apt_core.models.fetch import hub_token
+from apt_core.runs.executors.trace import traced
 
 if TYPE_CHECKING:
     import ray
@@ -128,7 +129,7 @@ def _done(task: Task, folder: Path, store: _OneParent) -> Iterator[str | Piece]:
         walk=placing.choose_walk,
         shared=_shared(task.study) if task.study else None,
     )
-    for event in execute.run(job, context):
+    for event in traced(execute.run(job, context)):
         if isinstance(event, ev.Finished):
             yield from pieces_of(folder)
         yield event.model_dump_json()

@@ -11,6 +11,7 @@ fetched, and what the runs of a study share.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -46,6 +47,7 @@ STAGE = "cluster"  # of the Progress events while a task waits for a node
 _AT_ONCE = 16
 _CORES = 2.0
 _LOOK_EVERY_SECONDS = 1.0
+_KNOCK_SECONDS = 5.0
 _STOP_SECONDS = 5.0  # that a cancelled task has to tidy up
 _EVENT: TypeAdapter[Any] = TypeAdapter(ev.Event)  # type: ignore[arg-type]
 
@@ -95,8 +97,13 @@ _MEMORY = "APT_RUN_DEMAND_BYTES"
 
 def executor(environment: Mapping[str, str]) -> RayExecutor:
     """APT_RAY_ADDRESS (by itself the cluster of this machine), APT_AT_ONCE, APT_RAY_CORES. Raises BadInput."""
+    address = environment.get("APT_RAY_ADDRESS") or "auto"
+    if "://" in address:
+        raise BadInput(
+            f"APT_RAY_ADDRESS is {address[:60]!r}; give the head's own address, such as 10.0.0.5:6379."
+        )
     return RayExecutor(
-        environment.get("APT_RAY_ADDRESS") or "auto",
+        address,
         runs_at_once(environment, _AT_ONCE),
         number_above_zero(environment, "APT_RAY_CORES", _CORES),
     )
@@ -116,6 +123,7 @@ def _cluster(address: str) -> Iterator[None]:
     """Connected to the cluster. Raises BadInput without Ray, NotReachable where nobody answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send figures to its makers
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except ImportError as error:
         raise BadInput(
@@ -129,6 +137,13 @@ def _cluster(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens; Ray itself would wait for ever."""
+    host, separator, port = address.rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 class _NodeLost(Exception):
