@@ -26,6 +26,15 @@ def data_dir() -> Path:
     return _base("XDG_DATA_HOME", ".local/share") / "apt-studio"
 
 
+def index_dir(data: Path) -> Path:
+    """Where the index of the runs in `data` is: there, or in APT_INDEX, for a data folder that is on a network.
+
+    SQLite wants a disk of this machine. The index is made anew from the folders where it is missing.
+    """
+    set_by_user = os.environ.get("APT_INDEX")
+    return Path(set_by_user).expanduser().resolve() if set_by_user and data == data_dir() else data
+
+
 def tasks_dir() -> str | None:
     """The folder of the user's own zero-shot tasks (YAML files of lm-evaluation-harness), None without one.
 
@@ -36,8 +45,13 @@ def tasks_dir() -> str | None:
 
 
 def absolute_environment() -> dict[str, str]:
-    """APT_CACHE, APT_DATA and APT_TASKS, where they are set, for a process that works in another folder."""
-    meant = {"APT_CACHE": cache_dir, "APT_DATA": data_dir, "APT_TASKS": tasks_dir}
+    """APT_CACHE, APT_DATA, APT_INDEX and APT_TASKS, where they are set, for a process that works in another folder."""
+    meant = {
+        "APT_CACHE": cache_dir,
+        "APT_DATA": data_dir,
+        "APT_INDEX": lambda: index_dir(data_dir()),
+        "APT_TASKS": tasks_dir,
+    }
     return {name: str(folder()) for name, folder in meant.items() if os.environ.get(name)}
 
 

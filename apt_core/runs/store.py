@@ -15,7 +15,7 @@ from typing import Any
 from apt_core import events as ev
 from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
 from apt_core.base.errors import BadInput, DiskFull, PruneError, UnknownRun
-from apt_core.base.paths import data_dir
+from apt_core.base.paths import data_dir, index_dir
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Job, read_job
@@ -39,7 +39,8 @@ List = list  # the store has a method of that name
 
 
 class Store:
-    """`root/runs.db`, `root/runs/<id>/` and `root/studies/<id>/`. Cheap to make; safe in threads and processes.
+    """`root/runs.db` (or in APT_INDEX), `root/runs/<id>/`, `root/studies/<id>/`. Cheap to make; safe in threads and
+    processes.
 
     No path that is written here names `root`, so the folder can be moved.
     """
@@ -48,7 +49,7 @@ class Store:
         self.root = Path(root) if root is not None else data_dir()
         self.runs = self.root / "runs"
         self._studies = self.root / "studies"
-        self.index = Index(self.root / "runs.db", self._found_in_folders, patience)
+        self.index = Index(index_dir(self.root) / "runs.db", self._found_in_folders, patience)
         # The record so far of the runs seen last, and the bytes of the log that it covers.
         self._seen: OrderedDict[str, tuple[RunRecord, int]] = OrderedDict()
         self._lock = threading.Lock()

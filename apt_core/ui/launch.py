@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 
 from apt_core.base.paths import cache_dir
 
@@ -31,6 +32,7 @@ def launch(port: int | None = None) -> None:
     Raises BadInput when the port is not to be had.
     """
     port = port or _port_of_environment()
+    use_mounted_volume()
     policy = HostPolicy.from_environment()
     if policy.public:
         forget_owners_token()
@@ -47,6 +49,17 @@ def launch(port: int | None = None) -> None:
         ) from error
     finally:
         studio.close()
+
+
+def use_mounted_volume(volume: Path = Path("/data")) -> None:
+    """On a Space with a volume or bucket at /data: runs and models there, where a restart finds them again; the index
+    of the runs on the disk of this machine. What the environment says already stays."""
+    mounted = os.environ.get("SYSTEM") == "spaces" and volume.is_mount() and os.access(volume, os.W_OK)
+    if not mounted or "APT_DATA" in os.environ:
+        return
+    os.environ.setdefault("APT_INDEX", str(cache_dir() / "index"))
+    os.environ.setdefault("APT_CACHE", str(volume / "apt-studio" / "cache"))
+    os.environ["APT_DATA"] = str(volume / "apt-studio" / "runs")
 
 
 def forget_owners_token() -> None:
