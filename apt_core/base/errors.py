@@ -36,10 +36,14 @@ DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class PruneError(Exception):
-    """Base of all. `str(error)` is one plain sentence; `kind` is stable and machine readable."""
+    """Base of all. `str(error)` is one plain sentence; `kind` is stable and machine readable.
+
+    field: the path of the job's field that it speaks of ('calibration.samples'), empty where it is of none alone.
+    """
 
     kind: ClassVar[str] = "error"
     exit_status: ClassVar[int] = 1
+    field: str = ""
 
 
 class BadInput(PruneError):
@@ -131,6 +135,12 @@ def exit_status_of(kind: str) -> int:
 
 def _all_below(error: type[PruneError]) -> list[type[PruneError]]:
     return [error, *(below for child in error.__subclasses__() for below in _all_below(child))]
+
+
+def field_of(error: ValidationError) -> str:
+    """The path of the field of the first complaint, without the places of tuples and the names of validators."""
+    names = [part for part in error.errors()[0]["loc"] if isinstance(part, str)]
+    return ".".join(name for name in names if not name.startswith("function-"))
 
 
 def one_sentence(error: ValidationError) -> str:

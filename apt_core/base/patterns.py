@@ -28,6 +28,11 @@ class Unstructured(Frozen):
         return sparsity
 
     @property
+    def by_layer(self) -> bool:
+        """Whether layers may lose different shares, the whole model this one."""
+        return True
+
+    @property
     def label(self) -> str:
         return f"{self.sparsity:.4%}".rstrip("%").rstrip("0").rstrip(".") + "%"
 
@@ -36,11 +41,16 @@ class Unstructured(Frozen):
 
 
 class SemiStructured(Frozen):
-    """Keep `keep` of every `of` neighbouring inputs of each output row (2:4 keeps 2 of 4)."""
+    """Keep `keep` of every `of` neighbouring inputs of each output row (2:4 keeps 2 of 4).
+
+    mixed: each layer has a number of its own, from 1 to `of` - 1, and the whole model keeps `keep` of every `of` on
+    average. Such a model is not of the pattern `keep`:`of`: hardware that speeds up 2:4 does so in 2:4 layers alone.
+    """
 
     kind: Literal["n:m"] = "n:m"
     keep: int
     of: int
+    mixed: bool = False
 
     @model_validator(mode="after")
     def _kept_below_group(self) -> SemiStructured:
@@ -56,8 +66,17 @@ class SemiStructured(Frozen):
         return 1 - self.keep / self.of
 
     @property
+    def by_layer(self) -> bool:
+        """Whether layers may keep different numbers."""
+        return self.mixed
+
+    @property
     def label(self) -> str:
-        return f"{self.keep}:{self.of}"
+        return f"{self.keep}:{self.of}{' mixed' if self.mixed else ''}"
+
+    def of_layer(self, keep: int) -> SemiStructured:
+        """The plain pattern of one layer."""
+        return SemiStructured(keep=keep, of=self.of)
 
     def check_width(self, width: int, layer: str) -> None:
         """Raise BadPattern when a row of `width` inputs cannot be cut into whole groups."""
@@ -72,14 +91,14 @@ Pattern = Annotated[Unstructured | SemiStructured, Field(discriminator="kind")]
 
 
 def parse_pattern(text: str) -> Unstructured | SemiStructured:
-    """'2:4' -> SemiStructured(2, 4); '0.5' or '50%' -> Unstructured(0.5).
+    """'2:4' -> SemiStructured(2, 4); '2:4 mixed' or '2:4-mixed', layers differing; '0.5' or '50%' -> Unstructured(0.5).
 
     Raises BadPattern with one sentence for anything else.
     """
     text = str(text).strip()
     try:
-        if group := re.fullmatch(r"(-?\d+)\s*:\s*(-?\d+)", text):
-            return SemiStructured(keep=int(group[1]), of=int(group[2]))
+        if group := re.fullmatch(r"(-?\d+)\s*:\s*(-?\d+)([\s-]+mixed)?", text):
+            return SemiStructured(keep=int(group[1]), of=int(group[2]), mixed=bool(group[3]))
         value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
         if not math.isfinite(value):
             raise BadPattern(f"Sparsity {text} is not a number between 0 and 1.")

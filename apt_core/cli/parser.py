@@ -111,7 +111,11 @@ def _add_prune(commands: Any) -> None:
     parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument("--sparsity", metavar="S", help="fraction of the weights to remove, such as 0.5")
-    amount.add_argument("--pattern", metavar="N:M", help="keep N of every M weights, such as 2:4")
+    amount.add_argument(
+        "--pattern",
+        metavar="N:M",
+        help="keep N of every M weights, such as 2:4; '2:4 mixed': on average over the layers",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the method (repeatable)"
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from apt_core import families
+from apt_core import families, maths
 from apt_core.base.clock import Clock
 from apt_core.base.errors import NotPositiveDefinite
 from apt_core.base.limits import gradient_windows, windows_per_batch
@@ -84,7 +84,7 @@ def prune_blocks(given: Calibrated, clock: Clock) -> Iterator[Event]:
 
 def _before_the_first_block(
     given: Calibrated, clock: Clock
-) -> Generator[Event, None, tuple[Runner, LayerWalk, dict[LayerKey, Unstructured]]]:
+) -> Generator[Event, None, tuple[Runner, LayerWalk, dict[LayerKey, Unstructured | SemiStructured]]]:
     """What the dense model is asked for, and each layer's own sparsity where that decides it."""
     store, windows = given.store, given.windows
     needs = given.job.method.needs_for(given.job.pattern)
@@ -209,21 +209,36 @@ def _scores(
 
 def _patterns(
     given: Calibrated, sensitivity: OutputSensitivity | None, scores: dict[LayerKey, float]
-) -> Generator[Event, None, dict[LayerKey, Unstructured]]:
-    """(block, layer name) -> its own sparsity, where the method's allocation lets layers differ."""
+) -> Generator[Event, None, dict[LayerKey, Unstructured | SemiStructured]]:
+    """(block, layer name) -> its own pattern, where the method's allocation lets layers differ."""
     sizes = {(layer.block, layer.name): layer.matrix.numel() for layer in given.layers}
     dense = DenseModel(sizes, {} if sensitivity is None else sensitivity.costs, scores)
     shares = given.job.method.allocation.shares(dense, given.job.pattern) or {}
-    if shares:
-        yield Allocated(shares={f"{block}:{name}": share for (block, name), share in shares.items()})
-    return {key: Unstructured(sparsity=share) for key, share in shares.items()}
+    patterns = _patterns_of(given.job.pattern, shares, sizes)
+    if patterns:
+        yield Allocated(shares={f"{block}:{name}": one.sparsity for (block, name), one in patterns.items()})
+    return patterns
+
+
+def _patterns_of(
+    pattern: Unstructured | SemiStructured, shares: Mapping[LayerKey, float], sizes: Mapping[LayerKey, int]
+) -> dict[LayerKey, Unstructured | SemiStructured]:
+    if not isinstance(pattern, SemiStructured):
+        return {key: Unstructured(sparsity=share) for key, share in shares.items()}
+    weights = [sizes[key] for key in shares]
+    kept = maths.shares.kept_in_groups(list(shares.values()), weights, pattern.keep, pattern.of)
+    return {key: pattern.of_layer(keep) for key, keep in zip(shares, kept, strict=True)}
 
 
 class _BlockPruner:
     """A visitor that prunes each layer that the walk hands over, and commits the block."""
 
     def __init__(
-        self, given: Calibrated, walk: LayerWalk, patterns: dict[LayerKey, Unstructured], clock: Clock
+        self,
+        given: Calibrated,
+        walk: LayerWalk,
+        patterns: Mapping[LayerKey, Unstructured | SemiStructured],
+        clock: Clock,
     ):
         self._given = given
         self._walk = walk

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, SerializeAsAny, ValidationError, ValidationInfo
 
-from apt_core.base.errors import BadInput, one_sentence
+from apt_core.base.errors import BadInput, field_of, one_sentence
 from apt_core.base.values import Frozen
 from apt_core.jobs.base import Job, name_of
 from apt_core.jobs.evaluate import Evaluate
@@ -67,7 +67,9 @@ def make_value(kind: type[Value], **fields: Any) -> Value:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise BadInput(one_sentence(error)) from error
+        bad = BadInput(one_sentence(error))
+        bad.field = field_of(error)
+        raise bad from error
 
 
 def read_job(stored: str | bytes | dict[str, Any]) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_serializer, field_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from apt_core.base.errors import BadOption
 from apt_core.base.patterns import Pattern, SemiStructured
@@ -56,6 +56,16 @@ class Prune(Job):
             options = dict(value)
             return _method(options.pop("name", "apt"), options, is_stored(info))
         return value
+
+    @model_validator(mode="after")
+    def _mixed_where_layers_differ(self) -> Prune:
+        mixed = isinstance(self.pattern, SemiStructured) and self.pattern.mixed
+        if mixed and not self.method.allocation.varies(self.pattern):
+            raise ValueError(
+                f"{self.pattern.label} lets layers differ, which the allocation {self.method.allocation.name} does "
+                "not; choose another, such as loss, owl or by-hand."
+            )
+        return self
 
     @field_serializer("method")
     def _method_with_name(self, method: Method) -> dict[str, Any]:

@@ -67,3 +67,23 @@ def _corrected(counts: list[int], sizes: Sequence[int], total: int) -> list[int]
         missing = total - sum(counts)
         counts[place] = min(max(counts[place] + missing, 0), sizes[place])
     return counts
+
+
+def kept_in_groups(shares: Sequence[float], sizes: Sequence[int], keep: int, of: int) -> list[int]:
+    """The N of each layer's N:`of` pattern: its share of removed weights rounded to a whole N from 1 to `of` - 1.
+
+    shares: removed fraction that each layer is to have, together (of - keep) / of of all weights. Together the layers
+    keep at most keep / of of all weights, and less by fewer than the largest layer's weights / of: every N is
+    rounded down, then the layers nearest to the next one go up as long as the budget lasts.
+
+    Example: two layers of 400 weights, shares 0.4 and 0.6 of 2:4, wish to keep 2.4 and 1.6 of 4; rounded down 2 and 1,
+    300 of the 400 weights that may stay; the second is nearest to its next number: 2 and 2.
+    """
+    wishes = [min(max(of * (1 - share), 1.0), of - 1.0) for share in shares]
+    kept = [min(int(wish + 1e-9), of - 1) for wish in wishes]
+    left = keep * sum(sizes) - sum(number * size for number, size in zip(kept, sizes, strict=True))
+    for place in sorted(range(len(kept)), key=lambda place: kept[place] - wishes[place]):
+        if kept[place] < of - 1 and sizes[place] <= left:
+            kept[place] += 1
+            left -= sizes[place]
+    return kept

@@ -142,7 +142,7 @@ class Allocation(Component):
     slot: ClassVar[str] = "allocation"
 
     def varies(self, pattern: Unstructured | SemiStructured) -> bool:
-        """Whether layers can lose different shares; an N:M pattern fixes the share of each."""
+        """Whether layers can lose different shares; an N:M pattern that is not mixed fixes the share of each."""
         return False
 
     def scores(self, block: Mapping[str, SeenLayer]) -> dict[str, float]:

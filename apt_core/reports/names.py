@@ -30,7 +30,7 @@ def what_was_done(job: Job) -> str:
     if not isinstance(job, Prune):
         return slug(job.title)
     if isinstance(job.pattern, SemiStructured):
-        return f"{slug(job.method.name)}-{job.pattern.keep}-{job.pattern.of}"
+        return slug(f"{job.method.name}-{job.pattern.label}")
     return f"{slug(job.method.name)}-{slug(f'{100 * job.pattern.sparsity:.6g}')}pct"
 
 

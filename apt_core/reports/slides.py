@@ -113,6 +113,8 @@ def _pattern(job: Prune) -> str:
     pattern = job.pattern
     if isinstance(pattern, SemiStructured):
         gone = pattern.of - pattern.keep
+        if pattern.mixed:
+            return f"{tally(gone)} of every {tally(pattern.of)} neighbours on average, each layer a number of its own"
         return f"{tally(gone)} of every {tally(pattern.of)} neighbours ({pattern.label} keeps {tally(pattern.keep)})"
     if job.method.allocation.varies(pattern):
         return f"{pattern.label} of the weights, more where its loss is less sensitive"

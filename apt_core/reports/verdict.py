@@ -129,4 +129,4 @@ def _over(pruned: Speed | None, dense: Speed | None) -> float | None:
 
 
 def _is_two_of_four(job: Prune) -> bool:
-    return isinstance(job.pattern, SemiStructured) and (job.pattern.keep, job.pattern.of) == (2, 4)
+    return job.pattern == SemiStructured(keep=2, of=4)

@@ -637,8 +637,19 @@ window.aptStudio = (() => {
   window.addEventListener("resize", sayWhetherThereIsMore);
   setInterval(sayWhetherThereIsMore, 500); // folds open, sentences come and go
 
+  // The field that the refusal of the form speaks of, marked for eyes and screen readers.
+  let marked = "";
+  function markTheField() {
+    const about = document.querySelector("#preflight [data-about]")?.dataset.about ?? "";
+    const inputs = (id) => (id ? document.querySelectorAll(`#${CSS.escape(id)} :is(input:not([type=radio]), textarea)`) : []);
+    if (about !== marked) for (const input of inputs(marked)) input.removeAttribute("aria-invalid");
+    for (const input of inputs(about)) if (!input.hasAttribute("aria-invalid")) input.setAttribute("aria-invalid", "true");
+    marked = about;
+  }
+
   let waiting = 0;
   new MutationObserver(() => {
+    markTheField();
     clearTimeout(waiting);
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });

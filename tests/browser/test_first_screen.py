@@ -17,6 +17,7 @@ from browser_steps import (
     show_all_methods,
     text,
 )
+from playwright.sync_api import expect
 
 from apt_core.reports import samples
 from apt_core.ui.api.endpoints import ENDPOINTS
@@ -81,8 +82,15 @@ def test_numbers_that_cannot_work_are_sentences(open_page):
         page.locator("#keep input").fill(str(keep))
         page.locator("#of input").fill(str(of))
         says(page, "#preflight", sentence)
+        wrong = page.locator("#keep input[aria-invalid]")
+        expect(wrong).to_have_count(1 if (keep, of) == (4, 2) else 0)
     page.locator("#samples input").fill("0")
     says(page, "#preflight", "Calibration samples: give a number from 1 to 4,096, not 0.")
+    expect(page.locator("#samples input")).to_have_attribute("aria-invalid", "true")
+    page.locator("#samples input").fill("8")
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
+    page.locator("#samples input").fill("0")
+    says(page, "#preflight", "not 0.")
     assert page.locator("#prune").is_disabled() and not page.locator(".toast-wrap *").count()
 
 

@@ -226,21 +226,25 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "sentence", "about"),
     [
-        ({"model": "no-such-model"}, "There is no model called"),
+        ({"model": "no-such-model"}, "There is no model called", "model"),
         (
             {"pattern__kind": "n:m", "pattern__name": "custom", "pattern__keep": 1, "pattern__of": 3},
             "divisible by 3",
+            "",
         ),
-        ({"calibration__samples": 0}, "Calibration samples"),
-        ({"calibration__text": "/etc/passwd"}, "There is no text"),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "out of range"),
-        ({"calibration__length": 9000}, "was made for"),
+        ({"calibration__samples": 0}, "Calibration samples", "samples"),
+        ({"calibration__text": "/etc/passwd"}, "There is no text", "text"),
+        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "out of range", "sparsity"),
+        ({"calibration__length": 9000}, "was made for", ""),
     ],
 )
-def test_what_cannot_work_is_refused_in_words_and_starts_nothing(explore, studio, store, changes, sentence):
+def test_what_cannot_work_is_refused_in_words_and_starts_nothing(
+    explore, studio, store, changes, sentence, about
+):
     shown = named(explore, explore_tab.start(explore, studio, values(explore, **changes)))
+    assert (f'data-about="{about}"' in shown["preflight"]) == bool(about)
     assert sentence in shown["preflight"] and shown["prune"]["interactive"] is False and not store.logs
 
 

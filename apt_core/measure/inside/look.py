@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apt_core.base.errors import BadInput
-from apt_core.base.patterns import SemiStructured
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.events import LayerPruned
 from apt_core.families.heads import heads_of
 from apt_core.jobs import Prune
@@ -62,7 +62,7 @@ def look(
     """stats: of the layer's inputs, when they were asked for; `row` is then that of the worked equation."""
     dense, stored, pruned, dtype = weights
     gram = None if stats is None else stats.gram
-    pattern = job.pattern
+    pattern = _pattern_of(job, pruned_layer)
     where = heads_of(
         family_in(dense_folder), pruned_layer.layer, pruned_layer.shape, text_config(dense_folder)
     )
@@ -73,7 +73,7 @@ def look(
         block=pruned_layer.block,
         layer=pruned_layer.layer,
         shape=pruned_layer.shape,
-        pattern=pattern.label,
+        pattern=job.pattern.label if pattern.by_layer else pattern.label,
         method=job.method.label,
         removed=int(pruned.sum()),
         dtype=str(dtype).removeprefix("torch."),
@@ -126,7 +126,14 @@ def _worked(
         stats,
         _dampening(layer),
         chosen,
-        job.pattern,
+        _pattern_of(job, layer),
         (job.method.label, job.method.mask.closed_form),
     )
     return found, () if found else (f"Row {chosen} lost no weight, so there is nothing to make up for.",)
+
+
+def _pattern_of(job: Prune, layer: LayerPruned) -> Unstructured | SemiStructured:
+    """The layer's own, where layers of a mixed N:M pattern differ."""
+    if isinstance(job.pattern, SemiStructured) and job.pattern.mixed:
+        return job.pattern.of_layer(round(job.pattern.of * (1 - layer.sparsity)))
+    return job.pattern

@@ -34,7 +34,7 @@ class AlphaPruning(Allocation):
     title: ClassVar[str] = "AlphaPruning"
     source: ClassVar[str] = "arXiv 2410.10912"
     summary: ClassVar[str] = (
-        "Unstructured, layers whose weights have a light-tailed spectrum, a sign of little learning, lose more."
+        "Layers whose weights have a light-tailed spectrum, a sign of little learning, lose more."
     )
     place: ClassVar[int] = 20
 
@@ -66,7 +66,7 @@ class AlphaPruning(Allocation):
         return cost.spectrum(small)._replace(peak=0.0) + Cost(products=cost.product(small, large, small))
 
     def varies(self, pattern: Unstructured | SemiStructured) -> bool:
-        return isinstance(pattern, Unstructured) and self.deviation > 0
+        return pattern.by_layer and self.deviation > 0
 
     def scores(self, block: Mapping[str, SeenLayer]) -> dict[str, float]:
         found = {

@@ -21,7 +21,7 @@ class Arithmetic(Allocation):
     name: ClassVar[str] = "atp"
     title: ClassVar[str] = "By depth (ATP)"
     source: ClassVar[str] = "arXiv 2502.14770"
-    summary: ClassVar[str] = "Unstructured, every block loses a little more than the block before it."
+    summary: ClassVar[str] = "Every block loses a little more than the block before it."
     place: ClassVar[int] = 40
 
     rise: float = Field(
@@ -33,7 +33,7 @@ class Arithmetic(Allocation):
     )
 
     def varies(self, pattern: Unstructured | SemiStructured) -> bool:
-        return isinstance(pattern, Unstructured) and self.rise != 0
+        return pattern.by_layer and self.rise != 0
 
     def shares(
         self, dense: DenseModel, pattern: Unstructured | SemiStructured

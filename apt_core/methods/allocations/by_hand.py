@@ -20,7 +20,7 @@ class ByHand(Allocation):
     title: ClassVar[str] = "By hand"
     source: ClassVar[str] = ""
     summary: ClassVar[str] = (
-        "Unstructured, sparsities follow points of your own over the depth, moved together to the whole's sparsity."
+        "Sparsities follow points of your own over the depth, moved together to the whole's sparsity."
     )
     place: ClassVar[int] = 90
 
@@ -43,7 +43,7 @@ class ByHand(Allocation):
         return value
 
     def varies(self, pattern: Unstructured | SemiStructured) -> bool:
-        return isinstance(pattern, Unstructured) and len(set(_parsed(self.points))) > 1
+        return pattern.by_layer and len(set(_parsed(self.points))) > 1
 
     def shares(
         self, dense: DenseModel, pattern: Unstructured | SemiStructured

@@ -22,7 +22,7 @@ class LossAllocation(Allocation):
     title: ClassVar[str] = "By the loss"
     source: ClassVar[str] = "this project; costs after Optimal Brain Damage and K-FAC, arXiv 1503.05671"
     summary: ClassVar[str] = (
-        "Unstructured, layers lose fewer weights where the model's loss is more sensitive to them; "
+        "Layers lose fewer weights where the model's loss is more sensitive to them; "
         "the whole loses exactly what was chosen."
     )
     place: ClassVar[int] = 10
@@ -44,7 +44,7 @@ class LossAllocation(Allocation):
         return Cost(sorted=sample, moved=4.0 * sample * _HALVINGS) if self.varies(pattern) else Cost()
 
     def varies(self, pattern: Unstructured | SemiStructured) -> bool:
-        return isinstance(pattern, Unstructured) and self.max_deviation > 0
+        return pattern.by_layer and self.max_deviation > 0
 
     def shares(
         self, dense: DenseModel, pattern: Unstructured | SemiStructured

@@ -33,7 +33,7 @@ class Owl(Allocation):
     title: ClassVar[str] = "OWL"
     source: ClassVar[str] = "arXiv 2310.05175"
     summary: ClassVar[str] = (
-        "Unstructured, blocks in which more saliencies stand out from the mean keep more of their weights."
+        "Blocks in which more saliencies stand out from the mean keep more of their weights."
     )
     place: ClassVar[int] = 30
 
@@ -63,7 +63,7 @@ class Owl(Allocation):
         return Cost(moved=passes(tokens * shape.in_features, 1) + passes(shape.weights, 4))
 
     def varies(self, pattern: Unstructured | SemiStructured) -> bool:
-        return isinstance(pattern, Unstructured) and self.deviation > 0
+        return pattern.by_layer and self.deviation > 0
 
     def scores(self, block: Mapping[str, SeenLayer]) -> dict[str, float]:
         weights = [layer.weight for layer in block.values()]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.errors import BadInput, GatedModel, NotAModel, PruneError, UnknownModel
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.jobs import Job, Prune
 from apt_core.methods import METHODS
@@ -24,7 +24,7 @@ from apt_core.models.fetch import hub_token
 from apt_core.texts.sources import FALLBACK_TEXT
 from apt_core.ui.forms import account, checks, missing, options, search, uploads
 from apt_core.ui.forms.controls import CONTROLS, draw_options, text_choices
-from apt_core.ui.forms.fields import Field, fields_of
+from apt_core.ui.forms.fields import Field, element_id, fields_of
 from apt_core.ui.forms.form import ACCEPT, jobs_of, open_terms, write
 from apt_core.ui.forms.presets import DEFAULT_PRESET, FIRST_PATTERN, NUMBERS, PRESETS, method_of, preset_of
 from apt_core.ui.studio import Studio
@@ -151,7 +151,7 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
         jobs = jobs_of(chooser.kind, values, studio.policy)
         estimate = checks.estimate_of(studio, jobs, facts)
     except PruneError as error:
-        return asks | _refused(chooser, str(error), facts=shown)
+        return asks | _refused(chooser, str(error), shown, element_of(error))
     except Exception:
         _log.exception("Preflight failed")
         said = "This could not be checked; the log of the app says why."
@@ -301,14 +301,20 @@ def _taken(name: str, method: str) -> tuple[Any, ...]:
     return *preset.numbers, method_of(str(name), str(method))
 
 
+def element_of(error: PruneError) -> str:
+    """The id of the control that a refusal speaks of, empty where it is of none alone."""
+    about_model = isinstance(error, UnknownModel | NotAModel | GatedModel)
+    return element_id(error.field or ("model" if about_model else ""))
+
+
 def _is_option(path: str) -> bool:
     return path.startswith("method.") and path != "method.name"
 
 
-def _refused(chooser: Chooser, message: str, facts: Markup) -> dict[Any, Any]:
+def _refused(chooser: Chooser, message: str, facts: Markup, element: str = "") -> dict[Any, Any]:
     return {
         chooser.facts: str(facts),
-        chooser.preflight: str(sentence_card(message)),
+        chooser.preflight: str(sentence_card(message, element)),
         chooser.prune: gr.update(interactive=False),
         chooser.command: str(command_block([])),
     }

@@ -81,6 +81,13 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             drawn[f"{path}.of"] = gr.Number(
                 value=first[f"{path}.of"], label="of every M (up to 16)", min_width=80, elem_id="of"
             )
+        drawn[f"{path}.mixed"] = gr.Checkbox(
+            value=first[f"{path}.mixed"],
+            label="Layers may differ, this on average",
+            info="As the method's allocation decides; not for hardware that wants one pattern",
+            elem_id="mixed",
+            elem_classes="for-pattern",
+        )
         drawn[f"{path}.sparsity"] = gr.Slider(
             0,
             99,
@@ -95,24 +102,33 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
 
 
 def _read_pattern(field: Field, values: Values, _policy: HostPolicy) -> dict[str, Any]:
-    given = {name: values.get(f"{field.path}.{name}") for name in ("kind", "name", "keep", "of", "sparsity")}
+    names = ("kind", "name", "keep", "of", "mixed", "sparsity")
+    given = {name: values.get(f"{field.path}.{name}") for name in names}
+    try:
+        return parse_pattern(_wanted(given)).model_dump()
+    except BadInput as error:
+        error.field = "sparsity" if given["kind"] == "unstructured" else "keep"
+        raise
+
+
+def _wanted(given: dict[str, Any]) -> str:
     if given["kind"] == "unstructured":
-        wanted = f"{number(given['sparsity'], 'Sparsity') / 100:.6g}"
-    elif given["name"] == CUSTOM:
-        wanted = f"{whole(given['keep'], 'N')}:{whole(given['of'], 'M')}"
-    else:
-        wanted = str(given["name"] or "")
-    return parse_pattern(wanted).model_dump()
+        return f"{number(given['sparsity'], 'Sparsity') / 100:.6g}"
+    mixed = " mixed" if given["mixed"] else ""
+    if given["name"] == CUSTOM:
+        return f"{whole(given['keep'], 'N')}:{whole(given['of'], 'M')}{mixed}"
+    return f"{given['name'] or ''}{mixed}"
 
 
 def _write_pattern(field: Field, value: Any) -> dict[str, Any]:
     grouped = isinstance(value, SemiStructured)
-    named = grouped and value.label in PATTERNS
+    plain = value.of_layer(value.keep).label if grouped else ""
     shown = {
         "kind": value.kind,
-        "name": value.label if named else CUSTOM if grouped else PATTERNS[0],
+        "name": plain if plain in PATTERNS else CUSTOM if grouped else PATTERNS[0],
         "keep": value.keep if grouped else 2,
         "of": value.of if grouped else 4,
+        "mixed": grouped and value.mixed,
         "sparsity": 50 if grouped else round(100 * value.sparsity, 4),
     }
     return {f"{field.path}.{name}": choice for name, choice in shown.items()}

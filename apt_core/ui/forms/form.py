@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from apt_core.base.errors import TermsNotAccepted
+from apt_core.base.errors import BadInput, TermsNotAccepted
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.jobs import Prune, make_value
@@ -29,8 +29,16 @@ def read(kind: type[AJob], values: Values, policy: HostPolicy = STRICT) -> AJob:
     data: dict[str, Any] = {}
     for field in fields_of(kind):
         if _is_given(field, values):
-            put_at(data, field.path, CONTROLS[field.control].read(field, values, policy))
+            put_at(data, field.path, _read_one(field, values, policy))
     return make_value(kind, **data)
+
+
+def _read_one(field: Field, values: Values, policy: HostPolicy) -> Any:
+    try:
+        return CONTROLS[field.control].read(field, values, policy)
+    except BadInput as error:
+        error.field = error.field or field.path
+        raise
 
 
 def write(job: BaseModel) -> dict[str, Any]:

@@ -246,7 +246,8 @@ def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any,
         }
         return checked | kept | open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError as error:
-        return checked | {explore.chooser.preflight: str(sentence_card(str(error)))}
+        refusal = sentence_card(str(error), choose.element_of(error))
+        return checked | {explore.chooser.preflight: str(refusal)}
     except Exception:
         _log.exception("The run could not be started")
         said = str(sentence_card("The run could not be started; the log of the app says why."))

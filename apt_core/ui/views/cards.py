@@ -77,9 +77,13 @@ def _race_line(estimate: Estimate, runs: int) -> Markup:
     return Markup('<p class="line-up">{} runs, one after another{}.</p>').format(runs, how_long)
 
 
-def sentence_card(message: str) -> Markup:
-    """A refusal or a piece of news, as one sentence."""
-    return Markup('<p class="says-no" role="status">{}</p>').format(linked(sentence(message), endpoint()))
+def sentence_card(message: str, element: str = "") -> Markup:
+    """A refusal or a piece of news, as one sentence. element: the id of the control that it speaks of, which the page
+    marks."""
+    about = Markup(' data-about="{}"').format(element) if element else Markup("")
+    return Markup('<p class="says-no" role="status"{}>{}</p>').format(
+        about, linked(sentence(message), endpoint())
+    )
 
 
 def _rounded(seconds: float) -> str:

@@ -1,0 +1,69 @@
+"""N:M that differs from layer to layer: pruned, said, looked into, and refused where nothing would differ."""
+
+from __future__ import annotations
+
+import pytest
+
+import apt_core
+from apt_core.base.errors import BadInput
+from apt_core.base.patterns import SemiStructured, parse_pattern
+from apt_core.cli import main
+from apt_core.jobs import make_job, read_job
+from apt_core.reports.verdict import _is_two_of_four
+
+TEXTS = {
+    "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
+    "evaluation": {"text": "wiki-sample", "samples": 2, "length": 64},
+}
+
+
+@pytest.mark.parametrize("text", ["2:4 mixed", "2:4-mixed", " 2 : 4  mixed "])
+def test_it_is_written_so(text):
+    pattern = parse_pattern(text)
+    assert pattern == SemiStructured(keep=2, of=4, mixed=True) and pattern.label == "2:4 mixed"
+    assert parse_pattern(pattern.label) == pattern
+
+
+def a_job(method):
+    return make_job(
+        "prune",
+        model={"id": "tiny-random-llama"},
+        method=method,
+        pattern={"kind": "n:m", "keep": 2, "of": 4, "mixed": True},
+    )
+
+
+def test_an_allocation_that_gives_all_layers_the_same_is_refused(capsys):
+    with pytest.raises(
+        BadInput, match=r"2:4 mixed lets layers differ, which the allocation uniform does not"
+    ):
+        a_job({"name": "magnitude"})
+    arguments = ["prune", "--model", "tiny-random-llama", "--method", "wanda", "--pattern", "2:4 mixed"]
+    assert main(arguments) == 2
+    assert "choose another, such as loss, owl or by-hand" in capsys.readouterr().err
+
+
+def test_a_stored_job_of_before_is_read_as_plain():
+    job = read_job(
+        {
+            "kind": "prune",
+            "model": {"id": "x"},
+            "method": {"name": "apt"},
+            "pattern": {"kind": "n:m", "keep": 2, "of": 4},
+        }
+    )
+    assert job.pattern == SemiStructured(keep=2, of=4) and _is_two_of_four(job)
+
+
+def test_it_is_not_called_two_of_four():
+    assert not _is_two_of_four(a_job({"name": "wanda", "allocation": "loss"}))
+
+
+@pytest.mark.parametrize("points", ["0.25, 0.75", "0.3, 0.7"])
+def test_each_layer_has_its_own_pattern_and_the_whole_keeps_two_of_four(points, fresh_cache):
+    options = {"allocation": {"name": "by-hand", "points": points}}
+    run = apt_core.prune("tiny-random-llama", method="wanda", pattern="2:4 mixed", options=options, **TEXTS)
+    assert run.status == "finished" and all(layer.pattern_valid for layer in run.layers)
+    kept = {layer.block: round(4 * (1 - layer.sparsity)) for layer in run.layers}
+    assert kept == {0: 3, 1: 1} and run.sparsity == pytest.approx(0.5, abs=1e-9)
+    assert run.job.label.endswith("· 2:4 mixed")
