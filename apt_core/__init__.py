@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     import apt_core.jobs as _jobs
     import apt_core.measure.generate as _duels
     import apt_core.measure.questions as _questions
+    import apt_core.methods as _methods
     import apt_core.models.fetch.sources as _sources
     import apt_core.models.load.loading as _loading
     import apt_core.runs.store as _stores
     import apt_core.studies.compare as _comparing
     from apt_core.events import Evaluated, Event
     from apt_core.events.records import RunRecord
-    from apt_core.jobs import Job, Prune
+    from apt_core.jobs import Job, Pruning
     from apt_core.measure.questions import Answered
     from apt_core.studies.compare import Comparison
 else:
@@ -48,6 +49,7 @@ else:
     _placing, _execute = lazy("apt_core.estimate.placing"), lazy("apt_core.execute")
     _events, _records = lazy("apt_core.events"), lazy("apt_core.events.records")
     _jobs, _stores = lazy("apt_core.jobs"), lazy("apt_core.runs.store")
+    _methods = lazy("apt_core.methods")
     _duels, _questions = lazy("apt_core.measure.generate"), lazy("apt_core.measure.questions")
     _sources, _loading = lazy("apt_core.models.fetch.sources"), lazy("apt_core.models.load.loading")
     _comparing = lazy("apt_core.studies.compare")
@@ -65,19 +67,21 @@ def plan(
     options: dict[str, Any] | None = None,
     revision: str | None = None,
     **fields: Any,
-) -> Prune:
-    """A checked pruning job. `pattern` is '2:4', '50%' or 0.5; other fields as in `apt_core.jobs.Prune`.
+) -> Pruning:
+    """A checked pruning job. `pattern` is '2:4', '50%' or 0.5; other fields as in `apt_core.jobs.Prune`, or, for a
+    method that removes whole blocks, heads or channels, as in `apt_core.jobs.Shrink`.
 
     options: of the method, nested ({"mask": {"block_size": 64}}) or by path ({"allocation": "loss"}). revision: branch,
     tag or commit of a Hub model. Raises BadInput with one sentence.
     """
-    return _jobs.make_value(
-        _jobs.Prune,
-        model={"id": model, "revision": revision},
-        method={"name": method, **(options or {})},
-        pattern=_patterns.parse_pattern(str(pattern)),
-        **fields,
-    )
+    fields |= {
+        "model": {"id": model, "revision": revision},
+        "method": {"name": method, **(options or {})},
+        "pattern": _patterns.parse_pattern(str(pattern)),
+    }
+    if method in _methods.STRUCTURED:
+        return _jobs.make_value(_jobs.Shrink, **fields)
+    return _jobs.make_value(_jobs.Prune, **fields)
 
 
 def run(job: Job, folder: str | Path | None = None) -> Iterator[Event]:

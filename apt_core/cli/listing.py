@@ -10,7 +10,7 @@ from apt_core.cli.output import print_json, table
 from apt_core.models.catalogue import entries
 
 if TYPE_CHECKING:
-    from apt_core.methods import Method
+    from apt_core.methods import Method, StructuredMethod
 
 
 def models(options: argparse.Namespace) -> int:
@@ -34,12 +34,13 @@ def models(options: argparse.Namespace) -> int:
 
 def methods(options: argparse.Namespace) -> int:
     """Named methods with their compositions, then the components they can be composed of."""
-    from apt_core.methods import COMPONENTS, METHODS
+    from apt_core.methods import COMPONENTS, METHODS, STRUCTURED
 
+    named: dict[str, type[Method] | type[StructuredMethod]] = {**METHODS, **STRUCTURED}
     if options.json:
-        print_json([method_facts(method) for method in METHODS.values()])
+        print_json([method_facts(method) for method in named.values()])
         return 0
-    for name, method in METHODS.items():
+    for name, method in named.items():
         print(f"{name}: {method.title} ({method.source})\n  {method.summary}")
         for path, value in method().settings().items():
             print(f"  --set {path}={value}")
@@ -54,7 +55,7 @@ def methods(options: argparse.Namespace) -> int:
     return 0
 
 
-def method_facts(method: type[Method]) -> dict[str, Any]:
+def method_facts(method: type[Method] | type[StructuredMethod]) -> dict[str, Any]:
     """options: a JSON schema; under `$defs` it holds every component that fits into each slot."""
     return {
         "name": method.name,

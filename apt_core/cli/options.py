@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,9 +15,9 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import given
 from apt_core.estimate.preflight import estimate
 from apt_core.estimate.tasks import check_tasks
-from apt_core.jobs import Evaluation, Job, ModelRef, Prune, make_value
+from apt_core.jobs import Evaluation, Job, ModelRef, Prune, Pruning, Shrink, make_value
 from apt_core.jobs.parts import RUN_PREFIX
-from apt_core.methods import Method, make_method
+from apt_core.methods import STRUCTURED, Method, make_method, make_structured
 from apt_core.methods.component import SLOTS
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE
@@ -27,18 +27,56 @@ from apt_core.runs.store import Store
 from apt_core.texts import hub as texts_on_hub
 from apt_core.texts.sources import TEXTS, read_file
 
+AJob = TypeVar("AJob", bound=Job)
+
+
+def pruning_from(options: argparse.Namespace, store: Store | None = None) -> Pruning:
+    """The job that `prune` was asked for, by a method of any kind; raises BadInput with one sentence."""
+    return shrink_from(options, store) if options.method in STRUCTURED else prune_from(options, store)
+
 
 def prune_from(options: argparse.Namespace, store: Store | None = None) -> Prune:
-    """The job that `prune` was asked for; raises BadInput with one sentence."""
+    """Raises BadInput with one sentence."""
+    if getattr(options, "compensate", False):
+        raise BadOption(
+            "--compensate belongs to llm-pruner; a method that sets single weights to zero says by --reconstruction "
+            "how the others make up."
+        )
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
-    chosen = [f"{slot}={name}" for slot in SLOTS if (name := getattr(options, slot, None))]
-    method = method_from(options.method, [*chosen, *options.set])
+    method = method_from(options.method, [*_slots(options), *options.set])
+    return _checked(options, Prune, method.model_dump(), pattern.model_dump(), store)
+
+
+def shrink_from(options: argparse.Namespace, store: Store | None = None) -> Shrink:
+    """Raises BadInput with one sentence."""
+    kind = STRUCTURED[options.method]
+    if options.optional_layers:
+        raise BadOption(f"{kind.title} removes {kind.removes}; leave --optional-layers out.")
+    pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
+    settings = [*_slots(options), *options.set, *(["compensate=true"] if options.compensate else [])]
+    method = make_structured(options.method, _given(settings))
+    fields = {name: path for name, path in options.job_fields.items() if path != "optional_layers"}
+    options = argparse.Namespace(**vars(options) | {"job_fields": fields})
+    return _checked(options, Shrink, method.model_dump(), pattern.model_dump(), store)
+
+
+def _slots(options: argparse.Namespace) -> list[str]:
+    return [f"{slot}={name}" for slot in SLOTS if (name := getattr(options, slot, None))]
+
+
+def _checked(
+    options: argparse.Namespace,
+    kind: type[AJob],
+    method: dict[str, Any],
+    pattern: dict[str, Any],
+    store: Store | None,
+) -> AJob:
     fields = given(options)
     fields["model"] = model_from(options.model, options.revision, options.policy).model_dump()
     if "text" in fields.get("calibration", {}):
         fields["calibration"]["text"] = text_from(fields["calibration"]["text"], options.policy)
     fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
-    job = make_value(Prune, method=method.model_dump(), pattern=pattern.model_dump(), **fields)
+    job = make_value(kind, method=method, pattern=pattern, **fields)
     check_terms(job.model, options.accept_terms)
     check_job(job, options.policy, store or Store())
     return job
@@ -53,13 +91,17 @@ def check_terms(model: ModelRef, accepted: bool) -> None:
 
 def method_from(name: str, settings: list[str]) -> Method:
     """`apt` and ['mask.block_size=64'] -> the method; values are typed by the option's own field."""
+    return make_method(name, _given(settings))
+
+
+def _given(settings: list[str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator:
             raise BadOption(f"--set {setting!r} is not of the form KEY=VALUE.")
         given[key.strip().replace("-", "_")] = _typed(value.strip())
-    return make_method(name, given)
+    return given
 
 
 def model_from(text: str, revision: str | None = None, policy: HostPolicy = STRICT) -> ModelRef:

@@ -125,6 +125,11 @@ def _add_prune(commands: Any) -> None:
             f"--{slot}", metavar="NAME", help=f"{about[:1].lower()}{about[1:]}: --set {slot}=NAME"
         )
     parser.add_argument(
+        "--compensate",
+        action="store_true",
+        help="llm-pruner: the columns that stay make up for those that went: --set compensate=true",
+    )
+    parser.add_argument(
         "--race",
         metavar="NAMES",
         help="then prune with these methods too, such as sparsegpt,wanda, and compare",

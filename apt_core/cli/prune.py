@@ -8,12 +8,12 @@ from pathlib import Path
 
 from apt_core.base.errors import BadInput, DiskFull, PruneError
 from apt_core.cli.following import ended, follow
-from apt_core.cli.options import prune_from
+from apt_core.cli.options import pruning_from
 from apt_core.cli.output import print_json
 from apt_core.cli.race import run_race
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Prune
+from apt_core.jobs import Prune, Pruning, Shrink
 from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -25,7 +25,7 @@ JOB_COPY = "apt_recipe.json"  # beside a copied checkpoint: says which model is 
 
 def run(options: argparse.Namespace) -> int:
     out = free_folder(options.out)
-    job = prune_from(options)
+    job = pruning_from(options)
     launcher = Launcher(Store())
     if options.race is not None:
         return run_race(launcher, _race(job, options), options.json, options.policy)
@@ -43,10 +43,15 @@ def run(options: argparse.Namespace) -> int:
     return ended(error, interrupted)
 
 
-def _race(job: Prune, options: argparse.Namespace) -> list[Prune]:
+def _race(job: Pruning, options: argparse.Namespace) -> list[Prune]:
     """The chosen method's job, then those of the methods that `--race` names; raises BadInput."""
     if options.out is not None:
         raise BadInput("--out takes one result, and a race has several; leave one of the two away.")
+    if isinstance(job, Shrink):
+        raise BadInput(
+            f"A race compares methods that leave the same weights in place, and {job.method.title} makes a smaller "
+            "model; leave --race out and use 'compare'."
+        )
     return line_up(job, [name.strip() for name in options.race.split(",") if name.strip()])
 
 

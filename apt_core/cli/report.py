@@ -12,7 +12,7 @@ from apt_core.events import Diverged, Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
-from apt_core.reports.run_words import speeds
+from apt_core.reports.run_words import speeds, structures_gone
 from apt_core.reports.verdict import verdict
 
 
@@ -86,7 +86,7 @@ def _row(name: str, layers: list[LayerPruned]) -> tuple[str, ...]:
 
 
 def _figures(record: RunRecord, checkpoint: str | None) -> str:
-    lines = []
+    lines = [("Removed", structures_gone(record.shrunk))] if record.shrunk else []
     lines += [("Perplexity", said) for said in _perplexities(record)]
     lines += [("Agreement", f"{words.agreement(one)} ({_compared_on(one)})") for one in record.diverged]
     lines += _sizes(record)

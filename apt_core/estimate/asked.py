@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from apt_core.jobs import Calibration, Evaluation, Job, Prune
+from apt_core.jobs import Calibration, Evaluation, Job, Prune, Pruning, Shrink
 from apt_core.methods.component import Statistic
 
 if TYPE_CHECKING:
@@ -23,9 +23,19 @@ def prunes(job: Job) -> TypeIs[Prune]:
     return isinstance(job, Prune)
 
 
+def shrinks(job: Job) -> TypeIs[Shrink]:
+    """Does this job remove whole structures, so that what it makes is smaller?"""
+    return isinstance(job, Shrink)
+
+
+def makes_a_model(job: Job) -> TypeIs[Pruning]:
+    """Does this job make a model of a model, and measure both?"""
+    return isinstance(job, Pruning)
+
+
 def texts(job: Job) -> Iterator[tuple[Literal["calibration", "evaluation"], Calibration | Evaluation]]:
     """(split, windows) of every text that the job reads."""
-    if isinstance(job, Prune):
+    if isinstance(job, Prune) or (isinstance(job, Shrink) and job.method.reads_text):
         yield "calibration", job.calibration
     for one in job.evaluation:
         yield "evaluation", one
@@ -42,5 +52,5 @@ def looks_at_dense_inputs(job: Job) -> bool:
 
 
 def takes_gradients(job: Job) -> bool:
-    """Are gradients of the dense model's loss taken?"""
+    """Are gradients of the dense model's loss taken, to the outputs of all layers?"""
     return isinstance(job, Prune) and Statistic.OUTPUT_GRADIENTS in job.method.needs_for(job.pattern)

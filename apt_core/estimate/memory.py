@@ -37,9 +37,16 @@ from apt_core.base.limits import (
     rows_of_logits,
 )
 from apt_core.base.shapes import LayerShape
-from apt_core.estimate.asked import Walk, carries_dense_stream, prunes, takes_gradients
+from apt_core.estimate.asked import (
+    Walk,
+    carries_dense_stream,
+    makes_a_model,
+    prunes,
+    shrinks,
+    takes_gradients,
+)
 from apt_core.estimate.machine import this_process
-from apt_core.jobs import Job, Prune
+from apt_core.jobs import Job, Prune, Shrink
 from apt_core.methods.component import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
 
@@ -64,7 +71,11 @@ def peak_bytes(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, w
     without_scans = _Run(job, facts.model_copy(update={"scan": 0}), per_value, run.from_disk, walk)
     gaps = 0 if weights_in == "disk" else min(_GAPS * without_scans.passing, _MOST_GAPS)
     tokenizer = _PER_TOKEN * (facts.vocab or 0)
-    timed = {"by block": run.decoding, "memory": run.both_models, "disk": 0}[weights_in] if prunes(job) else 0
+    timed = (
+        {"by block": run.decoding, "memory": run.both_models, "disk": 0}[weights_in]
+        if makes_a_model(job)
+        else 0
+    )
     return int(this_process() + tokenizer + max(timed, run.sizing, run.with_weights + gaps))
 
 
@@ -110,8 +121,10 @@ class _Run:
         self._gradients = takes_gradients(job)
         self.streams = 2 if carries_dense_stream(job) else 1
         self._prune: Prune | None = job if prunes(job) else None
-        self._samples = job.calibration.samples if prunes(job) else 0
-        self._length = job.calibration.length if prunes(job) else 0
+        self._shrink: Shrink | None = job if shrinks(job) else None
+        read = makes_a_model(job) and not (shrinks(job) and not job.method.reads_text)
+        self._samples = job.calibration.samples if makes_a_model(job) and read else 0
+        self._length = job.calibration.length if makes_a_model(job) and read else 0
         self._tokens = self._samples * self._length
         self._batch = min(self._tokens, max(TOKENS_PER_BATCH, self._length))
         self._block = sum(layer.weights for layer in facts.layers) * per_value
@@ -122,7 +135,9 @@ class _Run:
         if not self.from_disk:
             return self.whole_model + self.passing
         rest = self.whole_model - (self._facts.blocks or 0) * self._block
-        return self._block + max(rest + max(self.reading, self.evaluating, self.gradients), self.pruning)
+        return self._block + max(
+            rest + max(self.reading, self.evaluating, self.gradients, self.shrinking), self.pruning
+        )
 
     @property
     def decoding(self) -> float:
@@ -140,14 +155,18 @@ class _Run:
         """The largest tensor of the checkpoint, mapped, and which of its weights are zero, beside the whole model."""
         largest = self._vocab * self._hidden
         stored = (self._facts.bytes_on_disk or 0) / max(self._facts.parameters or 0, 1)
-        if self._prune is None or self.from_disk or (self._facts.bytes_on_disk or 0) > SIZED_BYTES:
+        if (
+            (self._prune is None and self._shrink is None)
+            or self.from_disk
+            or (self._facts.bytes_on_disk or 0) > SIZED_BYTES
+        ):
             return 0
         return self.whole_model + largest * (stored + _FLAGS)
 
     @property
     def passing(self) -> float:
         """The most that comes and goes."""
-        return max(self.reading, self.evaluating, self.gradients, self.pruning)
+        return max(self.reading, self.evaluating, self.gradients, self.pruning, self.shrinking)
 
     @property
     def whole_model(self) -> float:
@@ -205,6 +224,24 @@ class _Run:
         between = 2 * self._border if self.from_disk else self._border + self.borders
         at_once = min(self._batch, max(TOKENS_BACK_AT_ONCE, self._length))
         return states + between + outer + at_once * inside
+
+    @property
+    def shrinking(self) -> float:
+        """Hidden states before and behind, the Gram matrix of the widest input and what solves for it; with gradients
+        of the weights those of a block, their squares, and the states between all blocks."""
+        if self._shrink is None or not self._samples:
+            return 0
+        states = 2 * self._tokens * self._hidden * self._per_value
+        inside = self._batch * (4 * self._hidden + 3 * self._widest) * self._per_value
+        solving = 4 * FLOAT * self._widest**2
+        if not self._shrink.method.takes_gradients:
+            return states + inside + solving
+        windows = gradient_windows(self._samples, self._length)
+        border = windows * self._length * self._hidden * self._per_value
+        between = border * (2 if self.from_disk else 1 + (self._facts.blocks or 0))
+        of_weights = 3 * FLOAT * self._block / self._per_value
+        back = self._length * (8 * self._hidden + 5 * self._widest) * self._per_value
+        return states + between + max(of_weights + back, solving + inside)
 
     @property
     def pruning(self) -> float:

@@ -10,17 +10,20 @@ from pathlib import Path
 
 from pydantic import Field
 
-from apt_core.base.errors import BadPattern
+from apt_core.base.errors import BadInput, BadPattern
 from apt_core.base.paths import cache_dir, data_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.base.words import duration, size
-from apt_core.estimate.asked import Walk, optional_layers, prunes, texts
+from apt_core.estimate.asked import Walk, makes_a_model, optional_layers, prunes, shrinks, texts
 from apt_core.estimate.free import free_memory
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes, walk_for
 from apt_core.estimate.rates import Rates, packaged_rates, rates_from, rates_here
 from apt_core.estimate.work import stages_of
-from apt_core.jobs import Calibration, Evaluation, Job
+from apt_core.families import check_has_groups
+from apt_core.jobs import Calibration, Evaluation, Job, Shrink
+from apt_core.methods.structured.depth import Depth, blocks_removed
+from apt_core.methods.structured.llm_pruner import LLMPruner
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch.disk import free_bytes
 from apt_core.texts.sources import TEXTS, Split
@@ -129,7 +132,7 @@ def _disk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> i
     """
     n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
     waiting = 0 if place == "memory" else border_bytes(job, facts, dtype)
-    made = n_bytes if prunes(job) else 0
+    made = n_bytes if makes_a_model(job) else 0  # a smaller one may be written over changed weights
     if facts.cached:
         return made + waiting
     return made + n_bytes + waiting + (facts.download_bytes if facts.source == "package index" else 0)
@@ -150,6 +153,8 @@ def _refusal(job: Job, facts: ModelFacts, needs: Estimate, policy: HostPolicy) -
 
 
 def _pattern_refusal(job: Job, facts: ModelFacts) -> str | None:
+    if shrinks(job):
+        return _structure_refusal(job, facts)
     if not prunes(job):
         return None
     pattern = job.pattern
@@ -159,6 +164,18 @@ def _pattern_refusal(job: Job, facts: ModelFacts) -> str | None:
         for layer in facts.layers:
             pattern.check_width(layer.in_features, layer.name)
     except BadPattern as error:
+        return str(error)
+    return None
+
+
+def _structure_refusal(job: Shrink, facts: ModelFacts) -> str | None:
+    """Nothing where the model's blocks are not known yet: the worker asks again."""
+    try:
+        if isinstance(job.method, Depth) and facts.blocks:
+            blocks_removed(job.pattern.sparsity, facts.blocks)
+        if isinstance(job.method, LLMPruner) and facts.layers:
+            check_has_groups([layer.name for layer in facts.layers], facts.title)
+    except BadInput as error:
         return str(error)
     return None
 

@@ -42,17 +42,21 @@ from apt_core.estimate.asked import (
     carries_dense_stream,
     looks_at_dense_inputs,
     prunes,
+    shrinks,
     takes_gradients,
 )
 from apt_core.estimate.machine import Machine
-from apt_core.jobs import Calibration, Evaluation, Job, Prune
+from apt_core.jobs import Calibration, Evaluation, Job, Prune, Shrink
 from apt_core.methods import Method
+from apt_core.methods.structured.depth import Depth
+from apt_core.methods.structured.llm_pruner import LLMPruner
 from apt_core.models.catalogue.facts import ModelFacts
 
 _ACTIVATIONS = 10  # times that a block's inputs and outputs are read or written
 _BACK = 3  # times as many on the way back
 _CALLS = 180  # operations of one block, called once
 _HEAD_CALLS = 600  # of the model without its blocks, called once
+_THERE_AND_BACK = 5  # forwards, once more, and back with the gradients of the weights
 _MIRRORING = 4  # passes over a Gram matrix of which only half was added up
 _COPIES = 6  # of the inputs whose products are added up
 _LAYER_CALLS = 1000  # of hooks, counts and events around one layer
@@ -83,6 +87,15 @@ class Stage(NamedTuple):
     opens: float = 0.0  # times that the libraries' model classes are imported
     most: float | None = None  # seconds after which it stops by itself
 
+    def times(self, share: float) -> Stage:
+        """The same work on so much of the model."""
+        return self._replace(
+            cost=self.cost.times(share),
+            scanned=share * self.scanned,
+            read=share * self.read,
+            written=share * self.written,
+        )
+
     def seconds(self, machine: Machine, dtype: str) -> float:
         spent = (
             machine.seconds(self.cost, dtype)
@@ -103,6 +116,8 @@ def stages_of(
     whole: can all weights be in memory, so that decoding is timed? walk: of the calibration windows.
     """
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
+    if shrinks(job):
+        return {**model.opening(), **_of_shrinking(job, facts, model), **model.decoding_twice(whole)}
     if not prunes(job):
         return {**model.opening(), "evaluate": model.evaluating(job.evaluation)}
     return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
@@ -123,6 +138,34 @@ def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dic
         "divergence": model.comparing(job.evaluation[0]),
         "size": model.sizing(),
     }
+
+
+def _of_shrinking(job: Shrink, facts: ModelFacts, model: _Model) -> dict[str, Stage]:
+    """The smaller model takes less of everything, and as many passes as its structures are looked at."""
+    evaluating, left = model.evaluating(job.evaluation), 1 - job.pattern.sparsity
+    passes, first = structured_passes(job, facts.blocks or 0)
+    read = job.calibration
+    few = read.model_copy(update={"samples": gradient_windows(read.samples, read.length)})
+    return {
+        "dense_eval": evaluating,
+        "forward": model.passing(read, passes),
+        "gradients": model.passing(few, first),
+        "save": Stage(written=left * model.n_bytes),
+        "pruned_eval": evaluating.times(left),
+        "divergence": model.comparing(job.evaluation[0]),
+        "size": model.sizing().times(left),
+    }
+
+
+def structured_passes(job: Shrink, blocks: int) -> tuple[float, float]:
+    """(passes of all calibration windows, passes of the first ones) through the dense blocks."""
+    method = job.method
+    if isinstance(method, Depth):
+        whole = {"influence": 1, "last": 0, "perplexity": 0, "reconstruction": 3}[method.criterion]
+        return whole, {"perplexity": blocks / 2, "reconstruction": 1}.get(method.criterion, 0)
+    if isinstance(method, LLMPruner):
+        return float(method.compensate), _THERE_AND_BACK if method.takes_gradients else 0
+    return float(method.reads_text), 0
 
 
 class _Model:
@@ -165,7 +208,7 @@ class _Model:
     def _attends(self) -> bool:
         return any(layer.in_attention for layer in self._facts.layers)
 
-    def passing(self, calibration: Calibration, passes: int) -> Stage:
+    def passing(self, calibration: Calibration, passes: float) -> Stage:
         tokens = passes * calibration.samples * calibration.length
         return Stage(self.through_blocks(tokens, calibration.length), scanned=tokens * self._facts.scans)
 

@@ -112,6 +112,50 @@ class Allocated(Frozen):
     shares: dict[str, float]  # "block:layer" -> fraction of its weights to remove
 
 
+class Narrowed(Frozen):
+    """Structures of which every block has fewer now.
+
+    lost: for each block, the share of the importance of all of them that went.
+    """
+
+    name: str  # "attention heads", "key-value heads", "MLP channels"
+    before: int
+    after: int
+    lost: tuple[float, ...] = ()
+
+
+class Folded(Frozen):
+    """A block whose last projection took over for removed blocks behind it by a linear map.
+
+    left: the share of what those had added to the hidden states that is still missing on the calibration text.
+    """
+
+    block: int
+    left: float
+
+
+class Shrunk(Frozen):
+    """Which structures of the dense model went: what is left is a physically smaller model.
+
+    kept: numbers of the blocks that stay, of so many. scores: of each block, None where one has none; the lowest went.
+    """
+
+    kind: Literal["shrunk"] = "shrunk"
+    blocks: int
+    kept: tuple[int, ...]
+    score: str = ""  # what the scores are, empty where blocks were not compared
+    scores: tuple[float | None, ...] = ()
+    widths: tuple[Narrowed, ...] = ()
+    folded: tuple[Folded, ...] = ()
+    dense_parameters: int
+    parameters: int  # that are left
+    share: float  # of the weights in the linear layers of the blocks that went
+
+    @property
+    def removed_blocks(self) -> tuple[int, ...]:
+        return tuple(block for block in range(self.blocks) if block not in self.kept)
+
+
 class Evaluated(Frozen):
     """Perplexity of one model on one text: exp of the mean negative log-likelihood of a predicted token."""
 
@@ -286,6 +330,7 @@ KNOWN: dict[str, type[Frozen]] = {
             Progress,
             LayerPruned,
             Allocated,
+            Shrunk,
             Evaluated,
             Measured,
             Warned,
@@ -311,6 +356,7 @@ Event = Annotated[
     | Annotated[Progress, Tag("progress")]
     | Annotated[LayerPruned, Tag("layer_pruned")]
     | Annotated[Allocated, Tag("allocated")]
+    | Annotated[Shrunk, Tag("shrunk")]
     | Annotated[Evaluated, Tag("evaluated")]
     | Annotated[Measured, Tag("measured")]
     | Annotated[Sized, Tag("sized")]

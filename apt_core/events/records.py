@@ -12,7 +12,7 @@ from apt_core.base.status import LIVE as LIVE
 from apt_core.base.status import Status as Status
 from apt_core.base.values import Frozen
 from apt_core.base.words import file_title
-from apt_core.jobs import AnyJob, Prune
+from apt_core.jobs import AnyJob, Prune, Pruning
 
 
 class RunRecord(Frozen):
@@ -32,6 +32,7 @@ class RunRecord(Frozen):
     stage_started_at: float | None = None
     layers: tuple[ev.LayerPruned, ...] = ()
     allocated: ev.Allocated | None = None
+    shrunk: ev.Shrunk | None = None
     evaluated: tuple[ev.Evaluated, ...] = ()  # for every subject the texts of the job, in their order
     measured: tuple[ev.Measured, ...] = ()
     sized: tuple[ev.Sized, ...] = ()
@@ -57,6 +58,20 @@ class RunRecord(Frozen):
         if not isinstance(self.job, Prune):
             raise TypeError(f"Run {self.id} is a job of kind {self.job.kind}, which prunes nothing.")
         return self.job
+
+    @property
+    def making(self) -> Pruning:
+        """The job of a run that makes a model of a model, by any method; raises TypeError for any other kind."""
+        if not isinstance(self.job, Pruning):
+            raise TypeError(f"Run {self.id} is a job of kind {self.job.kind}, which makes no model.")
+        return self.job
+
+    @property
+    def parameters(self) -> dict[str, int | None]:
+        """Of the dense model and of the one that was made of it; zeros count."""
+        dense = self.model.parameters if self.model else None
+        made = "pruned" in self.job.subjects and self.finished is not None
+        return {"dense": dense, "pruned": self.shrunk.parameters if self.shrunk else dense if made else None}
 
     @property
     def made_from(self) -> str | None:
@@ -103,7 +118,9 @@ class RunRecord(Frozen):
 
     @property
     def sparsity(self) -> float | None:
-        """Fraction really zero over what was pruned so far."""
+        """Fraction really zero over what was pruned so far; of a model that became smaller the fraction that went."""
+        if self.shrunk:
+            return self.shrunk.share
         if not self.layers:
             return None
         weights = sum(layer.shape[0] * layer.shape[1] for layer in self.layers)
@@ -170,6 +187,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"model": event}
         case ev.Allocated():
             return {"allocated": event}
+        case ev.Shrunk():
+            return {"shrunk": event}
         case ev.Rounded():
             return {"rounded": event}
         case ev.Cancelled():
@@ -243,6 +262,9 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "tokens_per_second": {side: one.tokens_per_second if one else None for side, one in fast.items()},
         "speed": {side: _in_turns(one) for side, one in fast.items()},
         "bytes_on_disk": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
+        "parameters": record.parameters,
+        "bytes": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
+        "shrunk": record.shrunk.model_dump(exclude={"kind"}) if record.shrunk else None,
         "sizes": {one.subject: one.model_dump(exclude={"kind", "subject"}) for one in record.sized},
         "divergence": [
             one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged

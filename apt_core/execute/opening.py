@@ -16,7 +16,7 @@ from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, ModelLoaded, Warned
 from apt_core.execute.context import Context
 from apt_core.families import Layer
-from apt_core.jobs import Calibration, Evaluation, Job, Prune
+from apt_core.jobs import Calibration, Evaluation, Job, Pruning
 from apt_core.models.catalogue.entries import title_of
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.fetch.background import with_progress
@@ -63,10 +63,18 @@ def open_model(
 ) -> Generator[Event, None, Opened]:
     """Fetch the job's model and load it: as the job says, or where there is room."""
     folder = yield from fetch_model(job, context)
+    opened = yield from open_folder(job, context, folder, dtype, device, optional_layers)
+    if opened.store.notice:
+        yield Warned(message=opened.store.notice)
+    return opened
+
+
+def open_folder(
+    job: Job, context: Context, folder: Path, dtype: torch.dtype, device: str, optional_layers: bool = False
+) -> Generator[Event, None, Opened]:
+    """A model that is here, loaded as the job says, or where there is room."""
     placed = (context.place or as_asked)(job, folder, dtype, device)
     model, tokenizer, store = yield from _load(job, folder, dtype, placed)
-    if store.notice:
-        yield Warned(message=store.notice)
     return Opened(folder, model, tokenizer, store, families.all_layers(store.blocks, optional_layers))
 
 
@@ -125,7 +133,7 @@ def prunable_of(layers: list[Layer]) -> int:
     return sum(layer.matrix.numel() for layer in layers)
 
 
-def calibration_windows(job: Prune, opened: Opened, policy: HostPolicy) -> Generator[Event, None, Tensor]:
+def calibration_windows(job: Pruning, opened: Opened, policy: HostPolicy) -> Generator[Event, None, Tensor]:
     """[n, length] token ids. Warns where an evaluation reads the same text."""
     wanted = job.calibration
     shared = wanted.text in {one.text for one in job.evaluation}

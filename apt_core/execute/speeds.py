@@ -6,7 +6,7 @@ used than by one model; elsewhere the dense model is loaded once more beside the
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,9 @@ from apt_core.events import Event, Measured, Progress, Warned
 from apt_core.execute.opening import Opened
 from apt_core.measure.speed import Speeds, held, in_turns
 from apt_core.models.checkpoint.whole import checkpoint_bytes
-from apt_core.models.load.loading import load
+from apt_core.models.load.loading import load, load_by_block
+from apt_core.models.load.skeleton import NotByBlock
+from apt_core.models.load.weight_store import WeightStore
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,8 +45,42 @@ def speed_events(opened: Opened, checkpoint: Path, dtype: torch.dtype, device: s
         if why_not:
             return
     folders = {"dense": opened.folder, "pruned": checkpoint}
+    yield from _timed(folders, lambda: _holders(opened, folders, dtype, device))
+
+
+def speeds_of_two(dense: Path, smaller: Opened, dtype: torch.dtype, device: str) -> Iterator[Event]:
+    """The same of a dense model and a smaller one, whose weights fit into none of its tensors."""
+    with smaller.store.all_loaded() as why_not:
+        if why_not:
+            return
+    folders = {"dense": dense, "pruned": smaller.folder}
+    yield from _timed(
+        folders,
+        lambda: {
+            "dense": _from_files(dense, dtype, device),
+            "pruned": partial(_all_of, smaller.model, smaller.store),
+        },
+    )
+
+
+def _from_files(folder: Path, dtype: torch.dtype, device: str) -> Holder:
+    """A model whose weights are in memory in its turns alone, where its files allow it."""
     try:
-        speeds = yield from _with_progress(_holders(opened, folders, dtype, device))
+        model, _, store = load_by_block(folder, dtype, device, room_for_all=True)
+    except NotByBlock:
+        return partial(held, load(folder, dtype, device)[0])
+    return partial(_all_of, model, store)
+
+
+@contextmanager
+def _all_of(model: PreTrainedModel, store: WeightStore) -> Iterator[PreTrainedModel]:
+    with store.all_loaded():
+        yield model
+
+
+def _timed(folders: Mapping[str, Path], holders: Callable[[], Mapping[str, Holder]]) -> Iterator[Event]:
+    try:
+        speeds = yield from _with_progress(holders())
     except (MemoryError, torch.OutOfMemoryError):
         yield Warned(message=_NO_ROOM)
         return

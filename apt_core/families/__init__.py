@@ -4,6 +4,7 @@ One file = one family = data (`family.Family`); `finding` reads them. Everything
 until it is handed a model.
 """
 
+from apt_core.families.coupled import Member, Structure, check_has_groups, no_groups, structures_of
 from apt_core.families.family import Family
 from apt_core.families.finding import (
     all_layers,
@@ -19,15 +20,19 @@ from apt_core.families.finding import (
     prunable_layers,
     what_was_guessed,
 )
-from apt_core.families.known import FAMILIES, family_of_type, may_be_pruned
+from apt_core.families.known import FAMILIES, UNLISTED, family_of_type, may_be_pruned
 from apt_core.families.layer import Layer
 
 __all__ = [
     "FAMILIES",
+    "UNLISTED",
     "Family",
     "Layer",
+    "Member",
+    "Structure",
     "all_layers",
     "attention_layers",
+    "check_has_groups",
     "decoder_blocks",
     "differentiable",
     "family_of",
@@ -36,8 +41,10 @@ __all__ = [
     "linear_maps",
     "may_be_pruned",
     "module_proxies",
+    "no_groups",
     "opening_token",
     "opens_with_bos",
     "prunable_layers",
+    "structures_of",
     "what_was_guessed",
 ]

@@ -26,6 +26,22 @@ class Fused(Frozen):
     parts: tuple[tuple[str, tuple[str, ...]], ...]
 
 
+class Side(Frozen):
+    """One half of a block whose structures go together: rows of some projections, and the columns that read them.
+
+    rows: (layer, what its rows are, one below the other).
+    """
+
+    unit: Literal["heads", "channels"]
+    rows: tuple[tuple[str, tuple[Literal["queries", "keys", "channels"], ...]], ...]
+    reader: str
+    width: str  # the name in config.json for the number of channels, or of heads
+
+    @property
+    def layers(self) -> frozenset[str]:
+        return frozenset((*(name for name, _ in self.rows), self.reader))
+
+
 class Family(Frozen):
     """Where the models of a family keep their blocks, and what of a block is pruned.
 
@@ -52,6 +68,8 @@ class Family(Frozen):
     attention: tuple[str, ...] = ("*attn.*", "*attention.*")
     heads: dict[str, Heads] = _HEADS  # by the last name of a projection of an attention
     fused: tuple[Fused, ...] = ()
+    # Heads and channels that can go as a whole: where the configuration can say so, and nothing normalises over them.
+    coupled: tuple[Side, ...] = ()
     float32: tuple[str, ...] = ()  # last names of parameters that are never rounded to half precision
     # Every window of text begins with the tokenizer's first token, without which predictions mean nothing.
     opens_with_bos: bool = False

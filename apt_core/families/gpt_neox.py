@@ -1,6 +1,6 @@
 """GPT-NeoX and Pythia."""
 
-from apt_core.families.family import Family
+from apt_core.families.family import Family, Side
 
 GPT_NEOX = Family(
     title="GPT-NeoX, Pythia",
@@ -8,4 +8,12 @@ GPT_NEOX = Family(
     blocks="gpt_neox.layers",
     by_block=False,
     projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    coupled=(
+        Side(
+            unit="channels",
+            rows=(("mlp.dense_h_to_4h", ("channels",)),),
+            reader="mlp.dense_4h_to_h",
+            width="intermediate_size",
+        ),
+    ),
 )

@@ -17,13 +17,14 @@ from apt_core.families.mamba import MAMBA
 from apt_core.families.mamba2 import MAMBA2
 from apt_core.families.mixtures import MIXTRAL, QWEN2_MOE
 from apt_core.families.nemotron_h import NEMOTRON_H
+from apt_core.families.olmo2 import OLMO2
 from apt_core.families.opt import OPT
 from apt_core.families.phi3 import PHI3
 from apt_core.families.zamba2 import ZAMBA2
 
 _ALL = (
     LLAMA, GEMMA, PHI3, GPT2, OPT, GPT_NEOX, FALCON, MAMBA, MAMBA2, MIXTRAL, QWEN2_MOE, JAMBA, ZAMBA2, BAMBA,
-    GRANITE_HYBRID, NEMOTRON_H,
+    GRANITE_HYBRID, NEMOTRON_H, OLMO2,
 )  # fmt: skip
 
 FAMILIES: dict[str, Family] = {model_type: family for family in _ALL for model_type in family.model_types}

@@ -1,6 +1,6 @@
 """OPT. (`project_in` and `project_out` of the 350M model stand outside the blocks.)"""
 
-from apt_core.families.family import Family
+from apt_core.families.family import Family, Side
 
 OPT = Family(
     title="OPT",
@@ -14,4 +14,5 @@ OPT = Family(
         "fc1",
         "fc2",
     ),
+    coupled=(Side(unit="channels", rows=(("fc1", ("channels",)),), reader="fc2", width="ffn_dim"),),
 )

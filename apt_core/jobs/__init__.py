@@ -18,6 +18,7 @@ from apt_core.jobs.evaluate import Evaluate
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
 from apt_core.jobs.prune import Prune
 from apt_core.jobs.schema import is_stored, lifted, stored_context
+from apt_core.jobs.shrink import Shrink
 
 __all__ = [
     "JOBS",
@@ -28,12 +29,17 @@ __all__ = [
     "Job",
     "ModelRef",
     "Prune",
+    "Pruning",
     "Resources",
+    "Shrink",
     "make_job",
     "make_value",
     "read_job",
 ]
 _log = logging.getLogger(__name__)
+Pruning = (
+    Prune | Shrink
+)  # makes a smaller or sparser model of a model, by a method, of a share of its weights
 Value = TypeVar("Value", bound=Frozen)
 
 

@@ -21,24 +21,9 @@ from apt_core.measure.depth_values import BlocksAlone
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
 from apt_core.passes.evaluation import window_loss, window_losses
-from apt_core.passes.runner import OpenBlock, Propagation, Runner
+from apt_core.passes.runner import Propagation, Runner, Together
 
 _STREAM_BYTES = 256_000_000  # of the hidden states that walk together
-
-
-class _Together:
-    """Several streams of the same windows through each block."""
-
-    def __init__(self, streams: Iterable[Propagation]):
-        self._streams = list(streams)
-
-    def to(self, device: torch.device) -> None:
-        for stream in self._streams:
-            stream.to(device)
-
-    def visit(self, block: OpenBlock) -> Generator[None, None, None]:
-        for stream in self._streams:
-            yield from stream.visit(block)
 
 
 @torch.no_grad()
@@ -88,9 +73,9 @@ def _walk(
     for index in range(len(dense.store.blocks)):
         yield index
         began = [Propagation(stream.states.clone(), batch)] if index in group else []
-        _exhaust(through_pruned.run(_Together(began), [index] if began else []))
+        _exhaust(through_pruned.run(Together(began), [index] if began else []))
         others = [stream] if index < group.stop else []
-        _exhaust(through_dense.run(_Together([*others, *alone]), [index]))
+        _exhaust(through_dense.run(Together([*others, *alone]), [index]))
         alone += began
     last = group.stop == len(dense.store.blocks)
     whole = _loss(head, windows, stream.states) if last else 0.0

@@ -1,7 +1,8 @@
 """How a layer is pruned: allocation x target x mask x refinement x reconstruction, one file a component.
 
 May import `base` and `maths`, the latter only where something is computed: who reads options loads no torch.
-`named/` holds the published methods, each a composition with its defaults.
+`named/` holds the published methods, each a composition with its defaults; `structured/` those that take no
+components, because they remove whole structures.
 """
 
 from __future__ import annotations
@@ -13,9 +14,22 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadOption, one_sentence
 from apt_core.methods.base import Component, LayerKey, Method, Pruned, Statistic
 from apt_core.methods.flat import nested
-from apt_core.methods.registry import COMPONENTS, METHODS, known_options, listed
+from apt_core.methods.registry import COMPONENTS, METHODS, STRUCTURED, known_options, listed
+from apt_core.methods.structured.base import StructuredMethod
 
-__all__ = ["COMPONENTS", "METHODS", "Component", "LayerKey", "Method", "Pruned", "Statistic", "make_method"]
+__all__ = [
+    "COMPONENTS",
+    "METHODS",
+    "STRUCTURED",
+    "Component",
+    "LayerKey",
+    "Method",
+    "Pruned",
+    "Statistic",
+    "StructuredMethod",
+    "make_method",
+    "make_structured",
+]
 
 
 def make_method(name: str, options: dict[str, Any] | None = None) -> Method:
@@ -25,8 +39,30 @@ def make_method(name: str, options: dict[str, Any] | None = None) -> Method:
     wrote them ({"block_size": 64}).
     """
     if name not in METHODS:
-        raise BadOption(f"There is no method '{name}'; choose one of {listed(METHODS)}.")
+        if name in STRUCTURED:
+            raise BadOption(
+                f"{STRUCTURED[name].title} removes {STRUCTURED[name].removes}, which no composition of masks does; "
+                f"choose one of {listed(METHODS)}."
+            )
+        raise BadOption(f"There is no method '{name}'; choose one of {', '.join([*METHODS, *STRUCTURED])}.")
     kind, given = METHODS[name], nested(name, options or {})
+    for option in given:
+        if option not in kind.model_fields and option != "name":
+            raise BadOption(f"{kind.title} has no option {str(option)[:40]!r}; {known_options(kind)}.")
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise BadOption(f"{kind.title}: {one_sentence(error)}") from error
+
+
+def make_structured(name: str, options: dict[str, Any] | None = None) -> StructuredMethod:
+    """The structured method called `name` with these options; raises BadOption with one sentence otherwise."""
+    if name not in STRUCTURED:
+        raise BadOption(
+            f"There is no method '{name}' that removes structures; choose one of {listed(STRUCTURED)}."
+        )
+    kind, given = STRUCTURED[name], options or {}
+    kind.check_options(given)
     for option in given:
         if option not in kind.model_fields and option != "name":
             raise BadOption(f"{kind.title} has no option {str(option)[:40]!r}; {known_options(kind)}.")

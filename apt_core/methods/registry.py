@@ -26,8 +26,11 @@ from apt_core.methods.component import SLOTS, Component, Named
 if TYPE_CHECKING:
     from apt_core.methods import base as compositions
     from apt_core.methods.base import Method
+    from apt_core.methods.structured import base as structured
+    from apt_core.methods.structured.base import StructuredMethod
 else:
     compositions = lazy("apt_core.methods.base")  # which reads this file
+    structured = lazy("apt_core.methods.structured.base")
 
 ENTRY_POINTS = "apt_core.components"
 _OURS = "apt_core."
@@ -101,6 +104,11 @@ def _methods() -> dict[str, type[Method]]:
     return _by_name(compositions.Method)
 
 
+def _structured() -> dict[str, type[StructuredMethod]]:
+    _import_all()
+    return _by_name(structured.StructuredMethod)
+
+
 def _import_all() -> None:
     package = import_module("apt_core.methods")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -128,3 +136,5 @@ def _below(kind: type[Kind]) -> list[type[Kind]]:
 
 COMPONENTS: Registry[dict[str, type[Component]]] = Registry(_components)
 METHODS: Registry[type[Method]] = Registry(_methods)
+# Those that remove whole structures; they take no components.
+STRUCTURED: Registry[type[StructuredMethod]] = Registry(_structured)

@@ -75,10 +75,10 @@ def output_sensitivity(
     token's cross-entropy, summed over a window. scratch: where states and results wait.
     """
     runner, blocks = Runner(store, entering), len(store.blocks)
-    forwards = _Forwards(entering.states, scratch("states"), last=blocks - 1)
+    forwards = Forwards(entering.states, scratch("states"), last=blocks - 1)
     yield from runner.run(forwards)
     head = EmbeddingAndHead.of(model, store)
-    gradients = yield from _of_the_loss(head, windows, forwards.states)
+    gradients = yield from of_the_loss(head, windows, forwards.states)
     forwards.states = entering.states  # what left the last block is not needed any more
     backwards = _Backwards(forwards, gradients, layers, condense, scratch("metrics"))
     del gradients
@@ -103,7 +103,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, OutputMetric]:
     return {name: OutputMetric(**of_one) for name, of_one in fields.items()}
 
 
-class _Forwards:
+class Forwards:
     """A visitor that keeps what leaves every block but the last."""
 
     def __init__(self, states: Tensor, kept: TensorStore, last: int):
@@ -138,7 +138,7 @@ class _Backwards:
 
     def __init__(
         self,
-        forwards: _Forwards,
+        forwards: Forwards,
         gradients: Tensor,
         layers: list[Layer],
         condense: Condense,
@@ -231,7 +231,7 @@ def _listening(own: dict[str, _LayerGradients]) -> Iterator[None]:
             hook.remove()
 
 
-def _of_the_loss(head: EmbeddingAndHead, windows: Tensor, leaving: Tensor) -> Generator[None, None, Tensor]:
+def of_the_loss(head: EmbeddingAndHead, windows: Tensor, leaving: Tensor) -> Generator[None, None, Tensor]:
     """The gradient at what leaves the last block. Position by position: the head mixes none of them."""
     gradients = torch.zeros_like(leaving)
     for number, window in enumerate(windows):

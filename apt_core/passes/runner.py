@@ -106,6 +106,21 @@ class Propagation:
             yield None
 
 
+class Together:
+    """Several streams of the same windows through each block, which is opened once for all of them."""
+
+    def __init__(self, streams: Iterable[Propagation]):
+        self._streams = list(streams)
+
+    def to(self, device: torch.device) -> None:
+        for stream in self._streams:
+            stream.to(device)
+
+    def visit(self, block: OpenBlock) -> Generator[None, None, None]:
+        for stream in self._streams:
+            yield from stream.visit(block)
+
+
 def slices(windows: int, batch: int) -> list[slice]:
     """The windows in groups of `batch`, the last one smaller where it must be."""
     return [slice(start, min(start + batch, windows)) for start in range(0, windows, batch)]

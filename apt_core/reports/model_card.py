@@ -38,13 +38,12 @@ def model_card(record: RunRecord, title: str, base: str) -> str:
     without their folders, because the card goes to others. Raises BadInput for a run that pruned nothing."""
     if not run_words.prunes(record):
         raise BadInput(f"Run {record.id} measures a model and makes none, so there is no model to describe.")
-    pruning = record.pruning
+    pruning = record.making
     parts = (
         f"---\n{_header(record, base)}\n---",
         f"# {escaped(title)}, pruned with {escaped(pruning.method.label)} ({escaped(pruning.pattern.label)})",
         f"**{escaped(run_words.headline_sentence(record, title))}**",
-        "The weights that were removed are stored as zeros in a plain safetensors checkpoint, which loads as any "
-        "other:",
+        _how_stored(record),
         fenced(_USE, "python"),
         "## Figures",
         bullets((figure.name, f"{figure.value}; {figure.note}") for figure in run_words.figures(record)),
@@ -60,6 +59,16 @@ def model_card(record: RunRecord, title: str, base: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _how_stored(record: RunRecord) -> str:
+    if record.shrunk:
+        gone = run_words.structures_gone(record.shrunk)
+        return f"What was removed is not stored any more ({gone}). The plain safetensors checkpoint loads as any other:"
+    return (
+        "The weights that were removed are stored as zeros in a plain safetensors checkpoint, which loads as any "
+        "other:"
+    )
+
+
 def licence_of(base: str) -> tuple[str, str] | None:
     """(what people call it, what the Hub calls it) for a model of the catalogue; None where it is not known here."""
     entry = CATALOGUE.get(base)
@@ -70,7 +79,10 @@ def _header(record: RunRecord, base: str) -> str:
     fields: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["pruned", "sparse", "apt-studio", record.pruning.method.name, record.pruning.pattern.label],
+        "tags": [
+            *("pruned", "smaller" if record.shrunk else "sparse", "apt-studio"),
+            *(record.making.method.name, record.making.pattern.label),
+        ],
     }
     if hub_id := _hub_id(base):
         fields["base_model"] = hub_id

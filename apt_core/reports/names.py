@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from apt_core.base.patterns import SemiStructured
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Job, Prune
+from apt_core.jobs import Job, Pruning
 
 _LONGEST = 60
 
@@ -27,7 +27,7 @@ def stem_of_all(records: Sequence[RunRecord], titles: Sequence[str]) -> str:
 
 def what_was_done(job: Job) -> str:
     """'apt-2-4', 'wanda-50pct', 'perplexity'."""
-    if not isinstance(job, Prune):
+    if not isinstance(job, Pruning):
         return slug(job.title)
     if isinstance(job.pattern, SemiStructured):
         return slug(f"{job.method.name}-{job.pattern.label}")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from apt_core.base.patterns import SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events.records import public_name
-from apt_core.jobs import Evaluate, Evaluation, Job, Prune
+from apt_core.jobs import Evaluate, Evaluation, Job, Prune, Pruning
 from apt_core.jobs.flags import JobField, job_fields
 
 _NAMES_SOURCES = frozenset({"model.id", "calibration.text", "evaluation.text"})
@@ -45,7 +45,7 @@ def _call(job: Job, policy: HostPolicy) -> str:
     arguments: dict[str, Any] = {}
     if job.model.revision is not None:
         arguments["revision"] = job.model.revision
-    if isinstance(job, Prune):
+    if isinstance(job, Pruning):
         arguments |= _method_arguments(job)
     arguments |= _fields(job)
     windows = [_window(one, policy) for one in job.evaluation]
@@ -53,10 +53,11 @@ def _call(job: Job, policy: HostPolicy) -> str:
         return _written("apt_core.evaluate", [first, *_texts(windows)], arguments)
     if windows != [{}]:
         arguments["evaluation"] = windows if len(windows) > 1 else windows[0]
-    return _written(f"apt_core.{job.kind}", [first], _public(arguments, policy))
+    function = "prune" if isinstance(job, Pruning) else job.kind
+    return _written(f"apt_core.{function}", [first], _public(arguments, policy))
 
 
-def _method_arguments(job: Prune) -> dict[str, Any]:
+def _method_arguments(job: Pruning) -> dict[str, Any]:
     n_m = isinstance(job.pattern, SemiStructured)
     pattern = job.pattern.label if n_m else job.pattern.sparsity
     changes = {path: _plain(value) for path, value in job.method.changes().items()}
@@ -143,9 +144,9 @@ def _arguments(job: Job, policy: HostPolicy) -> list[str]:
     out: list[str] = []
     for field in job_fields(type(job)):
         out += _flag(field, field.values(job), policy)
-        if field.path == "model.revision" and isinstance(job, Prune):
+        if field.path == "model.revision" and isinstance(job, Pruning):
             out += _method_and_pattern(job)
-    return out + (_options(job) if isinstance(job, Prune) else [])
+    return out + (_options(job) if isinstance(job, Pruning) else [])
 
 
 def _flag(field: JobField, values: Sequence[Any], policy: HostPolicy) -> list[str]:
@@ -157,7 +158,7 @@ def _flag(field: JobField, values: Sequence[Any], policy: HostPolicy) -> list[st
     return [] if values[0] == field.default else [field.flag.name, str(values[0])]
 
 
-def _method_and_pattern(job: Prune) -> list[str]:
+def _method_and_pattern(job: Pruning) -> list[str]:
     method = ["--method", job.method.name]
     if isinstance(job.pattern, SemiStructured):
         return [*method, "--pattern", job.pattern.label]
@@ -166,5 +167,5 @@ def _method_and_pattern(job: Prune) -> list[str]:
     return [*method, "--sparsity", exact]
 
 
-def _options(job: Prune) -> list[str]:
+def _options(job: Pruning) -> list[str]:
     return [word for name, value in job.method.changes().items() for word in ("--set", f"{name}={value}")]

@@ -19,9 +19,9 @@ from apt_core.base.words import (
     times,
     verdict_sentence,
 )
-from apt_core.events import Evaluated, TaskScored
+from apt_core.events import Evaluated, Shrunk, TaskScored
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Calibration, Evaluation, Prune
+from apt_core.jobs import Calibration, Evaluation, Pruning
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports.verdict import pace, spread, verdict
 from apt_core.texts.titles import text_title
@@ -87,7 +87,7 @@ def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
     job = record.job
     read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
-    seed = [f"seed {job.seed}"] if isinstance(job, Prune) else []
+    seed = [f"seed {job.seed}"] if isinstance(job, Pruning) else []
     return " · ".join((title, job.label, *read, *seed))
 
 
@@ -149,7 +149,7 @@ def provenance(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[str
     job, model = record.job, record.model
     name = public_name(job.model.id, policy) + (f" @ {job.model.revision}" if job.model.revision else "")
     pairs = [("run", record.id), ("model", name)]
-    if isinstance(job, Prune):
+    if isinstance(job, Pruning):
         pairs += _method_facts(job)
     pairs.append(("evaluation", ", ".join(map(windows, job.evaluation))))
     if record.layers:
@@ -211,6 +211,10 @@ def _interval(one: Evaluated) -> str:
 
 def _removed(record: RunRecord) -> Figure:
     name, term = "Weights removed", "sparsity"
+    if record.shrunk:
+        return Figure(
+            name, term, (Side("", percent(record.shrunk.share)),), "", structures_gone(record.shrunk)
+        )
     if not record.layers:
         return Figure(name, term, (Side("", DASH),), "", "of the linear layers in the decoder blocks")
     removed = sum(layer.removed for layer in record.layers)
@@ -219,6 +223,18 @@ def _removed(record: RunRecord) -> Figure:
     if record.finished and record.finished.parameters:
         note += f"; {percent(removed / record.finished.parameters)} of the whole model"
     return Figure(name, term, (Side("", percent(record.sparsity)),), "", note)
+
+
+def structures_gone(shrunk: Shrunk) -> str:
+    """'blocks 2 and 5 of 8; 821 k parameters became 624 k'"""
+    gone = shrunk.removed_blocks
+    numbers = ", ".join(map(str, gone))
+    blocks = f"{'block' if len(gone) == 1 else 'blocks'} {numbers} of {shrunk.blocks}"
+    narrowed = [
+        f"{one.after:,} of {one.before:,} {one.name} stay" for one in shrunk.widths if one.after < one.before
+    ]
+    parameters = f"{count(shrunk.dense_parameters)} parameters became {count(shrunk.parameters)}"
+    return "; ".join([*([blocks] if gone else []), *narrowed, parameters])
 
 
 def _cost(record: RunRecord) -> Figure:
@@ -231,7 +247,7 @@ def _cost(record: RunRecord) -> Figure:
     return Figure(name, "", (total,), size(record.finished.peak_rss_bytes), f"{pruning}memory at its peak")
 
 
-def _method_facts(job: Prune) -> list[tuple[str, str]]:
+def _method_facts(job: Pruning) -> list[tuple[str, str]]:
     options = ", ".join(f"{name} {value}" for name, value in job.method.settings().items())
     return [
         ("method", f"{job.method.label} ({job.method.source})"),

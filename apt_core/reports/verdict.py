@@ -84,6 +84,8 @@ def lead(smaller: bool, speed: Pace) -> str:
 
 def sparse_kernel(record: RunRecord) -> str:
     """Why the zeros were multiplied all the same."""
+    if record.shrunk:
+        return ""
     job, device = record.job, record.model.device if record.model else "cpu"
     if not isinstance(job, Prune) or not _is_two_of_four(job):
         return "No sparse kernel was used: those of torch.sparse know 2:4 alone, and this is another pattern."

@@ -48,6 +48,7 @@ def checked(question: Question, store: Store) -> RunRecord:
     """The run that is asked about; raises BadInput with one sentence where it cannot be looked into."""
     record = store.get(question.run)
     _check_finished(record)
+    _check_shapes(record, isinstance(question, LayerQuestion))
     if isinstance(question, LayerQuestion):
         check_layer(record, question.block, question.layer)
     if store.checkpoint(question.run) is None:
@@ -56,6 +57,22 @@ def checked(question: Question, store: Store) -> RunRecord:
             "look into; prune again."
         )
     return record
+
+
+def _check_shapes(record: RunRecord, of_a_layer: bool) -> None:
+    """What lies side by side in both models can be compared."""
+    if record.shrunk is None:
+        return
+    if of_a_layer:
+        raise BadInput(
+            f"Run {record.id} removed whole structures, so its layers have other shapes than those of the dense model; "
+            "look at the whole model with --depth, or ask both models with 'generate'."
+        )
+    if record.shrunk.removed_blocks:
+        raise BadInput(
+            f"Run {record.id} removed whole blocks, so the blocks of both models are not the same; ask both models "
+            "with 'generate', or compare runs."
+        )
 
 
 def _check_finished(record: RunRecord) -> None:

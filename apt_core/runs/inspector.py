@@ -33,7 +33,7 @@ from apt_core.execute.opening import (
     fetch_model,
     open_model,
 )
-from apt_core.jobs import Evaluation, ModelRef, Prune
+from apt_core.jobs import Evaluation, ModelRef, Prune, Pruning
 from apt_core.measure.blocks_alone import blocks_alone
 from apt_core.measure.depth import Side, depth
 from apt_core.measure.depth_values import BlocksAlone, Depth
@@ -132,7 +132,7 @@ def _both(
     question: DepthQuestion | BlocksAloneQuestion, record: RunRecord, context: Context
 ) -> Generator[Looking, None, tuple[Side, Side, Any, str]]:
     """Both models and the first windows of the run's evaluation text."""
-    job = record.pruning
+    job = record.making
     dense = yield from _open(job, context, _dtype(record))
     pruned = yield from _open(_of_run(job, question.run), context, _dtype(record))
     first = job.evaluation[0]
@@ -143,15 +143,19 @@ def _both(
     return Side(dense.model, dense.store), Side(pruned.model, pruned.store), found[0], first.text
 
 
-def _of_run(job: Prune, run_id: str) -> Prune:
+def _of_run(job: Pruning, run_id: str) -> Pruning:
     """The same job on what the run made."""
     return job.model_copy(update={"model": ModelRef(id=f"run:{run_id}")})
 
 
-def _open(job: Prune, context: Context, dtype: torch.dtype) -> Generator[Looking, None, Opened]:
+def _open(job: Pruning, context: Context, dtype: torch.dtype) -> Generator[Looking, None, Opened]:
     yield Looking(done=0, total=1, detail="loading the model")
     device = choose_device(context.device)
-    return (yield from _quietly(open_model(job, context, dtype, device, job.optional_layers)))
+    return (
+        yield from _quietly(
+            open_model(job, context, dtype, device, isinstance(job, Prune) and job.optional_layers)
+        )
+    )
 
 
 def _dtype(record: RunRecord) -> torch.dtype:

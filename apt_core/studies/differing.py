@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import DASH
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Job, Prune
+from apt_core.jobs import Job, Pruning
 
 _NOT_ASKED = ("schema_version",)
 _ORDER = ("kind", "model", "method", "pattern", "seed", "calibration", "evaluation", "optional_layers")
@@ -48,7 +48,7 @@ def fields_of(job: Job) -> Fields:
     A component is named by its slot ("method.mask": "admm"), a pattern by its label ("2:4").
     """
     found = {"kind": job.kind, **_flat("", job.model_dump(mode="json", exclude=set(_NOT_ASKED)))}
-    if isinstance(job, Prune):
+    if isinstance(job, Pruning):
         found = {path: value for path, value in found.items() if not path.startswith("pattern.")}
         found["pattern"] = job.pattern.label
     return dict(sorted(found.items(), key=lambda pair: _place(pair[0])))

@@ -6,14 +6,14 @@ from collections.abc import Hashable, Sequence
 
 from apt_core.base.words import duration, size
 from apt_core.estimate.preflight import Estimate, disk_refusal
-from apt_core.jobs import Prune
+from apt_core.jobs import Prune, Pruning
 from apt_core.models.catalogue.facts import ModelFacts
 
 _LISTED = 6  # runs whose own time is said
 
 
 def together(
-    jobs: Sequence[Prune], needs: Sequence[Estimate], facts: ModelFacts, asked_by_results: bool = False
+    jobs: Sequence[Pruning], needs: Sequence[Estimate], facts: ModelFacts, asked_by_results: bool = False
 ) -> Estimate:
     """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is.
 
@@ -35,9 +35,12 @@ def together(
     return total.model_copy(update={"refusal": _refusal(jobs, needs) or disk_refusal(total)})
 
 
-def shared_by(job: Prune) -> dict[str, Hashable]:
+def shared_by(job: Pruning) -> dict[str, Hashable]:
     """Stage -> what decides its result; runs of one study that agree in it do the stage once."""
-    model, calibration = (job.model, job.resources.dtype), (job.calibration, job.seed, job.optional_layers)
+    model = (job.model, job.resources.dtype)
+    if not isinstance(job, Prune):
+        return {"convert": job.model, "dense_eval": (model, job.evaluation)}
+    calibration = (job.calibration, job.seed, job.optional_layers)
     return {
         "convert": job.model,
         "dense_eval": (model, job.evaluation),
@@ -45,7 +48,7 @@ def shared_by(job: Prune) -> dict[str, Hashable]:
     }
 
 
-def _seconds(jobs: Sequence[Prune], needs: Sequence[Estimate]) -> list[float | None]:
+def _seconds(jobs: Sequence[Pruning], needs: Sequence[Estimate]) -> list[float | None]:
     """Of each run without the stages that an earlier one has done for it."""
     done: set[Hashable] = set()
     found: list[float | None] = []
@@ -69,7 +72,7 @@ def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
     return max(known) + (len(needs) - 1) * weights if len(known) == len(needs) else None
 
 
-def _refusal(jobs: Sequence[Prune], needs: Sequence[Estimate]) -> str | None:
+def _refusal(jobs: Sequence[Pruning], needs: Sequence[Estimate]) -> str | None:
     """Says which run cannot take part, unless the reason is the same for all."""
     refused = [(job, each.refusal) for job, each in zip(jobs, needs, strict=True) if each.refusal]
     if not refused:
@@ -80,13 +83,13 @@ def _refusal(jobs: Sequence[Prune], needs: Sequence[Estimate]) -> str | None:
     return f"{_name(job, jobs)} cannot take part: {reason}"
 
 
-def _name(job: Prune, among: Sequence[Prune]) -> str:
+def _name(job: Pruning, among: Sequence[Pruning]) -> str:
     """The method, and the pattern where that differs."""
     return job.method.label if len({one.pattern for one in among}) == 1 else job.label
 
 
 def _sentences(
-    jobs: Sequence[Prune],
+    jobs: Sequence[Pruning],
     seconds: Sequence[float | None],
     needs: Sequence[Estimate],
     asked_by_results: bool,
@@ -106,7 +109,7 @@ def _sentences(
     return tuple(sentence for sentence in said if sentence)
 
 
-def _times(jobs: Sequence[Prune], seconds: Sequence[float | None]) -> str:
+def _times(jobs: Sequence[Pruning], seconds: Sequence[float | None]) -> str:
     """'APT about 28 s, Wanda about 20 s'; of many runs the shortest and the longest."""
     if len(jobs) <= _LISTED:
         each = zip(jobs, seconds, strict=True)

@@ -20,7 +20,7 @@ from apt_core.cli import main
 from apt_core.cli.progress import ProgressLine, describe
 from apt_core.jobs import make_job
 from apt_core.measure.questions import Sides
-from apt_core.methods import COMPONENTS, METHODS
+from apt_core.methods import COMPONENTS, METHODS, STRUCTURED
 from apt_core.runs.launcher import REPOSITORY, Launcher
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
@@ -430,7 +430,7 @@ def test_models_and_methods_for_programs(capsys):
     assert {"smollm2-135m", "tiny-random-llama"} <= {model["name"] for model in models}
     assert main(["methods", "--json"]) == 0
     methods = json.loads(capsys.readouterr().out)
-    assert [method["name"] for method in methods] == list(METHODS)
+    assert [method["name"] for method in methods] == [*METHODS, *STRUCTURED]
     assert all({"name", "title", "source", "options"} <= method.keys() for method in methods)
     apt = next(method for method in methods if method["name"] == "apt")
     assert {"allocation", "mask", "dampening"} <= apt["options"]["properties"].keys()

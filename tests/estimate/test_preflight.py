@@ -327,3 +327,32 @@ def test_a_gguf_that_cannot_be_unpacked_here_is_refused_before_the_download(monk
     refusal = estimate(recipe_for(), packed).refusal
     assert "Dequantising bob/big needs about 420 GB of memory, but 64.0 GB are free" in refusal
     assert estimate(recipe_for(), packed.model_copy(update={"parameters": 1_000_000_000})).refusal is None
+
+
+@pytest.mark.parametrize("method", ["depth", "llm-pruner"])
+def test_a_smaller_model_is_estimated_too(method):
+    job = make_job("shrink", model={"id": SMOL}, method=method)
+    found = estimate(job, known_facts(CATALOGUE[SMOL]), policy=PRIVATE)
+    assert found.refusal is None and {"dense_eval", "forward", "save", "pruned_eval"} <= found.parts.keys()
+    assert 0.5 * GB < found.memory_bytes < 3 * GB
+    assert found.parts["pruned_eval"] == pytest.approx(0.75 * found.parts["dense_eval"], rel=0.01)
+
+
+def test_more_passes_take_longer():
+    def seconds(criterion):
+        job = make_job("shrink", model={"id": SMOL}, method={"name": "depth", "criterion": criterion})
+        found = estimate(job, known_facts(CATALOGUE[SMOL]), policy=PRIVATE)
+        return found.seconds, any("calibration" in sentence for sentence in found.sentences)
+
+    (last, _), (influence, _), (perplexity, _) = map(seconds, ("last", "influence", "perplexity"))
+    assert last < influence < perplexity
+
+
+def test_structures_that_do_not_come_out_even_are_refused_before():
+    facts = known_facts(CATALOGUE[SMOL])
+    few = {"kind": "unstructured", "sparsity": 0.01}
+    job = make_job("shrink", model={"id": SMOL}, method="depth", pattern=few)
+    assert "less than half of one of 30 blocks" in estimate(job, facts, policy=PRIVATE).refusal
+    mamba = make_job("shrink", model={"id": "tiny-mamba"}, method="llm-pruner")
+    refusal = estimate(mamba, known_facts(CATALOGUE["tiny-mamba"]), policy=PRIVATE).refusal
+    assert "no attention heads or MLP channels" in refusal

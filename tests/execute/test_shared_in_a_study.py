@@ -99,7 +99,7 @@ def test_no_more_is_kept_than_there_is_room_for(tmp_path, monkeypatch):
     little = functools.partial(kept_sensitivity.KeptSensitivity, most=1000)
     monkeypatch.setattr("apt_core.execute.prune.KeptSensitivity", little)
     little_states = functools.partial(kept_states.KeptStates, most=1000)
-    monkeypatch.setattr("apt_core.execute.prune.KeptStates", little_states)
+    monkeypatch.setattr("apt_core.execute.measuring.KeptStates", little_states)
     pruned(job(), tmp_path / "first", tmp_path / "shared")
     assert not (tmp_path / "shared").exists()
 
@@ -110,7 +110,7 @@ def test_the_dense_model_goes_through_its_windows_once(tmp_path, fresh_cache, mo
     folder.mkdir()
     alone = [event for event in run(job(), Context.of(job(), folder, PRIVATE)) if event.kind == "diverged"]
     pruned(job(pattern="0.3"), tmp_path / "first", tmp_path / "shared")
-    monkeypatch.setattr("apt_core.execute.prune.fill_states", lambda *_: 1 / 0)
+    monkeypatch.setattr("apt_core.execute.measuring.fill_states", lambda *_: 1 / 0)
     (tmp_path / "second").mkdir()
     again = list(run(job(), Context.of(job(), tmp_path / "second", PRIVATE, shared=tmp_path / "shared")))
     assert [event for event in again if event.kind == "diverged"] == alone and len(alone) == 1

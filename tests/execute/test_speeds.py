@@ -7,8 +7,7 @@ import torch
 
 import apt_core
 from apt_core.events.records import RunRecord, fold
-from apt_core.execute import prune as pipeline
-from apt_core.execute import speeds
+from apt_core.execute import measuring, speeds
 from apt_core.measure.speed import Speeds
 from apt_core.reports.verdict import verdict_of
 
@@ -53,7 +52,7 @@ def test_dense_and_pruned_take_turns_with_their_own_weights(monkeypatch, weights
 
 def test_a_model_that_does_not_fit_twice_is_timed_alone(monkeypatch):
     monkeypatch.setattr(speeds, "TIMED_IN_TURNS_BYTES", 1)
-    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 7.0)
+    monkeypatch.setattr(measuring, "decoding_speed", lambda model: 7.0)
     record = record_of(apt_core.run(PLAN))
     assert record.dense_speed.tokens_per_second == 7.0 and record.dense_speed.decode is None
     assert len(record.measured) == 2

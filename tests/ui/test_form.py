@@ -260,3 +260,17 @@ def test_the_page_draws_every_field_of_the_job_and_nothing_twice(longer):
 def test_nothing_chosen_is_the_default_and_a_hidden_field_is_never_read():
     assert asked(resources__device=None).resources.device == "auto"
     assert read(Longer, GOOD | {"inner": "y"}).inner == "x"
+
+
+def test_a_method_that_removes_structures_takes_its_own_options():
+    shown = {f"method.{key}": value for key, value in options.structured_values(None).items()}
+    chosen = {"method.name": "depth", "method.structured.depth.criterion": "last", "pattern.sparsity": 25}
+    (job,) = jobs_of(Prune, GOOD | shown | chosen, HostPolicy())
+    assert job.kind == "shrink" and job.method.criterion == "last"
+    assert job.pattern.label == "25%"  # whatever pattern is chosen: N:M says nothing of structures
+    assert jobs_of(Prune, GOOD | shown | write(job), HostPolicy()) == [job]
+
+
+def test_a_method_that_removes_structures_races_nobody():
+    with pytest.raises(BadInput, match="untick the rivals"):
+        jobs_of(Prune, GOOD | {"method.name": "depth", "rivals": ["wanda"]}, HostPolicy())

@@ -14,7 +14,7 @@ from apt_core.base.errors import BadInput, PruneError, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
 from apt_core.estimate.tasks import check_tasks
-from apt_core.jobs import Job, ModelRef, Prune
+from apt_core.jobs import Job, ModelRef, Pruning
 from apt_core.jobs.parts import MAX_TEXT_NAME, RUN_PREFIX
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
 from apt_core.models.fetch import hub_token
@@ -85,7 +85,7 @@ def _ask(name: str, policy: HostPolicy) -> ModelFacts | PruneError:
 
 
 def estimate_of(
-    studio: Studio, jobs: Sequence[Prune], facts: ModelFacts, asked_by_results: bool = False
+    studio: Studio, jobs: Sequence[Pruning], facts: ModelFacts, asked_by_results: bool = False
 ) -> Estimate:
     """Preflight of these runs on this machine, from the rates that were measured here where there are any.
 

@@ -18,7 +18,7 @@ from gradio.components import Component
 from apt_core.base.errors import BadInput, GatedModel, NotAModel, PruneError, UnknownModel
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.jobs import Job, Prune
-from apt_core.methods import METHODS
+from apt_core.methods import METHODS, STRUCTURED
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import hub_token
 from apt_core.texts.sources import FALLBACK_TEXT
@@ -263,7 +263,8 @@ def _rivals() -> gr.CheckboxGroup:
 def _method_sentences() -> Markup:
     """All sentences; css shows the one of the chosen method."""
     return join(
-        Markup('<p class="says says-{}">{}</p>').format(name, cls.summary) for name, cls in METHODS.items()
+        Markup('<p class="says says-{}">{}</p>').format(name, cls.summary)
+        for name, cls in (*METHODS.items(), *STRUCTURED.items())
     )
 
 
@@ -336,7 +337,7 @@ def _take_upload(path: str | None) -> tuple[Any, Any, str]:
 
 
 _MORE = (
-    f'<button type="button" class="quiet-button" data-all-methods aria-expanded="false">All {len(METHODS)} methods'
-    "</button>"
+    '<button type="button" class="quiet-button" data-all-methods aria-expanded="false">'
+    f"All {len(METHODS) + len(STRUCTURED)} methods</button>"
 )
 _RACE = "One press queues a run for each, on the same text, and draws their curves together"

@@ -10,7 +10,7 @@ from gradio.components import Component
 from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.base.policy import HostPolicy
-from apt_core.methods import METHODS, Method
+from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.models.fetch.sources import local_path
 from apt_core.texts.sources import TEXTS
@@ -140,7 +140,7 @@ def _write_pattern(field: Field, value: Any) -> dict[str, Any]:
 def _draw_method(field: Field) -> dict[str, Component]:
     return {
         f"{field.path}.name": gr.Radio(
-            choices=[(cls.title, name) for name, cls in METHODS.items()],
+            choices=[(cls.title, name) for name, cls in (*METHODS.items(), *STRUCTURED.items())],
             value=next(iter(METHODS)),
             label=field.label,
             elem_id=element_id(field.path),
@@ -168,6 +168,32 @@ def _read_method(field: Field, values: Values, _policy: HostPolicy) -> dict[str,
 def _write_method(field: Field, value: Method) -> dict[str, Any]:
     shown = {"name": value.name} | options.values_of(value)
     return {f"{field.path}.{name}": choice for name, choice in shown.items()}
+
+
+# ---- a method that removes structures: a name of the same list, and options of its own
+
+
+def _draw_nothing(field: Field) -> dict[str, Component]:
+    """Its controls are drawn with those of the other methods."""
+    return {}
+
+
+def _read_structured(field: Field, values: Values, _policy: HostPolicy) -> dict[str, Any]:
+    name = str(values[f"{field.path}.name"] or "")
+    start = f"{field.path}.{options.STRUCTURED_KEY}.{name}."
+    given = {path.removeprefix(start): value for path, value in values.items() if path.startswith(start)}
+    return {option: options.plain(value) for option, value in given.items()} | {"name": name}
+
+
+def _write_structured(field: Field, value: StructuredMethod) -> dict[str, Any]:
+    shown = options.structured_values(value)
+    return {f"{field.path}.name": value.name} | {f"{field.path}.{key}": given for key, given in shown.items()}
+
+
+def _read_share(field: Field, values: Values, _policy: HostPolicy) -> dict[str, Any]:
+    """The slider of unstructured sparsity, whatever kind of pattern is chosen: N:M says nothing of structures."""
+    share = number(values[f"{field.path}.sparsity"], "Sparsity") / 100
+    return parse_pattern(f"{share:.6g}").model_dump()
 
 
 # ---- a text: of the list, of the Hub, or a visitor's own
@@ -213,5 +239,7 @@ CONTROLS: dict[str, Control] = {
     "model": Control(_draw_model, _read_model, _write_model),
     "pattern": Control(_draw_pattern, _read_pattern, _write_pattern),
     "method": Control(_draw_method, _read_method, _write_method),
+    "structured": Control(_draw_nothing, _read_structured, _write_structured),
+    "share": Control(_draw_nothing, _read_share, _write_pattern),
     "text": Control(_draw_text, _read_text, _write_text),
 }

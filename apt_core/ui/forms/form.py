@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from apt_core.base.errors import BadInput, TermsNotAccepted
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
-from apt_core.jobs import Prune, make_value
+from apt_core.jobs import Prune, Pruning, Shrink, make_value
+from apt_core.methods import STRUCTURED
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, Terms
 from apt_core.studies.race import line_up
@@ -49,10 +50,21 @@ def write(job: BaseModel) -> dict[str, Any]:
     return values
 
 
-def jobs_of(kind: type[Prune], values: Values, policy: HostPolicy) -> list[Prune]:
+def jobs_of(kind: type[Prune], values: Values, policy: HostPolicy) -> list[Pruning]:
     """The job that was chosen, and one for every rival of a race; raises BadInput with one sentence."""
     check_terms(values.get("model"), values.get("terms"), policy)
-    return line_up(read(kind, values, policy), values.get("rivals"))
+    if (name := values.get("method.name")) in STRUCTURED:
+        return [_structured(str(name), values, policy)]
+    return [*line_up(read(kind, values, policy), values.get("rivals"))]
+
+
+def _structured(name: str, values: Values, policy: HostPolicy) -> Shrink:
+    if values.get("rivals"):
+        raise BadInput(
+            f"A race compares methods that leave the same weights in place, and {STRUCTURED[name].title} makes a "
+            "smaller model; untick the rivals and compare the runs afterwards."
+        )
+    return read(Shrink, values, policy)
 
 
 def check_terms(model: Any, ticked: Any, policy: HostPolicy) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from apt_core.methods import COMPONENTS, METHODS, Method
+from apt_core.methods import COMPONENTS, METHODS, STRUCTURED, Method, StructuredMethod
 from apt_core.methods.component import SLOTS, Named
 from apt_core.ui.views.html import Markup
 from apt_core.ui.views.methods_page import allowed
 
 Keys = list[str]  # "mask", "mask.apt.block_size", "dampening": in the order of the controls
+STRUCTURED_KEY = "structured"  # in front of "depth.criterion"
 _FILLED = "method"  # the name of the method whose composition the controls show
 
 
@@ -26,23 +27,31 @@ def draw_controls() -> tuple[list[Component], Keys]:
     first = next(iter(METHODS.values()))()
     controls: dict[str, Component] = {_FILLED: gr.State(first.name)}
     values = values_of(first)
-    for slot, components in COMPONENTS.items():
-        field = Method.model_fields[slot]
-        choices = [(kind.title, name) for name, kind in components.items()]
-        dropdown = controls[slot] = gr.Dropdown(
-            choices, value=values[slot], label=field.title, info=field.description, filterable=False
-        )
-        # At once and in the browser, whoever has changed it; `visibility_css` goes by this attribute.
-        dropdown.change(None, dropdown, js=_SHOWS.format(slot), api_visibility="private")
-        for name, kind in components.items():
-            with gr.Column(elem_classes=["options", f"options-{slot}-{name}"]):
-                gr.HTML(str(Markup('<p class="says">{}</p>').format(kind.summary)), apply_default_css=False)
-                for option, schema in properties(kind).items():
-                    path = f"{slot}.{name}.{option}"
-                    controls[path] = control(option, schema | {"default": values[path]})
-    for option, schema in properties(Method).items():
-        if option not in SLOTS:
-            controls[option] = control(option, schema | {"default": values[option]})
+    with gr.Column(elem_classes="composed"):
+        for slot, components in COMPONENTS.items():
+            field = Method.model_fields[slot]
+            choices = [(kind.title, name) for name, kind in components.items()]
+            dropdown = controls[slot] = gr.Dropdown(
+                choices, value=values[slot], label=field.title, info=field.description, filterable=False
+            )
+            # At once and in the browser, whoever has changed it; `visibility_css` goes by this attribute.
+            dropdown.change(None, dropdown, js=_SHOWS.format(slot), api_visibility="private")
+            for name, kind in components.items():
+                with gr.Column(elem_classes=["options", f"options-{slot}-{name}"]):
+                    gr.HTML(
+                        str(Markup('<p class="says">{}</p>').format(kind.summary)), apply_default_css=False
+                    )
+                    for option, schema in properties(kind).items():
+                        path = f"{slot}.{name}.{option}"
+                        controls[path] = control(option, schema | {"default": values[path]})
+        for option, schema in properties(Method).items():
+            if option not in SLOTS:
+                controls[option] = control(option, schema | {"default": values[option]})
+    for name, structured in STRUCTURED.items():
+        with gr.Column(elem_classes=["options", f"options-method-{name}"]):
+            for option, schema in properties(structured).items():
+                path = f"{STRUCTURED_KEY}.{name}.{option}"
+                controls[path] = control(option, schema | {"default": values[path]})
     return list(controls.values()), list(controls)
 
 
@@ -67,7 +76,18 @@ def values_of(method: Method) -> dict[str, Any]:
         for name, kind in components.items():
             shown = chosen if name == chosen.name else kind()
             values |= {f"{slot}.{name}.{option}": getattr(shown, option) for option in kind.model_fields}
-    return values | {option: value for option, value in method.settings().items() if option in _shared()}
+    values |= {option: value for option, value in method.settings().items() if option in _shared()}
+    return values | structured_values(None)
+
+
+def structured_values(chosen: StructuredMethod | None) -> dict[str, Any]:
+    """The same of the methods that remove structures; those that are not chosen show their defaults."""
+    shown = [chosen if chosen and chosen.name == name else kind() for name, kind in STRUCTURED.items()]
+    return {
+        f"{STRUCTURED_KEY}.{method.name}.{option}": value
+        for method in shown
+        for option, value in method.settings().items()
+    }
 
 
 def collect(values: Sequence[Any], keys: Keys, method: Any) -> dict[str, Any]:
@@ -75,7 +95,7 @@ def collect(values: Sequence[Any], keys: Keys, method: Any) -> dict[str, Any]:
 
     Nothing, while they still show another method's composition: then its own defaults hold.
     """
-    given = {key: _plain(value) for key, value in zip(keys, values, strict=True)}
+    given = {key: plain(value) for key, value in zip(keys, values, strict=True)}
     if given.pop(_FILLED, None) != method:
         return {}
     options: dict[str, Any] = {option: given[option] for option in _shared()}
@@ -113,10 +133,17 @@ def visibility_css() -> str:
     """Show what belongs to the chosen method and components, hide the rest: in the browser, at once."""
     first = next(iter(METHODS.values()))()
     rules = []
-    for name, kind in METHODS.items():
+    listed: dict[str, type[Method] | type[StructuredMethod]] = {**METHODS, **STRUCTURED}
+    for name, kind in listed.items():
         chosen = f'#choose:not(:has(#method input[value="{name}"]:checked))'
-        rules.append(f"{chosen} .says-{name} {{ display: none !important; }}")
+        rules.append(f"{chosen} :is(.says-{name}, .options-method-{name}) {_HIDDEN}")
         rules.append(_in_the_lists(name, kind.advice))
+    structured = ", ".join(f'[value="{name}"]' for name in STRUCTURED)
+    removes = f"#choose:has(#method input:is({structured}):checked)"
+    rules.append(f"{removes} :is(.composed, #kind, #pattern, #custom-pattern, #how-much-note) {_HIDDEN}")
+    rules.append(f"{removes} #optional-layers {_HIDDEN}")
+    rules.append(f"{removes} #how-much #sparsity {{ display: block !important; }}")
+    rules.append(f"{removes} #how-much .form:has(> #sparsity) {{ display: flex !important; }}")
     for slot, components in COMPONENTS.items():
         for name in components:
             said = f"[data-{slot}]" if name == getattr(first, slot).name else ""
@@ -140,6 +167,7 @@ def _in_the_lists(name: str, advice: str) -> str:
     return "\n".join(rules)
 
 
+_HIDDEN = "{ display: none !important; }"
 _SHOWS = "(name) => {{ document.querySelector('#choose').dataset['{}'] = name; }}"
 
 
@@ -153,7 +181,7 @@ def _shared() -> list[str]:
     return [option for option in Method.model_fields if option not in SLOTS]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A browser has no integers; 128.0 means 128."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

@@ -7,7 +7,7 @@ from typing import Any
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.words import duration
 from apt_core.estimate.rates import packaged_rates, solving_seconds
-from apt_core.methods import COMPONENTS, METHODS, Component, Method
+from apt_core.methods import COMPONENTS, METHODS, STRUCTURED, Component, Method, StructuredMethod
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join, table
 
@@ -17,11 +17,15 @@ def methods_page() -> Markup:
         "Every method sets exactly the same number of weights to zero. They differ in which weights they choose, "
         "and in whether the weights that stay move to make up for those that go."
     )
-    return Markup('<div class="methods"><p class="lead">{}</p>{}<p class="lead">{}</p>{}</div>').format(
+    return Markup(
+        '<div class="methods"><p class="lead">{}</p>{}<p class="lead">{}</p>{}<p class="lead">{}</p>{}</div>'
+    ).format(
         intro,
         join(_method(method) for method in METHODS.values()),
         "Each of these is a composition of five components, and every one of them can be put in another's place.",
         join(_slot(slot) for slot in COMPONENTS),
+        "These remove whole blocks, heads or channels: what is left is smaller and faster as it is, at once.",
+        join(_structured(kind) for kind in STRUCTURED.values()),
     )
 
 
@@ -86,6 +90,19 @@ def _method(method: type[Method]) -> Markup:
         '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{}. {}</p>'
         '<p class="quiet">Composition: {}.</p></article>'
     ).format(method.name, method.title, method.summary, method.source, cost(method), composition(method()))
+
+
+def _structured(kind: type[StructuredMethod]) -> Markup:
+    schemas = kind.model_json_schema()["properties"]
+    rows = [
+        (option, str(schema.get("default", "")), allowed(schema), str(schema.get("description", "")))
+        for option, schema in schemas.items()
+        if option in kind.model_fields
+    ]
+    heads = ("option", "default", "allowed", "what it does")
+    return Markup(
+        '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{}.</p>{}</article>'
+    ).format(kind.name, kind.title, kind.summary, kind.source, table(heads, rows, f"Options: {kind.title}"))
 
 
 def _slot(slot: str) -> Markup:

@@ -1,0 +1,106 @@
+"""What a run that makes one model of another measures of both: perplexity, how far apart they are, size and speed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from apt_core.base.limits import SIZED_BYTES
+from apt_core.events import Event, Measured, Progress, Sized, Subject
+from apt_core.execute.context import Context
+from apt_core.execute.opening import Opened
+from apt_core.jobs import Job
+from apt_core.measure.dense_cache import known_perplexity_events
+from apt_core.measure.divergence import WindowDivergence, diverged, fill_states, window_divergences
+from apt_core.measure.kept_states import KeptStates
+from apt_core.measure.perplexity import decoding_speed, perplexity_events
+from apt_core.measure.size import ZSTD_LEVEL, folder_sizes, known_sizes
+from apt_core.models.checkpoint.whole import checkpoint_bytes
+from apt_core.passes.evaluation import LastStates
+
+
+def evaluated(
+    job: Job, context: Context, opened: Opened, texts: list[Tensor], subject: Subject, first: LastStates
+) -> Iterator[Event]:
+    """Perplexity on every text; that of the dense model may be known already. first: keeps those of the first text."""
+    with context.clock(f"{subject}_eval"):
+        for number, (wanted, windows) in enumerate(zip(job.evaluation, texts, strict=True)):
+            last = None if number else first
+            if subject == "dense":
+                found = yield from known_perplexity_events(
+                    opened.model, windows, subject, wanted.text, opened.folder, opened.store, last
+                )
+                if found.reused:
+                    context.clock.spare("dense_eval", found.seconds)
+            else:
+                found = yield from perplexity_events(
+                    opened.model, windows, subject, wanted.text, opened.store, last
+                )
+            yield found
+
+
+def states_of_dense(context: Context, opened: Opened, windows: Tensor, dense: LastStates) -> Iterator[Event]:
+    """Where the dense perplexity was known, its windows have gone through no block yet; another run of the study may
+    have kept what leaves the last one."""
+    if not dense.windows:
+        return
+    kept = KeptStates(context.shared, opened.folder) if context.shared else None
+    compared = windows[: dense.windows]
+    if dense.states is None and kept:
+        dense.states = kept.recall(opened.model, compared)
+        if dense.states is not None:
+            return
+    if dense.states is None:
+        yield from _through_all_blocks(context, opened, windows, dense)
+    if kept and dense.states is not None:
+        kept.keep(opened.model, compared, dense.states)
+
+
+def _through_all_blocks(
+    context: Context, opened: Opened, windows: Tensor, dense: LastStates
+) -> Iterator[Event]:
+    with context.clock("divergence"):
+        for block in fill_states(opened.model, windows, opened.store, dense):
+            yield Progress(
+                stage="evaluate", subject="dense", done=block, total=len(opened.store.blocks), detail="blocks"
+            )
+
+
+def compared(
+    job: Job, context: Context, opened: Opened, windows: Tensor, dense: LastStates, pruned: LastStates
+) -> Iterator[Event]:
+    """KL and agreement with the dense model, on the first windows of the first text, where they are short enough."""
+    if not dense.windows:
+        return
+    assert dense.states is not None and pruned.states is not None
+    compared = windows[: dense.windows]
+    found: list[WindowDivergence] = []
+    with context.clock("divergence"):
+        for one in window_divergences(opened.model, opened.store, compared, dense.states, pruned.states):
+            found.append(one)
+            yield Progress(
+                stage="evaluate", subject="pruned", done=len(found), total=len(compared), detail="agreement"
+            )
+        yield diverged(found, job.evaluation[0].text, compared.shape[1])
+
+
+def measured(
+    context: Context, opened: Opened, subject: Subject, folder: Path, timed: bool
+) -> Iterator[Event]:
+    """Size on disk; and decoding speed where it is timed alone, None where the model cannot be called as a whole."""
+    with context.clock("measure"):
+        speed = (yield from _decoding_speed(opened, subject)) if timed else None
+        yield Measured(subject=subject, tokens_per_second=speed, bytes_on_disk=checkpoint_bytes(folder))
+    if checkpoint_bytes(folder) <= SIZED_BYTES:
+        with context.clock("size"):
+            sizes = known_sizes(folder) if subject == "dense" else folder_sizes(folder)
+            yield Sized(subject=subject, zstd_level=ZSTD_LEVEL, **sizes.model_dump())
+
+
+def _decoding_speed(opened: Opened, subject: Subject) -> Generator[Event, None, float | None]:
+    done = int(subject == "pruned")
+    yield Progress(stage="measure", subject=subject, done=done, total=2, detail=f"{subject} decoding speed")
+    with opened.store.all_loaded() as why_not:
+        return None if why_not else decoding_speed(opened.model)

@@ -1,0 +1,276 @@
+"""Which heads and channels go, equally many in each block, and how the output projections make up for them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from apt_core import families
+from apt_core.base.errors import BadOption, NotPositiveDefinite
+from apt_core.events import Event, Narrowed, Warned
+from apt_core.execute.shrink_given import Given, Planned, reporting
+from apt_core.families import Family, Layer, Member, Structure
+from apt_core.maths.group_importance import WeightGradients, importance_along
+from apt_core.maths.hessian import LayerStats
+from apt_core.maths.least_squares import without_columns
+from apt_core.methods.structured.llm_pruner import LLMPruner, groups_kept
+from apt_core.models.checkpoint.reshaped import Cut, ModelEdit
+from apt_core.models.load.smaller_config import changed, check_builds, shapes_of
+from apt_core.passes.halting import Halting
+from apt_core.passes.runner import OpenBlock, Runner
+from apt_core.passes.weight_gradients import weight_gradients
+
+_MAX_DAMPENING = 1.0
+Kept = dict[tuple[int, str], tuple[int, ...]]  # (block, unit) -> the groups that stay
+Scores = dict[tuple[int, str], Tensor]  # (block, unit) -> the importance of each group
+
+
+class Widths(NamedTuple):
+    """The structures of every block, and how many groups of each stay."""
+
+    structures: tuple[Structure, ...]
+    counts: Mapping[str, int]  # by unit
+
+
+def with_narrower_blocks(given: Given) -> Generator[Event, None, Planned]:
+    """The groups that stay, and the configuration of the model that they make."""
+    method, opened = cast(LLMPruner, given.job.method), given.opened
+    widths = _widths(given, method)
+    scores = yield from _scores(given, method, widths)
+    kept = {key: _most_important(found, widths.counts[key[1]]) for key, found in scores.items()}
+    cuts, config = _cuts(given, widths, kept), _config(given, widths)
+    check_builds(config, _shapes(given, cuts))
+    folder = (yield from _compensate(given, method, widths, kept)) if method.compensate else None
+    narrowed = tuple(_narrowed(one, widths, scores, kept) for one in widths.structures)
+    blocks = len(opened.store.blocks)
+    edit = ModelEdit(tuple(range(blocks)), cuts, config)
+    return Planned(edit, folder, blocks, widths=tuple(one for some in narrowed for one in some))
+
+
+def _widths(given: Given, method: LLMPruner) -> Widths:
+    """Raises BadInput where the model has no groups, or so little goes that none does."""
+    blocks = given.opened.store.blocks
+    shapes = {layer.name: layer.shape for layer in given.opened.layers if layer.block == 0}
+    config = given.opened.model.config.get_text_config()
+    found = families.structures_of(families.family_of(blocks[0]), shapes, config.to_dict() | _usual(config))
+    alike = all(shapes_of(block) == shapes_of(blocks[0]) for block in blocks)
+    if not alike or not any(one.unit == "channels" for one in found):
+        raise families.no_groups(type(given.opened.model).__name__)
+    if method.structures == "channels":
+        found = tuple(one for one in found if one.unit == "channels")
+    whole = sum(rows * columns for rows, columns in shapes.values())
+    each: dict[str, tuple[int, int]] = {one.unit: (one.groups, one.weights_each(shapes)) for one in found}
+    counts = groups_kept(given.job.pattern.sparsity, whole, each, method.multiple)
+    if all(counts[one.unit] == one.groups for one in found):
+        raise BadOption(
+            "So little goes that no head and no channel does; choose more sparsity or a smaller multiple."
+        )
+    return Widths(found, counts)
+
+
+def _usual(config: Any) -> dict[str, Any]:
+    """Under the names that most families have."""
+    return {"num_attention_heads": config.num_attention_heads}
+
+
+# ---- importance
+
+
+def _scores(given: Given, method: LLMPruner, widths: Widths) -> Generator[Event, None, Scores]:
+    found: Scores = {}
+    layers = _members(given, widths)
+
+    def hear(block: int, gradients: Mapping[str, WeightGradients]) -> None:
+        own = {layer.name: layer for layer in layers if layer.block == block}
+        for one in widths.structures:
+            found[block, one.unit] = _importance(one, own, gradients, method.importance)
+
+    if not method.takes_gradients:
+        for index in range(len(given.opened.store.blocks)):
+            with given.opened.store.block(index):
+                hear(index, {})
+            yield given.progress("importance of heads and channels", index + 1)
+        return found
+    windows, store = given.first, given.opened.store
+    yield given.progress("embedding the calibration text")
+    total = len(windows) * (len(store.blocks) + 2)
+    with store.scratch(given.context.folder) as scratch:
+        steps = weight_gradients(
+            given.opened.model, store, layers, windows, given.entering(windows), hear, scratch
+        )
+        yield from reporting(
+            steps, given, "gradients of the dense loss", total, given.context.clock, "gradients"
+        )
+    return found
+
+
+def _members(given: Given, widths: Widths) -> list[Layer]:
+    names = {member.layer for one in widths.structures for member in one.members}
+    return [layer for layer in given.opened.layers if layer.name in names]
+
+
+def _importance(
+    structure: Structure, layers: Mapping[str, Layer], gradients: Mapping[str, WeightGradients], rule: str
+) -> Tensor:
+    """[groups]: the sum over the members of what their rows or columns lose."""
+    total = torch.zeros(structure.groups)
+    for member in structure.members:
+        weight = layers[member.layer].matrix.float()
+        dimension = 0 if member.along == "rows" else 1
+        of_each = importance_along(
+            weight, gradients.get(member.layer, WeightGradients()), rule, dimension
+        ).cpu()
+        for span in member.spans:
+            stretch = of_each[span.first : span.first + span.each * structure.groups]
+            total += stretch.reshape(structure.groups, span.each).sum(dim=1)
+    return total
+
+
+def _most_important(scores: Tensor, count: int) -> tuple[int, ...]:
+    """Ascending; of equal ones those with the lower number go first."""
+    order = scores.argsort(stable=True)
+    return tuple(sorted(order[len(scores) - count :].tolist()))
+
+
+# ---- what is left
+
+
+def _cuts(given: Given, widths: Widths, kept: Kept) -> dict[tuple[int, str], Cut]:
+    """Of every tensor that loses rows or columns, biases among them."""
+    found: dict[tuple[int, str], Cut] = {}
+    transposed = _family(given).transposed
+    for index, block in enumerate(given.opened.store.blocks):
+        names = dict(block.named_parameters())
+        for one in widths.structures:
+            for member in one.members:
+                places = member.places(kept[index, one.unit])
+                rows = member.along == "rows"
+                dimension = int(rows == transposed)
+                found[index, f"{member.layer}.weight"] = Cut(dimension, places)
+                if rows and f"{member.layer}.bias" in names:
+                    found[index, f"{member.layer}.bias"] = Cut(0, places)
+    return found
+
+
+def _family(given: Given) -> Family:
+    return families.family_of(given.opened.store.blocks[0]) or families.UNLISTED
+
+
+def _shapes(given: Given, cuts: Mapping[tuple[int, str], Cut]) -> list[dict[str, tuple[int, ...]]]:
+    """What the tensors of each block will be."""
+    found = []
+    for index, block in enumerate(given.opened.store.blocks):
+        shapes = {name: list(shape) for name, shape in shapes_of(block).items()}
+        for (of_block, name), cut in cuts.items():
+            if of_block == index:
+                shapes[name][cut.dimension] = len(cut.kept)
+        found.append({name: tuple(shape) for name, shape in shapes.items()})
+    return found
+
+
+def _config(given: Given, widths: Widths) -> dict[str, Any]:
+    family, changes = _family(given), dict[str, Any]()
+    for one in widths.structures:
+        count = widths.counts[one.unit]
+        side = next(side for side in family.coupled if side.unit == one.unit)
+        if one.unit == "channels":
+            changes[side.width] = count
+        else:
+            changes |= {
+                side.width: count * one.heads_each,
+                "num_key_value_heads": count,
+                "head_dim": one.head_width,
+            }
+    return changed(given.opened.folder, changes)
+
+
+def _narrowed(structure: Structure, widths: Widths, scores: Scores, kept: Kept) -> Iterator[Narrowed]:
+    own = sorted((block, groups) for (block, unit), groups in kept.items() if unit == structure.unit)
+    lost = tuple(_share_lost(scores[block, structure.unit], groups) for block, groups in own)
+    after = widths.counts[structure.unit]
+    if structure.unit == "channels":
+        yield Narrowed(name="MLP channels", before=structure.groups, after=after, lost=lost)
+        return
+    each = structure.heads_each
+    yield Narrowed(name="attention heads", before=each * structure.groups, after=each * after, lost=lost)
+    if each > 1:
+        yield Narrowed(name="key-value heads", before=structure.groups, after=after)
+
+
+def _share_lost(scores: Tensor, kept: tuple[int, ...]) -> float:
+    whole = float(scores.double().sum())
+    return 1 - float(scores[list(kept)].double().sum()) / whole if whole > 0 else 0.0
+
+
+# ---- compensation
+
+
+def _compensate(given: Given, method: LLMPruner, widths: Widths, kept: Kept) -> Generator[Event, None, Path]:
+    """The dense model's files, in which the columns that stay have taken over and the others are zero."""
+    store, clock = given.opened.store, given.context.clock
+    readers = {one.members[-1].layer: one for one in widths.structures}
+    layers = [layer for layer in given.opened.layers if layer.name in readers]
+    yield given.progress("embedding the calibration text")
+    entering = given.entering(given.calibration)
+    walk = Halting(entering.states, given.batch, layers, clock)
+    with given.changing():
+        yield from Runner(store, entering).run(_Compensator(given, method, walk, readers, kept))
+        return store.finish()
+
+
+class _Compensator:
+    """A visitor that removes columns of the output projections, in the order in which a token meets them."""
+
+    def __init__(
+        self, given: Given, method: LLMPruner, walk: Halting, readers: Mapping[str, Structure], kept: Kept
+    ):
+        self._given, self._method, self._walk = given, method, walk
+        self._readers, self._kept = readers, kept
+
+    def to(self, device: torch.device) -> None:
+        self._walk.to(device)
+
+    def visit(self, block: OpenBlock) -> Generator[Event, None, None]:
+        changed_layers: list[Layer] = []
+        for arrival in self._walk.visit(block):
+            if arrival is None:
+                yield self._given.progress("output projections make up for what goes", block.index)
+                continue
+            yield from self._compensated(*arrival)
+            changed_layers.append(arrival.layer)
+        parameters = {id(layer.parameter) for layer in changed_layers}
+        names = {name for name, one in block.module.named_parameters() if id(one) in parameters}
+        self._given.opened.store.commit(block.index, names)
+
+    def _compensated(self, layer: Layer, stats: LayerStats) -> Iterator[Event]:
+        structure = self._readers[layer.name]
+        reader: Member = structure.members[-1]
+        pruned = torch.ones(layer.in_features, dtype=torch.bool, device=layer.matrix.device)
+        pruned[list(reader.places(self._kept[layer.block, structure.unit]))] = False
+        dense = layer.matrix.float().contiguous()
+        with self._given.context.clock("solve"):
+            solved, warned = _solved(dense, pruned, stats, self._method.dampening, layer)
+        yield from warned
+        layer.write_(self._given.rounded(solved))
+
+
+def _solved(
+    dense: Tensor, pruned: Tensor, stats: LayerStats, dampening: float, layer: Layer
+) -> tuple[Tensor, list[Warned]]:
+    """The compensated weight; where the statistics cannot be factorised with more dampening, and a warning."""
+    used = dampening
+    while True:
+        try:
+            solved = without_columns(dense, pruned, stats.gram, used)
+            break
+        except NotPositiveDefinite:
+            if used * 10 > _MAX_DAMPENING:
+                raise
+            used *= 10
+    name = f"block {layer.block} {layer.name}"
+    said = f"{name}: the statistics could not be factorised at dampening {dampening:g}; used {used:g}."
+    return solved, [Warned(message=said, layer=name)] if used > dampening else []

@@ -1,0 +1,101 @@
+"""Make a model physically smaller: whole blocks, heads or channels go, and both models are measured."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_serializer, field_validator
+
+from apt_core.base.errors import BadOption, BadPattern
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.jobs.base import Job, Name, Step
+from apt_core.jobs.parts import Calibration, Evaluation
+from apt_core.jobs.schema import is_stored
+from apt_core.methods import STRUCTURED, StructuredMethod, make_structured
+
+
+class Shrink(Job):
+    """Everything that decides the result. pattern: the share of the blocks' weights that goes, rounded to whole
+    structures."""
+
+    title: ClassVar[str] = "Shrink"
+    done: ClassVar[str] = "pruned"
+    subjects: ClassVar[tuple[str, ...]] = ("dense", "pruned")
+    steps: ClassVar[tuple[Step, ...]] = (
+        Step("Model", ("download", "convert", "load")),
+        Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
+        Step("Prune", ("calibrate", "prune")),
+        Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
+    )
+
+    kind: Literal["shrink"] = "shrink"
+    schema_version: int = Field(default=1, ge=1, json_schema_extra={"control": "hidden"})
+    method: StructuredMethod = Field(title="Method", json_schema_extra={"control": "structured"})
+    pattern: Unstructured = Field(
+        default=Unstructured(sparsity=0.25), title="Share", json_schema_extra={"control": "share"}
+    )
+    calibration: Calibration = Calibration()
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="0 calibrates on the first windows of the text; any other number draws windows",
+    )
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_from_registry(cls, value: Any, info: ValidationInfo) -> Any:
+        """{"name": "depth", "criterion": "last"} -> Depth(criterion="last")."""
+        if isinstance(value, str):
+            return make_structured(value)
+        if isinstance(value, dict):
+            options = dict(value)
+            return _method(str(options.pop("name", "")), options, is_stored(info))
+        return value
+
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _no_groups(cls, value: Any) -> Any:
+        """A share alone: N:M says which single weights of a row go."""
+        grouped = isinstance(value, SemiStructured) or (
+            isinstance(value, dict) and value.get("kind") == "n:m"
+        )
+        if grouped:
+            raise BadPattern(
+                "N:M patterns keep single weights, and this method removes whole structures; give a sparsity such as "
+                "0.25."
+            )
+        return value
+
+    @field_serializer("method")
+    def _method_with_name(self, method: StructuredMethod) -> dict[str, Any]:
+        return {"name": method.name, **method.model_dump()}
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        return self.method.label, self.pattern.label
+
+    @property
+    def reads(self) -> tuple[Calibration | Evaluation, ...]:
+        return (self.calibration,) if self.method.reads_text else self.evaluation
+
+    def request(self, name: Name) -> dict[str, Any]:
+        read = self.calibration.model_dump() | {"text": name(self.calibration.text)}
+        return {
+            "method": self.method.name,
+            "pattern": self.pattern.label,
+            "options": self.method.settings(),
+            "calibration": read if self.method.reads_text else None,
+            **super().request(name),
+            "seed": self.seed,
+        }
+
+
+def _method(name: str, options: dict[str, Any], stored: bool) -> StructuredMethod:
+    """The method with these options; of a stored job, options that only a later version has are left out."""
+    try:
+        return make_structured(name, options)
+    except BadOption:
+        if not stored or name not in STRUCTURED:
+            raise
+        return STRUCTURED[name].model_validate(options, extra="ignore")

@@ -1,0 +1,1 @@
+"""Methods that make a model physically smaller: whole blocks, attention heads, channels go."""

@@ -1,0 +1,92 @@
+"""Ridge regression and the compensation of removed columns, against numpy's least squares in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apt_core.base.errors import NotPositiveDefinite
+from apt_core.maths.compensate import full_compensation
+from apt_core.maths.group_importance import WeightGradients, importance_along
+from apt_core.maths.least_squares import Regression, ridge, without_columns
+
+
+def problem(seed, out, width, tokens):
+    made = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(width, width, generator=made) + torch.eye(width)
+    return torch.randn(out, width, generator=made), mixing @ torch.randn(width, tokens, generator=made)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 12))
+def test_the_columns_that_stay_are_numpys_least_squares(seed, out, width):
+    weight, inputs = problem(seed, out, width, 6 * width)
+    pruned = torch.zeros(width, dtype=torch.bool)
+    pruned[torch.randperm(width, generator=torch.Generator().manual_seed(seed))[: max(1, width // 2)]] = True
+    found = without_columns(weight, pruned, inputs @ inputs.T, 1e-7)
+    kept = ~pruned
+    x, y = inputs[kept].double().numpy().T, (weight.double() @ inputs.double()).numpy().T
+    wanted = np.linalg.lstsq(x, y, rcond=None)[0].T
+    error, best = ((weight - found) @ inputs).square().sum(), ((y.T - wanted @ x.T) ** 2).sum()
+    assert not found[:, pruned].any()
+    assert float(error) <= best * 1.02 + 1e-3 * float((weight @ inputs).square().sum())
+
+
+def test_it_is_apts_closed_form_with_the_same_set_in_every_row():
+    weight, inputs = problem(0, 5, 8, 64)
+    pruned = torch.tensor([True, False] * 4)
+    gram = inputs @ inputs.T
+    wanted = full_compensation(weight, pruned.expand(5, 8), gram)
+    torch.testing.assert_close(without_columns(weight, pruned, gram, 1e-8), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_the_example():
+    gram = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    found = without_columns(torch.tensor([[1.0, 3.0]]), torch.tensor([True, False]), gram, 1e-9)
+    torch.testing.assert_close(found, torch.tensor([[0.0, 3.5]]))
+
+
+def test_no_input_no_update_and_no_factor_no_answer():
+    nothing = torch.zeros(3, 3)
+    assert not ridge(nothing, torch.ones(2, 3), 0.01).any()
+    with pytest.raises(NotPositiveDefinite):
+        ridge(torch.tensor([[1.0, 5.0], [5.0, 1.0]]), torch.ones(1, 2), 0.01)
+
+
+def test_a_regression_in_pieces_is_one_of_all():
+    inputs, outputs = torch.randn(40, 6), torch.randn(40, 3)
+    whole, pieces = Regression(), Regression()
+    whole.add(inputs, outputs)
+    for part in (slice(0, 13), slice(13, 40)):
+        pieces.add(inputs[None, part], outputs[None, part])
+    one, other = whole.solve(1e-6), pieces.solve(1e-6)
+    torch.testing.assert_close(one.weight, other.weight, rtol=1e-4, atol=1e-4)
+    left = (outputs - inputs @ one.weight.T).square().sum()
+    assert one.left == pytest.approx(float(left), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        ("l1", [3, 1]),
+        ("l2", [5, 1]),
+        ("vectorize", [1, 2]),
+        ("param_first", [5, 2]),
+        ("param_second", [9, 3]),
+    ],
+)
+def test_importance_by_rows(rule, wanted):
+    weight = torch.tensor([[1.0, -2.0], [0.0, 1.0]])
+    gradients = WeightGradients(
+        torch.tensor([[3.0, 1.0], [7.0, -2.0]]), torch.tensor([[1.0, 2.0], [5.0, 3.0]])
+    )
+    assert importance_along(weight, gradients, rule, 0).tolist() == wanted
+
+
+def test_importance_mixes_both_terms_and_goes_by_columns():
+    weight = torch.tensor([[1.0, -2.0]])
+    gradients = WeightGradients(torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 2.0]]))
+    assert importance_along(weight, gradients, "param_mix", 1).tolist() == [abs(3 - 0.5), abs(-2 - 4.0)]
