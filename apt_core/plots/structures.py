@@ -67,7 +67,8 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
             hovertemplate=_HOVER,
         )
     over_blocks(plot, runs.shown.id, shrunk.blocks, [1.0], dark)
-    what = shrunk.score or "stays (1)" if shrunk.removed_blocks else "importance that went"
+    scored = "score" if shrunk.score else "stays (1)"
+    what = scored if shrunk.removed_blocks else "importance that went"
     axis = {"type": "linear", "tickvals": None, "ticktext": None, "range": None, "autorange": True}
     return plot.update_yaxes(axis | {"title": {"text": what}}).update_layout(barmode="group")
 
