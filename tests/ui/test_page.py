@@ -17,7 +17,7 @@ from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT, HostPolicy
 from apt_core.measure.questions import Answered, OtherAnswer, ReaderReady, Step
-from apt_core.methods import COMPONENTS, METHODS, Method, make_method
+from apt_core.methods import COMPONENTS, METHODS, STRUCTURED, Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
@@ -472,6 +472,9 @@ def test_every_slot_and_every_option_of_every_component_has_a_labelled_control(e
         for slot, components in COMPONENTS.items()
         for name, component in components.items()
         for option in component.model_fields
+    }
+    wanted |= {
+        f"structured.{name}.{option}" for name, kind in STRUCTURED.items() for option in kind.model_fields
     }
     assert keys == wanted and {"mask", "mask.apt.block_size", "dampening"} < keys
     for control in (drawn[key] for key in keys):
