@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from apt_core.base.errors import BadOption, BadPattern
-from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.patterns import Unstructured
 from apt_core.jobs.base import Job, Name, Step
 from apt_core.jobs.parts import Calibration, Evaluation
 from apt_core.jobs.schema import is_stored
@@ -57,10 +57,8 @@ class Shrink(Job):
     @classmethod
     def _no_groups(cls, value: Any) -> Any:
         """A share alone: N:M says which single weights of a row go."""
-        grouped = isinstance(value, SemiStructured) or (
-            isinstance(value, dict) and value.get("kind") == "n:m"
-        )
-        if grouped:
+        kind = value.get("kind", "unstructured") if isinstance(value, dict) else getattr(value, "kind", "")
+        if kind != "unstructured":
             raise BadPattern(
                 "N:M patterns keep single weights, and this method removes whole structures; give a sparsity such as "
                 "0.25."

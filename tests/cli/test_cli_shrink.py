@@ -47,6 +47,7 @@ def test_prune_by_depth_tells_a_program(capsys, tmp_path):
     ("changes", "words"),
     [
         (["--method", "depth", "--pattern", "2:4"], "removes whole structures; give a sparsity"),
+        (["--method", "depth", "--pattern", "2:4 mixed"], "removes whole structures; give a sparsity"),
         (["--method", "depth", "--sparsity", "0.01"], "less than half of one of 4 blocks"),
         (["--method", "depth", "--sparsity", "0.25", "--allocation", "owl"], "takes no allocation"),
         (["--method", "llm-pruner", "--sparsity", "0.2", "--refinement", "dsnot"], "takes no refinement"),
