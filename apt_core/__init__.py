@@ -55,7 +55,7 @@ else:
     _comparing = lazy("apt_core.studies.compare")
 
 __version__ = "0.2.0"
-__all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "run"]
+__all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "recover", "run"]
 
 Watch = Callable[["Event"], None]
 
@@ -141,6 +141,22 @@ def evaluate(
     job = _jobs.make_job("evaluate", model=reference, evaluation=wanted, **fields)
     found = _record_of(job, None, on_event).evaluated
     return found[0] if isinstance(text, str) else found
+
+
+def recover(
+    run: str,
+    method: str | dict[str, Any] = "spp",
+    out: str | Path | None = None,
+    on_event: Watch | None = None,
+    **fields: Any,
+) -> RunRecord:
+    """Train what a run of the store pruned, every zero kept, in this process; the checkpoint goes to `out`/checkpoint.
+
+    method: a name (spp, lora, partial, distill) or {"name": "spp", option: value}. Other fields as in
+    `apt_core.jobs.Recover`, such as `optimiser_steps=500` and `training={"text": "wiki-sample"}`.
+    """
+    reference = {"id": f"run:{run.removeprefix('run:')}"}
+    return _record_of(_jobs.make_job("recover", model=reference, method=method, **fields), out, on_event)
 
 
 def compare(runs: Sequence[str]) -> Comparison:

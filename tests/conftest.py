@@ -20,7 +20,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 _TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(_TESTS.parent))
 # Helpers that tests of several rooms share.
-sys.path.extend(str(_TESTS / room) for room in ("families", "models", "reports", "runs", "ui"))
+sys.path.extend(str(_TESTS / room) for room in ("execute", "families", "models", "reports", "runs", "ui"))
 
 # Shapes in the signatures of the maths are checked on every call a test makes.
 from jaxtyping import install_import_hook  # noqa: E402 - must come before the import of apt_core.maths

@@ -54,7 +54,7 @@ def shrink_from(options: argparse.Namespace, store: Store | None = None) -> Shri
         raise BadOption(f"{kind.title} removes {kind.removes}; leave --optional-layers out.")
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
     settings = [*_slots(options), *options.set, *(["compensate=true"] if options.compensate else [])]
-    method = make_structured(options.method, _given(settings))
+    method = make_structured(options.method, settings_from(settings))
     fields = {name: path for name, path in options.job_fields.items() if path != "optional_layers"}
     options = argparse.Namespace(**vars(options) | {"job_fields": fields})
     return _checked(options, Shrink, method.model_dump(), pattern.model_dump(), store)
@@ -91,10 +91,11 @@ def check_terms(model: ModelRef, accepted: bool) -> None:
 
 def method_from(name: str, settings: list[str]) -> Method:
     """`apt` and ['mask.block_size=64'] -> the method; values are typed by the option's own field."""
-    return make_method(name, _given(settings))
+    return make_method(name, settings_from(settings))
 
 
-def _given(settings: list[str]) -> dict[str, Any]:
+def settings_from(settings: list[str]) -> dict[str, Any]:
+    """['mask.block_size=64'] -> {"mask.block_size": "64"}."""
     given: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = setting.partition("=")

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import add_flags
-from apt_core.jobs import Evaluate, Prune
+from apt_core.jobs import Evaluate, Prune, Recover
 from apt_core.methods.component import SLOTS
 from apt_core.runs.labels import LONGEST_NAME, LONGEST_NOTE
 from apt_core.runs.query import SORTS, Query
@@ -26,6 +26,8 @@ examples:
   {0} prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
   {0} sweep --model smollm2-135m --methods apt,wanda --sparsity 0.3,0.5 --pattern 2:4
   {0} evaluate --model pruned --eval my_text.txt
+  {0} recover --run 20261124-130501-a1b2 --method spp --steps 200
+  {0} law 20261124-140501-a1b2,20261124-141022-c3d4 --within 1.05
   {0} generate --run 20261124-130501-a1b2 --prompt "Why is the sky blue?"
   {0} ask --run 20261124-130501-a1b2 --prompts prompts.txt --csv answers.csv
   {0} inspect 20261124-130501-a1b2 --block 3 --layer self_attn.q_proj --inputs
@@ -73,6 +75,8 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_prune(commands)
     _add_sweep(commands)
     _add_evaluate(commands)
+    _add_recover(commands)
+    _add_law(commands)
     _add_generate(commands)
     _add_ask(commands)
     _add_inspect(commands)
@@ -172,6 +176,36 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
     add_flags(parser, Evaluate, without=frozenset({"resources.walk"}))
     _add_terms(parser)
+
+
+def _add_recover(commands: Any) -> None:
+    parser = _add(
+        commands, "recover", "recover:run", "train what a run pruned, every zero kept, and measure it"
+    )
+    parser.add_argument("--run", metavar="ID", help="the run whose pruned model is recovered")
+    parser.add_argument(
+        "--method", metavar="NAME", help="what is trained, such as spp; an unknown name lists them all"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the method (repeatable)"
+    )
+    without = frozenset({"model.id", "model.revision", "resources.walk", "resources.weights", "resume"})
+    add_flags(parser, Recover, without=without)
+    parser.add_argument("--resume", metavar="ID", help="go on from what a recovery that stopped has kept")
+
+
+def _add_law(commands: Any) -> None:
+    parser = _add(
+        commands, "law", "law:run", "fit the power law of post-training to the curves of recoveries"
+    )
+    parser.add_argument("runs", metavar="STUDY|RUN,RUN", help="recoveries, or a study of some")
+    parser.add_argument(
+        "--within",
+        type=float,
+        metavar="R",
+        help="how many tokens until perplexity is at most R times the dense one, such as 1.05",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
 
 
 def _add_terms(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ _STAGES = {
     "evaluate": "Perplexity",
     "calibrate": "Calibrating",
     "prune": "Pruning",
+    "train": "Training",
     "save": "Saving",
     "measure": "Measuring speed",
     "tasks": "Zero-shot tasks",

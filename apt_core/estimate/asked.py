@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from apt_core.jobs import Calibration, Evaluation, Job, Prune, Pruning, Shrink
+from apt_core.jobs import Calibration, Evaluation, Job, Prune, Pruning, Recover, Shrink
 from apt_core.methods.component import Statistic
 
 if TYPE_CHECKING:
@@ -33,10 +33,17 @@ def makes_a_model(job: Job) -> TypeIs[Pruning]:
     return isinstance(job, Pruning)
 
 
+def trains(job: Job) -> TypeIs[Recover]:
+    """Does this job train a part of the model?"""
+    return isinstance(job, Recover)
+
+
 def texts(job: Job) -> Iterator[tuple[Literal["calibration", "evaluation"], Calibration | Evaluation]]:
     """(split, windows) of every text that the job reads."""
     if isinstance(job, Prune) or (isinstance(job, Shrink) and job.method.reads_text):
         yield "calibration", job.calibration
+    if isinstance(job, Recover):
+        yield "calibration", job.training
     for one in job.evaluation:
         yield "evaluation", one
 

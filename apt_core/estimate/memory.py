@@ -44,8 +44,10 @@ from apt_core.estimate.asked import (
     prunes,
     shrinks,
     takes_gradients,
+    trains,
 )
 from apt_core.estimate.machine import this_process
+from apt_core.estimate.training import training_bytes
 from apt_core.jobs import Job, Prune, Shrink
 from apt_core.methods.component import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
@@ -71,6 +73,8 @@ def peak_bytes(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, w
     without_scans = _Run(job, facts.model_copy(update={"scan": 0}), per_value, run.from_disk, walk)
     gaps = 0 if weights_in == "disk" else min(_GAPS * without_scans.passing, _MOST_GAPS)
     tokenizer = _PER_TOKEN * (facts.vocab or 0)
+    if trains(job):
+        return int(this_process() + tokenizer + max(training_bytes(job, facts), run.with_weights + gaps))
     timed = (
         {"by block": run.decoding, "memory": run.both_models, "disk": 0}[weights_in]
         if makes_a_model(job)

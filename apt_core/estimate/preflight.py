@@ -15,10 +15,11 @@ from apt_core.base.paths import cache_dir, data_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.base.words import duration, size
-from apt_core.estimate.asked import Walk, makes_a_model, optional_layers, prunes, shrinks, texts
+from apt_core.estimate.asked import Walk, makes_a_model, optional_layers, prunes, shrinks, texts, trains
 from apt_core.estimate.free import free_memory
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes, walk_for
 from apt_core.estimate.rates import Rates, packaged_rates, rates_from, rates_here
+from apt_core.estimate.training import state_bytes
 from apt_core.estimate.work import stages_of
 from apt_core.families import check_has_groups
 from apt_core.jobs import Calibration, Evaluation, Job, Shrink
@@ -32,7 +33,7 @@ __all__ = ["Estimate", "Rates", "estimate", "free_memory", "packaged_rates", "ra
 
 _CHARACTERS_PER_TOKEN = 4.5  # English prose, for a vocabulary of some ten thousand tokens
 _PRUNING = ("forward", "statistics", "gradients", "solve", "check")
-_EVALUATING = ("dense_eval", "pruned_eval", "evaluate")
+_EVALUATING = ("dense_eval", "pruned_eval", "before_eval", "recovered_eval", "evaluate")
 _ROOM_LEFT = 200_000_000  # bytes of disk that a run must not take
 
 
@@ -58,6 +59,7 @@ def estimate(
 ) -> Estimate:
     """The needs of `job` on a model with these facts, at these rates (None: those of this machine)."""
     rates = rates or rates_here(job.resources.dtype)
+    facts = facts.model_copy(update={"cached": True}) if trains(job) else facts  # a run made it
     without = optional_layers(job) and bool(facts.layers) and not facts.optional
     facts = facts.with_optional() if optional_layers(job) else facts
     known = is_known(facts)
@@ -105,7 +107,7 @@ def is_known(facts: ModelFacts) -> bool:
 
 def _weights_in(job: Job, facts: ModelFacts, dtype: str) -> WeightsIn:
     """Where the weights will be; `placement` decides once the devices are known."""
-    if not facts.by_block or job.resources.weights == "memory":
+    if not facts.by_block or job.resources.weights == "memory" or trains(job):
         return "memory"
     if job.resources.weights == "disk":
         return "disk"
@@ -121,7 +123,9 @@ def _walk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn) -> Walk:
 
 
 def _dtype(job: Job, rates: Rates) -> str:
-    return rates.dtype if job.resources.dtype == "auto" else job.resources.dtype
+    if job.resources.dtype != "auto":
+        return job.resources.dtype
+    return "float32" if trains(job) else rates.dtype
 
 
 def _disk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> int:
@@ -133,6 +137,8 @@ def _disk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> i
     n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
     waiting = 0 if place == "memory" else border_bytes(job, facts, dtype)
     made = n_bytes if makes_a_model(job) else 0  # a smaller one may be written over changed weights
+    if trains(job):
+        made = n_bytes + state_bytes(job, facts)
     if facts.cached:
         return made + waiting
     return made + n_bytes + waiting + (facts.download_bytes if facts.source == "package index" else 0)
@@ -220,6 +226,10 @@ def _memory_refusal(job: Job, facts: ModelFacts, needs: Estimate) -> str | None:
         )
     streams = streams_bytes(job, facts, "bfloat16")
     remedy = "fewer calibration samples" if streams > 0.3 * needs.memory_bytes else "a smaller model"
+    if trains(job):
+        remedy = (
+            "fewer or shorter windows in a step, a method that trains less (spp or lora), or a smaller model"
+        )
     if _would_fit_from_disk(job, facts, needs, free):
         remedy = "to read the weights from disk (weights: auto or disk)"
     return (
@@ -289,6 +299,7 @@ def _time_sentence(rates: Rates, needs: Estimate) -> str:
     return (
         said
         + (f"{duration(pruning)} of pruning, " if pruning else "")
+        + (f"{duration(needs.parts['train'])} of training, " if "train" in needs.parts else "")
         + f"{evaluating} of measuring perplexity."
     )
 

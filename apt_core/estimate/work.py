@@ -44,9 +44,11 @@ from apt_core.estimate.asked import (
     prunes,
     shrinks,
     takes_gradients,
+    trains,
 )
 from apt_core.estimate.machine import Machine
-from apt_core.jobs import Calibration, Evaluation, Job, Prune, Shrink
+from apt_core.estimate.training import points_of, step_cost
+from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Shrink
 from apt_core.methods import Method
 from apt_core.methods.structured.depth import Depth
 from apt_core.methods.structured.llm_pruner import LLMPruner
@@ -118,9 +120,31 @@ def stages_of(
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
     if shrinks(job):
         return {**model.opening(), **_of_shrinking(job, facts, model), **model.decoding_twice(whole)}
+    if trains(job):
+        return _of_training(job, facts, model)
     if not prunes(job):
         return {**model.opening(), "evaluate": model.evaluating(job.evaluation)}
     return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
+
+
+def _of_training(job: Recover, facts: ModelFacts, model: _Model) -> dict[str, Stage]:
+    """Both models are loaded and measured in turn; between that the steps, and now and then the held-out windows."""
+    opening, evaluating, read = model.opening(), model.evaluating(job.evaluation), job.training
+    step = step_cost(job, facts, model.through_blocks(job.tokens_per_step, read.length))
+    held_out = model.through_blocks(read.held_out * read.length, read.length)
+    held_out += model.head(read.held_out, read.length)
+    tokens = 3 * job.optimiser_steps * job.tokens_per_step
+    steps = step.times(job.optimiser_steps) + held_out.times(points_of(job))
+    load = opening["load"]
+    return {
+        **opening,
+        "load": load._replace(cost=load.cost.times(2), read=2 * load.read),
+        "dense_eval": evaluating,
+        "before_eval": evaluating,
+        "train": Stage(steps, scanned=tokens * facts.scans),
+        "save": Stage(written=model.n_bytes),
+        "recovered_eval": evaluating,
+    }
 
 
 def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dict[str, Stage]:

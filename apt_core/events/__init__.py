@@ -32,6 +32,7 @@ from apt_core.events.common import (
     Warned,
 )
 from apt_core.events.lines import dump_line, parse_line, read_stamped
+from apt_core.events.train import Trained, TrainingBegan
 
 __all__ = [
     "TERMINAL",
@@ -60,6 +61,8 @@ __all__ = [
     "Started",
     "Subject",
     "TaskScored",
+    "Trained",
+    "TrainingBegan",
     "Unknown",
     "Used",
     "Warned",

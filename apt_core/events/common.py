@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from apt_core.base.values import Frozen
+from apt_core.events.train import Trained, TrainingBegan
 
-# Whose figures they are: the model that was opened and the one that was made of it, or the only one there is.
-Subject = Literal["dense", "pruned", "model"]
+# Whose figures they are: the dense model and the one that was made of it, or the only one there is; of a recovery the
+# pruned model that it begins with, and what it made of that.
+Subject = Literal["dense", "pruned", "model", "before", "recovered"]
 
 
 class Queued(Frozen):
@@ -65,7 +67,7 @@ class FileBytes(Frozen):
 class Progress(Frozen):
     """Where the run is; `done` of `total` units of this stage (bytes, windows or layers).
 
-    stage: download, convert, load, evaluate, calibrate, prune, save, measure, or a word of another kind of job.
+    stage: download, convert, load, evaluate, calibrate, prune, train, save, measure, or a word of another kind of job.
     """
 
     kind: Literal["progress"] = "progress"
@@ -335,7 +337,7 @@ KNOWN: dict[str, type[Frozen]] = {
             Measured,
             Warned,
         ),
-        *(Sized, Diverged, Rounded, TaskScored, Used, Cancelled, Failed, Finished),
+        *(Sized, Diverged, Rounded, TaskScored, Used, TrainingBegan, Trained, Cancelled, Failed, Finished),
     )
 }
 TERMINAL = (Cancelled, Failed, Finished)
@@ -364,6 +366,8 @@ Event = Annotated[
     | Annotated[Rounded, Tag("rounded")]
     | Annotated[TaskScored, Tag("task_scored")]
     | Annotated[Used, Tag("used")]
+    | Annotated[TrainingBegan, Tag("training_began")]
+    | Annotated[Trained, Tag("trained")]
     | Annotated[Warned, Tag("warned")]
     | Annotated[Cancelled, Tag("cancelled")]
     | Annotated[Failed, Tag("failed")]

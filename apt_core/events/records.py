@@ -40,6 +40,8 @@ class RunRecord(Frozen):
     rounded: ev.Rounded | None = None
     scored: tuple[ev.TaskScored, ...] = ()
     used: tuple[ev.Used, ...] = ()  # memory and processor time, over the run
+    training: ev.TrainingBegan | None = None
+    steps: tuple[ev.Trained, ...] = ()  # the loss curve
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
@@ -104,11 +106,21 @@ class RunRecord(Frozen):
         return next((one for one in self.sized if one.subject == subject), None)
 
     @property
+    def made(self) -> ev.Evaluated | None:
+        """What the job made of its model, on the first text: the last of its subjects."""
+        return next(iter(self.evaluated_on(self.job.subjects[-1])), None)
+
+    @property
+    def before(self) -> ev.Evaluated | None:
+        """The pruned model that a recovery begins with, on the first text."""
+        return next(iter(self.evaluated_on("before")), None)
+
+    @property
     def ratio(self) -> float | None:
-        """Pruned over dense perplexity, on the first text."""
-        if self.dense is None or self.pruned is None:
+        """Perplexity of what was made over that of the dense model, on the first text."""
+        if self.dense is None or self.made is None:
             return None
-        return self.pruned.perplexity / self.dense.perplexity
+        return self.made.perplexity / self.dense.perplexity
 
     @property
     def mean_relative_error(self) -> float | None:
@@ -161,6 +173,7 @@ _LISTED: dict[type, str] = {
     ev.Diverged: "diverged",
     ev.TaskScored: "scored",
     ev.Used: "used",
+    ev.Trained: "steps",
     ev.Warned: "warnings",
 }
 
@@ -191,6 +204,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"shrunk": event}
         case ev.Rounded():
             return {"rounded": event}
+        case ev.TrainingBegan():
+            return {"training": event}
         case ev.Cancelled():
             return {"status": "cancelled", "ended_at": at}
         case ev.Failed():
@@ -256,6 +271,7 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "perplexity": {
             "dense": dense.perplexity if dense else None,
             "pruned": pruned.perplexity if pruned else None,
+            **_recovered(record),
             "protocol": next((one.protocol for one in record.evaluated), None),
         },
         "texts": texts_of(record, name),
@@ -270,12 +286,24 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
             one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged
         ],
         "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
+        "trained": record.training.model_dump(exclude={"kind"}) if record.training else None,
+        "steps": [one.model_dump(exclude={"kind"}) for one in record.steps],
         "tasks": [one.model_dump(exclude={"kind"}) for one in record.scored],
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
         "allocated": record.allocated.shares if record.allocated else None,
         "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
         "warnings": [warning.message for warning in record.warnings],
+    }
+
+
+def _recovered(record: RunRecord) -> dict[str, float | None]:
+    """Perplexities of a recovery: the pruned model that it began with, and what became of it."""
+    if "recovered" not in record.job.subjects:
+        return {}
+    return {
+        "before": record.before.perplexity if record.before else None,
+        "recovered": record.made.perplexity if record.made else None,
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from apt_core.base.clock import Clock
 from apt_core.base.errors import UnknownModel
 from apt_core.base.policy import HostPolicy
-from apt_core.jobs import Job
+from apt_core.jobs import Job, ModelRef
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,14 @@ class RunReader(Protocol):
         """Raises BadInput with one sentence where that run has no model (any more)."""
         ...
 
+    def dense_of(self, run_id: str) -> ModelRef:
+        """The model that no run made, at the beginning of a run's lineage; raises UnknownRun."""
+        ...
+
+    def training_of(self, run_id: str) -> Path:
+        """The folder in which a run has kept the state of its training; raises BadInput where it kept none."""
+        ...
+
 
 class Context(NamedTuple):
     """place and walk: what decides where the job leaves it open (`estimate.placing`); None takes what the job says,
@@ -61,6 +69,17 @@ class Context(NamedTuple):
 
     def made_by(self, run_id: str) -> Made:
         """The model of another run; raises BadInput where there is none."""
+        return self._reader(run_id).made_by(run_id)
+
+    def dense_of(self, run_id: str) -> ModelRef:
+        """The dense model that another run's goes back to."""
+        return self._reader(run_id).dense_of(run_id)
+
+    def training_of(self, run_id: str) -> Path:
+        """Where another run has kept the state of its training."""
+        return self._reader(run_id).training_of(run_id)
+
+    def _reader(self, run_id: str) -> RunReader:
         if self.store is None:
             raise UnknownModel(f"There is no store of runs here, so run:{run_id[:40]} names no model.")
-        return self.store.made_by(run_id)
+        return self.store

@@ -13,10 +13,10 @@ from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.errors import BadText, NotAModel
 from apt_core.base.policy import HostPolicy
-from apt_core.events import Event, ModelLoaded, Warned
+from apt_core.events import Event, ModelLoaded, Progress, Subject, Warned
 from apt_core.execute.context import Context
 from apt_core.families import Layer
-from apt_core.jobs import Calibration, Evaluation, Job, Pruning
+from apt_core.jobs import Calibration, Evaluation, Job, ModelRef, Pruning, Recover
 from apt_core.models.catalogue.entries import title_of
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.fetch.background import with_progress
@@ -76,6 +76,17 @@ def open_folder(
     placed = (context.place or as_asked)(job, folder, dtype, device)
     model, tokenizer, store = yield from _load(job, folder, dtype, placed)
     return Opened(folder, model, tokenizer, store, families.all_layers(store.blocks, optional_layers))
+
+
+def open_whole(
+    model: ModelRef, job: Job, context: Context, device: str, subject: Subject | None = None
+) -> Generator[Event, None, Opened]:
+    """A model in float32 with all of its weights in memory, as training needs it."""
+    yield Progress(stage="load", subject=subject, done=0, total=1)
+    folder = yield from fetch_model(job.model_copy(update={"model": model}), context)
+    loaded, tokenizer = load(folder, torch.float32, device)
+    store = MemoryStore(loaded)
+    return Opened(folder, loaded, tokenizer, store, families.all_layers(store.blocks))
 
 
 def as_asked(job: Job, folder: Path, dtype: torch.dtype, device: str) -> Placement:
@@ -147,6 +158,32 @@ def calibration_windows(job: Pruning, opened: Opened, policy: HostPolicy) -> Gen
     check_tokens(windows, opened.model)
     yield from _said_if_few(windows, wanted, "calibration")
     return windows
+
+
+def training_windows(
+    job: Recover, opened: Opened, policy: HostPolicy
+) -> Generator[Event, None, tuple[Tensor, Tensor]]:
+    """(windows to train on, windows that are held out), [n, length] token ids each.
+
+    Raises BadText where an evaluation would read what is trained on, or where there are too few windows.
+    """
+    wanted = job.training
+    shared = wanted.text in {one.text for one in job.evaluation}
+    if shared and not never_overlaps(wanted.text):
+        raise BadText(
+            "Training and evaluation read the same text, so the perplexity would be of what was trained on; choose "
+            "another evaluation text."
+        )
+    text = yield from _text(wanted.text, "calibration", policy, shared)
+    opening = families.opening_token(cast(Any, opened.model.config), opened.tokenizer)
+    windows = token_windows(opened.tokenizer, text, wanted.length, wanted.samples + wanted.held_out, opening)
+    check_tokens(windows, opened.model)
+    if len(windows) <= wanted.held_out:
+        raise BadText(
+            f"The training text gives {len(windows)} windows of {wanted.length} tokens, and {wanted.held_out} are held "
+            "out; choose a longer text, shorter windows, or hold fewer out."
+        )
+    return windows[: -wanted.held_out], windows[-wanted.held_out :]
 
 
 def evaluation_windows(

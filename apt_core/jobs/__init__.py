@@ -17,6 +17,7 @@ from apt_core.jobs.base import Job, name_of
 from apt_core.jobs.evaluate import Evaluate
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
 from apt_core.jobs.prune import Prune
+from apt_core.jobs.recover import Recover
 from apt_core.jobs.schema import is_stored, lifted, stored_context
 from apt_core.jobs.shrink import Shrink
 
@@ -30,6 +31,7 @@ __all__ = [
     "ModelRef",
     "Prune",
     "Pruning",
+    "Recover",
     "Resources",
     "Shrink",
     "make_job",

@@ -33,7 +33,9 @@ class Job(Frozen):
 
     title: ClassVar[str]  # what is done, as a table names it: "Prune"
     done: ClassVar[str]  # what becomes of the model: "pruned"
-    subjects: ClassVar[tuple[str, ...]]  # the models that are measured: ("dense", "pruned")
+    subjects: ClassVar[tuple[str, ...]] = (
+        "model",
+    )  # that are measured, the last one made: ("dense", "pruned")
     steps: ClassVar[tuple[Step, ...]]  # what a run goes through, as the page lists it
 
     kind: str

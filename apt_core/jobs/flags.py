@@ -39,6 +39,12 @@ _FLAGS = {
     "evaluation.text": Flag(
         "--eval", "NAME|FILE", "text, or several with commas, that perplexity is measured on"
     ),
+    "training.text": Flag("--text", "NAME|FILE", "text that is trained on"),
+    "training.samples": Flag("--samples", "N", "training windows at most"),
+    "training.length": Flag("--length", "N", "tokens in each"),
+    "training.batch": Flag("--batch", "N", "windows in a step"),
+    "training.held_out": Flag("--held-out", "N"),
+    "optimiser_steps": Flag("--steps", "N"),
     "seed": Flag("--seed", "N", "decides every random choice"),
     "resources.device": Flag("--device", help="where it is computed"),
     "resources.dtype": Flag("--dtype", help="the precision of the weights"),

@@ -45,6 +45,32 @@ class Calibration(Frozen):
     length: int = Field(default=512, ge=16, le=32768, title="Tokens each")
 
 
+class Training(Calibration):
+    """Which text a recovery reads, and how much of it in one step. A few windows are held out: their loss is the curve
+    of the run, and none of them is trained on."""
+
+    text: str = Field(
+        default="wikipedia",
+        min_length=1,
+        max_length=MAX_TEXT_NAME,
+        title="Training text",
+        description="From the list, or a dataset of the Hub such as hub:owner/name",
+        json_schema_extra={"control": "text"},
+    )
+    samples: int = Field(
+        default=1024,
+        ge=2,
+        le=65_536,
+        title="Windows",
+        description="of the text, each read once before any is read again",
+    )
+    length: int = Field(default=256, ge=16, le=32768, title="Tokens each")
+    batch: int = Field(default=2, ge=1, le=1024, title="Windows in a step")
+    held_out: int = Field(
+        default=8, ge=1, le=1024, title="Windows held out", description="whose loss the curve shows"
+    )
+
+
 class Evaluation(Frozen):
     """Which text perplexity is measured on; windows do not overlap, the tail is dropped."""
 

@@ -26,10 +26,13 @@ from apt_core.methods.component import SLOTS, Component, Named
 if TYPE_CHECKING:
     from apt_core.methods import base as compositions
     from apt_core.methods.base import Method
+    from apt_core.methods.recovery import base as recovery
+    from apt_core.methods.recovery.base import Recovery
     from apt_core.methods.structured import base as structured
     from apt_core.methods.structured.base import StructuredMethod
 else:
     compositions = lazy("apt_core.methods.base")  # which reads this file
+    recovery = lazy("apt_core.methods.recovery.base")
     structured = lazy("apt_core.methods.structured.base")
 
 ENTRY_POINTS = "apt_core.components"
@@ -109,6 +112,32 @@ def _structured() -> dict[str, type[StructuredMethod]]:
     return _by_name(structured.StructuredMethod)
 
 
+def _recoveries() -> dict[str, type[Recovery]]:
+    _import_all()
+    return _by_name(recovery.Recovery)
+
+
+def recovery_of(value: Any) -> Recovery:
+    """The recovery that `value` asks for: itself, a name, or options with its name.
+
+    Raises BadOption with one sentence.
+    """
+    if isinstance(value, recovery.Recovery):
+        return value
+    options = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, dict) else {}
+    name = options.pop("name", None)
+    if not isinstance(name, str) or name not in RECOVERIES:
+        raise BadOption(f"There is no way to recover {str(name)[:40]!r}; choose one of {listed(RECOVERIES)}.")
+    kind = RECOVERIES[name]
+    for option in options:
+        if option not in kind.model_fields:
+            raise BadOption(f"{name} has no option {str(option)[:40]!r}; {known_options(kind)}.")
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        raise BadOption(f"{name}: {one_sentence(error)}") from error
+
+
 def _import_all() -> None:
     package = import_module("apt_core.methods")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -138,3 +167,4 @@ COMPONENTS: Registry[dict[str, type[Component]]] = Registry(_components)
 METHODS: Registry[type[Method]] = Registry(_methods)
 # Those that remove whole structures; they take no components.
 STRUCTURED: Registry[type[StructuredMethod]] = Registry(_structured)
+RECOVERIES: Registry[type[Recovery]] = Registry(_recoveries)

@@ -23,6 +23,15 @@ def colour(name: str, dark: bool = False) -> str:
     return tokens()[dark][name]
 
 
+# Whose figures a mark shows -> its colour.
+_SUBJECTS = {"before": "pruned", "recovered": "accent", "model": "accent"}
+
+
+def token_of(subject: str) -> str:
+    """The colour of a subject: dense and pruned have their own everywhere."""
+    return _SUBJECTS.get(subject, subject)
+
+
 def swap() -> dict[str, str]:
     """Light hex -> dark hex: what the page replaces in a figure when it is dark."""
     light, dark = tokens()

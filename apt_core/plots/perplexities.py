@@ -22,7 +22,7 @@ _HEAD = 34  # of a text, above its runs
 _WIDE = (
     20.0  # from this factor on bars from zero would hide the smaller ones, so points on a log axis are drawn
 )
-_TOKENS = {"pruned": "pruned", "model": "accent"}
+_TOKENS = {"pruned": "pruned", "model": "accent", "recovered": "accent"}
 _HOVER = "<b>%{customdata[0]}</b><br>%{customdata[1]}: perplexity %{customdata[2]}<extra></extra>"
 
 

@@ -10,7 +10,7 @@ from apt_core.base.words import DASH, duration, file_title, number
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.palette import FONT, colour, token_of
 from apt_core.texts.titles import text_title
 
 _ROW = 72  # pixels for each text: its name, its mark, its number
@@ -164,7 +164,7 @@ def _name_above(name: str, dark: bool) -> dict:
 
 def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
     known = record.evaluated_on(subject)
-    shade = colour("accent" if subject == "model" else subject, dark)
+    shade = colour(token_of(subject), dark)
     return go.Scatter(
         name=subject,
         x=[one.perplexity for one in known] or _NO_POINT,
@@ -173,7 +173,11 @@ def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
         text=[number(one.perplexity) for one in known],
         textposition="bottom center",
         textfont={"size": 15, "color": shade},
-        marker={"color": shade, "size": 11, "symbol": "diamond" if subject == "pruned" else "circle"},
+        marker={
+            "color": shade,
+            "size": 11,
+            "symbol": "diamond" if subject in ("pruned", "before") else "circle",
+        },
         error_x={
             "type": "data",
             "symmetric": False,

@@ -36,12 +36,12 @@ tokenizer = AutoTokenizer.from_pretrained("FOLDER")"""
 def model_card(record: RunRecord, title: str, base: str) -> str:
     """base: the catalogue name, Hub id or folder of the model that was there before any pruning. Files are named
     without their folders, because the card goes to others. Raises BadInput for a run that pruned nothing."""
-    if not run_words.prunes(record):
+    if len(record.job.subjects) == 1:
         raise BadInput(f"Run {record.id} measures a model and makes none, so there is no model to describe.")
-    pruning = record.making
+    by, amount = record.job.labels
     parts = (
         f"---\n{_header(record, base)}\n---",
-        f"# {escaped(title)}, pruned with {escaped(pruning.method.label)} ({escaped(pruning.pattern.label)})",
+        f"# {escaped(title)}, {'pruned' if run_words.prunes(record) else record.job.done} with {escaped(by)} ({escaped(amount)})",
         f"**{escaped(run_words.headline_sentence(record, title))}**",
         _how_stored(record),
         fenced(_USE, "python"),
@@ -79,10 +79,7 @@ def _header(record: RunRecord, base: str) -> str:
     fields: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": [
-            *("pruned", "smaller" if record.shrunk else "sparse", "apt-studio"),
-            *(record.making.method.name, record.making.pattern.label),
-        ],
+        "tags": ["pruned", "smaller" if record.shrunk else "sparse", "apt-studio", *_tags(record)],
     }
     if hub_id := _hub_id(base):
         fields["base_model"] = hub_id
@@ -91,6 +88,13 @@ def _header(record: RunRecord, base: str) -> str:
         if licence[1] == "other":
             fields["license_name"] = licence[0]
     return huggingface_hub.ModelCardData(**fields).to_yaml().strip()
+
+
+def _tags(record: RunRecord) -> tuple[str, ...]:
+    """The method and the pattern; of a recovery the method alone."""
+    if run_words.prunes(record):
+        return record.making.method.name, record.making.pattern.label
+    return record.job.done, str(record.job.request(str)["method"])
 
 
 def _hub_id(base: str) -> str | None:
@@ -104,7 +108,9 @@ def _limits(record: RunRecord, base: str) -> list[str]:
     """What the figures do not say."""
     licence = licence_of(base)
     return [
-        run_words.honest_sentence(record),
+        run_words.honest_sentence(record)
+        if run_words.prunes(record)
+        else "Its zeros are those of the pruned model that it was recovered from, and so are its size and its speed.",
         "Perplexity was measured on the texts and windows named above; it says nothing of other texts, of tasks, of "
         "safety or of bias, for which the pruned model has to be tried again.",
         "What the base model is not for, this one is not for either.",

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from apt_core.base.patterns import SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events.records import public_name
-from apt_core.jobs import Evaluate, Evaluation, Job, Prune, Pruning
+from apt_core.jobs import Evaluate, Evaluation, Job, Prune, Pruning, Recover
 from apt_core.jobs.flags import JobField, job_fields
 
-_NAMES_SOURCES = frozenset({"model.id", "calibration.text", "evaluation.text"})
+_NAMES_SOURCES = frozenset({"model.id", "calibration.text", "training.text", "evaluation.text"})
 _SAID_APART = frozenset({"kind", "schema_version", "model", "method", "pattern", "evaluation", "resources"})
 _WIDE = 88  # a call that is longer has a line for each argument
 
@@ -41,12 +41,14 @@ def python_source(jobs: Sequence[Job], policy: HostPolicy = STRICT) -> str:
 
 
 def _call(job: Job, policy: HostPolicy) -> str:
-    first = _literal(public_name(job.model.id, policy))
+    first = _literal(job.model.run if isinstance(job, Recover) else public_name(job.model.id, policy))
     arguments: dict[str, Any] = {}
     if job.model.revision is not None:
         arguments["revision"] = job.model.revision
     if isinstance(job, Pruning):
         arguments |= _method_arguments(job)
+    if isinstance(job, Recover):
+        arguments |= _recovery_arguments(job)
     arguments |= _fields(job)
     windows = [_window(one, policy) for one in job.evaluation]
     if isinstance(job, Evaluate):
@@ -62,6 +64,17 @@ def _method_arguments(job: Pruning) -> dict[str, Any]:
     pattern = job.pattern.label if n_m else job.pattern.sparsity
     changes = {path: _plain(value) for path, value in job.method.changes().items()}
     return {"method": job.method.name, "pattern": pattern} | ({"options": changes} if changes else {})
+
+
+def _recovery_arguments(job: Recover) -> dict[str, Any]:
+    changes = _recovery_changes(job)
+    return {"method": {"name": job.method.name} | changes if changes else job.method.name}
+
+
+def _recovery_changes(job: Recover) -> dict[str, Any]:
+    fields = type(job.method).model_fields
+    own = {name: getattr(job.method, name) for name in fields}
+    return {name: value for name, value in own.items() if value != fields[name].default}
 
 
 def _fields(job: Job) -> dict[str, Any]:
@@ -100,11 +113,12 @@ def _texts(windows: list[dict[str, Any]]) -> list[str]:
 
 
 def _public(arguments: dict[str, Any], policy: HostPolicy) -> dict[str, Any]:
-    calibration = arguments.get("calibration", {})
-    if "text" not in calibration:
-        return arguments
-    named = calibration | {"text": public_name(calibration["text"], policy)}
-    return arguments | {"calibration": named}
+    named = {
+        part: read | {"text": public_name(read["text"], policy)}
+        for part in ("calibration", "training")
+        if "text" in (read := arguments.get(part, {}))
+    }
+    return arguments | named
 
 
 def _written(function: str, first: list[str], arguments: dict[str, Any]) -> str:
@@ -143,9 +157,15 @@ def _arguments(job: Job, policy: HostPolicy) -> list[str]:
     """The flags of every field that differs from its default; of a pruning job also the method and the pattern."""
     out: list[str] = []
     for field in job_fields(type(job)):
+        if isinstance(job, Recover) and field.path == "model.id":
+            out += ["--run", str(job.model.run), "--method", job.method.name]
+            continue
         out += _flag(field, field.values(job), policy)
         if field.path == "model.revision" and isinstance(job, Pruning):
             out += _method_and_pattern(job)
+    if isinstance(job, Recover):
+        changes = _recovery_changes(job)
+        return out + [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
     return out + (_options(job) if isinstance(job, Pruning) else [])
 
 

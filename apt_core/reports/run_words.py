@@ -16,12 +16,13 @@ from apt_core.base.words import (
     percent,
     sentence,
     size,
+    tally,
     times,
     verdict_sentence,
 )
 from apt_core.events import Evaluated, Shrunk, TaskScored
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Calibration, Evaluation, Pruning
+from apt_core.jobs import Calibration, Evaluation, Pruning, Recover
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports.verdict import pace, spread, verdict
 from apt_core.texts.titles import text_title
@@ -73,7 +74,9 @@ def has_numbers(record: RunRecord) -> bool:
 def headline_sentence(record: RunRecord, title: str) -> str:
     """The sentence of the run, whatever its state."""
     if record.status == "finished":
-        return verdict_sentence(record, title) if prunes(record) else _measured(record, title)
+        if prunes(record):
+            return verdict_sentence(record, title)
+        return _recovered(record, title) if record.training else _measured(record, title)
     done = record.job.done
     return {
         "failed": f"{title} could not be {done} to the end.",
@@ -87,7 +90,7 @@ def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
     job = record.job
     read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
-    seed = [f"seed {job.seed}"] if isinstance(job, Pruning) else []
+    seed = [f"seed {job.seed}"] if isinstance(job, Pruning | Recover) else []
     return " · ".join((title, job.label, *read, *seed))
 
 
@@ -151,6 +154,8 @@ def provenance(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[str
     pairs = [("run", record.id), ("model", name)]
     if isinstance(job, Pruning):
         pairs += _method_facts(job)
+    if isinstance(job, Recover):
+        pairs += _recovery_facts(job)
     pairs.append(("evaluation", ", ".join(map(windows, job.evaluation))))
     if record.layers:
         pairs.append(("mean relative error", number(record.mean_relative_error)))
@@ -181,6 +186,17 @@ def _measured(record: RunRecord, title: str) -> str:
         number(perplexity) for perplexity in (known[0], known[-1])
     )  # once, where they are alike
     return f"{title} has a perplexity of {' to '.join(ends)} on {len(known)} texts."
+
+
+def _recovered(record: RunRecord, title: str) -> str:
+    """'SmolLM2 (APT · 2:4): perplexity 55 before and 41.2 after 50 steps of SPP; the dense model has 14.1.'"""
+    before, made, dense = record.before, record.made, record.dense
+    if before is None or made is None or not record.steps:
+        return f"{title} was trained, but not measured on both sides."
+    steps = tally(record.steps[-1].step)
+    said = f"{title}: perplexity {number(before.perplexity)} before and {number(made.perplexity)} after {steps} steps"
+    against = f"; the dense model has {number(dense.perplexity)}" if dense else ""
+    return f"{said} of {record.job.labels[0]}{against}."
 
 
 def _perplexity(record: RunRecord) -> Figure:
@@ -253,6 +269,23 @@ def _method_facts(job: Pruning) -> list[tuple[str, str]]:
         ("method", f"{job.method.label} ({job.method.source})"),
         ("options", options),
         ("calibration", windows(job.calibration)),
+    ]
+
+
+def _recovery_facts(job: Recover) -> list[tuple[str, str]]:
+    fields = type(job.method).model_fields
+    options = ", ".join(f"{name} {getattr(job.method, name)}" for name in fields)
+    steps = (
+        f"{job.optimiser_steps} of {job.training.batch} × {job.training.length} tokens, AdamW, warm-up "
+        f"{percent(job.warm_up)}, then a cosine, gradients clipped at {job.clip:g}"
+    )
+    return [
+        ("method", f"{job.method.title} ({job.method.source})"),
+        ("options", options),
+        ("training text", windows(job.training)),
+        ("steps", steps),
+        ("seed", str(job.seed)),
+        *([("goes on from", job.resume)] if job.resume else []),
     ]
 
 

@@ -18,7 +18,7 @@ from apt_core.base.errors import BadInput, DiskFull, PruneError, UnknownRun
 from apt_core.base.paths import data_dir, index_dir
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.execute.context import Made
-from apt_core.jobs import Job, read_job
+from apt_core.jobs import Job, ModelRef, read_job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Asked, Study
@@ -32,6 +32,7 @@ from apt_core.runs.query import Entry, Listed
 
 _log = logging.getLogger(__name__)
 JOB_FILE = "job.json"
+TRAINING = "training"  # `execute.training_state`, which loads torch
 _MEMBERS_ONLY = "members-only"  # of a run made from one that came with a token
 _MAX_SEEN = 400  # more than `list` gives at once, so that a second look reads no log again
 
@@ -454,6 +455,22 @@ class Store:
             raise BadInput(f"Run {run_id} has no pruned weights (any more); prune again.")
         title = record.model.title if record.model else record.job.model.id
         return Made(folder, f"{title} · {record.job.label}")
+
+    def dense_of(self, run_id: str) -> ModelRef:
+        """The model at the beginning of a run's lineage, which no run made; raises UnknownRun."""
+        model = self.get(run_id).job.model
+        while model.run is not None:
+            model = self.get(model.run).job.model
+        return model
+
+    def training_of(self, run_id: str) -> Path:
+        """The folder in which a run has kept the state of its training; raises BadInput where it kept none."""
+        record, folder = self.get(run_id), self.folder(run_id) / TRAINING
+        if record.live:
+            raise BadInput(f"Run {run_id} has not ended yet; it can be gone on from once it has.")
+        if not any(folder.glob("*.safetensors")):
+            raise BadInput(f"Run {run_id} has kept no state of a training; start a recovery of its own.")
+        return folder
 
     def events_since(self, run_id: str, seq: int = -1) -> List[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""

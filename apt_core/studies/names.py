@@ -49,7 +49,7 @@ def names_of(records: Sequence[RunRecord]) -> dict[str, str]:
 
 def _base(record: RunRecord, with_model: bool) -> str:
     """A run that only measures is called after what it measured."""
-    if "pruned" not in record.job.subjects:
+    if len(record.job.subjects) == 1:
         return _model(record)
     return title_of_run(record) if with_model else record.job.label
 

@@ -154,6 +154,15 @@ class Studio:
             return None
         return self.store.checkpoint(run_id)
 
+    def can_go_on(self, record: RunRecord) -> bool:
+        """Whether this run stopped in the middle of a training whose state is kept."""
+        if "recovered" not in record.job.subjects or record.status not in ("cancelled", "failed"):
+            return False
+        try:
+            return bool(self.store.training_of(record.id))
+        except PruneError:
+            return False
+
     def withholds(self, run_id: str) -> bool:
         """Whether the weights of this run stay here: on a public host, when its model came with a visitor's
         account, which others may not have."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from apt_core.base.errors import BadInput, RunFailed, TermsNotAccepted
 from apt_core.cli import evaluate as evaluate_command
+from apt_core.cli import recover as recover_command
 from apt_core.cli.generate import question_from
 from apt_core.cli.options import facts_for, prune_from
 from apt_core.cli.share import named_runs
@@ -94,6 +95,12 @@ def prune(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> 
 def evaluate(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
     _check_rights(studio, options)
     return _queued(studio, evaluate_command.job_from(options, studio.store), more["wait"])
+
+
+def recover(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
+    for run_id in filter(None, (options.run, options.resume)):
+        studio.check_may_use(studio.record(run_id.removeprefix(RUN_PREFIX)).id)
+    return _queued(studio, recover_command.job_from(options, studio.store), more["wait"])
 
 
 def runs(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
@@ -182,6 +189,13 @@ ENDPOINTS = (
         ("evaluate",),
         evaluate,
         "Measure the perplexity of a model, or of what a run made (run:ID): queues a run.",
+        more=(_WAIT,),
+    ),
+    Endpoint(
+        "recover",
+        ("recover",),
+        recover,
+        "Train what a run pruned, every zero kept, and measure it before and after: queues a run.",
         more=(_WAIT,),
     ),
     Endpoint("runs", ("runs",), runs, "The newest runs, without their layers; 'run' has all.", returns=list),

@@ -103,6 +103,11 @@ def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
         raise BadInput(refusal)
 
 
+def needs_of(studio: Studio, job: Job, facts: ModelFacts) -> Estimate:
+    """The preflight of one job of any kind."""
+    return _needs(job, facts, rates_for(studio, facts), studio.policy)
+
+
 def _needs(job: Job, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
     needs = estimate(job, facts, rates, policy)
     return needs.model_copy(

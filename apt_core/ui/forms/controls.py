@@ -11,6 +11,7 @@ from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.base.policy import HostPolicy
 from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
+from apt_core.methods.registry import RECOVERIES
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.models.fetch.sources import local_path
 from apt_core.texts.sources import TEXTS
@@ -196,6 +197,29 @@ def _read_share(field: Field, values: Values, _policy: HostPolicy) -> dict[str, 
     return parse_pattern(f"{share:.6g}").model_dump()
 
 
+# ---- a recovery: its name; its options are the defaults of the method
+
+
+def _draw_recovery(field: Field) -> dict[str, Component]:
+    return {
+        field.path: gr.Radio(
+            choices=[(cls.title, name) for name, cls in RECOVERIES.items()],
+            value=next(iter(RECOVERIES)),
+            label=field.label,
+            elem_id=element_id(field.path),
+            elem_classes="chips",
+        )
+    }
+
+
+def _read_recovery(field: Field, values: Values, _policy: HostPolicy) -> dict[str, str]:
+    return {"name": str(values[field.path] or "")}
+
+
+def _write_recovery(field: Field, value: Any) -> dict[str, Any]:
+    return {field.path: value.name}
+
+
 # ---- a text: of the list, of the Hub, or a visitor's own
 
 
@@ -241,5 +265,6 @@ CONTROLS: dict[str, Control] = {
     "method": Control(_draw_method, _read_method, _write_method),
     "structured": Control(_draw_nothing, _read_structured, _write_structured),
     "share": Control(_draw_nothing, _read_share, _write_pattern),
+    "recovery": Control(_draw_recovery, _read_recovery, _write_recovery),
     "text": Control(_draw_text, _read_text, _write_text),
 }

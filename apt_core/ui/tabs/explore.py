@@ -18,11 +18,12 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import inside, inside_model, measure, read, result
+from apt_core.ui.tabs import inside, inside_model, measure, read, recover, result
 from apt_core.ui.tabs.inside import Inside
 from apt_core.ui.tabs.inside_model import InsideModel
 from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
+from apt_core.ui.tabs.recover import Recovering
 from apt_core.ui.tabs.result import Result
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
@@ -39,6 +40,7 @@ class Explore(NamedTuple):
     inside_model: InsideModel
     reading: Reading
     measuring: Measuring
+    recovering: Recovering
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
     last_run: gr.BrowserState
@@ -54,6 +56,7 @@ class Explore(NamedTuple):
             *self.inside_model.outputs,
             self.measuring.controls["model"],
             self.measuring.note,
+            *self.recovering.outputs,
             *self.reading.outputs,
             self.seen,
             self.folded,
@@ -86,10 +89,12 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             shown = result.lay_out()
             looking = inside.lay_out()
             looking_along = inside_model.lay_out()
+            recovering = recover.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
     return Explore(
-        chooser, shown, looking, looking_along, reading, measuring, seen, folded, last_run, choices, forget
+        *(chooser, shown, looking, looking_along, reading, measuring, recovering),
+        *(seen, folded, last_run, choices, forget),
     )
 
 
@@ -98,12 +103,12 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     inside.wire(explore.inside, explore.seen, studio)
     inside_model.wire(explore.inside_model, explore.seen, studio)
     read.wire(explore.reading, explore.seen, studio)
-    measure.wire(
-        explore.measuring,
-        studio,
-        lambda run_id: open_run(explore, studio, studio.record(run_id), link=True),
-        explore.outputs,
-    )
+
+    def opened(run_id: str) -> dict[Any, Any]:
+        return open_run(explore, studio, studio.record(run_id), link=True)
+
+    measure.wire(explore.measuring, studio, opened, explore.outputs)
+    recover.wire(explore.recovering, studio, explore.seen, opened, explore.outputs)
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
@@ -210,6 +215,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
         | inside_model.show(explore.inside_model, studio, record)
         | read.show(explore.reading, studio, record)
         | measure.show(explore.measuring, studio, record)
+        | recover.show(explore.recovering, studio, record)
         | {
             explore.result.note: "",
             explore.seen: view,

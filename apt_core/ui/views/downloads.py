@@ -28,7 +28,7 @@ def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
 
 
 def _made_a_model(record: RunRecord) -> bool:
-    makes = "pruned" in record.job.subjects and not record.id.startswith("sample-")
+    makes = len(record.job.subjects) > 1 and not record.id.startswith("sample-")
     return makes and record.status == "finished"
 
 

@@ -10,7 +10,11 @@ from apt_core.events.records import RunRecord
 from apt_core.reports.run_words import run_title
 from apt_core.ui.views.html import Markup, folded, join
 
-_STOPPING = {"prune": "Stopping after this layer.", "evaluate": "Stopping after this window."}
+_STOPPING = {
+    "prune": "Stopping after this layer.",
+    "train": "Stopping after this step.",
+    "evaluate": "Stopping after this window.",
+}
 
 
 def status_block(
@@ -73,8 +77,10 @@ def where(record: RunRecord, title: str) -> str:
         return "Preparing the calibration text"
     if stage == "prune":
         return f"Pruning block {_block_now(record)} of {model.blocks if model else int(progress.total)}"
+    if stage == "train":
+        return f"Training: step {_step(progress)}"
     if stage == "save":
-        return "Writing the pruned weights"
+        return f"Writing the {record.job.done} weights"
     if stage == "measure":
         return f"Measuring how fast the {progress.subject or ''} model writes".replace("  ", " ")
     if stage == "tasks":
@@ -86,10 +92,10 @@ def _text_now(record: RunRecord, progress: Progress) -> str:
     """'the text with the dense model', 'the same text with the pruned model', 'text 2 of 3'."""
     subject, texts = progress.subject, len(record.job.evaluation)
     place = len(record.evaluated_on(subject)) + 1 if subject else 1
-    which = (
-        f"text {place} of {texts}" if texts > 1 else "the same text" if subject == "pruned" else "the text"
-    )
-    return f"{which} with the {subject} model" if len(record.job.subjects) > 1 else which
+    again = subject in ("pruned", "recovered")
+    which = f"text {place} of {texts}" if texts > 1 else "the same text" if again else "the text"
+    model = "pruned" if subject == "before" else subject
+    return f"{which} with the {model} model" if len(record.job.subjects) > 1 else which
 
 
 def remaining(record: RunRecord, now: float) -> float | None:
@@ -104,6 +110,9 @@ def remaining(record: RunRecord, now: float) -> float | None:
         return spent * (record.model.total_layers - done) / done + after
     if progress.stage == "evaluate" and progress.subject == "pruned" and record.dense:
         return max(record.dense.seconds - spent, 0.0)
+    if progress.stage == "train" and record.training and progress.done > record.training.step:
+        trained = progress.done - record.training.step
+        return spent * (progress.total - progress.done) / trained + after
     if progress.stage in ("save", "measure") and record.layers:
         return after if record.pruned is None else 2.0
     return None
@@ -243,6 +252,9 @@ def _stopped(record: RunRecord) -> str:
     progress = record.progress
     if progress and _is_download(record):
         return f"The download was stopped after {size(progress.done)} of {size(progress.total)}."
+    if record.training is not None:
+        reached = record.steps[-1].step if record.steps else record.training.step
+        return f"Stopped behind step {reached} of {record.training.steps}."
     if "pruned" not in record.job.subjects:
         return f"Stopped after {len(record.evaluated)} of {len(record.job.evaluation)} texts."
     if record.model is None or not record.layers:

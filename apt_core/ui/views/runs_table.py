@@ -124,11 +124,11 @@ def _read(record: RunRecord) -> str:
 
 
 def _perplexity(record: RunRecord) -> Markup:
-    if "pruned" not in record.job.subjects:
+    if len(record.job.subjects) == 1:
         return Markup("{}").format(", ".join(number(one.perplexity) for one in record.evaluated) or DASH)
     if record.dense is None:
         return Markup("{}").format(DASH)
-    pruned = number(record.pruned.perplexity) if record.pruned else DASH
+    pruned = number(record.made.perplexity) if record.made else DASH
     return Markup('<span class="dense">{}</span> → <span class="pruned">{}</span>{}').format(
         number(record.dense.perplexity),
         pruned,

@@ -1,0 +1,48 @@
+"""`law`: the power law of post-training, fitted to the curves of stored recoveries. Starts nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+from apt_core.base.words import number
+from apt_core.cli.output import print_json, table
+from apt_core.cli.share import named_runs
+from apt_core.runs.store import Store
+from apt_core.studies.scaling_law import (
+    Law,
+    check_sentence,
+    determined_sentence,
+    form_sentence,
+    law_json,
+    laws_of,
+    within_sentence,
+)
+
+_HEADS = ("constant", "value", "95% interval")
+
+
+def run(options: argparse.Namespace) -> int:
+    records = named_runs(Store(), options.runs)
+    laws = laws_of(records, options.within, seed=options.seed)
+    if options.json:
+        print_json({"within": options.within, "laws": [law_json(law) for law in laws]})
+    else:
+        print("\n\n".join(map(_report, laws)))
+    return 0
+
+
+def _report(law: Law) -> str:
+    found = law.fit
+    rows = [
+        (name, number(value), f"{number(found.low[name])} to {number(found.high[name])}")
+        for name, value in found.constants.items()
+    ]
+    said = [
+        form_sentence(found),
+        determined_sentence(found),
+        check_sentence(law.check),
+        *(f"{one.run}: {within_sentence(one)}" for one in law.within),
+    ]
+    head = f"{law.label} · {len(law.points)} points of {', '.join(law.runs)}"
+    fitted = f"Off by {number(found.error)} nats (root mean square)."
+    return "\n".join([head, "", table(_HEADS, rows), "", fitted, *filter(None, said)])

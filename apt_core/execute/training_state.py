@@ -1,0 +1,68 @@
+"""What is kept of a training on its way, so that another run can go on from it: one file of safetensors.
+
+Trained numbers and the optimiser's moments are its tensors; the step, the curve so far and what the training was are
+JSON in its header. Written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from apt_core.base.errors import BadInput
+from apt_core.base.values import Frozen
+from apt_core.events import Trained
+
+STATE_FOLDER = "training"
+_FILE = "state.safetensors"
+
+
+class TrainingState(Frozen):
+    """asked: what the training was asked for, as far as another one must be asked the same to go on."""
+
+    asked: str
+    step: int
+    seconds: float
+    curve: tuple[Trained, ...] = ()
+    losses: tuple[float, ...] = ()  # of the steps since the last point of the curve
+
+
+def keep(folder: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+    """folder: of the run. An earlier state stays until this one is whole; an OSError leaves it."""
+    file = folder / STATE_FOLDER / _FILE
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(".part")
+    try:
+        plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(plain, partial, metadata={"format": "pt", "state": state.model_dump_json()})
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def recall(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
+    """folder: what `RunReader.training_of` gives. Raises BadInput with one sentence where it cannot be read."""
+    try:
+        with safe_open(folder / _FILE, framework="pt") as stored:
+            state = TrainingState.model_validate_json(stored.metadata()["state"])
+            return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise BadInput(
+            "What that run had kept of its training cannot be read; start the recovery again."
+        ) from error
+
+
+def forget(folder: Path) -> None:
+    """Remove what was kept, once the run has made its weights."""
+    with contextlib.suppress(OSError):
+        (folder / STATE_FOLDER / _FILE).unlink()
+        (folder / STATE_FOLDER).rmdir()

@@ -1,0 +1,96 @@
+"""`recover` on the command line: what it asks for, and what it refuses before anything starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import apt_core
+from apt_core import events as ev
+from apt_core.base.paths import ASSETS
+from apt_core.cli import main
+from apt_core.cli.parser import build_parser
+from apt_core.cli.recover import job_from
+from apt_core.runs.store import Store
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """A finished run whose weights are those of the smallest bundled model."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cli-recover")
+        patch.setenv("APT_DATA", str(folder / "data"))
+        patch.setenv("APT_CACHE", str(folder / "cache"))
+        store = Store()
+        run_id = store.create(apt_core.plan("tiny-random-llama", "wanda", "2:4"))
+        shutil.copytree(ASSETS / "models" / "tiny-random-llama", store.folder(run_id) / "checkpoint")
+        store.append(run_id, ev.Finished(seconds={}, peak_rss_bytes=1, checkpoint="checkpoint"))
+        with store.index.write() as rows:
+            rows.update(run_id, status="finished")
+        yield store.get(run_id)
+
+
+def asked(parent, *more):
+    options = build_parser().parse_args(["recover", "--run", parent.id, *more])
+    return job_from(options, Store())
+
+
+def test_flags_are_the_fields_of_the_job(parent):
+    job = asked(
+        parent,
+        *(
+            "--method",
+            "spp",
+            "--steps",
+            "20",
+            "--text",
+            "wiki-sample",
+            "--eval",
+            "wiki-sample",
+            "--seed",
+            "3",
+        ),
+        *("--set", "rank=8", "--length", "64", "--batch", "3", "--stop-when-flat", "0.01"),
+    )
+    assert job.model.run == parent.id and job.method.rank == 8
+    assert (job.optimiser_steps, job.seed, job.stop_when_flat) == (20, 3, 0.01)
+    assert (job.training.text, job.training.length, job.training.batch) == ("wiki-sample", 64, 3)
+    assert [one.text for one in job.evaluation] == ["wiki-sample"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--method", "magic"), "no way to recover"),
+        (("--method", "spp", "--set", "depth=3"), "no option 'depth'"),
+        (("--method", "spp", "--steps", "0"), "Steps"),
+        ((), "--method"),
+        (("--method", "spp", "--text", "/nowhere.txt"), "no text called"),
+        (("--method", "spp", "--resume", "20200101-000000-abcd"), "no run 20200101"),
+        (("--method", "spp", "--length", "30000"), "longer than"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_starts_nothing(parent, capsys, flags, said):
+    before = len(Store().list())
+    assert main(["recover", "--run", parent.id, *flags, "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert said.lower() in told["error"]["message"].lower()
+    assert len(Store().list()) == before
+
+
+def test_a_run_that_is_not_there_or_made_nothing(parent, capsys):
+    assert main(["recover", "--run", "20200101-000000-abcd", "--method", "spp", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "unknown_run"
+    assert main(["recover", "--resume", parent.id, "--json"]) == 2
+    assert "is no recovery" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+@pytest.mark.slow
+def test_a_recovery_from_start_to_end(parent, capsys):
+    flags = ("--text", "wiki-sample", "--eval", "wiki-sample", "--eval-samples", "2", "--eval-length", "64")
+    assert main(["recover", "--run", parent.id, "--method", "partial", "--steps", "4", *flags, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["status"] == "finished" and told["made_from"] == parent.id
+    assert told["steps"][-1]["step"] == 4 and told["perplexity"]["recovered"] > 0

@@ -1,0 +1,245 @@
+"""Recovery: every zero stays, training goes on from a kept state exactly, and what cannot work is one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+import pytest
+import torch
+from recoveries import TRAINING, WINDOWS, done, events, here, pruned, recovery, weights
+from transformers import AutoModelForCausalLM
+
+from apt_core.base.errors import BadInput, BadText
+from apt_core.events import Evaluated, Finished, Trained, TrainingBegan
+from apt_core.events.records import summary
+from apt_core.execute import training_state
+from apt_core.execute.training_state import STATE_FOLDER
+from apt_core.jobs import make_job
+from apt_core.methods.registry import RECOVERIES
+from apt_core.runs import store as stores
+from apt_core.runs.launcher import Launcher
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One for all tests of this file: what is pruned in it stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("recover")
+        patch.setenv("APT_CACHE", str(folder / "cache"))
+        yield here(patch, folder)
+
+
+@pytest.fixture(scope="module")
+def parent(store):
+    return pruned(store)
+
+
+def needs_peft(method):
+    if method == "lora":
+        pytest.importorskip("peft")
+
+
+def matrices(found):
+    return {name: weight for name, weight in found.items() if weight.ndim == 2 and "layers" in name}
+
+
+def some_slow(*quick):
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in RECOVERIES]
+
+
+@pytest.mark.parametrize("method", list(RECOVERIES))
+@pytest.mark.parametrize("pattern", ["2:4", pytest.param("0.6", marks=pytest.mark.slow)])
+def test_every_zero_stays_and_kept_weights_learn(store, parent, method, pattern):
+    needs_peft(method)
+    parent = parent if pattern == "2:4" else pruned(store, pattern)
+    child = done(store, recovery(parent.id, method))
+    assert child.status == "finished", child.failure
+    before, after = (matrices(weights(store.checkpoint(run.id))) for run in (parent, child))
+    assert before.keys() == after.keys()
+    for name, weight in after.items():
+        assert (weight[before[name] == 0] == 0).all(), name
+        if pattern == "2:4":
+            assert ((weight.reshape(-1, 4) != 0).sum(1) <= 2).all(), name
+    assert any(not torch.equal(weight, before[name]) for name, weight in after.items())
+    assert child.finished.sparsity >= parent.sparsity
+    AutoModelForCausalLM.from_pretrained(store.checkpoint(child.id))
+
+
+def test_what_a_run_says(store, parent):
+    """Dense, before and recovered perplexity, the curve from step 0, the lineage; nothing of the training is left."""
+    child = done(store, recovery(parent.id, "spp", steps=5))
+    told = summary(child)
+    assert told["made_from"] == parent.id and told["kind"] == "recover"
+    assert told["perplexity"]["dense"] == pytest.approx(parent.dense.perplexity, rel=1e-2)
+    assert told["perplexity"]["before"] == pytest.approx(parent.pruned.perplexity, rel=1e-2)
+    assert told["perplexity"]["recovered"] == child.made.perplexity
+    assert child.ratio == child.made.perplexity / child.dense.perplexity
+    assert [one["step"] for one in told["steps"]] == [0, 2, 4, 5]
+    assert [one["tokens"] for one in told["steps"]] == [0, 128, 256, 320]
+    assert told["steps"][0]["loss"] is None and told["steps"][-1]["loss"] > 0
+    assert told["trained"]["sparsity"] == pytest.approx(0.5)
+    assert told["trained"]["windows"] == 40 and told["trained"]["held_out"] == 4
+    assert not (store.folder(child.id) / STATE_FOLDER).exists()
+    again = done(store, recovery(child.id, "partial", steps=2))  # of a recovery another one
+    assert again.status == "finished"
+    assert summary(again)["perplexity"]["dense"] == pytest.approx(parent.dense.perplexity, rel=1e-2)
+
+
+@pytest.mark.slow
+def test_distillation_comes_closer_to_the_dense_model(store):
+    parent = pruned(store, "0.7", "tiny-llama")
+    learning = {"training": TRAINING | {"batch": 4, "length": 64}}
+    child = done(store, recovery(parent.id, "distill", steps=12, **learning))
+    assert child.made.perplexity < 0.95 * child.before.perplexity
+    assert child.steps[-1].held_out < child.steps[0].held_out
+
+
+@pytest.mark.slow
+def test_the_bundled_mamba_is_recovered(store):
+    parent = pruned(store, "0.5", "tiny-mamba")
+    child = done(store, recovery(parent.id, "spp", steps=2))
+    assert child.status == "finished", child.failure
+    before, after = (matrices(weights(store.checkpoint(run.id))) for run in (parent, child))
+    assert all((weight[before[name] == 0] == 0).all() for name, weight in after.items())
+
+
+def trained_until(job, store, folder, step):
+    """Close the run once it has done this many steps: what Stop does."""
+    work = events(store, job, folder)
+    for event in work:
+        if event.kind == "progress" and event.stage == "train" and event.done == step:
+            work.close()
+            return
+    raise AssertionError("it ended before")
+
+
+def state_in(store, run_id, folder):
+    """As if the run of this id had been the one that was stopped."""
+    (folder / STATE_FOLDER).rename(store.folder(run_id) / STATE_FOLDER)
+
+
+@pytest.mark.parametrize("method", some_slow("spp"))
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(store, parent, tmp_path, method):
+    """Weights and curve are those of the run that was not stopped, bit for bit: dropout and order included."""
+    needs_peft(method)
+    whole = done(store, recovery(parent.id, method, steps=6))
+    stopped = store.create(recovery(parent.id, method, steps=6))
+    store.request_cancel(stopped)
+    trained_until(recovery(parent.id, method, steps=6), store, tmp_path, 3)
+    state_in(store, stopped, tmp_path)
+    rest = done(store, recovery(parent.id, method, steps=6, resume=stopped))
+    assert rest.status == "finished", rest.failure
+    assert rest.training.step == 3
+    assert [one.held_out for one in rest.steps] == [one.held_out for one in whole.steps]
+    one, other = (weights(store.checkpoint(run.id)) for run in (whole, rest))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_another_training_is_not_gone_on_from(store, parent, tmp_path):
+    stopped = store.create(recovery(parent.id))
+    store.request_cancel(stopped)
+    with pytest.raises(BadInput, match="kept no state"):
+        list(events(store, recovery(parent.id, resume=stopped), tmp_path))
+    trained_until(recovery(parent.id), store, tmp_path, 2)
+    state_in(store, stopped, tmp_path)
+    with pytest.raises(BadInput, match="trained something else"):
+        list(events(store, recovery(parent.id, seed=1, resume=stopped), tmp_path))
+    file = store.folder(stopped) / STATE_FOLDER / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(BadInput, match="cannot be read"):
+        list(events(store, recovery(parent.id, resume=stopped), tmp_path))
+
+
+def test_a_full_disk_leaves_the_earlier_state(store, parent, tmp_path, monkeypatch):
+    trained_until(recovery(parent.id), store, tmp_path, 2)
+    before = (tmp_path / STATE_FOLDER / "state.safetensors").read_bytes()
+
+    def full(*_args, **_more):
+        (tmp_path / STATE_FOLDER / "state.part").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training_state, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        trained_until(recovery(parent.id), store, tmp_path, 3)
+    assert (tmp_path / STATE_FOLDER / "state.safetensors").read_bytes() == before
+    assert [path.name for path in (tmp_path / STATE_FOLDER).iterdir()] == ["state.safetensors"]
+
+
+def test_state_and_folder_have_one_name():
+    assert stores.TRAINING == STATE_FOLDER
+
+
+def test_it_stops_when_the_curve_is_flat(store, parent):
+    asked = {"stop_when_flat": 5.0, "training": TRAINING | {"held_out": 2}}
+    child = done(store, recovery(parent.id, {"name": "spp", "learning_rate": 1e-6}, steps=40, **asked))
+    assert child.status == "finished" and child.steps[-1].step < 40
+    assert any("the curve is flat" in one.message for one in child.warnings)
+
+
+def test_events_come_in_their_order(store, parent, tmp_path):
+    kinds = [type(event) for event in events(store, recovery(parent.id, steps=1), tmp_path)]
+    said = [kind for kind in kinds if kind in (Evaluated, TrainingBegan, Trained, Finished)]
+    assert said == [Evaluated, Evaluated, TrainingBegan, Trained, Trained, Evaluated, Finished]
+
+
+def test_what_cannot_work_is_one_sentence(store, parent, tmp_path):
+    with pytest.raises(BadInput, match="what a run made"):
+        make_job("recover", model={"id": "tiny-llama"}, method="spp")
+    with pytest.raises(BadInput, match="no way to recover 'magic'"):
+        recovery("20261124-100000-abcd", "magic")
+    with pytest.raises(BadInput, match="has no option 'depth'"):
+        recovery("20261124-100000-abcd", {"name": "spp", "depth": 3})
+    text = tmp_path / "text.txt"
+    text.write_text("Too few words for that many windows. " * 40, "utf-8")
+    own = {"training": TRAINING | {"text": str(text), "held_out": 64}}
+    with pytest.raises(BadText, match="64 are held out"):
+        list(events(store, recovery(parent.id, **own), tmp_path))
+    with pytest.raises(BadText, match="read the same text"):
+        both = {"training": TRAINING | {"text": str(text)}, "evaluation": WINDOWS | {"text": str(text)}}
+        list(events(store, recovery(parent.id, **both), tmp_path))
+
+
+def test_without_peft_lora_says_what_to_do(store, parent, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="pip install peft"):
+        list(events(store, recovery(parent.id, "lora"), tmp_path))
+
+
+def test_a_dense_model_that_is_gone_is_done_without(store, parent, tmp_path, monkeypatch):
+
+    def gone(_self, run_id):
+        raise BadInput("The run that it was made from is gone.")
+
+    monkeypatch.setattr(type(store), "dense_of", gone)
+    child = done(store, recovery(parent.id, "spp", steps=2))
+    assert child.status == "finished" and child.dense is None and child.training.dense_loss is None
+    assert "left out of the comparison" in child.warnings[0].message
+    assert done(store, recovery(parent.id, "distill", steps=2)).status == "failed"
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_of_a_step_is_gone_on_from(store, parent, monkeypatch):
+    """A real worker, a real SIGKILL while it trains: the run fails, keeps its curve and its state, and a second one
+    ends where a run that nobody killed does."""
+    launcher = Launcher(store, interval=0.1)
+    first = launcher.submit(recovery(parent.id, steps=600))
+    kept = store.folder(first) / STATE_FOLDER / "state.safetensors"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with store.index.read() as rows:
+        os.kill(rows.get(first).pid, signal.SIGKILL)
+    record = launcher.wait(first)
+    assert record.status == "failed" and len(record.steps) > 1
+    state, _ = training_state.recall(store.training_of(first))
+    assert 0 < state.step < 600
+    rest = launcher.wait(launcher.submit(recovery(parent.id, steps=600, resume=first)))
+    assert rest.status == "finished", rest.failure
+    assert rest.training.step == state.step
+    whole = launcher.wait(launcher.submit(recovery(parent.id, steps=600)))
+    one, other = (weights(store.checkpoint(run.id)) for run in (whole, rest))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert [point.held_out for point in whole.steps] == [point.held_out for point in rest.steps]
