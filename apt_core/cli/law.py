@@ -9,6 +9,7 @@ from apt_core.cli.output import print_json, table
 from apt_core.cli.share import named_runs
 from apt_core.runs.store import Store
 from apt_core.studies.scaling_law import (
+    SCHEDULE,
     Law,
     check_sentence,
     determined_sentence,
@@ -41,6 +42,7 @@ def _report(law: Law) -> str:
         form_sentence(found),
         determined_sentence(found),
         check_sentence(law.check),
+        SCHEDULE,
         *(f"{one.run}: {within_sentence(one)}" for one in law.within),
     ]
     head = f"{law.label} · {len(law.points)} points of {', '.join(law.runs)}"

@@ -181,7 +181,7 @@ _LISTED: dict[type, str] = {
 # What a run that begins again has not said yet.
 _FORGOTTEN: dict[str, Any] = {
     name: RunRecord.model_fields[name].default
-    for name in ("model", "allocated", "rounded", "progress", "progress_at", "stage_started_at")
+    for name in ("model", "allocated", "rounded", "training", "progress", "progress_at", "stage_started_at")
 }
 
 

@@ -164,7 +164,11 @@ def _check_zeros(layers: list[Layer], kept: list[Tensor]) -> None:
 
 
 def _recalled(job: Recover, context: Context) -> tuple[TrainingState, dict[str, Tensor]] | None:
-    """What another run has kept of the same training."""
+    """What another run has kept of the same training; or this one, where it begins again because its node was lost."""
+    own = context.folder / training_state.STATE_FOLDER
+    if own.exists():
+        state, tensors = training_state.recall(own)
+        return (state, tensors) if state.asked == asked(job) else None
     if job.resume is None:
         return None
     state, tensors = training_state.recall(context.training_of(job.resume))

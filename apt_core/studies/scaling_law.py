@@ -35,7 +35,8 @@ class Check(NamedTuple):
 
 class Within(NamedTuple):
     """How many tokens until one model's perplexity is at most `ratio` times the dense one's. tokens: None where it
-    never is, by this law; low and high: 95% of the bootstrap's laws that reach it, `reached` of them."""
+    never is, by this law; low and high: 95% of the bootstrap's laws, None for never; `reached`: the share of these that
+    come there at all."""
 
     run: str
     ratio: float
@@ -139,22 +140,23 @@ def _answer(found: Fit, curve: Sequence[Point], ratio: float) -> Within:
         )
     loss = last.dense_loss + math.log(ratio)
     others = [found.tokens_for(last, loss, one) for one in found.samples]
-    reached = sorted(one for one in others if one is not None)
+    ordered = sorted(math.inf if one is None else one for one in others)
     return Within(
         run=last.run,
         ratio=ratio,
         loss=loss,
         tokens=found.tokens_for(last, loss),
-        low=_at(reached, 0.025),
-        high=_at(reached, 0.975),
-        reached=len(reached) / len(others) if others else 0.0,
+        low=_at(ordered, 0.025),
+        high=_at(ordered, 0.975),
+        reached=sum(map(math.isfinite, ordered)) / max(1, len(ordered)),
         trained=last.tokens,
         measured=next((point.tokens for point in curve if point.loss <= loss), None),
     )
 
 
 def _at(ordered: Sequence[float], share: float) -> float | None:
-    return ordered[round(share * (len(ordered) - 1))] if ordered else None
+    found = ordered[round(share * (len(ordered) - 1))] if ordered else math.inf
+    return found if math.isfinite(found) else None
 
 
 # ---- in words and as JSON
@@ -170,6 +172,12 @@ def form_sentence(found: Fit) -> str:
         "P2": "the whole P2 law",
     }[found.form.name]
     return f"{found.form.formula} ({why}; D in millions of tokens, N in billions of parameters)."
+
+
+SCHEDULE = (
+    "The learning rate of these runs falls along a cosine, which flattens the end of each curve; a law takes that for "
+    "its floor."
+)
 
 
 def determined_sentence(found: Fit) -> str:
@@ -200,11 +208,8 @@ def within_sentence(answer: Within) -> str:
         return f"The loss was {target} at {count(answer.measured)} tokens, as measured."
     if answer.tokens is None:
         return f"By this law the loss never comes {target}."
-    between = (
-        f" ({count(answer.low)} to {count(answer.high)}, in {answer.reached:.0%} of the bootstrap's laws)"
-        if answer.low is not None
-        else ""
-    )
+    most = count(answer.high) if answer.high is not None else "never"
+    between = f" (95% from {count(answer.low)} to {most})" if answer.low is not None else ""
     far = answer.tokens / answer.trained
     guess = "; that far a law is a guess" if far > _FAR else ""
     return (
@@ -226,6 +231,7 @@ def law_json(law: Law) -> dict[str, Any]:
             name: {"value": value, "low": _finite(found.low[name]), "high": _finite(found.high[name])}
             for name, value in found.constants.items()
         },
+        "note": SCHEDULE,
         "undetermined": list(found.undetermined),
         "determined_sentence": determined_sentence(found) or None,
         "error": found.error,

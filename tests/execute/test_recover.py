@@ -138,6 +138,15 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(store, parent, tmp_pat
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_run_that_begins_again_goes_on_from_its_own_state(store, parent, tmp_path):
+    """As on another node, after its own was lost."""
+    trained_until(recovery(parent.id), store, tmp_path, 3)
+    began = next(
+        event for event in events(store, recovery(parent.id), tmp_path) if isinstance(event, TrainingBegan)
+    )
+    assert began.step == 3
+
+
 def test_another_training_is_not_gone_on_from(store, parent, tmp_path):
     stopped = store.create(recovery(parent.id))
     store.request_cancel(stopped)

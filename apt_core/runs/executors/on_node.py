@@ -22,7 +22,7 @@ from apt_core.base.paths import cache_dir
 from apt_core.base.policy import HostPolicy
 from apt_core.execute import Context
 from apt_core.execute.context import Made
-from apt_core.jobs import read_job
+from apt_core.jobs import ModelRef, read_job
 from apt_core.models.fetch import hub_token
 from apt_core.runs.executors.trace import traced
 
@@ -68,11 +68,13 @@ class Piece(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """The model of another run. pieces: references to its `Piece`s in the cluster's memory."""
+    """The model of another run. pieces: references to its `Piece`s in the cluster's memory. dense: id and revision of the
+    model at the beginning of its lineage, None where a run of it is gone."""
 
     run: str
     title: str
     pieces: list[Any]
+    dense: tuple[str, str | None] | None = None
 
 
 class _OneParent(NamedTuple):
@@ -80,11 +82,22 @@ class _OneParent(NamedTuple):
 
     run: str | None
     made: Made | None
+    dense: ModelRef | None
 
     def made_by(self, run_id: str) -> Made:
         if self.made is None or run_id != self.run:
             raise UnknownModel(f"There is no run {run_id[:40]} on this node.")
         return self.made
+
+    def dense_of(self, run_id: str) -> ModelRef:
+        if self.dense is None or run_id != self.run:
+            raise UnknownModel(f"The dense model of run {run_id[:40]} is not known on this node.")
+        return self.dense
+
+    def training_of(self, run_id: str) -> Path:
+        raise BadInput(
+            f"What run {run_id[:40]} has kept of its training is not sent to a cluster; start the recovery again."
+        )
 
 
 def pieces_of(folder: Path) -> Iterator[Piece]:
@@ -155,14 +168,15 @@ def _folder_for(run: str) -> Path:
     return folder
 
 
-def _received(parent: Parent | None) -> tuple[str | None, Made | None]:
+def _received(parent: Parent | None) -> tuple[str | None, Made | None, ModelRef | None]:
     """The model that the task starts from, kept by this node for the next task that does."""
     if parent is None:
-        return None, None
+        return None, None, None
     folder = cache_dir() / "of-runs" / parent.run
     if not folder.exists():
         partial = folder.with_name(f"{parent.run}-{os.getpid()}")
         for reference in parent.pieces:
             ray.get(reference).write_into(partial)
         partial.rename(folder)
-    return parent.run, Made(folder, parent.title)
+    dense = ModelRef(id=parent.dense[0], revision=parent.dense[1]) if parent.dense else None
+    return parent.run, Made(folder, parent.title), dense

@@ -215,7 +215,11 @@ def _parent(job: Job, context: Context) -> Any:
         return None
     made = context.made_by(job.model.run)
     pieces = [ray.put(piece) for piece in on_node.pieces_of(made.folder)]
-    return on_node.Parent(job.model.run, made.title, pieces)
+    try:
+        dense = context.dense_of(job.model.run)
+    except PruneError:  # a run of the lineage is gone: only a recovery asks for it, and says so
+        return on_node.Parent(job.model.run, made.title, pieces)
+    return on_node.Parent(job.model.run, made.title, pieces, (dense.id, dense.revision))
 
 
 def _items(stream: Any) -> Iterator[Any]:
