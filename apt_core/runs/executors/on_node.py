@@ -68,8 +68,8 @@ class Piece(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """The model of another run. pieces: references to its `Piece`s in the cluster's memory. dense: id and revision of the
-    model at the beginning of its lineage, None where a run of it is gone."""
+    """The model of another run. pieces: references to its `Piece`s in the cluster's memory. dense: id and revision of
+    the model at the beginning of its lineage, None where a run of it is gone."""
 
     run: str
     title: str
