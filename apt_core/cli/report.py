@@ -12,7 +12,7 @@ from apt_core.events import Diverged, Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
-from apt_core.reports.run_words import speeds, structures_gone
+from apt_core.reports.run_words import headline_sentence, speeds, structures_gone
 from apt_core.reports.verdict import verdict
 
 
@@ -31,9 +31,15 @@ def report(record: RunRecord, checkpoint: str | None, parent: RunRecord | None =
     if record.failure:
         parts.append(record.failure.message)
     elif record.ratio is not None:
-        parts.append(words.verdict_sentence(record, title_of(record.job.model.id)))
+        parts.append(_verdict(record))
         parts.append(verdict(record) or "")
     return "\n\n".join(part for part in parts if part)
+
+
+def _verdict(record: RunRecord) -> str:
+    if record.training and record.model:
+        return headline_sentence(record, record.model.title)
+    return words.verdict_sentence(record, title_of(record.job.model.id))
 
 
 def _made_from(record: RunRecord, parent: RunRecord | None) -> str:
@@ -127,6 +133,11 @@ def _perplexities(record: RunRecord) -> list[str]:
         f"{words.number(one.perplexity)}{_interval(one)} ({_where(one)})"
         for one in record.evaluated_on("model")
     ]
+    if "recovered" in record.job.subjects:
+        return [
+            f"{words.number(one.perplexity)} {one.subject}{_interval(one)} ({_where(one)})"
+            for one in record.evaluated
+        ]
     after = record.evaluated_on("pruned")
     pairs = zip_longest(record.evaluated_on("dense"), after)
     return alone + [_pair(dense, pruned) for dense, pruned in pairs if dense]

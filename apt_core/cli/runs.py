@@ -128,8 +128,7 @@ def _answer(options: argparse.Namespace, status: str, sentence: str) -> int:
 
 def _last_perplexity(record: RunRecord) -> float | None:
     """Of what the run made; of what it measured when it made nothing. On the first text."""
-    found = record.pruned or next(iter(record.evaluated_on("model")), None)
-    return found.perplexity if found else None
+    return record.made.perplexity if record.made else None
 
 
 def _in_words(labels: Labels) -> str:

@@ -39,9 +39,10 @@ def model_card(record: RunRecord, title: str, base: str) -> str:
     if len(record.job.subjects) == 1:
         raise BadInput(f"Run {record.id} measures a model and makes none, so there is no model to describe.")
     by, amount = record.job.labels
+    done = "pruned" if run_words.prunes(record) else record.job.done
     parts = (
         f"---\n{_header(record, base)}\n---",
-        f"# {escaped(title)}, {'pruned' if run_words.prunes(record) else record.job.done} with {escaped(by)} ({escaped(amount)})",
+        f"# {escaped(title)}, {done} with {escaped(by)} ({escaped(amount)})",
         f"**{escaped(run_words.headline_sentence(record, title))}**",
         _how_stored(record),
         fenced(_USE, "python"),

@@ -12,7 +12,7 @@ from apt_core.texts.titles import text_title
 
 def listed(record: RunRecord) -> Listed:
     """What lists know of this run."""
-    made = record.pruned or next(iter(record.evaluated_on("model")), None)
+    made = record.made
     title = record.model.title if record.model else title_of(record.job.model.id)
     return Listed(
         id=record.id,
