@@ -80,6 +80,8 @@ def title(runs: RunSet) -> str:
     back = (first - last) / (first - dense)
     if back <= 0:
         return "Training did not lower the held-out loss"
+    if back >= 1:
+        return "The held-out loss fell to the dense model's"
     return f"{back:.0%} of what pruning cost came back"
 
 
