@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
+from apt_core.base.policy import LOCAL
 from apt_core.base.values import Frozen
 
 # Whose figures they are: the model that was opened and the one that was made of it, or the only one there is.
@@ -16,7 +17,10 @@ Subject = Literal["dense", "pruned", "model"]
 
 
 class Queued(Frozen):
+    """A run was asked for. owner: by whom, as `runs.owners` names visitors."""
+
     kind: Literal["queued"] = "queued"
+    owner: str = LOCAL
 
 
 class Started(Frozen):

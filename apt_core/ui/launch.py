@@ -18,6 +18,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
+from apt_core.ui.admin.guard import Access
 from apt_core.ui.door.origins import Names
 from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
@@ -38,9 +39,11 @@ def launch(port: int | None = None) -> None:
         forget_owners_token()
     if policy.mcp and find_spec("mcp") is None:
         raise BadInput("APT_MCP=1 needs one more package: pip install 'apt-studio[mcp]', or leave it unset.")
+    access = Access.of(policy, os.environ)
     studio = open_studio(policy)
     try:
-        with served(studio, server_name(studio.policy), port, Names.of(studio.policy, os.environ)) as address:
+        names = Names.of(studio.policy, os.environ)
+        with served(studio, server_name(policy), port, names, access=access) as address:
             print(f"APT Studio is at {address}", flush=True)
             _wait_for_the_end()
     except OSError as error:
