@@ -24,7 +24,7 @@ from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
 DEFAULT_PORT = 7860
-_OWNERS_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_OWNERS_TOKENS = ("APT_ADMIN_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 def launch(port: int | None = None) -> None:
@@ -35,11 +35,13 @@ def launch(port: int | None = None) -> None:
     port = port or _port_of_environment()
     use_mounted_volume()
     policy = HostPolicy.from_environment()
+    access = Access.of(policy, os.environ)
     if policy.public:
         forget_owners_token()
+    if policy.framed:
+        trust_the_proxy()
     if policy.mcp and find_spec("mcp") is None:
         raise BadInput("APT_MCP=1 needs one more package: pip install 'apt-studio[mcp]', or leave it unset.")
-    access = Access.of(policy, os.environ)
     studio = open_studio(policy)
     try:
         names = Names.of(studio.policy, os.environ)
@@ -69,6 +71,11 @@ def forget_owners_token() -> None:
     """What strangers ask for, and the processes that do it, know nothing of the owner's account."""
     for name in _OWNERS_TOKENS:
         os.environ.pop(name, None)
+
+
+def trust_the_proxy() -> None:
+    """On Spaces everybody comes through Hugging Face's proxy, which says from where; limits by address need that."""
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 
 def server_name(policy: HostPolicy) -> str:

@@ -46,7 +46,7 @@ def test_a_torn_file_decides_what_was_known(tmp_path, text):
 def test_while_it_drains_no_run_begins(store, recipe, monkeypatch):
     hosting, begun = Hosting(store.root), []
     launcher = Launcher(store, paused=hosting.draining)
-    monkeypatch.setattr(launcher, "_start", lambda rows, row: begun.append(row.id))
+    monkeypatch.setattr(launcher, "_start", lambda rows, row, seat: begun.append(row.id))
     run = store.create(recipe)
     hosting.drain(True)
     launcher.tick()
