@@ -31,6 +31,7 @@ class Session(SessionState):
     def __init__(self, page: gr.Blocks):
         # Not Gradio's own `__init__`, which copies that; a test says when it sets anything else.
         self._page = page
+        self._updated: tuple[int, Any] | None = None  # the last component that an event has updated
         self.blocks_config = page.default_config
         self.config_values: dict[int, Any] = {}
         self.state_data: dict[int, Any] = {}
@@ -38,11 +39,19 @@ class Session(SessionState):
         self.is_closed = False
         self.STATE_TTL_WHEN_CLOSED = int(60 * _MINUTES_CLOSED)
 
+    def __getitem__(self, key: int) -> Any:
+        """An updated component is read right after it was set: what is sent to the browser is taken from it."""
+        if self._updated is not None and self._updated[0] == key:
+            return self._updated[1]
+        return super().__getitem__(key)
+
     def __setitem__(self, key: int, value: Any) -> None:
         if isinstance(self.blocks_config.blocks.get(key), gr.State):
             super().__setitem__(key, value)
             self.config_values.clear()
-        elif self._has_to_be_kept(key, value):
+            return
+        self._updated = key, value
+        if self._has_to_be_kept(key, value):
             if self.blocks_config is self._page.default_config:
                 self.blocks_config = copy(self.blocks_config)
             self.blocks_config.blocks[key] = value

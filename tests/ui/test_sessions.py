@@ -41,7 +41,7 @@ class Clock:
 def test_it_has_all_that_gradios_own_has(parts):
     """Whatever a later Gradio adds has to be set here too."""
     page = parts[0]
-    assert set(vars(Session(page))) - {"_page"} == set(vars(SessionState(page)))
+    assert set(vars(Session(page))) - {"_page", "_updated"} == set(vars(SessionState(page)))
 
 
 def test_values_of_state_are_the_page_loads_own(parts):
@@ -57,7 +57,9 @@ def test_other_choices_are_kept_and_nothing_else(parts):
     page, _, number, choice = parts
     session, before = Session(page), dict(page.default_config.blocks)
     session[number._id] = gr.Number(**number.constructor_args | {"visible": False, "render": False})
+    assert session[number._id].visible is False, "what is sent to the browser is taken from it"
     session[choice._id] = gr.Dropdown(**choice.constructor_args | {"visible": False, "render": False})
+    assert session[number._id] is number
     session._update_config(number._id)
     session._update_value_in_config(number._id, 7)
     assert session.blocks_config is page.default_config and session.config_values == {}
