@@ -10,6 +10,8 @@
     │   ├── TermsNotAccepted  the conditions of use of a model of the list are open
     │   ├── NotAModel       a file or folder that holds no safetensors causal language model
     │   ├── UnknownRun      no such run in the store
+    │   ├── NotYours        a run of another visitor, or a visitor who may not ask here
+    │   ├── OverQuota       more than this host gives one visitor, or all of them
     │   └── CannotWrite     a file or folder that is asked for is there already, or has no place
     ├── NotReachable        the Hub or the package index does not answer
     ├── BadDownload         what arrived is not what was pinned (sha256)
@@ -81,6 +83,14 @@ class NotAModel(BadInput):
 
 class UnknownRun(BadInput):
     kind = "unknown_run"
+
+
+class NotYours(BadInput):
+    kind = "not_yours"
+
+
+class OverQuota(BadInput):
+    kind = "over_quota"
 
 
 class CannotWrite(BadInput):

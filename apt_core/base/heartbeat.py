@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -61,7 +62,8 @@ def items_of(
         except BaseException as error:  # handed to the listener's thread, whatever it is
             items.put(_Failure(error))
 
-    threading.Thread(target=run, name="heartbeat", daemon=True).start()
+    context = contextvars.copy_context()  # the work is done in the name of whoever listens
+    threading.Thread(target=context.run, args=(run,), name="heartbeat", daemon=True).start()
     try:
         while True:
             try:

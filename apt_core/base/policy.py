@@ -25,13 +25,15 @@ class HostPolicy(Frozen):
 
     public: other people use the page, so no local folders, no user paths, no deleting, and no token but a visitor's
     own. signs_in: visitors sign in with Hugging Face's button (on Spaces). api: programs may call the named endpoints
-    of the page. mcp: these are tools of the Model Context Protocol too.
+    of the page. mcp: these are tools of the Model Context Protocol too. framed: the page is shown inside a page of
+    another site (on Spaces).
     """
 
     public: bool = False
     signs_in: bool = False
     api: bool = False
     mcp: bool = False
+    framed: bool = False
 
     @property
     def sweep_runs(self) -> int:
@@ -62,10 +64,12 @@ class HostPolicy(Frozen):
             public=public,
             api=tools or environment.get("APT_API", "0" if public else "1") == "1",
             mcp=tools,
+            framed=on_space,
             signs_in=bool(environment.get("SPACE_ID") and environment.get("OAUTH_CLIENT_ID")),
         )
 
 
+LOCAL = "local"  # whose everything is that no visitor asked for: the person at this machine
 PRIVATE = HostPolicy()  # a person's own machine
 STRICT = HostPolicy(public=True)  # what a function goes by when nobody hands it a policy
 

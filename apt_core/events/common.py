@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
+from apt_core.base.policy import LOCAL
 from apt_core.base.values import Frozen
 from apt_core.events.train import Trained, TrainingBegan
 
@@ -18,7 +19,10 @@ Subject = Literal["dense", "pruned", "model", "before", "recovered"]
 
 
 class Queued(Frozen):
+    """A run was asked for. owner: by whom, as `runs.owners` names visitors."""
+
     kind: Literal["queued"] = "queued"
+    owner: str = LOCAL
 
 
 class Started(Frozen):

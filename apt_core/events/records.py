@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apt_core import events as ev
-from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.base.policy import LOCAL, STRICT, HostPolicy
 from apt_core.base.status import LIVE as LIVE
 from apt_core.base.status import Status as Status
 from apt_core.base.values import Frozen
@@ -45,6 +45,7 @@ class RunRecord(Frozen):
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
+    owner: str = LOCAL  # whose run it is, as `runs.owners` names visitors
     study: str = ""  # the id of the study that this run belongs to
     orphaned: bool = False  # the run that its model was made by has been deleted
     conditions: str = ""  # for recorded samples: where and when they were recorded
@@ -193,7 +194,7 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
     """What an event that happens once sets; nothing for one that only a later version knows."""
     match event:
         case ev.Queued():
-            return {"created_at": at}
+            return {"created_at": at, "owner": event.owner}
         case ev.Started():
             return {"started_at": at, "status": "running"}
         case ev.ModelLoaded():

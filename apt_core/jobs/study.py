@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from apt_core.base.policy import LOCAL
 from apt_core.base.values import Frozen
 from apt_core.jobs import AnyJob
 from apt_core.jobs.bisection import Bisection
@@ -15,14 +16,16 @@ Asked = Space | Bisection
 class Study(Frozen):
     """What was asked for, whatever became of it: jobs and runs in the same order.
 
-    kind: how its runs are looked at together, such as "race". space: the grid that the jobs of a sweep are of.
-    bisection: what is looked for, where each job follows from the results before it.
+    kind: how its runs are looked at together, such as "race". owner: who asked for it, as `runs.owners` names visitors.
+    space: the grid that the jobs of a sweep are of. bisection: what is looked for, where each job follows from the
+    results before it.
     """
 
     schema_version: int = Field(default=1, ge=1)
     id: str
     kind: str
     created_at: float
+    owner: str = LOCAL
     jobs: tuple[AnyJob, ...]
     runs: tuple[str, ...]
     space: Space | None = None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from apt_core.base.errors import PruneError
 from apt_core.events import Failed
 from apt_core.measure.answer_set import AnswerSet, PromptRow
 from apt_core.measure.questions import LAST, Answered, Question, Step
@@ -95,7 +96,10 @@ class AskingMany:
 
     def _replies(self, place: int, question: Question) -> Generator[Progress, None, Any]:
         """Returns the last reply, None where it was stopped before its turn."""
-        self._asking, tokens = self._ask(question), 0
+        try:
+            self._asking, tokens = self._ask(question), 0
+        except PruneError as error:  # whoever asks may ask no more just now
+            return Failed(reason=error.kind, message=str(error))
         if self._stopping.is_set():  # between two prompts
             self._asking.close()
             return None

@@ -14,17 +14,18 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from apt_core.base.errors import DiskFull, PruneError, StoreUnusable
+from apt_core.base.policy import LOCAL
 from apt_core.runs import migrations
 
 _TABLE = """
 CREATE TABLE runs (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of the queue
+    place INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which runs were asked for
     id TEXT NOT NULL UNIQUE,
     created_at REAL NOT NULL,
     status TEXT NOT NULL,
@@ -35,11 +36,14 @@ CREATE TABLE runs (
     ended_at REAL,
     study TEXT,
     made_from TEXT,  -- the run that made the model of this one
-    listed TEXT
+    listed TEXT,
+    owner TEXT NOT NULL,
+    turn INTEGER NOT NULL  -- of its owner in the queue: all first turns come before all second ones
 )
 """
 _COLUMNS = (
-    "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from, listed"
+    "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from, listed, "
+    "owner, turn"
 )
 _log = logging.getLogger(__name__)
 
@@ -59,6 +63,8 @@ class Row:
     study: str | None = None
     made_from: str | None = None
     listed: str | None = None
+    owner: str = LOCAL
+    turn: int = 0
 
 
 class StudyRow(NamedTuple):
@@ -160,7 +166,11 @@ class Index:
             with _transaction(connection):
                 connection.execute(_TABLE)
                 connection.execute("CREATE INDEX runs_by_status ON runs (status)")
-                for statement in (migrations.STUDIES_TABLE, *migrations.INDEXES):
+                for statement in (
+                    migrations.STUDIES_TABLE,
+                    *migrations.INDEXES,
+                    migrations.OWNERS_INDEX,
+                ):
                     connection.execute(statement)
                 rows, found = Rows(connection), self._recover()
                 for row in found.runs:
@@ -276,16 +286,35 @@ class Rows:
         found = self._select("WHERE id = ?", run_id)
         return found[0] if found else None
 
-    def newest(self, limit: int) -> list[Row]:
-        """By when they were asked for: a run that was brought back stands where it stood."""
-        return self._select("ORDER BY created_at DESC, place DESC LIMIT ?", limit)
+    def newest(self, limit: int, owners: Sequence[str] | None = None) -> list[Row]:
+        """By when they were asked for: a run that was brought back stands where it stood. owners: whose; None for
+        everybody's."""
+        if owners is None:
+            return self._select("ORDER BY created_at DESC, place DESC LIMIT ?", limit)
+        marks = ", ".join("?" * len(owners))
+        return self._select(
+            f"WHERE owner IN ({marks}) ORDER BY created_at DESC, place DESC LIMIT ?", *owners, limit
+        )
 
     def active(self) -> list[Row]:
         """Runs that hold (or are about to hold) a worker process."""
         return self._select("WHERE status IN ('running', 'stopping') ORDER BY place")
 
     def queue(self) -> list[Row]:
-        return self._select("WHERE status = 'queued' ORDER BY place")
+        """In the order in which they will begin, owner after owner."""
+        return self._select("WHERE status = 'queued' ORDER BY turn, place")
+
+    def next_turn(self, owner: str) -> int:
+        """The turn of a further run of this owner: after their own last one, and never before the round that is being
+        served (start-time fair queueing, with a run as the unit of work)."""
+        found = self._connection.execute(
+            """SELECT max(turn) FILTER (WHERE status = 'queued' AND owner = ?),
+                      max(turn) FILTER (WHERE pid IS NOT NULL),
+                      min(turn) FILTER (WHERE status = 'queued') - 1
+               FROM runs""",
+            (owner,),
+        ).fetchone()
+        return 1 + max((turn for turn in found if turn is not None), default=0)
 
     def of_study(self, study_id: str) -> list[Row]:
         return self._select("WHERE study = ? ORDER BY place", study_id)

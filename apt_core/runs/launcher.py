@@ -21,6 +21,7 @@ from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
@@ -43,7 +44,7 @@ class Launcher:
 
     A worker that was asked to cancel gets `grace` seconds to reach its next event, then SIGTERM, and
     after `grace / 2` more SIGKILL. Workers are not children that must be kept: they outlive this process,
-    and the launcher of another process looks after them.
+    and the launcher of another process looks after them. While `paused()` no further run begins.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Launcher:
         advance: Callable[[Store, str], object] | None = None,
         limits: RunLimits | None = None,
         executor: Executor | None = None,
+        paused: Callable[[], bool] = lambda: False,
     ):
         self.store = store
         self.executor = executor or executor_of(os.environ)
         self._seats = Seats(store, self.executor)
         self._advance = advance
+        self._paused = paused
         self.grace = grace
         self.interval = interval
         self._command = tuple(command)
@@ -73,26 +76,31 @@ class Launcher:
         self._packing: subprocess.Popen | None = None
         self._looked_for_packing = time.monotonic()
 
-    def submit(self, job: Job, token: str | None = None) -> str:
+    def submit(self, job: Job, token: str | None = None, owner: str = LOCAL) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
 
         token: of the Hub, handed to the worker through a pipe. Only this process knows it, so only this
-        process can start that run.
+        process can start that run. owner: whose the run is.
         """
         with self._ticking:  # nobody starts it before it is known whose it is
-            run_id = self.store.create(job, token is not None)
+            run_id = self.store.create(job, token is not None, owner)
             if token is not None:
                 self._tokens[run_id] = token
         self.tick()
         return run_id
 
     def submit_study(
-        self, kind: str, jobs: Sequence[Job], token: str | None = None, asked: Asked | None = None
+        self,
+        kind: str,
+        jobs: Sequence[Job],
+        token: str | None = None,
+        asked: Asked | None = None,
+        owner: str = LOCAL,
     ) -> Study:
-        """Queue a run for each job as one group, all or none of them; `token` as in `submit`, `asked` as in
+        """Queue a run for each job as one group, all or none of them; `token` and `owner` as in `submit`, `asked` as in
         `Store.create_study`."""
         with self._ticking:
-            study = self.store.create_study(kind, jobs, token is not None, asked)
+            study = self.store.create_study(kind, jobs, token is not None, asked, owner)
             if token is not None:
                 self._tokens |= dict.fromkeys(study.runs, token)
         self.tick()
@@ -125,7 +133,7 @@ class Launcher:
             with self.store.index.write() as rows:
                 self._forget_tokens_of_others(rows)
                 ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
-                if start_next:
+                if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
         if any(status == "finished" for _, status in ended):
             self._keep_within_cap()

@@ -24,10 +24,10 @@ from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.runs import processes
+from apt_core.runs.quotas import Quotas
 
 SIGN = "alive"  # a file of the run's folder
 _EVERY_SECONDS = 5.0
-_PUBLIC_MINUTES = 60.0
 _PUBLIC_MEMORY = 0.8  # of the machine
 
 
@@ -40,16 +40,14 @@ class RunLimits(Frozen):
     memory_bytes: int | None = None
 
     @classmethod
-    def of(cls, policy: HostPolicy, environment: Mapping[str, str]) -> RunLimits:
-        """APT_RUN_MINUTES (60 on a public host) and APT_RUN_GB (four fifths of the machine's memory there); without
+    def of(cls, policy: HostPolicy, environment: Mapping[str, str], quotas: Quotas) -> RunLimits:
+        """The minutes of the quotas, and APT_RUN_GB (four fifths of the machine's memory on a public host); without
         limit on a person's own machine. Raises BadInput."""
-        minutes = _number("APT_RUN_MINUTES", environment, "minutes")
         gigabytes = _number("APT_RUN_GB", environment, "gigabytes")
         if policy.public:
-            minutes = minutes or _PUBLIC_MINUTES
             gigabytes = gigabytes or _PUBLIC_MEMORY * psutil.virtual_memory().total / 1e9
         return cls(
-            run_seconds=60 * minutes if minutes else None,
+            run_seconds=60 * quotas.run_minutes if quotas.run_minutes else None,
             memory_bytes=int(1e9 * gigabytes) if gigabytes else None,
         )
 

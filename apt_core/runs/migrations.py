@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 from apt_core.base.errors import DISK_FULL_ERRNOS, DiskFull, StoreUnusable
+from apt_core.base.policy import LOCAL
 
-VERSION = 3
+VERSION = 4
 STUDIES_TABLE = """
 CREATE TABLE studies (
     id TEXT PRIMARY KEY,
@@ -28,6 +29,7 @@ INDEXES = (
     "CREATE INDEX runs_by_study ON runs (study)",
     "CREATE INDEX runs_by_parent ON runs (made_from)",
 )
+OWNERS_INDEX = "CREATE INDEX runs_by_owner ON runs (owner)"
 # Version -> what makes it the next one.
 STEPS: dict[int, tuple[str, ...]] = {
     1: (
@@ -38,6 +40,11 @@ STEPS: dict[int, tuple[str, ...]] = {
         *INDEXES,
     ),
     2: ("ALTER TABLE runs ADD COLUMN listed TEXT",),
+    3: (
+        f"ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '{LOCAL}'",
+        "ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+        OWNERS_INDEX,
+    ),
 }
 
 

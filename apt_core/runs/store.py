@@ -7,15 +7,17 @@ import logging
 import shutil
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from apt_core import events as ev
 from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
 from apt_core.base.errors import BadInput, DiskFull, PruneError, UnknownRun
-from apt_core.base.paths import data_dir, index_dir
+from apt_core.base.paths import data_dir, folder_bytes, index_dir
+from apt_core.base.policy import LOCAL
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Job, ModelRef, read_job
@@ -39,6 +41,13 @@ _MAX_SEEN = 400  # more than `list` gives at once, so that a second look reads n
 List = list  # the store has a method of that name
 
 
+class Held(NamedTuple):
+    """What an owner has in the store."""
+
+    runs: int
+    n_bytes: int
+
+
 class Store:
     """`root/runs.db` (or in APT_INDEX), `root/runs/<id>/`, `root/studies/<id>/`. Cheap to make; safe in threads and
     processes.
@@ -57,21 +66,26 @@ class Store:
 
     # --- making and ending -----------------------------------------------------------------------
 
-    def create(self, job: Job, needs_our_token: bool = False) -> str:
-        """Put a run at the end of the queue. Raises DiskFull, and leaves nothing behind, without room.
+    def create(self, job: Job, needs_our_token: bool = False, owner: str = LOCAL) -> str:
+        """Put a run into the queue. Raises DiskFull, and leaves nothing behind, without room.
 
-        needs_our_token: only this process can start it, because it alone knows a token of the Hub.
+        needs_our_token: only this process can start it, because it alone knows a token of the Hub. owner: whose it is.
         """
-        return self._create([job], needs_our_token, None)[0]
+        return self._create([job], needs_our_token, None, None, owner)[0]
 
     def create_study(
-        self, kind: str, jobs: Sequence[Job], needs_our_token: bool = False, asked: Asked | None = None
+        self,
+        kind: str,
+        jobs: Sequence[Job],
+        needs_our_token: bool = False,
+        asked: Asked | None = None,
+        owner: str = LOCAL,
     ) -> Study:
-        """Put a run for each job at the end of the queue, all or none of them, as one group.
+        """Put a run for each job into the queue, all or none of them, as one group.
 
-        asked: the grid or the search that the jobs come from.
+        asked: the grid or the search that the jobs come from. owner: whose the group and its runs are.
         """
-        study = self._create(jobs, needs_our_token, kind, asked)[1]
+        study = self._create(jobs, needs_our_token, kind, asked, owner)[1]
         assert study is not None  # there is a kind
         return study
 
@@ -88,7 +102,9 @@ class Store:
                 for place, (job, old) in enumerate(zip(before.jobs, before.runs, strict=True)):
                     if not self._has_to_be_renewed(rows.get(old)):
                         continue
-                    run_ids.append(self._add_run(rows, job, needs_our_token, study_id, members_only))
+                    run_ids.append(
+                        self._add_run(rows, job, needs_our_token, study_id, before.owner, members_only)
+                    )
                     study = study.with_run(place, run_ids[-1])
                 if run_ids:
                     studies_kept.rewrite(self._studies, study)
@@ -114,7 +130,7 @@ class Store:
                 return None
             members_only = any(map(self.came_with_token, known.runs))
             with self._undone(known) as run_ids:
-                run_ids.append(self._add_run(rows, job, False, known.id, members_only))
+                run_ids.append(self._add_run(rows, job, False, known.id, known.owner, members_only))
                 added = {"jobs": (*known.jobs, job), "runs": (*known.runs, run_ids[-1])}
                 study = known.model_copy(update=added)
                 studies_kept.rewrite(self._studies, study)
@@ -131,14 +147,15 @@ class Store:
         jobs: Sequence[Job],
         needs_our_token: bool,
         study_kind: str | None,
-        asked: Asked | None = None,
+        asked: Asked | None,
+        owner: str,
     ) -> tuple[str, Study | None]:
         """(the first run, the study when there is a kind of one)."""
         study_id = new_id() if study_kind else None
         with self.index.write() as rows, self._undone(study_id) as run_ids:
             for job in jobs:
-                run_ids.append(self._add_run(rows, job, needs_our_token, study_id))
-            study = self._add_study(rows, study_id, study_kind, jobs, run_ids, asked)
+                run_ids.append(self._add_run(rows, job, needs_our_token, study_id, owner))
+            study = self._add_study(rows, study_id, study_kind, jobs, run_ids, asked, owner)
         return run_ids[0], study
 
     @contextlib.contextmanager
@@ -161,15 +178,22 @@ class Store:
             raise
 
     def _add_run(
-        self, rows: Rows, job: Job, needs_our_token: bool, study_id: str | None, members_only: bool = False
+        self,
+        rows: Rows,
+        job: Job,
+        needs_our_token: bool,
+        study_id: str | None,
+        owner: str,
+        members_only: bool = False,
     ) -> str:
-        """A new run at the end of the queue; nothing of it stays when it cannot be written."""
+        """A new run in the queue; nothing of it stays when it cannot be written."""
         self._check_parent(job)  # in the transaction: whoever deletes it waits for this one
         run_id = self._new_folder()
         try:
             if members_only:
                 (self.folder(run_id) / _MEMBERS_ONLY).touch()
-            rows.add(self._fill_folder(self.folder(run_id), job, needs_our_token, study_id))
+            row = self._fill_folder(self.folder(run_id), job, needs_our_token, study_id, owner)
+            rows.add(replace(row, turn=rows.next_turn(owner)))
         except BaseException:
             shutil.rmtree(self.folder(run_id), ignore_errors=True)
             raise
@@ -183,6 +207,7 @@ class Store:
         jobs: Sequence[Job],
         run_ids: List[str],
         asked: Asked | None,
+        owner: str,
     ) -> Study | None:
         if study_id is None or kind is None:
             return None
@@ -190,6 +215,7 @@ class Store:
             id=study_id,
             kind=kind,
             created_at=time.time(),
+            owner=owner,
             jobs=tuple(jobs),
             runs=tuple(run_ids),
             space=asked if isinstance(asked, Space) else None,
@@ -246,14 +272,15 @@ class Store:
         for record in self._take_out(run_ids, orphan=False):
             hiding.put_away(self.runs, record.id, record.study, at)
 
-    def hidden(self) -> List[hiding.Hidden]:
-        """The runs that can still be brought back, the last to be hidden first."""
-        return [one for one in hiding.found(self.runs) if one.seconds_left > 0]
+    def hidden(self, owners: Sequence[str] | None = None) -> List[hiding.Hidden]:
+        """The runs that can still be brought back, the last to be hidden first. owners: whose; None for everybody's."""
+        found = [one for one in hiding.found(self.runs) if one.seconds_left > 0]
+        return found if owners is None else [one for one in found if _owner_in(one.folder) in owners]
 
-    def restore(self, run_ids: Sequence[str]) -> List[str]:
+    def restore(self, run_ids: Sequence[str], owners: Sequence[str] | None = None) -> List[str]:
         """Bring hidden runs back; returns those that were still there."""
         back = []
-        for one in self.hidden():
+        for one in self.hidden(owners):
             if one.run in run_ids:
                 with self.index.write() as rows:
                     back += [one.run] if self._bring_back(rows, one) else []
@@ -353,17 +380,18 @@ class Store:
             raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
         return self._record(row)
 
-    def list(self, limit: int = 200) -> List[RunRecord]:
-        """The newest runs, newest first. A run that this version cannot read is left out and logged."""
+    def list(self, limit: int = 200, owners: Sequence[str] | None = None) -> List[RunRecord]:
+        """The newest runs, newest first. A run that this version cannot read is left out and logged. owners: whose;
+        None for everybody's."""
         with self.index.read() as rows:
-            newest = rows.newest(limit)
+            newest = rows.newest(limit, owners)
         return self._readable(newest)
 
-    def entries(self) -> List[Entry]:
+    def entries(self, owners: Sequence[str] | None = None) -> List[Entry]:
         """Every run as lists know it, with what people wrote on it, newest first. Reads the logs of live runs, and of
-        ended ones once."""
+        ended ones once. owners: whose; None for everybody's."""
         with self.index.read() as rows:
-            found = rows.newest(-1)
+            found = rows.newest(-1, owners)
         known = {row.id: query.kept(row.listed) for row in found if row.status not in LIVE}
         records = self._readable([row for row in found if known.get(row.id) is None])
         known |= {record.id: listed(record) for record in records}
@@ -406,8 +434,37 @@ class Store:
                 _log.warning("%s", error)
         return records
 
+    def owner_of(self, run_id: str) -> str:
+        """Whose run it is; raises UnknownRun."""
+        check_id(run_id)
+        with self.index.read() as rows:
+            row = rows.get(run_id)
+        if row is None:
+            raise UnknownRun(f"There is no run {run_id}; it may have been deleted.")
+        return row.owner
+
+    def bytes_of(self, owners: Sequence[str]) -> int:
+        """What the runs of these owners hold on the disk."""
+        return sum(held.n_bytes for held in self.use(owners).values())
+
+    def use(self, owners: Sequence[str] | None = None) -> dict[str, Held]:
+        """Owner -> how many runs they have, and what those hold on the disk. owners: whose; None for everybody's."""
+        with self.index.read() as rows:
+            found = rows.newest(-1, owners)
+        held: dict[str, Held] = {}
+        for row in found:
+            before = held.get(row.owner, Held(0, 0))
+            held[row.owner] = Held(before.runs + 1, before.n_bytes + self._bytes(row.id))
+        return held
+
+    def _bytes(self, run_id: str) -> int:
+        try:
+            return folder_bytes(self.folder(run_id))
+        except OSError:  # it is being deleted
+            return 0
+
     def live(self) -> List[RunRecord]:
-        """The runs that wait or work."""
+        """The runs that work, then those that wait in the order in which they will begin."""
         with self.index.read() as rows:
             return [self._record(row) for row in (*rows.active(), *rows.queue())]
 
@@ -515,7 +572,9 @@ class Store:
     def _disk_full(self) -> DiskFull:
         return DiskFull(f"The disk that holds {self.root} is full; free some space.")
 
-    def _fill_folder(self, folder: Path, job: Job, needs_our_token: bool, study: str | None) -> Row:
+    def _fill_folder(
+        self, folder: Path, job: Job, needs_our_token: bool, study: str | None, owner: str
+    ) -> Row:
         """What a run consists of before it starts; returns its row for the index."""
         if needs_our_token:
             token_holder.mark(folder)
@@ -525,8 +584,8 @@ class Store:
         (folder / JOB_FILE).write_text(text, encoding="utf-8")
         log = EventLog(folder)
         log.set_reserve()
-        queued = log.append(ev.Queued())
-        return Row(folder.name, queued.at, "queued", text, study=study, made_from=job.model.run)
+        queued = log.append(ev.Queued(owner=owner))
+        return Row(folder.name, queued.at, "queued", text, study=study, made_from=job.model.run, owner=owner)
 
     def _new_folder(self) -> str:
         try:
@@ -553,6 +612,8 @@ class Store:
             changes["status"] = row.status
         if changes.get("status", record.status) == "failed" and record.failure is None:
             changes |= {"failure": _UNSAID, "ended_at": row.ended_at}
+        if record.owner != row.owner:  # its first line is torn
+            changes["owner"] = row.owner
         if record.study != (row.study or ""):  # another run has taken its place in the study
             changes["study"] = row.study or ""
         if row.made_from and not self.folder(row.made_from).exists():
@@ -600,7 +661,9 @@ class Store:
         folders = sorted(path for path in self.runs.glob("*") if is_run_id(path.name))
         rows = [row for folder in folders if (row := _row_of(folder, study_of.get(folder.name)))]
         rows.sort(key=lambda row: row.created_at)  # ids tell the second alone
-        return Found(rows, [StudyRow(study.id, study.created_at, study.kind) for study in studies])
+        return Found(
+            _with_turns(rows), [StudyRow(study.id, study.created_at, study.kind) for study in studies]
+        )
 
 
 _UNSAID = ev.Failed(
@@ -631,7 +694,27 @@ def _row_of(folder: Path, study: str | None) -> Row | None:
         study=study,
         made_from=record.made_from,
         listed=None if record.live else listed(record).model_dump_json(),
+        owner=record.owner,
     )
+
+
+def _with_turns(rows: List[Row]) -> List[Row]:
+    """Turns for what waits, as if all of it had been asked for just now in this order."""
+    taken: Counter[str] = Counter()
+    found = []
+    for row in rows:
+        taken[row.owner] += row.status == "queued"
+        found.append(replace(row, turn=taken[row.owner]) if row.status == "queued" else row)
+    return found
+
+
+def _owner_in(folder: Path) -> str:
+    """Whose run a folder holds, by its own log; nobody's where that cannot be read."""
+    try:
+        first = next(iter(EventLog(folder).read()), None)
+    except OSError:
+        return ""
+    return first.event.owner if first and isinstance(first.event, ev.Queued) else ""
 
 
 def read_job_file(folder: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from apt_core.base.errors import BadInput
 from apt_core.base.patterns import Unstructured
+from apt_core.base.policy import LOCAL
 from apt_core.base.words import times
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
@@ -119,9 +120,9 @@ def _search_of(study: Study) -> Bisection:
     return study.bisection
 
 
-def start(launcher: Launcher, search: Bisection, token: str | None = None) -> Study:
+def start(launcher: Launcher, search: Bisection, token: str | None = None, owner: str = LOCAL) -> Study:
     """Queue the first run of a search."""
-    return launcher.submit_study(BISECTION, [first_job(search)], token, search)
+    return launcher.submit_study(BISECTION, [first_job(search)], token, search, owner)
 
 
 def advance(store: Store, study_id: str) -> bool:

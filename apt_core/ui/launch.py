@@ -18,12 +18,13 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
+from apt_core.ui.admin.guard import Access
 from apt_core.ui.door.origins import Names
 from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
 DEFAULT_PORT = 7860
-_OWNERS_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_OWNERS_TOKENS = ("APT_ADMIN_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 def launch(port: int | None = None) -> None:
@@ -34,13 +35,17 @@ def launch(port: int | None = None) -> None:
     port = port or _port_of_environment()
     use_mounted_volume()
     policy = HostPolicy.from_environment()
+    access = Access.of(policy, os.environ)
     if policy.public:
         forget_owners_token()
+    if policy.framed:
+        trust_the_proxy()
     if policy.mcp and find_spec("mcp") is None:
         raise BadInput("APT_MCP=1 needs one more package: pip install 'apt-studio[mcp]', or leave it unset.")
     studio = open_studio(policy)
     try:
-        with served(studio, server_name(studio.policy), port, Names.of(studio.policy, os.environ)) as address:
+        names = Names.of(studio.policy, os.environ)
+        with served(studio, server_name(policy), port, names, access=access) as address:
             print(f"APT Studio is at {address}", flush=True)
             _wait_for_the_end()
     except OSError as error:
@@ -66,6 +71,11 @@ def forget_owners_token() -> None:
     """What strangers ask for, and the processes that do it, know nothing of the owner's account."""
     for name in _OWNERS_TOKENS:
         os.environ.pop(name, None)
+
+
+def trust_the_proxy() -> None:
+    """On Spaces everybody comes through Hugging Face's proxy, which says from where; limits by address need that."""
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 
 def server_name(policy: HostPolicy) -> str:

@@ -39,6 +39,7 @@ from apt_core.reports.model_card import CARD
 from apt_core.reports.names import file_stem
 from apt_core.reports.run_words import has_numbers
 from apt_core.studies.compare import compare
+from apt_core.ui.acting import acting_for, visitor_of
 from apt_core.ui.forms import options
 from apt_core.ui.studio import Studio
 from apt_core.ui.views import inside_model
@@ -67,19 +68,26 @@ def routes(studio: Studio) -> list[Mount]:
     """Everything lies under studio/, relative to the page, so that it also works behind a proxy."""
 
     def results(request: Request) -> Response:
-        return answer(studio, request.path_params["run_id"], request.path_params["what"])
+        with acting_for(visitor_of(request.scope)):
+            return answer(studio, request.path_params["run_id"], request.path_params["what"])
 
     def together(request: Request) -> Response:
-        return answer_of_set(studio, ids_of(request.query_params.get("runs")), request.path_params["what"])
+        with acting_for(visitor_of(request.scope)):
+            return answer_of_set(
+                studio, ids_of(request.query_params.get("runs")), request.path_params["what"]
+            )
 
     def studied(request: Request) -> Response:
-        return answer_of_study(studio, request.path_params["study_id"], request.path_params["what"])
+        with acting_for(visitor_of(request.scope)):
+            return answer_of_study(studio, request.path_params["study_id"], request.path_params["what"])
 
     def news(request: Request) -> Response:
-        return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
+        with acting_for(visitor_of(request.scope)):
+            return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
 
     def slides(request: Request) -> Response:
-        return slides_of(studio, request.path_params["run_id"])
+        with acting_for(visitor_of(request.scope)):
+            return slides_of(studio, request.path_params["run_id"])
 
     def handed(request: Request) -> Response:
         return handed_out(studio, request.path_params["key"], request.path_params["name"])

@@ -17,39 +17,71 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from apt_core.ui import server
+from apt_core.ui.admin import routes as admin
+from apt_core.ui.admin.guard import Access, Guard
 from apt_core.ui.door import health
 from apt_core.ui.door.bodies import BoundedBodies
 from apt_core.ui.door.connections import server_config
+from apt_core.ui.door.crowd import counter_of
 from apt_core.ui.door.health import Answers
+from apt_core.ui.door.keys import SigningKeys
 from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.door.origins import Names, OwnSite
 from apt_core.ui.door.quiet_log import quieten
+from apt_core.ui.door.visitors import AtTheDoor, Cookies
 from apt_core.ui.page import build, launch_options
+from apt_core.ui.sessions import keep_light
 from apt_core.ui.studio import Studio
 
 _BACKLOG = 256  # connections that wait to be accepted
 _PATIENCE = 60.0  # seconds until the server has to answer
-_SESSIONS = 1_000  # whose state is kept; the page finds its run again by its address
 _LOUD = ("asyncio", "uvicorn.error")
 
 
-def application(studio: Studio, page: gr.Blocks, names: Names, limits: DoorLimits) -> FastAPI:
-    """Page and downloads as one ASGI application. Other sites may read nothing of it (CORS without origins)."""
+def application(
+    studio: Studio, page: gr.Blocks, names: Names, limits: DoorLimits, access: Access | None = None
+) -> FastAPI:
+    """Page and downloads as one ASGI application. Other sites may read nothing of it (CORS without origins).
+
+    access: who may open the page of the host's owner; on a public host nobody when None.
+    """
     answers: Counter[int] = Counter()
+    keys = SigningKeys(studio.store.root)
     door = [
         Middleware(Answers, counts=answers),
         Middleware(OwnSite, names=names),
+        *_visitors(studio, page, keys),
         Middleware(BoundedBodies, limits=limits),
         Middleware(CORSMiddleware, allow_origins=sorted(names.origins), allow_methods=["GET", "POST"]),
     ]
-    ours = [*server.routes(studio), *health.routes(studio.store.live, answers, not studio.policy.public)]
+    guard = Guard(access or Access(home=not studio.policy.public), keys)
+    ours = [
+        *server.routes(studio),
+        *health.routes(studio.store.live, answers, not studio.policy.public),
+        *admin.routes(studio, guard),
+    ]
     around = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, middleware=door, routes=ours)
-    return gr.mount_gradio_app(around, page, path="/", **launch_options(studio))
+    application = gr.mount_gradio_app(around, page, path="/", **launch_options(studio))
+    keep_light(application, page)
+    return application
+
+
+def _visitors(studio: Studio, page: gr.Blocks, keys: SigningKeys) -> list[Middleware]:
+    """At home everybody is the person there, and nobody is handed a cookie."""
+    if not studio.policy.public:
+        return []
+    cookies = Cookies(keys, studio.policy.framed)
+    return [Middleware(AtTheDoor, cookies=cookies, usage=studio.usage, waiting=counter_of(page))]
 
 
 @contextlib.contextmanager
 def served(
-    studio: Studio, host: str, port: int, names: Names | None = None, limits: DoorLimits | None = None
+    studio: Studio,
+    host: str,
+    port: int,
+    names: Names | None = None,
+    limits: DoorLimits | None = None,
+    access: Access | None = None,
 ) -> Iterator[str]:
     """The page, served by a thread while the context lasts; gives its address. port 0 takes a free one.
 
@@ -58,8 +90,7 @@ def served(
     limits, names = limits or DoorLimits(), names or Names.of(studio.policy, {})
     listening = _listen(host, port)
     page = build(studio)
-    page.state_session_capacity = _SESSIONS
-    serving = uvicorn.Server(server_config(application(studio, page, names, limits), limits))
+    serving = uvicorn.Server(server_config(application(studio, page, names, limits, access), limits))
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
     quieten(*_LOUD)
     thread.start()

@@ -15,6 +15,7 @@ from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.runs import liveness
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import SIGN, Liveness, RunLimits, show_life
+from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
 
 JOB = apt_core.plan("tiny-random-llama", "magnitude", 0.5)
@@ -77,15 +78,18 @@ def _touched(folder):
     return folder / SIGN
 
 
+def limits_of(policy, **environment):
+    return RunLimits.of(policy, environment, Quotas.of(policy, environment))
+
+
 def test_limits_come_from_the_environment():
-    assert RunLimits.of(PRIVATE, {}).run_seconds is None
-    assert RunLimits.of(PRIVATE, {}).memory_bytes is None
-    assert RunLimits.of(STRICT, {}).run_seconds == 3600 and RunLimits.of(STRICT, {}).memory_bytes > 1e8
-    assert RunLimits.of(STRICT, {"APT_RUN_GB": "2"}).memory_bytes == 2_000_000_000
-    assert RunLimits.of(PRIVATE, {"APT_RUN_MINUTES": "1.5"}).run_seconds == 90
+    assert limits_of(PRIVATE).run_seconds is None and limits_of(PRIVATE).memory_bytes is None
+    assert limits_of(STRICT).run_seconds == 3600 and limits_of(STRICT).memory_bytes > 1e8
+    assert limits_of(STRICT, APT_RUN_GB="2").memory_bytes == 2_000_000_000
+    assert limits_of(PRIVATE, APT_RUN_MINUTES="1.5").run_seconds == 90
     for wrong in ("0", "-1", "nan", "soon"):
         with pytest.raises(BadInput, match="APT_RUN_MINUTES"):
-            RunLimits.of(PRIVATE, {"APT_RUN_MINUTES": wrong})
+            limits_of(PRIVATE, APT_RUN_MINUTES=wrong)
 
 
 def test_the_sign_changes_and_goes(tmp_path):

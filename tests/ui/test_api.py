@@ -24,6 +24,7 @@ from apt_core.runs.launcher import Launcher
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
+from apt_core.runs.usage import Usage
 from apt_core.ui import launch, page, serving
 from apt_core.ui.api.arguments import options_of
 from apt_core.ui.api.endpoints import ENDPOINTS, MOST_SECONDS
@@ -185,7 +186,7 @@ def test_what_cannot_work_is_one_sentence_and_starts_nothing(studio, name, value
 
 def test_a_fault_of_ours_tells_nothing_but_that(studio, monkeypatch, caplog):
     opened = studio()
-    monkeypatch.setattr(opened.store, "entries", lambda: 1 / 0)
+    monkeypatch.setattr(opened.store, "entries", lambda owners: 1 / 0)
     assert refusal(opened, "runs") == "This could not be done; the log of the app says why."
     assert "ZeroDivisionError" in caplog.text
 
@@ -220,7 +221,7 @@ def test_what_came_with_an_account_is_not_for_others(studio, monkeypatch):
 
 def test_so_many_runs_may_wait(studio):
     opened = studio()
-    opened.quotas = Quotas(waiting=1)
+    opened.usage = Usage(Quotas(waiting=1))
     opened.store.create(job_of())
     assert "Try again when some have ended" in refusal(opened, "prune", **TINY, pattern="2:4")
 

@@ -7,7 +7,7 @@ import re
 
 import gradio as gr
 import pytest
-from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
+from ui_helpers import ANN, FakeLauncher, FakeReader, FakeStore, a_recipe, some_events, stamped
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
@@ -18,6 +18,7 @@ from apt_core.plots import charts_of, texts
 from apt_core.plots.chart import RunSet
 from apt_core.ui import server
 from apt_core.ui import studio as studio_module
+from apt_core.ui.acting import acting_for
 from apt_core.ui.forms import choose, form, uploads
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
@@ -261,14 +262,15 @@ def test_terms_that_are_ticked_here_are_accepted_here(explore, studio, tmp_path,
 
 def test_a_model_that_is_not_for_everybody_is_not_measured_by_everybody(explore, studio, store):
     """The rights are decided below the views: by every door, for every kind of job."""
-    store.put(PRUNED, some_events())
+    store.put(PRUNED, some_events(owner=ANN.name))
     store.with_token.add(PRUNED)
     studio.policy = HostPolicy(public=True)
     values = given(explore, model=f"run:{PRUNED}", evaluation__text=["wikipedia"])
-    said = measure.start(explore.measuring, studio, values, lambda run_id: {})
-    assert "only for accounts that accepted its terms" in said[explore.measuring.note]
-    with pytest.raises(BadInput, match="only for accounts"):
-        studio.submit([a_recipe(), a_job(model=f"run:{PRUNED}")])
+    with acting_for(ANN):
+        said = measure.start(explore.measuring, studio, values, lambda run_id: {})
+        assert "only for accounts that accepted its terms" in said[explore.measuring.note]
+        with pytest.raises(BadInput, match="only for accounts"):
+            studio.submit([a_recipe(), a_job(model=f"run:{PRUNED}")])
     assert list(store.logs) == [PRUNED]
     studio.policy = HostPolicy()
     studio.submit([a_job(model=f"run:{PRUNED}")])

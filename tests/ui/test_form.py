@@ -13,6 +13,8 @@ from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
 from apt_core.jobs import Prune
 from apt_core.methods import METHODS
+from apt_core.runs.owners import HERE
+from apt_core.ui.acting import acting_for
 from apt_core.ui.forms import choose, options, uploads
 from apt_core.ui.forms.controls import CUSTOM
 from apt_core.ui.forms.fields import fields_of
@@ -147,10 +149,12 @@ def test_uploads_are_kept_by_content_and_asked_for_by_token(fresh_cache, tmp_pat
     path = tmp_path / "My notes (1).md"
     path.write_text("Some prose.\n" * 40, "utf-8")
     token = uploads.keep(path)
-    recipe = asked(calibration__text=token)
+    with acting_for(HERE):
+        recipe = asked(calibration__text=token)
     assert uploads.title(token) == "My-notes-1.txt (yours)" and uploads.keep(path) == token
     assert Path(recipe.calibration.text).read_text("utf-8") == path.read_text("utf-8")
-    assert read(Prune, write(recipe)) == recipe
+    with acting_for(HERE):
+        assert read(Prune, write(recipe)) == recipe
 
 
 @pytest.mark.parametrize(

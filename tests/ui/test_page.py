@@ -25,8 +25,10 @@ from apt_core.reports import samples
 from apt_core.runs import processes
 from apt_core.ui import page
 from apt_core.ui import studio as studio_module
+from apt_core.ui.door.connections import server_config
+from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.forms import checks, choose, options
-from apt_core.ui.launch import forget_owners_token, launch, server_name
+from apt_core.ui.launch import forget_owners_token, launch, server_name, trust_the_proxy
 from apt_core.ui.serving import served
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
@@ -531,8 +533,21 @@ def test_the_page_is_served_closed(studio):
 
 def test_a_public_host_forgets_the_owners_token(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_owner")
+    monkeypatch.setenv("APT_ADMIN_TOKEN", "a-long-and-random-token")
     forget_owners_token()
-    assert "HF_TOKEN" not in processes.heavy_environment()
+    assert not {"HF_TOKEN", "APT_ADMIN_TOKEN"} & processes.heavy_environment().keys()
+
+
+def test_the_address_that_a_proxy_passes_on_is_believed_where_it_is_known(monkeypatch):
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    assert server_config(None, DoorLimits()).forwarded_allow_ips.startswith("127.0.0.1")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1")
+    trust_the_proxy()
+    assert server_config(None, DoorLimits()).forwarded_allow_ips == "10.0.0.1", "what is stated stays"
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS")
+    trust_the_proxy()
+    assert server_config(None, DoorLimits()).forwarded_allow_ips == "*"
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS")
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_race_is_one_study_and_a_refusal_of_it_is_a_sentence(explore, studio, 
     explore_tab.start(explore, studio, values(explore))
     assert len(store.studies) == 2 < len(store.logs), "a run alone belongs to none"
 
-    def full(kind, jobs, token=None):
+    def full(kind, jobs, token=None, owner=""):
         raise DiskFull("The disk is full; free some space.")
 
     monkeypatch.setattr(studio.launcher, "submit_study", full)
@@ -179,7 +179,7 @@ def test_many_tabs_share_one_look_at_the_runs(studio, store, monkeypatch):
     monkeypatch.setattr(studio_module, "LATELY_SECONDS", 60)
     put(store, RUN, "apt", "finished")
     looks = []
-    monkeypatch.setattr(store, "list", lambda limit: looks.append(limit) or [])
+    monkeypatch.setattr(store, "list", lambda limit, owners: looks.append(limit) or [])
     for _ in range(5):
         studio.lately()
     assert len(looks) == 1

@@ -8,7 +8,6 @@ import gradio as gr
 import pytest
 from ui_helpers import NOW, FakeLauncher, FakeReader, FakeStore, a_recipe, a_record, some_events
 
-from apt_core.base.policy import HostPolicy
 from apt_core.runs.hiding import Hidden
 from apt_core.runs.labels import Labels
 from apt_core.runs.query import Query
@@ -82,25 +81,6 @@ def test_one_that_still_runs_keeps_all_that_are_ticked(studio, store, tab):
     store.put(OTHER, some_events("layers"))
     refused = act(tab, studio, action="delete", runs=f"{RUN},{OTHER}")
     assert refused[tab.note] and set(shown(refused, tab)) == {RUN, OTHER} and refused[tab.undo] == ""
-
-
-@pytest.mark.parametrize(
-    ("asked", "what"),
-    [
-        ({"action": "delete", "run": RUN}, "delete"),
-        ({"action": "delete", "runs": f"{RUN},{RUN}"}, "delete"),
-        ({"action": "label", "run": RUN, "name": "Mine"}, "label"),
-        ({"action": "undo", "runs": RUN}, "bring them back"),
-    ],
-)
-def test_on_a_public_page_nobody_changes_the_runs_of_others(studio, store, tab, asked, what):
-    studio.policy = HostPolicy(public=True)
-    store.put(RUN, some_events())
-    store.gone[OTHER] = some_events()
-    updates = act(tab, studio, **asked)
-    assert f"nobody can {what}" in updates[tab.note] and updates[tab.undo] == ""
-    assert RUN in store.logs and store.labels == {} and OTHER in store.gone
-    assert not re.search(r'data-action="(label|delete|ask-delete)"', updates[tab.table])
 
 
 # ---- labels

@@ -9,6 +9,7 @@ from pathlib import Path
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.base.paths import ASSETS
+from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Prune, make_job
@@ -16,12 +17,15 @@ from apt_core.jobs.study import Study
 from apt_core.runs.hiding import Hidden
 from apt_core.runs.labels import NONE, Labels
 from apt_core.runs.listing import listed
+from apt_core.runs.owners import Visitor
 from apt_core.runs.query import Entry
 from apt_core.runs.reading import check_together
 
 LAYERS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj")
 SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "mlp.down_proj": (64, 176)}
 NOW = 1_764_000_000.0
+ANN = Visitor(names=("v:ann",), address="192.0.2.1")
+BOB = Visitor(names=("v:bob",), address="192.0.2.2")
 
 
 def a_recipe(**changes) -> Prune:
@@ -30,6 +34,7 @@ def a_recipe(**changes) -> Prune:
 
 def some_events(
     upto: str = "finished",
+    owner: str = LOCAL,
     blocks: int = 2,
     dense: float = 20.0,
     pruned: float = 30.0,
@@ -37,7 +42,7 @@ def some_events(
     valid: bool = True,
 ) -> list[ev.Event]:
     """A run's events in their order; `upto`: queued, loaded, layers, pruned or finished."""
-    events: list[ev.Event] = [ev.Queued()]
+    events: list[ev.Event] = [ev.Queued(owner=owner)]
     if upto == "queued":
         return events
     events += [
@@ -130,6 +135,8 @@ def a_record(
 class FakeStore:
     """Runs by id; what the page needs of `runs.store.Store`."""
 
+    root = Path("/nowhere")
+
     def __init__(self, checkpoint: Path | None = None):
         self.logs: dict[str, list[ev.Event]] = {}
         self.recipes: dict[str, Prune] = {}
@@ -154,8 +161,9 @@ class FakeStore:
         record = fold(empty, stamped(self.logs[run_id]))
         return record.model_copy(update={"status": self.statuses.get(run_id, record.status)})
 
-    def list(self, limit: int = 200) -> list[RunRecord]:
-        return [self.get(run_id) for run_id in reversed(self.logs)][:limit]
+    def list(self, limit: int = 200, owners: Sequence[str] | None = None) -> list[RunRecord]:
+        found = [self.get(run_id) for run_id in reversed(self.logs)]
+        return [run for run in found if owners is None or run.owner in owners][:limit]
 
     def study(self, study_id: str) -> None:
         """Raises UnknownRun where there is none."""
@@ -189,8 +197,12 @@ class FakeStore:
         self.get(run_id)
         self.cancelled.append(run_id)
 
-    def entries(self) -> list[Entry]:
-        return [Entry(listed(record), self.labels_of(record.id)) for record in self.list(limit=10_000)]
+    def entries(self, owners: Sequence[str] | None = None) -> list[Entry]:
+        found = self.list(10_000, owners)
+        return [Entry(listed(record), self.labels_of(record.id)) for record in found]
+
+    def bytes_of(self, owners: Sequence[str]) -> int:
+        return 0
 
     def labels_of(self, run_id: str) -> Labels:
         return self.labels.get(run_id, NONE)
@@ -209,11 +221,16 @@ class FakeStore:
     def delete(self, run_id: str) -> None:
         del self.logs[self.get(run_id).id]
 
-    def hidden(self) -> list[Hidden]:
-        return [Hidden(run_id, int(time.time()), "", Path()) for run_id in self.gone]
+    def hidden(self, owners: Sequence[str] | None = None) -> list[Hidden]:
+        own = [
+            run_id
+            for run_id, log in self.gone.items()
+            if owners is None or getattr(log[0], "owner", "") in owners
+        ]
+        return [Hidden(run_id, int(time.time()), "", Path()) for run_id in own]
 
-    def restore(self, run_ids: Sequence[str]) -> list[str]:
-        back = [run_id for run_id in run_ids if run_id in self.gone]
+    def restore(self, run_ids: Sequence[str], owners: Sequence[str] | None = None) -> list[str]:
+        back = [one.run for one in self.hidden(owners) if one.run in run_ids]
         self.logs |= {run_id: self.gone.pop(run_id) for run_id in back}
         return back
 
@@ -222,13 +239,18 @@ class FakeLauncher:
     def __init__(self, store: FakeStore):
         self.store = store
 
-    def submit(self, recipe: Prune, token: str | None = None) -> str:
+    def submit(self, recipe: Prune, token: str | None = None, owner: str = LOCAL) -> str:
         self.token = token
-        return self.store.put(f"20261124-1200{len(self.store.logs):02}-0000", some_events("queued"), recipe)
+        run_id = f"20261124-1200{len(self.store.logs):02}-0000"
+        return self.store.put(run_id, [ev.Queued(owner=owner)], recipe)
 
-    def submit_study(self, kind: str, jobs: list[Prune], token: str | None = None) -> Study:
-        runs = tuple(self.submit(job, token) for job in jobs)
-        study = Study(id="20261124-120000-5555", kind=kind, created_at=NOW, jobs=tuple(jobs), runs=runs)
+    def submit_study(
+        self, kind: str, jobs: list[Prune], token: str | None = None, owner: str = LOCAL
+    ) -> Study:
+        runs = tuple(self.submit(job, token, owner) for job in jobs)
+        study = Study(
+            id="20261124-120000-5555", kind=kind, created_at=NOW, owner=owner, jobs=tuple(jobs), runs=runs
+        )
         self.store.studies |= dict.fromkeys(runs, study.id)
         return study
 

@@ -29,7 +29,7 @@ from apt_core.reports.document import document_of
 from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
 from apt_core.runs.ids import is_run_id
-from apt_core.runs.query import Query, select
+from apt_core.runs.query import Query
 from apt_core.studies.compare import compare
 from apt_core.ui.api.arguments import Argument, arguments_of, options_of
 from apt_core.ui.forms.form import open_terms
@@ -105,14 +105,14 @@ def recover(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -
 
 def runs(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
     query = Query(**{name: getattr(options, name) for name in Query.model_fields}).checked()
-    shown = select(studio.store.entries(), query)[: max(0, min(options.limit, MOST_RUNS))]
+    shown = studio.runs_found(query)[0][: max(0, min(options.limit, MOST_RUNS))]
     found = {entry.run.id: labels_json(entry.labels) for entry in shown}
     records = studio.store.records(list(found))
     return [listed_run_json(record, studio.policy) | found[record.id] for record in records]
 
 
 def run(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
-    return studio.as_json(studio.record(options.id)) | labels_json(studio.store.labels_of(options.id))
+    return studio.as_json(studio.record(options.id)) | labels_json(studio.labels_of(options.id))
 
 
 def compare_runs(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:

@@ -52,10 +52,13 @@ def facts_of(model: Any, policy: HostPolicy = STRICT) -> ModelFacts:
 
 
 def facts_for(studio: Studio, model: Any) -> ModelFacts:
-    """`facts_of` any model, also of what a run made (`run:<id>`); raises BadInput where that is not for everybody."""
+    """`facts_of` any model, also of what a run made (`run:<id>`); raises BadInput where that is not for everybody,
+    and OverQuota where it is too large for this host."""
     name = str(model or "").strip()
     if not name.startswith(RUN_PREFIX):
-        return facts_of(name, studio.policy)
+        facts = facts_of(name, studio.policy)
+        studio.check_model(facts)
+        return facts
     run_id = name.removeprefix(RUN_PREFIX)
     studio.check_may_use(run_id)
     made = studio.store.made_by(run_id)

@@ -7,8 +7,10 @@ field is drawn under "Text, samples and options", also one that nobody here has 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -109,7 +111,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
 
 def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     """The rail keeps itself up to date: presets, uploads, and preflight after every change."""
-    _wire_texts(chooser, studio.policy)
+    _wire_texts(chooser, studio)
     _wire_presets(chooser)
     options.wire(
         chooser.controls["method.name"],
@@ -271,14 +273,15 @@ def _method_sentences() -> Markup:
 # ---- wiring
 
 
-def _wire_texts(chooser: Chooser, policy: HostPolicy) -> None:
+def _wire_texts(chooser: Chooser, studio: Studio) -> None:
     """A bundled model brings its text; an upload becomes a choice."""
     model: Any = chooser.controls["model"]
     texts = [*chooser.of(_TEXTS), gr.State((None, None))]
     model.input(texts_for, [model, *texts], texts, **_QUIET)
-    found = search.wire(chooser.search, model, policy)
+    found = search.wire(chooser.search, model, studio.policy)
     found.then(texts_for, [model, *texts], texts, **_QUIET)
-    chooser.upload.upload(_take_upload, chooser.upload, [*chooser.of(_TEXTS), chooser.upload_note], **_QUIET)
+    taken = partial(_take_upload, studio)
+    chooser.upload.upload(taken, chooser.upload, [*chooser.of(_TEXTS), chooser.upload_note], **_QUIET)
 
 
 def _wire_presets(chooser: Chooser) -> None:
@@ -321,12 +324,23 @@ def _refused(chooser: Chooser, message: str, facts: Markup, element: str = "") -
     }
 
 
-def _take_upload(path: str | None) -> tuple[Any, Any, str]:
+@contextmanager
+def _taken_away(path: str) -> Iterator[None]:
+    """Gradio's own copy of an uploaded file goes, whether it was kept or refused."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _take_upload(studio: Studio, path: str | None) -> tuple[Any, Any, str]:
     """An uploaded text becomes a choice of both lists, and the one that calibrates."""
     if not path:
         return gr.skip(), gr.skip(), ""
     try:
-        token = uploads.keep(path)
+        with _taken_away(path):
+            token = studio.keep_upload(path)
     except BadInput as error:
         return gr.skip(), gr.skip(), str(sentence_card(str(error)))
     except OSError:

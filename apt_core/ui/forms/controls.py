@@ -15,6 +15,7 @@ from apt_core.methods.registry import RECOVERIES
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
 from apt_core.models.fetch.sources import local_path
 from apt_core.texts.sources import TEXTS
+from apt_core.ui.acting import visitor_for
 from apt_core.ui.forms import options, uploads
 from apt_core.ui.forms.fields import PLAIN, Control, Field, Values, element_id, number, whole
 from apt_core.ui.views.html import Markup, term
@@ -242,8 +243,8 @@ def _draw_text(field: Field) -> dict[str, Component]:
     }
 
 
-def _read_text(field: Field, values: Values, _policy: HostPolicy) -> str:
-    return uploads.text_for(values[field.path])
+def _read_text(field: Field, values: Values, policy: HostPolicy) -> str:
+    return uploads.text_for(values[field.path], visitor_for(policy))
 
 
 def _write_text(field: Field, value: str) -> dict[str, Any]:

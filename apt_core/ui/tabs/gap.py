@@ -59,7 +59,7 @@ def wire(gap: Gap, exchange: gr.State, studio: Studio) -> None:
         toggled,
         [gap.toggle, exchange],
         [gap.block],
-        concurrency_limit=8,  # they wait for one another in the reader, which says so
+        concurrency_limit=24,  # they wait for one another in the reader, which says so
         concurrency_id="ask",
         show_progress="hidden",
         api_visibility="private",

@@ -17,6 +17,7 @@ from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import list_models, title_of
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch import hub_token
+from apt_core.runs.owners import Action
 from apt_core.ui.forms import checks
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.controls import CONTROLS, text_choices
@@ -117,6 +118,7 @@ def wire(
 def show(measuring: Measuring, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     """The section beside this run: its own model comes first."""
     made = studio.checkpoint(record.id) is not None and record.status == "finished"
+    made = made and studio.may(Action.BUILD_ON, record)
     name = f"{RUN_PREFIX}{record.id}" if made else record.job.model.id
     if made:
         label = f"{studio.title(record)} ({record.job.label}), this run"
@@ -163,7 +165,8 @@ def job_of(values: dict[str, Any], studio: Studio) -> Evaluate:
         raise BadInput(f"Choose at most {most} texts.")
     check_terms(read["model"]["id"], values.get("terms"), studio.policy)
     windows = _inside(read, "evaluation")
-    evaluation = [windows | {"text": text_for(text)} for text in dict.fromkeys(map(str, texts))]
+    visitor = studio.visitor
+    evaluation = [windows | {"text": text_for(text, visitor)} for text in dict.fromkeys(map(str, texts))]
     groups = {name: _inside(read, name) for name in ("rounding", "tasks", "resources")}
     return make_value(Evaluate, model=read["model"], evaluation=evaluation, **groups)
 

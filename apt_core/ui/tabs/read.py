@@ -174,7 +174,7 @@ class Stops:
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # They wait for one another in the reader, which says so.
-_IN_LINE: dict[str, Any] = {"concurrency_limit": 8, "concurrency_id": "ask", **_QUIET}
+_IN_LINE: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "ask", **_QUIET}
 
 
 def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:

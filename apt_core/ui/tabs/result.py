@@ -9,6 +9,7 @@ import gradio as gr
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts
 from apt_core.plots.chart import Chart
+from apt_core.runs.owners import Action
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.chart import chart
 from apt_core.ui.views.chart_payload import part_of
@@ -92,7 +93,8 @@ def section(one: Chart, compare: bool = False, before: str = "") -> dict[str, gr
 def show(result: Result, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     """The updates that show all of this run."""
     updates: dict[Any, Any] = {result.parts[name]: value for name, value in parts(studio, record).items()}
-    return updates | {result.stop: gr.update(visible=record.status in ("queued", "running"))}
+    stoppable = record.status in ("queued", "running") and studio.may(Action.STOP, record)
+    return updates | {result.stop: gr.update(visible=stoppable)}
 
 
 def html(name: str, known: bool = False, opens: bool = False) -> gr.HTML:

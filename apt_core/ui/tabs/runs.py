@@ -189,7 +189,6 @@ def _table(studio: Studio, shown: list[Entry], any_at_all: bool) -> Any:
         time.time(),
         lambda run_id: studio.checkpoint(run_id) is not None,
         labels,
-        may_change=studio.may_change_runs,
         searched=any_at_all,
     )
 

@@ -255,19 +255,19 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
     if not study_id:
         return {tab.timer: gr.Timer(active=False)}
     try:
-        study = studio.store.study(str(study_id))
+        study = studio.study(str(study_id))
         check_is_sweep(study)
-        records = studio.store.runs_of(study.id)
+        records = studio.runs_of(study.id)
         rows = rows_of(study, records)
     except PruneError as error:
         gone = {tab.view: "", tab.timer: gr.Timer(active=False)}
         return _refused(tab, str(error)) | gone | _drawn(tab, [], seen)
-    going = live(rows)
+    going, mine = live(rows), studio.may_change_study(study)
     return {
         tab.note: "",
         tab.view: str(sweep_view(study, rows)),
-        tab.stop: gr.update(visible=going),
-        tab.go_on: gr.update(visible=not going and can_go_on(rows)),
+        tab.stop: gr.update(visible=going and mine),
+        tab.go_on: gr.update(visible=mine and not going and can_go_on(rows)),
         tab.study: study.id,
         tab.timer: gr.Timer(active=going),
         **_drawn(tab, records, seen),

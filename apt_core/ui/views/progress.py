@@ -26,7 +26,7 @@ def status_block(
 ) -> Markup:
     """The live part of the page; empty once a run is over and well. ahead: what runs or waits before this one."""
     if record.status == "queued":
-        return _block(record, _in_line(position, ahead, now), _waiting_note(record, now))
+        return _block(record, _in_line(record, position, ahead, now), _waiting_note(record, now))
     if record.status == "stopping":
         what = (
             "Stopping the download." if _is_download(record) else _STOPPING.get(_stage(record), "Stopping.")
@@ -48,12 +48,14 @@ def status_block(
     return Markup("")
 
 
-def _in_line(position: int | None, ahead: Sequence[RunRecord], now: float) -> str:
-    """'Waiting in line: SmolLM2 135M · APT · 2:4 is ahead (about 40 s left), and one more.'"""
+def _in_line(record: RunRecord, position: int | None, ahead: Sequence[RunRecord], now: float) -> str:
+    """'Waiting in line: SmolLM2 135M · APT · 2:4 is ahead (about 40 s left), and one more.' What another
+    visitor runs is not named."""
     if not ahead:
         return place_in_line(position)
     first, more = ahead[0], len(ahead) - 1
     name = f"{run_title(first, lambda run_id: None)} · {first.job.label}"
+    name = name if first.owner == record.owner else "another visitor's run"
     time_left = f" ({said})" if (said := left(remaining(first, now))) else ""
     others = f", and {tally(more)} more" if more else ""
     return f"Waiting in line: {name} is ahead{time_left}{others}."

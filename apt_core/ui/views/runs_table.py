@@ -34,21 +34,19 @@ def runs_table(
     now: float,
     has_weights: Callable[[str], bool] = lambda run_id: False,
     labels: Mapping[str, Labels] | None = None,
-    may_change: bool = True,
     searched: bool = False,
 ) -> Markup:
     """In the order given. Every row opens by its link, also in a new tab; the buttons are plain buttons.
 
-    has_weights: whether the pruned model of this run (id) can still be downloaded. may_change: whether runs can be
-    labelled and deleted here. searched: whether there are runs beside these, so that none means none found.
+    has_weights: whether the pruned model of this run (id) can still be downloaded. searched: whether there are runs
+    beside these, so that none means none found.
     """
     if not records:
         return Markup('<p class="nothing">{}</p>').format(_NOTHING_FOUND if searched else _NOTHING_YET)
     heads = join(Markup('<th scope="col">{}</th>').format(head) for head in _HEADS)
     written = labels or {}
     rows = join(
-        _row(record, title_of(record), now, has_weights, written.get(record.id, NONE), may_change)
-        for record in records
+        _row(record, title_of(record), now, has_weights, written.get(record.id, NONE)) for record in records
     )
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs"><caption class="sr">'
@@ -68,7 +66,6 @@ def _row(
     now: float,
     has_weights: Callable[[str], bool],
     labels: Labels,
-    may_change: bool,
 ) -> Markup:
     return Markup(
         '<tr data-run="{id}" data-status="{status}" {written}><td data-head="Tick" class="pick">'
@@ -93,7 +90,7 @@ def _row(
         read=_read(record),
         time=_time(record, now),
         created=_created(record.created_at),
-        actions=_actions(record, title, may_change) + _downloads(record, title, has_weights),
+        actions=_actions(record, title) + _downloads(record, title, has_weights),
     )
 
 
@@ -167,13 +164,11 @@ def _downloads(record: RunRecord, title: str, has_weights: Callable[[str], bool]
     )
 
 
-def _actions(record: RunRecord, title: str, may_change: bool) -> Markup:
+def _actions(record: RunRecord, title: str) -> Markup:
     about = f"{title}, {record.job.label}"
-    label = _button("label", "Label", about) if may_change else Markup("")
+    label = _button("label", "Label", about)
     if record.live:
         return label + _button("cancel", "Stop", about)
-    if not may_change:
-        return Markup("")
     return label + Markup('{}<span class="confirm" hidden><span>Delete it?</span>{}{}</span>').format(
         _button("ask-delete", "Delete", about),
         _button("delete", "Delete", about),

@@ -1,0 +1,56 @@
+"""Draining and banning hold in every process and after a restart."""
+
+from __future__ import annotations
+
+import pytest
+
+from apt_core.base.errors import NotYours, OverQuota
+from apt_core.runs.hosting import Decisions, Hosting
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.owners import HERE, Visitor
+
+ANN = Visitor(names=("hf:ann", "v:ann"))
+
+
+def test_a_drained_host_accepts_nothing_until_it_does_again(tmp_path):
+    here, elsewhere = Hosting(tmp_path), Hosting(tmp_path)
+    elsewhere.check_accepts(ANN)
+    here.drain(True)
+    for visitor in (ANN, HERE):
+        with pytest.raises(OverQuota, match="no new runs for now"):
+            elsewhere.check_accepts(visitor)
+    elsewhere.check_serves(ANN)
+    here.drain(False)
+    elsewhere.check_accepts(ANN)
+
+
+def test_who_is_banned_is_banned_under_every_name(tmp_path):
+    hosting = Hosting(tmp_path)
+    hosting.ban("v:ann")
+    with pytest.raises(NotYours, match="closed it to you"):
+        Hosting(tmp_path).check_serves(ANN)
+    hosting.check_serves(Visitor(names=("v:bob",)))
+    hosting.ban("v:ann", False)
+    hosting.check_accepts(ANN)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"banned": 3}', "\xff"])
+def test_a_torn_file_decides_what_was_known(tmp_path, text):
+    hosting = Hosting(tmp_path)
+    hosting.ban("v:ann")
+    before = hosting.now()
+    (tmp_path / "hosting.json").write_text(text, "latin-1")
+    assert hosting.now() == before and Hosting(tmp_path).now() == Decisions()
+
+
+def test_while_it_drains_no_run_begins(store, recipe, monkeypatch):
+    hosting, begun = Hosting(store.root), []
+    launcher = Launcher(store, paused=hosting.draining)
+    monkeypatch.setattr(launcher, "_start", lambda rows, row, seat: begun.append(row.id))
+    run = store.create(recipe)
+    hosting.drain(True)
+    launcher.tick()
+    assert begun == [] and store.position(run) == 1
+    hosting.drain(False)
+    launcher.tick()
+    assert begun == [run]
