@@ -293,6 +293,18 @@ window.aptStudio = (() => {
     if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
   }
 
+  // "Try it" on the map of methods: the form, with that method chosen.
+  function tryMethod(name) {
+    openTab("");
+    const choose = document.querySelector("#choose");
+    choose?.classList.add("all-methods");
+    document.querySelector("[data-all-methods]")?.setAttribute("aria-expanded", "true");
+    const radio = document.querySelector(`#method input[value="${CSS.escape(name)}"]`);
+    radio?.click();
+    radio?.scrollIntoView({ block: "center" });
+    radio?.focus();
+  }
+
   function followTabs() {
     openTab(new URLSearchParams(window.location.search).get("tab"));
     const list = tabs()[0].closest("[role=tablist]");
@@ -615,6 +627,13 @@ window.aptStudio = (() => {
     if (fold) fold.setAttribute("aria-expanded", String(fold.getAttribute("aria-expanded") !== "true"));
     const all = event.target.closest("[data-all-methods]");
     if (all) all.setAttribute("aria-expanded", String(document.querySelector("#choose").classList.toggle("all-methods")));
+    const wanted = event.target.closest("[data-try-method]")?.dataset.tryMethod;
+    if (wanted) tryMethod(wanted);
+    const inMap = event.target.closest(".map-group a[href^='#method-']");
+    if (inMap) {
+      event.preventDefault();
+      document.querySelector(inMap.getAttribute("href"))?.scrollIntoView({ block: "start", behavior: "smooth" });
+    }
     const shade = event.target.closest("[data-shade]");
     if (shade) {
       const dark = document.body.classList.toggle("dark");

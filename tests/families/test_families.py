@@ -17,7 +17,7 @@ from apt_core.base.errors import BadPattern, NotAModel
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
 from apt_core.estimate.preflight import estimate
-from apt_core.execute import opening
+from apt_core.execute import measuring, opening
 from apt_core.execute import prune as pipeline
 from apt_core.jobs import ModelRef
 from apt_core.maths.pattern import is_exact, removed_count
@@ -77,7 +77,7 @@ def pruned_by(folder, texts, tmp_path, monkeypatch):
     load_as_always = opening._load
     monkeypatch.setattr(opening, "_load", load)
     monkeypatch.setattr(pipeline, "timed_in_turns", lambda folder: False)
-    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)  # a second each; tried below
+    monkeypatch.setattr(measuring, "decoding_speed", lambda model: 1.0)  # a second each; tried below
 
     def run(family: str, method: str, pattern: str, **more):
         wanted = {"dtype": "float32"} | texts | more
@@ -441,7 +441,7 @@ def test_what_needs_float32_stays_so_in_half_precision(
 
     place, before = stored_as(family)
     monkeypatch.setattr(pipeline, "timed_in_turns", lambda folder: False)
-    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
+    monkeypatch.setattr(measuring, "decoding_speed", lambda model: 1.0)
     seen = {}
 
     def call(self, *args):
@@ -562,7 +562,7 @@ def test_a_shared_block_is_pruned_once_and_stays_shared(stored, folder, texts, t
     if stored == "twice":
         place = zamba2_stored_twice(place, tmp_path / "twice")
     monkeypatch.setattr(pipeline, "timed_in_turns", lambda folder: False)
-    monkeypatch.setattr(pipeline, "decoding_speed", lambda model: 1.0)
+    monkeypatch.setattr(measuring, "decoding_speed", lambda model: 1.0)
     recipe = apt_core.plan(str(place), "apt", "2:4", dtype="float32", **texts)
     events = list(apt_core.run(recipe, tmp_path / "run"))
     told = [event for event in events if event.kind == "layer_pruned" and "shared" in event.layer]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from apt_core.base.errors import BadInput
@@ -90,6 +88,8 @@ def test_three_runs_work_two_at_a_time_in_the_order_of_asking(store, recipe, mon
         with store.index.read() as rows:
             active = rows.active()
         most = max(most, len(active))
+        waiting = [run_id for run_id in ids if store.get(run_id).status == "queued"]
+        assert waiting == ids[len(ids) - len(waiting) :], "a later run began before an earlier one"
         assert len({seats._seat_of(row.id).number for row in active}) == len(active)
         return not any(store.get(run_id).live for run_id in ids)
 
@@ -97,5 +97,4 @@ def test_three_runs_work_two_at_a_time_in_the_order_of_asking(store, recipe, mon
     assert most == 2
     assert {store.get(run_id).status for run_id in ids} == {"finished"}
     starts = [store.get(run_id).started_at for run_id in ids]
-    assert all(before <= after + 0.5 for before, after in itertools.pairwise(starts))
     assert starts[2] >= min(store.get(run_id).ended_at for run_id in ids[:2]) - 0.1

@@ -7,25 +7,39 @@ from typing import Any
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.words import duration
 from apt_core.estimate.rates import packaged_rates, solving_seconds
-from apt_core.methods import COMPONENTS, METHODS, STRUCTURED, Component, Method, StructuredMethod
+from apt_core.methods import COMPONENTS, Component, Method
+from apt_core.methods.component import Named
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join, table
+from apt_core.ui.views.methods_map import GROUPS, map_of, members
 
 
 def methods_page() -> Markup:
+    """Five groups of methods and the components that methods are made of, each folded."""
     intro = (
-        "Every method sets exactly the same number of weights to zero. They differ in which weights they choose, "
-        "and in whether the weights that stay move to make up for those that go."
+        "What can be done to a model here, in five groups. Methods of the first three set exactly the same number of "
+        "weights to zero; they differ in which they choose, and in whether the weights that stay move."
     )
-    return Markup(
-        '<div class="methods"><p class="lead">{}</p>{}<p class="lead">{}</p>{}<p class="lead">{}</p>{}</div>'
-    ).format(
+    return Markup('<div class="methods"><p class="lead">{}</p>{}{}</div>').format(
         intro,
-        join(_method(method) for method in METHODS.values()),
-        "Each of these is a composition of five components, and every one of them can be put in another's place.",
+        join(map_of(group, join(_article(kind) for kind in members(group))) for group in GROUPS),
+        _put_together(),
+    )
+
+
+def _article(kind: type[Named]) -> Markup:
+    return _method(kind) if issubclass(kind, Method) else _with_options(kind)
+
+
+def _put_together() -> Markup:
+    return Markup(
+        '<details class="map-group" id="group-components"><summary><span class="map-title">{}</span> '
+        '<span class="map-says">{}</span></summary>{}</details>'
+    ).format(
+        "Put your own together",
+        "Every method that sets weights to zero is a composition of five components, and each can be put in another's "
+        "place.",
         join(_slot(slot) for slot in COMPONENTS),
-        "These remove whole blocks, heads or channels: what is left is smaller and faster as it is, at once.",
-        join(_structured(kind) for kind in STRUCTURED.values()),
     )
 
 
@@ -92,7 +106,7 @@ def _method(method: type[Method]) -> Markup:
     ).format(method.name, method.title, method.summary, method.source, cost(method), composition(method()))
 
 
-def _structured(kind: type[StructuredMethod]) -> Markup:
+def _with_options(kind: type[Named]) -> Markup:
     schemas = kind.model_json_schema()["properties"]
     rows = [
         (option, str(schema.get("default", "")), allowed(schema), str(schema.get("description", "")))

@@ -1,0 +1,178 @@
+"""A map of everything that can be done to a model here: five groups, each with what goes, what it needs and gives.
+
+Which group a method is in follows from what it is made of, so that a new method finds its place by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.words import duration
+from apt_core.estimate.rates import packaged_rates, solving_seconds
+from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
+from apt_core.methods.component import Named, Statistic
+from apt_core.methods.recovery.base import Recovery
+from apt_core.methods.registry import RECOVERIES
+from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
+from apt_core.ui.views.html import Markup, join
+
+HALF, TWO_OF_FOUR = Unstructured(sparsity=0.5), SemiStructured(keep=2, of=4)
+_PACKED = "Zeros: packed, 9/16 of the bytes at 50% and 35/64 at 2:4; not faster by themselves, 2:4 on hardware for it."
+
+
+class Group(NamedTuple):
+    """One part of the map. holds: whether a method belongs there."""
+
+    name: str
+    title: str
+    says: str
+    gives: str
+    holds: Callable[[type[Named]], bool]
+
+
+class Line(NamedTuple):
+    """A method in the map."""
+
+    kind: type[Named]
+    removes: str
+    needs: str
+    takes: str
+
+
+def _weights(reads_text: bool, moves: bool | None = None) -> Callable[[type[Named]], bool]:
+    """Of the methods that set single weights to zero: those that read a text or not, and (None: either) those in which
+    the weights that stay move or not."""
+
+    def holds(kind: type[Named]) -> bool:
+        if not issubclass(kind, Method):
+            return False
+        method = kind()
+        alike = moves is None or (method.reconstruction.name != "none") is moves
+        return alike and bool(method.needs_for(HALF)) is reads_text
+
+    return holds
+
+
+GROUPS = (
+    Group(
+        "plain",
+        "Weights, by their size alone",
+        "No text and no time: the smallest weights go. What everything else is measured against.",
+        _PACKED,
+        _weights(reads_text=False),
+    ),
+    Group(
+        "chosen",
+        "Weights, chosen by a text",
+        "A calibration text says which weights matter; those that stay are left as they are. Fast.",
+        _PACKED,
+        _weights(reads_text=True, moves=False),
+    ),
+    Group(
+        "compensated",
+        "Weights, and the rest makes up for them",
+        "The weights that stay move to where they make up best for those that go. The most accurate without training.",
+        _PACKED,
+        _weights(reads_text=True, moves=True),
+    ),
+    Group(
+        "structures",
+        "Heads, channels, whole blocks",
+        "Structures go, and the model is smaller and faster as it is; it loses more than single weights would cost.",
+        "A smaller model that plain transformers loads, faster at once.",
+        lambda kind: issubclass(kind, StructuredMethod),
+    ),
+    Group(
+        "recovery",
+        "Training what was pruned",
+        "Afterwards: a part of the pruned model is trained, and every zero stays zero. Below any finished run.",
+        "A better model of the same size.",
+        lambda kind: issubclass(kind, Recovery),
+    ),
+)
+
+
+def group_of(kind: type[Named]) -> Group:
+    """The first group that holds a method."""
+    return next(group for group in GROUPS if group.holds(kind))
+
+
+def members(group: Group) -> list[type[Named]]:
+    kinds: Iterable[type[Named]] = (*METHODS.values(), *STRUCTURED.values(), *RECOVERIES.values())
+    return [kind for kind in kinds if group_of(kind) is group]
+
+
+def line_of(kind: type[Named]) -> Line:
+    if issubclass(kind, Recovery):
+        dense = ", and the dense model" if kind.needs_dense else ""
+        return Line(kind, "nothing more", f"training{dense}", "minutes to hours")
+    if issubclass(kind, StructuredMethod):
+        return Line(kind, kind.removes, _needs_of_structures(kind()), "a pass over the text")
+    if issubclass(kind, Method):
+        return Line(kind, "single weights", _needs(kind()), _seconds(kind))
+    raise TypeError(f"{kind.__name__} is of no group")
+
+
+def _needs(method: Method) -> str:
+    needs = method.needs_for(HALF)
+    if not needs:
+        return "nothing"
+    return "a text and gradients" if Statistic.OUTPUT_GRADIENTS in needs else "a text"
+
+
+def _needs_of_structures(method: StructuredMethod) -> str:
+    if not method.reads_text:
+        return "nothing"
+    return "a text and gradients" if method.takes_gradients else "a text"
+
+
+def _seconds(method: type[Method]) -> str:
+    """Time to solve all layers of the usual model, by the packaged rates: 50%, then 2:4."""
+    entry, rates = CATALOGUE[DEFAULT_MODEL], packaged_rates()
+    both = [
+        solving_seconds(method(), entry.shape.layers, pattern, rates) * entry.shape.blocks
+        for pattern in (HALF, TWO_OF_FOUR)
+    ]
+    return " / ".join(duration(round(seconds)) for seconds in both)
+
+
+def map_of(group: Group, articles: Markup) -> Markup:
+    """A group folded: its lines, then what each of its methods is in full."""
+    return Markup(
+        '<details class="map-group" id="group-{}"><summary><span class="map-title">{}</span> '
+        '<span class="map-count">{}</span><span class="map-says">{}</span></summary>'
+        '<p class="quiet">{}</p>{}{}</details>'
+    ).format(group.name, group.title, _named(group), group.says, group.gives, _table(group), articles)
+
+
+def _named(group: Group) -> str:
+    return ", ".join(kind.title for kind in members(group))
+
+
+def _table(group: Group) -> Markup:
+    heads = ("method", "what goes", "needs", "solves in (50% / 2:4)", "")
+    return Markup(
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>"
+    ).format(
+        f"Methods: {group.title}",
+        join(Markup('<th scope="col">{}</th>').format(head) for head in heads),
+        join(_row(line_of(kind)) for kind in members(group)),
+    )
+
+
+def _row(line: Line) -> Markup:
+    cells = "<td>{}</td>" * 4
+    return Markup(f'<tr><th scope="row"><a href="#method-{{}}">{{}}</a></th>{cells}</tr>').format(
+        line.kind.name, line.kind.title, line.removes, line.needs, line.takes, _try_it(line.kind)
+    )
+
+
+def _try_it(kind: type[Named]) -> Markup:
+    if issubclass(kind, Recovery):
+        return Markup("")
+    return Markup(
+        '<button type="button" class="quiet-button" data-try-method="{}" aria-label="Try {}">Try it</button>'
+    ).format(kind.name, kind.title)

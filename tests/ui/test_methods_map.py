@@ -1,0 +1,59 @@
+"""The map of methods: five groups, every method in one of them, drawn from the registries."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from apt_core.methods import METHODS, STRUCTURED
+from apt_core.methods.registry import RECOVERIES
+from apt_core.ui.views.methods_map import GROUPS, group_of, line_of, members
+from apt_core.ui.views.methods_page import methods_page
+
+
+def test_every_method_is_in_one_group_and_no_group_is_empty():
+    everything = [*METHODS.values(), *STRUCTURED.values(), *RECOVERIES.values()]
+    assert sorted(kind.name for group in GROUPS for kind in members(group)) == sorted(
+        kind.name for kind in everything
+    )
+    assert len(GROUPS) == 5 and all(members(group) for group in GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "needs"),
+    [
+        ("magnitude", "plain", "nothing"),
+        ("wanda", "chosen", "a text"),
+        ("apt", "compensated", "a text"),
+        ("apt-joint", "compensated", "a text and gradients"),
+        ("depth", "structures", "a text"),
+        ("llm-pruner", "structures", "a text and gradients"),
+        ("spp", "recovery", "training"),
+        ("distill", "recovery", "training, and the dense model"),
+    ],
+)
+def test_a_method_finds_its_place_and_says_what_it_needs(name, group, needs):
+    kind = {**METHODS, **STRUCTURED, **RECOVERIES}[name]
+    assert group_of(kind).name == group and line_of(kind).needs == needs
+
+
+class _Seen(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tried, self.ids, self.linked, self.open = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        about = dict(attrs)
+        self.tried += [about["data-try-method"]] if "data-try-method" in about else []
+        self.ids += [about["id"]] if "id" in about else []
+        self.linked += [about["href"][1:]] if about.get("href", "").startswith("#") else []
+        self.open += [about] if tag == "details" and "open" in about else []
+
+
+def test_all_but_training_can_be_tried_and_every_link_leads_somewhere():
+    seen = _Seen()
+    seen.feed(str(methods_page()))
+    assert sorted(seen.tried) == sorted([*METHODS, *STRUCTURED])
+    assert set(seen.linked) <= set(seen.ids) and len(seen.ids) == len(set(seen.ids))
+    assert not seen.open, "a newcomer sees the five groups first"
