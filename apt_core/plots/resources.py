@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -73,7 +74,8 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
             hovertemplate=_HOVER,
         )
     )
-    return plot.update_layout(**_layout(runs.shown.id, dark))
+    most = ceil(max((moment.cores or 0.0 for moment in moments), default=1.0)) or 1
+    return plot.update_layout(**_layout(runs.shown.id, most, dark))
 
 
 def title(runs: RunSet) -> str:
@@ -141,7 +143,7 @@ def _cores(before: Used, now: Used) -> float | None:
     return max(now.cpu_seconds - before.cpu_seconds, 0.0) / passed if passed > 0 else None
 
 
-def _layout(revision: str, dark: bool) -> dict[str, Any]:
+def _layout(revision: str, cores: int, dark: bool) -> dict[str, Any]:
     line = colour("line", dark)
     axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "rangemode": "tozero"}
     return {
@@ -155,7 +157,14 @@ def _layout(revision: str, dark: bool) -> dict[str, Any]:
         "xaxis": axis | {"title": {"text": "seconds since the job began"}},
         "yaxis": axis | {"title": {"text": "GB of memory"}, "nticks": 5},
         "yaxis2": axis
-        | {"title": {"text": "cores"}, "overlaying": "y", "side": "right", "showgrid": False, "nticks": 4},
+        | {
+            "title": {"text": "cores"},
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+            "range": [0, 1.05 * cores],
+            "tickvals": [0, cores / 2, cores],
+        },
         "showlegend": True,
     }
 

@@ -103,6 +103,7 @@ window.aptStudio = (() => {
 
     // A zoom between the labels that an axis was given would leave it without any: plotly then chooses its own.
     function keepLabels(Plotly) {
+      if (!props.value?.figure) return; // a chart that this run does not have, resized
       const axis = host._fullLayout.yaxis;
       const given = JSON.parse(props.value.figure).layout.yaxis?.tickvals;
       if (!given || !axis?.range) return;

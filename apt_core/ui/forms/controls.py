@@ -76,13 +76,6 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
                 elem_classes="chips",
             ),
         }
-        with gr.Row(elem_id="custom-pattern"):
-            drawn[f"{path}.keep"] = gr.Number(
-                value=first[f"{path}.keep"], label="Keep N", min_width=80, elem_id="keep"
-            )
-            drawn[f"{path}.of"] = gr.Number(
-                value=first[f"{path}.of"], label="of every M (up to 16)", min_width=80, elem_id="of"
-            )
         drawn[f"{path}.mixed"] = gr.Checkbox(
             value=first[f"{path}.mixed"],
             label="Layers may differ, this on average",
@@ -90,6 +83,13 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             elem_id="mixed",
             elem_classes="for-pattern",
         )
+        with gr.Row(elem_id="custom-pattern"):
+            drawn[f"{path}.keep"] = gr.Number(
+                value=first[f"{path}.keep"], label="Keep N", min_width=80, elem_id="keep"
+            )
+            drawn[f"{path}.of"] = gr.Number(
+                value=first[f"{path}.of"], label="of every M (up to 16)", min_width=80, elem_id="of"
+            )
         drawn[f"{path}.sparsity"] = gr.Slider(
             0,
             99,
