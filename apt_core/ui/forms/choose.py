@@ -218,7 +218,7 @@ def _with_preset(fields: Iterable[Field]) -> list[Field]:
 def _advanced(fields: tuple[Field, ...]) -> tuple[dict[str, Component], gr.UploadButton, gr.HTML]:
     """Every field that has no place of its own: narrow ones share rows. The upload follows the first text."""
     controls: dict[str, Component] = {}
-    for row in _rows(field for field in sorted(fields, key=_place) if field.path not in _ABOVE):
+    for row in rows(field for field in sorted(fields, key=_place) if field.path not in _ABOVE):
         with gr.Row() if len(row) > 1 else nullcontext():
             for field in row:
                 controls |= draw_options("method") if field.path == "method" else _draw(field)
@@ -227,9 +227,11 @@ def _advanced(fields: tuple[Field, ...]) -> tuple[dict[str, Component], gr.Uploa
     return controls, upload, note
 
 
-def _rows(fields: Iterable[Field]) -> Iterator[list[Field]]:
-    """Narrow fields that follow one another share a row, at most four; any other has one to itself."""
-    for narrow, group in groupby(fields, key=lambda field: CONTROLS[field.control].narrow):
+def rows(fields: Iterable[Field]) -> Iterator[list[Field]]:
+    """Narrow fields of one part that follow one another share a row, at most four; any other has one to itself."""
+    for (narrow, _), group in groupby(
+        fields, key=lambda field: (CONTROLS[field.control].narrow, field.group)
+    ):
         alike = list(group)
         width = _IN_A_ROW if narrow else 1
         yield from (alike[start : start + width] for start in range(0, len(alike), width))

@@ -13,7 +13,7 @@ from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Recover, make_job, make_value
 from apt_core.jobs.parts import RUN_PREFIX
-from apt_core.ui.forms import checks
+from apt_core.ui.forms import checks, choose
 from apt_core.ui.forms.controls import CONTROLS
 from apt_core.ui.forms.fields import Field, fields_of, value_at
 from apt_core.ui.studio import Studio
@@ -66,9 +66,9 @@ def lay_out() -> Recovering:
     ) as section:
         for path in _FIRST:
             controls |= _drawn(fields[path])
-        with gr.Row():
-            for path, field in fields.items():
-                if path not in _FIRST:
+        for row in choose.rows(field for path, field in fields.items() if path not in _FIRST):
+            with gr.Row():
+                for field in row:
                     controls |= _drawn(field)
         needs = html("recover-needs")
         start = gr.Button("Recover", elem_id="recover-start")
