@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic import TypeAdapter
 
@@ -49,7 +49,7 @@ _CORES = 2.0
 _LOOK_EVERY_SECONDS = 1.0
 _KNOCK_SECONDS = 5.0
 _STOP_SECONDS = 5.0  # that a cancelled task has to tidy up
-_EVENT: TypeAdapter[Any] = TypeAdapter(ev.Event)  # type: ignore[arg-type]
+_EVENT: TypeAdapter[Any] = TypeAdapter(cast(Any, ev.Event))  # a union, which older type checkers refuse
 
 
 class RayExecutor(NamedTuple):
