@@ -80,7 +80,7 @@ def groups_kept(
     """Unit -> how many groups of every block stay, so that close to `sparsity` of its `weights` go.
 
     structures: unit -> (groups, weights that go with one). Heads go by the share itself, rounded; channels by what is
-    then left to go, to a multiple where there are more.
+    then left to go, to the nearest multiple, or all of them, where there are more.
     Example: 0.2 of 3 key-value heads of 300,000 weights and 1,536 channels of 1,728 keeps 2 and a few channels more
     than eight tenths.
     """
@@ -93,5 +93,6 @@ def groups_kept(
     groups, each = structures["channels"]
     left = groups - max(0.0, to_go) / each
     step = multiple if groups > multiple else 1
-    kept["channels"] = min(groups, max(step, step * math.floor(left / step + 0.5)))
+    below = max(step, step * math.floor(left / step))
+    kept["channels"] = min(min(below + step, groups), below, key=lambda count: abs(count - left))
     return kept
