@@ -34,6 +34,7 @@ from apt_core.studies.scaling_law import (
 _BEYOND = 3.0  # times the tokens that were trained on
 _DRAWN = 60  # points of a fitted line
 _BOOTSTRAPS = 16
+_NOTHING = 0.01  # nats: 1% of perplexity, which one run cannot tell from none
 _NO_POINT: list[Any] = [None]
 _HOVER = "<b>%{fullData.name}</b><br>%{x:,.0f} tokens: loss %{y:.4f}<extra></extra>"
 
@@ -77,6 +78,8 @@ def title(runs: RunSet) -> str:
     first, last, dense = run.steps[0].held_out, run.steps[-1].held_out, _dense_loss(run)
     if dense is None or first <= dense:
         return f"Held-out loss: {first:.3f} before, {last:.3f} after"
+    if abs(first - last) < _NOTHING:
+        return f"Held-out loss: {first:.3f} before, {last:.3f} after, too little to speak of"
     back = (first - last) / (first - dense)
     if back <= 0:
         return "Training did not lower the held-out loss"

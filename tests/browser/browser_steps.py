@@ -102,5 +102,15 @@ def says(page, selector: str, wanted: str, seconds: float = 10) -> None:
         page.wait_for_timeout(100)
 
 
+def cut_off(page) -> list[str]:
+    """Sentences and headings that end beyond the right edge of the window, where nobody can scroll to."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("p, h1, h2, h3, summary, li")]
+          .filter((each) => each.checkVisibility() && !each.closest(".scroll, [role=tablist]"))
+          .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+          .map((each) => each.textContent.slice(0, 60))"""
+    )
+
+
 def scrolls_sideways(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")

@@ -11,6 +11,7 @@ from browser_steps import (
     choose_groups,
     choose_method,
     choose_tiny,
+    cut_off,
     points,
     says,
     scrolls_sideways,
@@ -213,8 +214,10 @@ def test_no_tab_scrolls_sideways(open_page, width, theme):
     page = open_page(width=width, color_scheme=theme)
     for tab in ("Explore", "Runs", "Models", "Methods"):
         page.locator("#tabs button[role=tab]", has_text=tab).click()
+        page.evaluate("document.querySelectorAll('.map-group').forEach((group) => (group.open = true))")
         page.wait_for_timeout(300)
         assert not scrolls_sideways(page), tab
+        assert cut_off(page) == [], tab
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(251, 250, 247)" if theme == "light" else "rgb(17, 18, 20)")
 

@@ -191,6 +191,18 @@ def test_at_the_end_the_law_of_the_first_points_is_drawn_beyond_them():
     assert "dense model has 2.6" in recovery.summary(runs)
 
 
+def test_a_loss_that_hardly_moved_is_not_called_a_gain():
+    record = a_record(*range(0, 41, 2), end="finished")
+    first = record.steps[0].held_out
+    still = [
+        step.model_copy(update={"held_out": first - 0.0004 * place})
+        for place, step in enumerate(record.steps)
+    ]
+    assert "too little to speak of" in recovery.title(
+        RunSet(record.model_copy(update={"steps": tuple(still)}))
+    )
+
+
 def test_recoveries_beside_one_another_are_lines():
     both = RunSet(
         a_record(0, 2, 4, end="finished"), (a_record(0, 2, 4, end="finished", run=OTHER),), compare=True
