@@ -16,24 +16,37 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.spared: dict[str, float] = {}
+        self._earlier = 0.0
+        self._open: dict[str, float] = {}  # stages that are being measured, and since when
         self._start = perf_counter()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        start = perf_counter()
+        self._open[stage] = start = perf_counter()
         try:
             yield
         finally:
+            self._open.pop(stage, None)
             self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - start
 
     def spare(self, stage: str, seconds: float) -> None:
         """Note what was measured of a stage when another run did it."""
         self.spared[stage] = self.spared.get(stage, 0.0) + seconds
 
+    def add_earlier(self, seconds: dict[str, float]) -> None:
+        """Take over what the earlier parts of the same run took, as `rounded` gave it."""
+        for stage, spent in seconds.items():
+            if stage == "total":
+                self._earlier += spent
+            else:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
     @property
     def total(self) -> float:
-        return perf_counter() - self._start
+        return self._earlier + perf_counter() - self._start
 
     def rounded(self) -> dict[str, float]:
-        """Seconds per stage, and in all, to the millisecond."""
-        return {stage: round(spent, 3) for stage, spent in (self.seconds | {"total": self.total}).items()}
+        """Seconds per stage, those that are not over included, and in all, to the millisecond."""
+        now = perf_counter()
+        open_ones = {stage: self.seconds.get(stage, 0.0) + now - since for stage, since in self._open.items()}
+        return {stage: round(s, 3) for stage, s in (self.seconds | open_ones | {"total": self.total}).items()}

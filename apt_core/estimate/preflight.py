@@ -52,6 +52,7 @@ class Estimate(Frozen):
     refusal: str | None = None
     measured_here: bool = False
     basis: str = ""  # in words, what the seconds go by
+    where: str = ""  # the run is done, in words, where that is not simply this machine
 
 
 def estimate(

@@ -41,6 +41,24 @@ class Restarted(Frozen):
     message: str
 
 
+class Paused(Frozen):
+    """The work ended between two blocks, to be gone on with later; what it had come to is kept in the run's folder.
+
+    done: blocks that are pruned, of `total`."""
+
+    kind: Literal["paused"] = "paused"
+    done: int
+    total: int
+
+
+class Resumed(Frozen):
+    """The work goes on behind the blocks that are `done`; what comes before them was said already."""
+
+    kind: Literal["resumed"] = "resumed"
+    done: int
+    total: int
+
+
 class ModelLoaded(Frozen):
     """What will be pruned: enough to draw empty axes already scaled to the model."""
 
@@ -332,6 +350,8 @@ KNOWN: dict[str, type[Frozen]] = {
             Queued,
             Started,
             Restarted,
+            Paused,
+            Resumed,
             ModelLoaded,
             Progress,
             LayerPruned,
@@ -358,6 +378,8 @@ Event = Annotated[
     Annotated[Queued, Tag("queued")]
     | Annotated[Started, Tag("started")]
     | Annotated[Restarted, Tag("restarted")]
+    | Annotated[Paused, Tag("paused")]
+    | Annotated[Resumed, Tag("resumed")]
     | Annotated[ModelLoaded, Tag("model_loaded")]
     | Annotated[Progress, Tag("progress")]
     | Annotated[LayerPruned, Tag("layer_pruned")]

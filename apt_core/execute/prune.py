@@ -20,7 +20,9 @@ from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.limits import compared_windows
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.events import Event, Finished, LayerPruned, Progress, Warned
+from apt_core.execute import pruning_state
 from apt_core.execute.context import Context
+from apt_core.execute.in_parts import InParts
 from apt_core.execute.measuring import compared, evaluated, measured, states_of_dense
 from apt_core.execute.opening import (
     Opened,
@@ -44,10 +46,13 @@ from apt_core.passes.layer_walk import WalkName
 def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     """Prune as the job says, yielding an event for everything that happens.
 
-    Closing the generator stops the run; nothing half-written stays behind.
+    Closing the generator stops the run; nothing half-written stays behind. Where the context asks for a pause, the last
+    event is `Paused`, and the next call with the same folder goes on behind the last pruned block.
     Raises PruneError for what the user can change; out-of-memory and OSErrors pass through.
     """
     clock = context.clock
+    if context.pause is not None and context.shared is None:
+        context = context._replace(shared=pruning_state.shared(context.folder))
     device = choose_device(context.device)
     dtype = choose_dtype(device, job.resources.dtype)
     with clock("load"):
@@ -64,13 +69,16 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     yield from states_of_dense(context, opened, texts[0], dense)
     alone = not timed_in_turns(opened.folder)
     yield from measured(context, opened, "dense", opened.folder, alone)
-    checkpoint, removed = yield from _prune(job, context, opened, calibration, dtype)
+    if (made := (yield from _prune(job, context, opened, calibration, dtype))) is None:
+        return
+    checkpoint, removed = made
     yield from evaluated(job, context, opened, texts, "pruned", pruned)
     yield from compared(job, context, opened, texts[0], dense, pruned)
     yield from measured(context, opened, "pruned", checkpoint, alone)
     if not alone:
         with clock("measure"):
             yield from speed_events(opened, checkpoint, dtype, device)
+    pruning_state.forget(context.folder)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
         parameters=parameters_of(opened.model),
@@ -84,12 +92,12 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
 
 def _prune(
     job: Prune, context: Context, opened: Opened, calibration: Tensor, dtype: torch.dtype
-) -> Generator[Event, None, tuple[Path, int]]:
-    """(the pruned model's checkpoint, how many weights were removed)."""
+) -> Generator[Event, None, tuple[Path, int] | None]:
+    """(the pruned model's checkpoint, how many weights were removed); None where the run was left before its end."""
     store, removed = opened.store, 0
     entry = next(opened.model.parameters()).device  # where tokens enter
     stored = stored_dtype(opened.folder) or dtype
-    walk = _walk(job, context, opened)
+    parts = InParts(job, context.folder, store, context.pause) if context.pause else None
     with store.writing(opened.folder, context.folder / "checkpoint"):
         with context.clock("prune"), store.scratch(context.folder) as scratch:
             calibrated = Calibrated(
@@ -100,17 +108,20 @@ def _prune(
                 calibration.to(entry),
                 stored,
                 scratch,
-                walk,
+                _walk(job, context, opened),
                 KeptSensitivity(context.shared, opened.folder) if context.shared else None,
+                parts,
             )
             for event in prune_blocks(calibrated, context.clock):
                 removed += event.removed if isinstance(event, LayerPruned) else 0
                 yield event
+        if parts is not None and parts.paused:
+            return None
         with context.clock("save"):
             yield Progress(stage="save", done=0, total=1, detail="pruned weights")
             checkpoint = store.finish()
     store.then_read(checkpoint)
-    return checkpoint, removed
+    return checkpoint, removed if parts is None else parts.removed
 
 
 def _walk(job: Prune, context: Context, opened: Opened) -> WalkName:

@@ -15,6 +15,7 @@ from apt_core.base.errors import NotPositiveDefinite
 from apt_core.base.limits import gradient_windows, windows_per_batch
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.events import Allocated, Event, LayerPruned, PartPruned, Progress, Warned
+from apt_core.execute.in_parts import InParts
 from apt_core.families import Layer
 from apt_core.jobs import Prune
 from apt_core.maths.error import relative_error
@@ -50,7 +51,7 @@ class Calibrated(NamedTuple):
 
     layers: of all blocks. windows: [windows, length] token ids on the device where tokens enter.
     stored: the dtype of the checkpoint. scratch: where tensors wait. kept: what other runs of the study found of the
-    same windows.
+    same windows. parts: where the run may be left between two blocks.
     """
 
     job: Prune
@@ -62,6 +63,7 @@ class Calibrated(NamedTuple):
     scratch: Callable[[str], TensorStore]
     walk: WalkName = "halting"
     kept: KeptSensitivity | None = None
+    parts: InParts | None = None
 
     @property
     def batch(self) -> int:
@@ -78,8 +80,12 @@ def prune_blocks(given: Calibrated, clock: Clock) -> Iterator[Event]:
     runner, walk, patterns = yield from _before_the_first_block(given, clock)
     if walk.notice:
         yield Warned(message=walk.notice)
+    pruner = _BlockPruner(given, walk, patterns, clock)
     with given.store.rest_away():
-        yield from runner.run(_BlockPruner(given, walk, patterns, clock))
+        if given.parts is None:
+            yield from runner.run(pruner)
+        else:
+            yield from given.parts.prune(runner, pruner, walk, clock)
 
 
 def _before_the_first_block(
@@ -268,7 +274,10 @@ class _BlockPruner:
                 job.method, pattern, layer, stats, self._given.stored, self._clock, attention
             )
             del arrival, stats  # free while the windows go on
-        store.commit(block.index, _names(block.module, pruned))
+        changed = _names(block.module, pruned)
+        store.commit(block.index, changed)
+        if self._given.parts is not None:
+            self._given.parts.add(block, changed)
         yield from self._coverage.warnings(block.index)
 
 

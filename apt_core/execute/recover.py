@@ -24,6 +24,7 @@ from apt_core.base.hardware import choose_device
 from apt_core.events import Event, Finished, Progress, Subject, Trained, TrainingBegan, Warned
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
+from apt_core.execute.kept import TRAINING
 from apt_core.execute.opening import (
     Opened,
     describe,
@@ -165,7 +166,7 @@ def _check_zeros(layers: list[Layer], kept: list[Tensor]) -> None:
 
 def _recalled(job: Recover, context: Context) -> tuple[TrainingState, dict[str, Tensor]] | None:
     """What another run has kept of the same training; or this one, where it begins again because its node was lost."""
-    own = context.folder / training_state.STATE_FOLDER
+    own = context.folder / TRAINING
     if own.exists():
         state, tensors = training_state.recall(own)
         return (state, tensors) if state.asked == asked(job) else None

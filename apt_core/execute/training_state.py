@@ -7,19 +7,18 @@ JSON in its header. Written whole or not at all.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from apt_core.base.errors import BadInput
 from apt_core.base.values import Frozen
 from apt_core.events import Trained
+from apt_core.execute import kept_tensors
+from apt_core.execute.kept import KEPT_BY_TRAINING, TRAINING
 
-STATE_FOLDER = "training"
-_FILE = "state.safetensors"
+_FILE = Path(KEPT_BY_TRAINING).name
 
 
 class TrainingState(Frozen):
@@ -34,19 +33,8 @@ class TrainingState(Frozen):
 
 def keep(folder: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
     """folder: of the run. An earlier state stays until this one is whole; an OSError leaves it."""
-    file = folder / STATE_FOLDER / _FILE
-    file.parent.mkdir(exist_ok=True)
-    partial = file.with_suffix(".part")
-    try:
-        plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, partial, metadata={"format": "pt", "state": state.model_dump_json()})
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
+    said = {"format": "pt", "state": state.model_dump_json()}
+    kept_tensors.write(tensors, folder / KEPT_BY_TRAINING, said)
 
 
 def recall(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
@@ -64,5 +52,5 @@ def recall(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
 def forget(folder: Path) -> None:
     """Remove what was kept, once the run has made its weights."""
     with contextlib.suppress(OSError):
-        (folder / STATE_FOLDER / _FILE).unlink()
-        (folder / STATE_FOLDER).rmdir()
+        (folder / KEPT_BY_TRAINING).unlink()
+        (folder / TRAINING).rmdir()

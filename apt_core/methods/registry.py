@@ -145,7 +145,7 @@ def _import_all() -> None:
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             entry.load()
-        except Exception:
+        except Exception:  # another's code: whatever is wrong with it, our own methods are there
             _log.exception("The package that adds %s = %s cannot be loaded", entry.name, entry.value)
 
 

@@ -22,10 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 class Decisions(Frozen):
-    """draining: whether no run is accepted or begun. banned: names of visitors."""
+    """draining: whether no run is accepted or begun. banned: names of visitors. addresses: of whoever comes from there,
+    under any name."""
 
     draining: bool = False
     banned: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
 
 
 class Hosting:
@@ -59,9 +61,17 @@ class Hosting:
         banned = self.now().banned | {name} if wanted else self.now().banned - {name}
         self._write(self.now().model_copy(update={"banned": banned}))
 
+    def ban_address(self, address: str, wanted: bool = True) -> None:
+        """Serve nobody from this address, whoever they say they are, or again; raises OSError."""
+        now = self.now()
+        addresses = now.addresses | {address} if wanted else now.addresses - {address}
+        self._write(now.model_copy(update={"addresses": addresses}))
+
     def check_serves(self, visitor: Visitor) -> None:
-        """Raise NotYours for a visitor who was banned; they can still read."""
-        if not visitor.everything and self.now().banned & set(visitor.names):
+        """Raise NotYours for a visitor who was banned, or comes from a banned address; they can still read."""
+        now = self.now()
+        banned = now.banned & set(visitor.names) or visitor.address in now.addresses
+        if banned and not visitor.everything:
             raise NotYours(
                 "Whoever looks after this page has closed it to you; you can still read your runs."
             )

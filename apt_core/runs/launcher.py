@@ -26,6 +26,7 @@ from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
 from apt_core.runs import keeping, packer, processes, token_holder
+from apt_core.runs.beginnings import may_begin_again
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.executors import Executor, Seat, executor_of
 from apt_core.runs.index import Row, Rows
@@ -197,13 +198,23 @@ class Launcher:
         if processes.is_alive(row.pid, row.pid_created, row.id):
             self._end_when_overdue(row)
             return None
-        ending = self._log_of(row).ending() or self._mark_dead(row)
+        ending = self._log_of(row).ending()
+        if ending is None and self._waits_again(row):
+            rows.update(row.id, status="queued", pid=None, pid_created=None)
+            return None
+        ending = ending or self._mark_dead(row)
         self._liveness.forget(row.id, self.store.folder(row.id))
         self._seats.leave(row.id)
         status = ending.event.kind if ending else "failed"
         rows.update(row.id, status=status, ended_at=ending.at if ending else time.time())
         self._children.pop(row.id, None)
         return status
+
+    def _waits_again(self, row: Row) -> bool:
+        """Whether a run whose call was ended from outside waits for another one."""
+        in_calls_here = self.executor.call_seconds() is not None
+        asked_to_end = row.cancel_requested_at or self._liveness.verdict(row.id)
+        return in_calls_here and not asked_to_end and may_begin_again(self.store, row.id)
 
     def _end_when_overdue(self, row: Row) -> None:
         """First ask, then end, a worker past its grace period, and at once one that is silent or takes too long."""
@@ -275,6 +286,14 @@ class Launcher:
         self._children[row.id] = child
         rows.update(row.id, status="running", pid=child.pid, pid_created=processes.birth(child.pid))
         return True
+
+    def token_of(self, run_id: str) -> str | None:
+        """Of a run that waits here, for whoever does it in calls."""
+        return self._tokens.get(run_id)
+
+    def held_back(self) -> bool:
+        """Whether no further run begins now."""
+        return self._paused()
 
     def _forget_tokens_of_others(self, rows: Rows) -> None:
         """A run that was taken out of the queue needs its token no more."""

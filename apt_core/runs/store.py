@@ -20,6 +20,7 @@ from apt_core.base.paths import data_dir, folder_bytes, index_dir
 from apt_core.base.policy import LOCAL
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.execute.context import Made
+from apt_core.execute.kept import TRAINING
 from apt_core.jobs import Job, ModelRef, read_job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
@@ -34,7 +35,6 @@ from apt_core.runs.query import Entry, Listed
 
 _log = logging.getLogger(__name__)
 JOB_FILE = "job.json"
-TRAINING = "training"  # `execute.training_state`, which loads torch
 _MEMBERS_ONLY = "members-only"  # of a run made from one that came with a token
 _MAX_SEEN = 400  # more than `list` gives at once, so that a second look reads no log again
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from apt_core.runs.store import Store
 
 _GB = 1e9
+_MOST_ADDRESSES = 10_000
 
 
 class Usage:
@@ -37,6 +38,7 @@ class Usage:
         self._rates = FixedWindowRateLimiter(MemoryStorage())
         self._lock, self._starting = threading.Lock(), threading.Lock()
         self._asking: Counter[str] = Counter()  # visitor -> questions that wait or are being answered
+        self._addresses: OrderedDict[str, str] = OrderedDict()  # visitor -> where they came from last
 
     # --- runs ------------------------------------------------------------------------------------
 
@@ -44,6 +46,7 @@ class Usage:
     def starting(self, visitor: Visitor, store: Store, more: int) -> Iterator[None]:
         """So many runs are queued inside, one visitor after the other. Raises OverQuota, before anything is queued,
         where they would be too many."""
+        self._note_address(visitor)
         with self._starting:
             self._check_runs(visitor, store, more)
             yield
@@ -101,6 +104,7 @@ class Usage:
         generate. Raises OverQuota."""
         if visitor.everything:
             return asking()
+        self._note_address(visitor)
         self._check_rate("tokens", visitor.name, self.quotas.tokens_per_hour, tokens, _TOO_MANY_TOKENS)
         self._take_place(visitor)
         try:
@@ -143,6 +147,20 @@ class Usage:
         return most is None or self._rates.hit(RateLimitItemPerHour(most), "visitors", address)
 
     # --- what the host's owner sees --------------------------------------------------------------
+
+    def address_of(self, name: str) -> str:
+        """Where a visitor came from when they last started or asked something; empty where that is not known (any
+        more): it is in the memory of this process alone."""
+        return self._addresses.get(name, "")
+
+    def _note_address(self, visitor: Visitor) -> None:
+        if not visitor.name or not visitor.address or visitor.everything:
+            return
+        with self._lock:
+            self._addresses[visitor.name] = visitor.address
+            self._addresses.move_to_end(visitor.name)
+            if len(self._addresses) > _MOST_ADDRESSES:
+                self._addresses.popitem(last=False)
 
     def tokens_of(self, name: str) -> int:
         """Generated for a visitor within the current hour."""

@@ -12,7 +12,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from apt_core import events as ev
 from apt_core import execute
@@ -34,6 +36,16 @@ _NOT_CLAIMED = 3
 
 class Cancel(BaseException):
     """The run is to stop now. Not an Exception, so that no library swallows it."""
+
+
+class Stopping(Protocol):
+    """How a run hears that it is to stop."""
+
+    def check(self) -> None:
+        """Between two events; raises `Cancel` where it is."""
+
+    def interrupts(self) -> AbstractContextManager[None]:
+        """Around the work from one event to the next."""
 
 
 class Stop:
@@ -93,12 +105,12 @@ def main(run_id: str, executor: execute.Executor | None = None) -> int:
     stop = Stop(store, run_id)
     _lower_priority()
     ended = liveness.show_life(store.folder(run_id))
-    last_word = work(store, run_id, executor, stop, policy)
+    last_word = work(store, run_id, executor, stop, policy, [ev.Started(pid=os.getpid())])
     ended()
     if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)
-    return _EXIT_STATUS[last_word.kind]
+    return _EXIT_STATUS.get(last_word.kind, 1)
 
 
 def claim(store: Store, run_id: str) -> bool:
@@ -115,12 +127,22 @@ def claim(store: Store, run_id: str) -> bool:
 
 
 def work(
-    store: Store, run_id: str, executor: execute.Executor | None, stop: Stop, policy: HostPolicy
-) -> ev.Finished | ev.Failed | ev.Cancelled:
-    """Write down every event of the job but the last word, which is returned."""
+    store: Store,
+    run_id: str,
+    executor: execute.Executor | None,
+    stop: Stopping,
+    policy: HostPolicy,
+    begin: Sequence[ev.Event] = (),
+    pause: Callable[[], bool] | None = None,
+) -> ev.Finished | ev.Failed | ev.Cancelled | ev.Paused:
+    """Write down every event of the job but the last word, which is returned.
+
+    begin: what is written first. pause: whether the job is to be left between two blocks, where it can be.
+    """
     throttle = Throttle()
     try:
-        store.append(run_id, ev.Started(pid=os.getpid()))
+        for event in begin:
+            store.append(run_id, event)
         stop.check()
         with stop.interrupts():
             record = store.get(run_id)
@@ -133,11 +155,12 @@ def work(
                 place=placing.place,
                 walk=placing.choose_walk,
                 shared=store.shared_folder(record.study) if record.study else None,
+                pause=pause,
             )
             events = (executor or executor_of(os.environ).do)(job, context)
         with contextlib.closing(events):
             for event in _until_stopped(events, stop):
-                if isinstance(event, ev.Finished):
+                if isinstance(event, ev.Finished | ev.Paused):
                     return event
                 for due in throttle.take(event):
                     store.append(run_id, due)
@@ -153,7 +176,7 @@ def work(
                 store.append(run_id, held)
 
 
-def _until_stopped(events: Iterator[ev.Event], stop: Stop) -> Iterator[ev.Event]:
+def _until_stopped(events: Iterator[ev.Event], stop: Stopping) -> Iterator[ev.Event]:
     """The job's events; raises Cancel as soon as the run is to stop, unless it has just finished."""
     while True:
         with stop.interrupts():

@@ -20,6 +20,7 @@ from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
 from apt_core.ui.admin.guard import Access
 from apt_core.ui.door.origins import Names
+from apt_core.ui.gpu_calls import open_calls
 from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
@@ -44,8 +45,8 @@ def launch(port: int | None = None) -> None:
         raise BadInput("APT_MCP=1 needs one more package: pip install 'apt-studio[mcp]', or leave it unset.")
     studio = open_studio(policy)
     try:
-        names = Names.of(studio.policy, os.environ)
-        with served(studio, server_name(policy), port, names, access=access) as address:
+        names, call = Names.of(studio.policy, os.environ), open_calls(studio)
+        with served(studio, server_name(policy), port, names, access=access, call=call) as address:
             print(f"APT Studio is at {address}", flush=True)
             _wait_for_the_end()
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import languages, server
+from apt_core.ui import gpu_calls, languages, server
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -35,8 +35,8 @@ _DELETED = "The run that was shown here has been deleted; below is a recorded sa
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The page as Gradio Blocks; nothing is launched."""
+def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
+    """The page as Gradio Blocks; nothing is launched. call: what works on runs where the page itself has to."""
     with gr.Blocks(
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
@@ -55,6 +55,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tab("Methods", id="methods") as methods_item:
                 methods_tab.lay_out()
         explore_tab.wire(explore, studio, page)
+        gpu_calls.wire(studio, call, explore.seen, explore.result.note)
         sweep_tab.wire(sweep, sweep_item, explore.chooser, studio)
         items = (explore_item, compare_item, sweep_item, models_item, methods_item)
         others = tuple(item for item in items if item)

@@ -29,6 +29,7 @@ from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.door.origins import Names, OwnSite
 from apt_core.ui.door.quiet_log import quieten
 from apt_core.ui.door.visitors import AtTheDoor, Cookies
+from apt_core.ui.gpu_calls import Call
 from apt_core.ui.page import build, launch_options
 from apt_core.ui.sessions import keep_light
 from apt_core.ui.studio import Studio
@@ -82,14 +83,16 @@ def served(
     names: Names | None = None,
     limits: DoorLimits | None = None,
     access: Access | None = None,
+    call: Call | None = None,
 ) -> Iterator[str]:
     """The page, served by a thread while the context lasts; gives its address. port 0 takes a free one.
 
-    names: those of this machine when None. Raises OSError where the port is not to be had.
+    names: those of this machine when None. call: what works on runs where the page itself has to. Raises OSError where
+    the port is not to be had.
     """
     limits, names = limits or DoorLimits(), names or Names.of(studio.policy, {})
     listening = _listen(host, port)
-    page = build(studio)
+    page = build(studio, call)
     serving = uvicorn.Server(server_config(application(studio, page, names, limits, access), limits))
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
     quieten(*_LOUD)

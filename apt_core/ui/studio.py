@@ -29,6 +29,7 @@ from apt_core.reports.export import card_of
 from apt_core.reports.run_words import run_title
 from apt_core.reports.samples import SampleAnswer
 from apt_core.runs import owners
+from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.hiding import Hidden
 from apt_core.runs.hosting import Hosting
 from apt_core.runs.ids import is_run_id
@@ -100,6 +101,12 @@ class Studio:
 
     def owner_of(self, record: RunRecord) -> str:
         return SAMPLES if record.id in self._sample_records else record.owner
+
+    @property
+    def where(self) -> str:
+        """Where runs are done, in words; nothing where that is simply this machine, one at a time."""
+        words = self.launcher.executor.words()
+        return "" if words == LocalExecutor().words() else words
 
     @property
     def quotas(self) -> Quotas:
@@ -179,6 +186,11 @@ class Studio:
 
     def position(self, record: RunRecord) -> int | None:
         return self.store.position(record.id) if record.status == "queued" else None
+
+    def waiting(self) -> list[str]:
+        """The visitor's own runs that wait, in the order in which they will begin."""
+        with self.store.index.read() as rows:
+            return [row.id for row in rows.queue() if row.owner in self.visitor.names]
 
     def ahead(self, record: RunRecord) -> list[RunRecord]:
         """What runs or waits before this run, in its order; nothing once it has begun."""

@@ -3,7 +3,7 @@
     make space SPACE=owner/name              # creates it where it is not there, and uploads what the app needs
     make check-space SPACE=owner/name        # waits until it runs, then asks it as a visitor and as a stranger would
 
-Needs a token that may write to that account: `hf auth login`, or HF_TOKEN. ZeroGPU is not among the hardware yet.
+Needs a token that may write to that account: `hf auth login`, or HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -137,7 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("what", choices=("put", "check"))
     parser.add_argument("space", metavar="OWNER/NAME")
-    parser.add_argument("--hardware", help="such as cpu-basic or t4-small; by itself the account's free one")
+    parser.add_argument(
+        "--hardware",
+        help="such as cpu-basic, t4-small or zero-a10g (ZeroGPU); by itself the account's free one",
+    )
     parser.add_argument("--private", action="store_true")
     parser.add_argument("--address", help="where it answers, if not under hf.space")
     parser.add_argument("--seconds", type=float, default=900.0, help="that it may take to build and start")

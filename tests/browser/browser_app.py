@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class App:
     """`python app.py` on a free port; can be killed and started again."""
 
-    def __init__(self, cache: Path, **environment: str):
+    def __init__(self, cache: Path, script: str = "app.py", **environment: str):
+        self._script = script
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._env = os.environ | {"APT_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | environment
@@ -28,7 +29,7 @@ class App:
     def start(self) -> App:
         begun = time.monotonic()
         with open(self._log, "ab") as log:
-            command = [sys.executable, "app.py", "--port", str(self.port)]
+            command = [sys.executable, self._script, "--port", str(self.port)]
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=log)
         while not _answers(self.port):
             if self._process.poll() is not None or time.monotonic() - begun > 60:

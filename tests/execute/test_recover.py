@@ -15,11 +15,9 @@ from transformers import AutoModelForCausalLM
 from apt_core.base.errors import BadInput, BadText
 from apt_core.events import Evaluated, Finished, Trained, TrainingBegan
 from apt_core.events.records import summary
-from apt_core.execute import training_state
-from apt_core.execute.training_state import STATE_FOLDER
+from apt_core.execute import kept, training_state
 from apt_core.jobs import make_job
 from apt_core.methods.registry import RECOVERIES
-from apt_core.runs import store as stores
 from apt_core.runs.launcher import Launcher
 
 
@@ -82,7 +80,7 @@ def test_what_a_run_says(store, parent):
     assert told["steps"][0]["loss"] is None and told["steps"][-1]["loss"] > 0
     assert told["trained"]["sparsity"] == pytest.approx(0.5)
     assert told["trained"]["windows"] == 40 and told["trained"]["held_out"] == 4
-    assert not (store.folder(child.id) / STATE_FOLDER).exists()
+    assert not (store.folder(child.id) / kept.TRAINING).exists()
     again = done(store, recovery(child.id, "partial", steps=2))  # of a recovery another one
     assert again.status == "finished"
     assert summary(again)["perplexity"]["dense"] == pytest.approx(parent.dense.perplexity, rel=1e-2)
@@ -118,7 +116,7 @@ def trained_until(job, store, folder, step):
 
 def state_in(store, run_id, folder):
     """As if the run of this id had been the one that was stopped."""
-    (folder / STATE_FOLDER).rename(store.folder(run_id) / STATE_FOLDER)
+    (folder / kept.TRAINING).rename(store.folder(run_id) / kept.TRAINING)
 
 
 @pytest.mark.parametrize("method", some_slow("spp"))
@@ -156,7 +154,7 @@ def test_another_training_is_not_gone_on_from(store, parent, tmp_path):
     state_in(store, stopped, tmp_path)
     with pytest.raises(BadInput, match="trained something else"):
         list(events(store, recovery(parent.id, seed=1, resume=stopped), tmp_path))
-    file = store.folder(stopped) / STATE_FOLDER / "state.safetensors"
+    file = store.folder(stopped) / kept.TRAINING / "state.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(BadInput, match="cannot be read"):
         list(events(store, recovery(parent.id, resume=stopped), tmp_path))
@@ -164,21 +162,17 @@ def test_another_training_is_not_gone_on_from(store, parent, tmp_path):
 
 def test_a_full_disk_leaves_the_earlier_state(store, parent, tmp_path, monkeypatch):
     trained_until(recovery(parent.id), store, tmp_path, 2)
-    before = (tmp_path / STATE_FOLDER / "state.safetensors").read_bytes()
+    before = (tmp_path / kept.TRAINING / "state.safetensors").read_bytes()
 
     def full(*_args, **_more):
-        (tmp_path / STATE_FOLDER / "state.part").write_bytes(b"half")
+        (tmp_path / kept.TRAINING / "state.part").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(training_state, "save_file", full)
+    monkeypatch.setattr("apt_core.execute.kept_tensors.save_file", full)
     with pytest.raises(OSError, match="No space"):
         trained_until(recovery(parent.id), store, tmp_path, 3)
-    assert (tmp_path / STATE_FOLDER / "state.safetensors").read_bytes() == before
-    assert [path.name for path in (tmp_path / STATE_FOLDER).iterdir()] == ["state.safetensors"]
-
-
-def test_state_and_folder_have_one_name():
-    assert stores.TRAINING == STATE_FOLDER
+    assert (tmp_path / kept.TRAINING / "state.safetensors").read_bytes() == before
+    assert [path.name for path in (tmp_path / kept.TRAINING).iterdir()] == ["state.safetensors"]
 
 
 def test_it_stops_when_the_curve_is_flat(store, parent):
@@ -235,9 +229,9 @@ def test_a_worker_killed_in_the_middle_of_a_step_is_gone_on_from(store, parent, 
     ends where a run that nobody killed does."""
     launcher = Launcher(store, interval=0.1)
     first = launcher.submit(recovery(parent.id, steps=600))
-    kept = store.folder(first) / STATE_FOLDER / "state.safetensors"
+    state_file = store.folder(first) / kept.TRAINING / "state.safetensors"
     deadline = time.monotonic() + 120
-    while not kept.exists() and time.monotonic() < deadline:
+    while not state_file.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     with store.index.read() as rows:
         os.kill(rows.get(first).pid, signal.SIGKILL)

@@ -34,6 +34,18 @@ def test_who_is_banned_is_banned_under_every_name(tmp_path):
     hosting.check_accepts(ANN)
 
 
+def test_a_banned_address_is_closed_to_whoever_comes_from_there(tmp_path):
+    hosting = Hosting(tmp_path)
+    hosting.ban_address("10.0.0.7")
+    fresh = Visitor(names=("v:new",), address="10.0.0.7")
+    with pytest.raises(NotYours, match="closed it to you"):
+        Hosting(tmp_path).check_serves(fresh)
+    hosting.check_serves(fresh.model_copy(update={"address": "10.0.0.8"}))
+    hosting.check_serves(fresh.model_copy(update={"everything": True}))
+    hosting.ban_address("10.0.0.7", False)
+    hosting.check_serves(fresh)
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"banned": 3}', "\xff"])
 def test_a_torn_file_decides_what_was_known(tmp_path, text):
     hosting = Hosting(tmp_path)

@@ -585,6 +585,17 @@ def test_every_event_is_private_and_queued(studio):
         demo.close()
 
 
+def test_an_idle_page_looks_a_hundred_times_a_second_not_a_thousand(studio):
+    """Gradio's attribute, which a later version may call otherwise: then the page would spin again."""
+    with gr.Blocks(analytics_enabled=False) as plain:
+        pass
+    demo = page.build(studio)
+    try:
+        assert plain._queue.sleep_when_free < demo._queue.sleep_when_free == 0.01
+    finally:
+        demo.close()
+
+
 def test_the_page_loads_no_torch(fresh_cache):
     code = (
         "import sys\n"

@@ -14,6 +14,7 @@ from apt_core.events.records import RunRecord, fold
 from apt_core.execute.context import Made
 from apt_core.jobs import Prune, make_job
 from apt_core.jobs.study import Study
+from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.hiding import Hidden
 from apt_core.runs.labels import NONE, Labels
 from apt_core.runs.listing import listed
@@ -236,6 +237,8 @@ class FakeStore:
 
 
 class FakeLauncher:
+    executor = LocalExecutor()
+
     def __init__(self, store: FakeStore):
         self.store = store
 

@@ -29,6 +29,7 @@ class ByHand(Allocation):
         max_length=4000,
         title="Points",
         description="Sparsities from the first block to the last, such as 0.3, 0.6, 0.5; between them lies a line",
+        json_schema_extra={"drawn_as": "curve"},
     )
 
     @field_validator("points", mode="before")

@@ -1,7 +1,8 @@
-"""Where runs are done: on this machine, or on a cluster. One file an executor, found on sight, chosen by APT_EXECUTOR.
+"""Where runs are done: on this machine, on a cluster, in calls of a ZeroGPU Space; chosen by APT_EXECUTOR.
 
 Whatever the executor, each run has a worker process here that writes its log, hears when it is to stop and says how it
-ended; the executor says how many may be at work at once, and does the job inside that process. A package outside
+ended (one after the other, where it is done in calls); the executor says how many may be at work at once, and does the
+job inside that process. One file an executor, found on sight. A package outside
 names its own as an entry point of the group `apt_core.executors`: a function from the environment to an `Executor`.
 """
 
@@ -25,8 +26,10 @@ EXECUTORS: dict[str, Callable[[Mapping[str, str]], Executor]] = {
 
 
 def executor_of(environment: Mapping[str, str]) -> Executor:
-    """The executor that APT_EXECUTOR names, `local` where it names none. Raises BadInput."""
-    name = environment.get("APT_EXECUTOR") or "local"
+    """The executor that APT_EXECUTOR names; where it names none `zerogpu` on a Space of that hardware, else `local`.
+    Raises BadInput."""
+    usual = "zerogpu" if environment.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true") else "local"
+    name = environment.get("APT_EXECUTOR") or usual
     if name not in EXECUTORS:
         raise BadInput(f"APT_EXECUTOR is {name[:20]!r}; there are {', '.join(sorted(EXECUTORS))}.")
     return EXECUTORS[name](environment)

@@ -48,6 +48,11 @@ class Executor(Protocol):
         """Where a run may start beside those at work; None while it has to wait for one of them."""
         ...
 
+    def call_seconds(self) -> float | None:
+        """How long one call of a visitor's page may work on a run, where runs are done in such calls; None where the
+        queue starts a worker for each run."""
+        ...
+
     def environment(self, seat: Seat) -> Mapping[str, str]:
         """What the worker of that seat is told besides what every worker is."""
         ...

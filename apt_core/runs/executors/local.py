@@ -49,6 +49,9 @@ class LocalExecutor(NamedTuple):
             return None
         return Seat(number=free_number(at_work), demand=demand)
 
+    def call_seconds(self) -> float | None:
+        return None
+
     def environment(self, seat: Seat) -> Mapping[str, str]:
         if self.at_once == 1:
             return {}

@@ -60,7 +60,7 @@ class RayExecutor(NamedTuple):
     cores: float = _CORES
 
     def words(self) -> str:
-        return f"on the Ray cluster at {self.address}, up to {self.at_once} at once"
+        return f"on a Ray cluster, up to {self.at_once} at once"
 
     def wants_demand(self) -> bool:
         return True
@@ -70,6 +70,9 @@ class RayExecutor(NamedTuple):
         if len(at_work) >= self.at_once:
             return None
         return Seat(number=free_number(at_work), demand=demand)
+
+    def call_seconds(self) -> float | None:
+        return None
 
     def environment(self, seat: Seat) -> Mapping[str, str]:
         memory = seat.demand.memory_bytes

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from apt_core.base.errors import BadInput, PruneError
+from apt_core.runs.hosting import Decisions
 from apt_core.runs.owners import Visitor
 from apt_core.runs.store import Held
 from apt_core.ui.acting import acting_for
@@ -108,6 +109,11 @@ def act(studio: Studio, form: FormData) -> str:
             case "ban" | "unban" if visitor:
                 hosting.ban(visitor, action == "ban")
                 return "They can start and ask nothing more." if action == "ban" else "They are served again."
+            case "ban-address" if visitor:
+                return _ban_address(studio, visitor)
+            case "unban-address" if address := str(form.get("address", ""))[:100]:
+                hosting.ban_address(address, False)
+                return f"Whoever comes from {address} is served again."
             case "stop":
                 studio.cancel(run)
                 return f"Run {run} is asked to stop."
@@ -117,6 +123,18 @@ def act(studio: Studio, form: FormData) -> str:
             case "delete-all" if visitor:
                 return _delete_all(studio, visitor)
     raise BadInput("That is nothing that can be done here.")
+
+
+def _ban_address(studio: Studio, visitor: str) -> str:
+    """Nobody is served from where this visitor came from last."""
+    address = studio.usage.address_of(visitor)
+    if not address:
+        raise BadInput(
+            "Where they came from is not known: they have started and asked nothing since the app began."
+        )
+    assert studio.hosting is not None
+    studio.hosting.ban_address(address)
+    return f"Nobody who comes from {address} can start or ask anything now."
 
 
 def _delete_all(studio: Studio, visitor: str) -> str:
@@ -132,7 +150,8 @@ def seen(studio: Studio) -> Seen:
     line = studio.store.live()
     ended = [run for run in studio.store.list(limit=_ENDED + len(line)) if not run.live]
     waiting = Counter(run.owner for run in line if run.status == "queued")
-    banned = studio.hosting.now().banned if studio.hosting else frozenset()
+    decided = studio.hosting.now() if studio.hosting else Decisions()
+    banned = decided.banned
     use = studio.store.use()
     visitors = [
         Use(
@@ -143,12 +162,12 @@ def seen(studio: Studio) -> Seen:
             studio.usage.runs_of(owner),
             studio.usage.tokens_of(owner),
             owner in banned,
+            studio.usage.address_of(owner),
         )
         for owner in sorted(use.keys() | banned)
     ]
-    draining = bool(studio.hosting and studio.hosting.draining())
     with acting_for(ADMIN):
-        return Seen(draining, line, ended[:_ENDED], visitors, studio.title)
+        return Seen(decided.draining, line, ended[:_ENDED], visitors, studio.title, sorted(decided.addresses))
 
 
 def _page(body: str, status: int = 200) -> Response:

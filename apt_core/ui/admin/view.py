@@ -22,22 +22,25 @@ class Use(NamedTuple):
     started: int
     tokens: int
     banned: bool
+    address: str = ""
 
 
 class Seen(NamedTuple):
-    """All that the page shows. line: what works and waits, in its order. ended: the newest runs that have ended."""
+    """All that the page shows. line: what works and waits, in its order. ended: the newest runs that have ended.
+    addresses: from which nobody is served."""
 
     draining: bool
     line: Sequence[RunRecord]
     ended: Sequence[RunRecord]
     visitors: Sequence[Use]
     title: Callable[[RunRecord], str]
+    addresses: Sequence[str] = ()
 
 
 def admin_page(seen: Seen, said: str = "") -> Markup:
     """said: one sentence about what was just done."""
     note = Markup('<p class="card" role="status">{}</p>').format(said) if said else Markup("")
-    return _document(note + _drain(seen.draining) + _line(seen) + _visitors(seen.visitors) + _ended(seen))
+    return _document(note + _drain(seen.draining) + _line(seen) + _visitors(seen) + _ended(seen))
 
 
 def login_page(said: str = "") -> Markup:
@@ -85,7 +88,7 @@ def _line(seen: Seen) -> Markup:
     return Markup("<h2>Queue</h2>") + _table(heads, rows, "Nothing works or waits.")
 
 
-def _visitors(visitors: Sequence[Use]) -> Markup:
+def _visitors(seen: Seen) -> Markup:
     rows = [
         (
             _name(one.owner),
@@ -94,15 +97,27 @@ def _visitors(visitors: Sequence[Use]) -> Markup:
             size(one.n_bytes),
             str(one.started),
             f"{one.tokens:,}",
-            _about(one),
+            _about(one, seen.addresses),
         )
-        for one in visitors
+        for one in seen.visitors
     ]
     heads = ("Visitor", "Runs", "Wait", "Disk", "Started this hour", "Tokens this hour", "What to do")
-    return Markup("<h2>Visitors</h2>") + _table(heads, rows, "Nobody has asked for anything yet.")
+    table = _table(heads, rows, "Nobody has asked for anything yet.")
+    return Markup("<h2>Visitors</h2>") + table + _addresses(seen.addresses)
 
 
-def _about(one: Use) -> Markup:
+def _addresses(banned: Sequence[str]) -> Markup:
+    """Nothing while none is banned."""
+    if not banned:
+        return Markup("")
+    rows = [
+        (Markup("<code>{}</code>").format(one), _button("unban-address", "Serve again", address=one))
+        for one in banned
+    ]
+    return Markup("<h2>Closed addresses</h2>") + _table(("Address", "What to do"), rows, "")
+
+
+def _about(one: Use, addresses: Sequence[str]) -> Markup:
     if one.owner == LOCAL:
         return Markup("")
     ban = (
@@ -110,8 +125,15 @@ def _about(one: Use) -> Markup:
         if one.banned
         else _button("ban", "Ban", visitor=one.owner)
     )
-    return ban + (
-        _button("delete-all", "Delete their ended runs", visitor=one.owner) if one.runs else Markup("")
+    where = (
+        _button("ban-address", "Ban their address", visitor=one.owner)
+        if one.address and one.address not in addresses
+        else Markup("")
+    )
+    return (
+        ban
+        + where
+        + (_button("delete-all", "Delete their ended runs", visitor=one.owner) if one.runs else Markup(""))
     )
 
 

@@ -96,7 +96,7 @@ def estimate_of(
     """
     rates = rates_for(studio, facts)
     each = [_needs(job, facts, rates, studio.policy) for job in jobs]
-    return together(jobs, each, facts, asked_by_results)
+    return together(jobs, each, facts, asked_by_results).model_copy(update={"where": studio.where})
 
 
 def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
@@ -108,7 +108,8 @@ def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
 
 def needs_of(studio: Studio, job: Job, facts: ModelFacts) -> Estimate:
     """The preflight of one job of any kind."""
-    return _needs(job, facts, rates_for(studio, facts), studio.policy)
+    needs = _needs(job, facts, rates_for(studio, facts), studio.policy)
+    return needs.model_copy(update={"where": studio.where})
 
 
 def _needs(job: Job, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:

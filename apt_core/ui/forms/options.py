@@ -126,7 +126,10 @@ def control(name: str, schema: dict[str, Any]) -> Component:
         return gr.Number(
             value=default, label=label, info=f"{info} ({allowed(schema)})", step=_step(schema, default)
         )
-    return gr.Textbox(value="" if default is None else str(default), label=label, info=info)
+    drawn = schema.get("drawn_as")  # "curve": the page draws the numbers and lets them be dragged
+    return gr.Textbox(
+        value="" if default is None else str(default), label=label, info=info, elem_classes=drawn or []
+    )
 
 
 def visibility_css() -> str:
@@ -142,6 +145,8 @@ def visibility_css() -> str:
     removes = f"#choose:has(#method input:is({structured}):checked)"
     rules.append(f"{removes} :is(.composed, #kind, #pattern, #custom-pattern, #how-much-note) {_HIDDEN}")
     rules.append(f"{removes} #optional-layers {_HIDDEN}")
+    unticked = ":not(:has(#rivals input:checked))"  # a rival that is ticked stays there to be unticked
+    rules.append(f"{removes}{unticked} :is(#rivals, .form:has(> #rivals:only-child)) {_HIDDEN}")
     rules.append(f"{removes} #how-much #sparsity {{ display: block !important; }}")
     rules.append(f"{removes} #how-much .form:has(> #sparsity) {{ display: flex !important; }}")
     for slot, components in COMPONENTS.items():

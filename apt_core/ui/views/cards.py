@@ -64,9 +64,13 @@ def preflight_card(estimate: Estimate, runs: int = 1) -> Markup:
     )
     reasons = join(Markup("<li>{}</li>").format(reason) for reason in estimate.sentences)
     return Markup(
-        '<section class="preflight" aria-label="What this run will take">{}{}'
+        '<section class="preflight" aria-label="What this run will take">{}{}{}'
         '<details class="folded"><summary>Where these numbers come from</summary><ul>{}</ul></details></section>'
-    ).format(_race_line(estimate, runs), figures, reasons)
+    ).format(_where_line(estimate.where), _race_line(estimate, runs), figures, reasons)
+
+
+def _where_line(where: str) -> Markup:
+    return Markup('<p class="line-up">Done {}.</p>').format(where) if where else Markup("")
 
 
 def _race_line(estimate: Estimate, runs: int) -> Markup:

@@ -9,10 +9,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import apt_core
+from apt_core.base.errors import NotYours
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.runs.hosting import Hosting
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.owners import Visitor
 from apt_core.runs.store import Store
+from apt_core.ui.acting import acting_for
 from apt_core.ui.admin.guard import Access, Guard
 from apt_core.ui.admin.routes import routes
 from apt_core.ui.door.keys import SigningKeys
@@ -130,6 +133,29 @@ def test_draining_and_banning_are_kept(admin, studio):
     admin.post("/admin/do", data={"action": "accept"})
     admin.post("/admin/do", data={"action": "unban", "visitor": "v:ann"})
     assert Hosting(studio.store.root).now() == type(studio.hosting.now())()
+
+
+def test_an_address_is_closed_and_opened_again(admin, studio):
+    ann = Visitor(names=("v:ann",), address="2001:db8::/56")
+    with acting_for(ann):
+        studio.submit([JOB])
+    assert "Ban their address" in admin.get("/admin/").text
+    shown = admin.post("/admin/do", data={"action": "ban-address", "visitor": "v:ann"}).text
+    assert "Closed addresses" in shown and "2001:db8::/56" in shown and "Ban their address" not in shown
+    again = Visitor(names=("v:other-cookie",), address="2001:db8::/56")
+    with acting_for(again), pytest.raises(NotYours, match="closed it to you"):
+        studio.submit([JOB])
+    opened = admin.post("/admin/do", data={"action": "unban-address", "address": "2001:db8::/56"}).text
+    assert "served again" in opened and "Closed addresses" not in opened
+    with acting_for(again):
+        studio.submit([JOB])
+
+
+def test_an_address_that_is_not_known_is_a_sentence(admin, studio):
+    studio.store.create(JOB, owner="v:ann")
+    answer = admin.post("/admin/do", data={"action": "ban-address", "visitor": "v:ann"})
+    assert answer.status_code == 400 and "is not known" in answer.text
+    assert "Ban their address" not in answer.text
 
 
 @pytest.mark.parametrize(

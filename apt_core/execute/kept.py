@@ -1,0 +1,8 @@
+"""Where a run keeps what it can go on from, as files of its folder. No torch."""
+
+from __future__ import annotations
+
+PRUNING = "pruning"  # a folder; `pruning_state`
+TRAINING = "training"  # a folder; `training_state`
+KEPT_BY_PRUNING = f"{PRUNING}/states.safetensors"
+KEPT_BY_TRAINING = f"{TRAINING}/state.safetensors"
