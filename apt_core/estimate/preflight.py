@@ -24,7 +24,7 @@ from apt_core.estimate.work import stages_of
 from apt_core.families import check_has_groups
 from apt_core.jobs import Calibration, Evaluation, Job, Shrink
 from apt_core.methods.structured.depth import Depth, blocks_removed
-from apt_core.methods.structured.llm_pruner import LLMPruner
+from apt_core.methods.structured.llm_pruner import LLMPruner, pruned_blocks, share_of_each
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch.disk import free_bytes
 from apt_core.texts.sources import TEXTS, Split
@@ -182,6 +182,8 @@ def _structure_refusal(job: Shrink, facts: ModelFacts) -> str | None:
             blocks_removed(job.pattern.sparsity, facts.blocks)
         if isinstance(job.method, LLMPruner) and facts.layers:
             check_has_groups([layer.name for layer in facts.layers], facts.title)
+        if isinstance(job.method, LLMPruner) and facts.blocks:
+            share_of_each(job.pattern.sparsity, pruned_blocks(job.method, facts.blocks), facts.blocks)
     except BadInput as error:
         return str(error)
     return None

@@ -137,15 +137,28 @@ class Allocated(Frozen):
 
 
 class Narrowed(Frozen):
-    """Structures of which every block has fewer now.
+    """Structures of which blocks have fewer now.
 
-    lost: for each block, the share of the importance of all of them that went.
+    after: those of a block, of the narrowest where blocks differ. lost: for each block, the share of the importance of
+    all of them that went. by_block: how many each block has, where blocks differ.
     """
 
     name: str  # "attention heads", "key-value heads", "MLP channels"
     before: int
     after: int
     lost: tuple[float, ...] = ()
+    by_block: tuple[int, ...] = ()
+
+    def of_block(self, block: int) -> int:
+        """How many this block has now."""
+        return self.by_block[block] if self.by_block else self.after
+
+    @property
+    def staying(self) -> str:
+        """'6 of 9 attention heads'; '3 to 9 of 9 attention heads' where blocks differ."""
+        most = max(self.by_block, default=self.after)
+        span = f"{self.after:,}" if most == self.after else f"{self.after:,} to {most:,}"
+        return f"{span} of {self.before:,} {self.name}"
 
 
 class Folded(Frozen):
@@ -162,6 +175,7 @@ class Shrunk(Frozen):
     """Which structures of the dense model went: what is left is a physically smaller model.
 
     kept: numbers of the blocks that stay, of so many. scores: of each block, None where one has none; the lowest went.
+    uneven: whether the blocks that are left differ in width, so that transformers alone does not load them.
     """
 
     kind: Literal["shrunk"] = "shrunk"
@@ -174,6 +188,7 @@ class Shrunk(Frozen):
     dense_parameters: int
     parameters: int  # that are left
     share: float  # of the weights in the linear layers of the blocks that went
+    uneven: bool = False
 
     @property
     def removed_blocks(self) -> tuple[int, ...]:

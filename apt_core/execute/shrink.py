@@ -17,7 +17,7 @@ from apt_core.base import hardware
 from apt_core.base.errors import BadInput
 from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.limits import compared_windows
-from apt_core.events import Event, Finished, Progress
+from apt_core.events import Event, Finished, Progress, Warned
 from apt_core.execute.context import Context
 from apt_core.execute.measuring import compared, evaluated, measured, states_of_dense
 from apt_core.execute.opening import (
@@ -41,6 +41,10 @@ from apt_core.models.checkpoint.reshaped import write_reshaped
 from apt_core.models.checkpoint.whole import stored_dtype
 from apt_core.passes.evaluation import LastStates
 
+UNEVEN = (
+    "Blocks of this model differ in width: this program (apt_core.load_model) and, exported as GGUF, llama.cpp load "
+    "it; plain transformers refuses it."
+)
 Plan = Callable[[Given], Generator[Event, None, Planned]]
 
 
@@ -73,6 +77,8 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     alone = not timed_in_turns(opened.folder)
     yield from measured(context, opened, "dense", opened.folder, alone)
     checkpoint, planned = yield from _shrink(job, context, opened, calibration, dtype, plan)
+    if planned.uneven:
+        yield Warned(message=UNEVEN)
     del opened  # two models at once need room for both
     smaller = yield from _open_smaller(job, context, checkpoint, dtype, device)
     yield planned.event(

@@ -16,6 +16,7 @@ from apt_core.base.limits import gradient_windows, windows_per_batch
 from apt_core.events import Event, Folded, Narrowed, Progress, Shrunk
 from apt_core.execute.context import Context
 from apt_core.execute.opening import Opened
+from apt_core.families import block_widths
 from apt_core.jobs import Shrink
 from apt_core.models.checkpoint.reshaped import ModelEdit
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
@@ -102,7 +103,14 @@ class Planned(NamedTuple):
             dense_parameters=dense,
             parameters=left,
             share=share,
+            uneven=self.uneven,
         )
+
+    @property
+    def uneven(self) -> bool:
+        """Whether blocks of the smaller model differ in width."""
+        config = self.edit.config
+        return bool(block_widths(config.get("text_config") or config))
 
 
 def reporting(

@@ -1,23 +1,24 @@
-"""Which heads and channels go, equally many in each block, and how the output projections make up for them."""
+"""Which heads and channels go of each block, and how the output projections make up for them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from apt_core import families
-from apt_core.base.errors import BadOption, NotPositiveDefinite
+from apt_core.base.errors import BadInput, NotPositiveDefinite
 from apt_core.events import Event, Narrowed, Warned
+from apt_core.execute.shrink_counts import Counts, Widths, counts_ahead, counts_of
 from apt_core.execute.shrink_given import Given, Planned, reporting
 from apt_core.families import Family, Layer, Member, Structure
 from apt_core.maths.group_importance import WeightGradients, importance_along
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.least_squares import without_columns
-from apt_core.methods.structured.llm_pruner import LLMPruner, groups_kept
+from apt_core.methods.structured.llm_pruner import LLMPruner, pruned_blocks
 from apt_core.models.checkpoint.reshaped import Cut, ModelEdit
 from apt_core.models.load.smaller_config import changed, check_builds, shapes_of
 from apt_core.passes.halting import Halting
@@ -29,20 +30,15 @@ Kept = dict[tuple[int, str], tuple[int, ...]]  # (block, unit) -> the groups tha
 Scores = dict[tuple[int, str], Tensor]  # (block, unit) -> the importance of each group
 
 
-class Widths(NamedTuple):
-    """The structures of every block, and how many groups of each stay."""
-
-    structures: tuple[Structure, ...]
-    counts: Mapping[str, int]  # by unit
-
-
 def with_narrower_blocks(given: Given) -> Generator[Event, None, Planned]:
     """The groups that stay, and the configuration of the model that they make."""
     method, opened = cast(LLMPruner, given.job.method), given.opened
     widths = _widths(given, method)
+    ahead = counts_ahead(method, widths, given.job.pattern.sparsity)
     scores = yield from _scores(given, method, widths)
-    kept = {key: _most_important(found, widths.counts[key[1]]) for key, found in scores.items()}
-    cuts, config = _cuts(given, widths, kept), _config(given, widths)
+    counts = ahead or counts_of(method, widths, given.job.pattern.sparsity, scores)
+    kept = {key: _most_important(found, counts[key]) for key, found in scores.items()}
+    cuts, config = _cuts(given, widths, kept), _config(given, widths, counts)
     check_builds(config, _shapes(given, cuts))
     folder = (yield from _compensate(given, method, widths, kept)) if method.compensate else None
     narrowed = tuple(_narrowed(one, widths, scores, kept) for one in widths.structures)
@@ -52,24 +48,25 @@ def with_narrower_blocks(given: Given) -> Generator[Event, None, Planned]:
 
 
 def _widths(given: Given, method: LLMPruner) -> Widths:
-    """Raises BadInput where the model has no groups, or so little goes that none does."""
+    """Raises BadInput where the model has no groups, or its blocks already differ."""
     blocks = given.opened.store.blocks
     shapes = {layer.name: layer.shape for layer in given.opened.layers if layer.block == 0}
     config = given.opened.model.config.get_text_config()
     found = families.structures_of(families.family_of(blocks[0]), shapes, config.to_dict() | _usual(config))
+    if families.block_widths(config.to_dict()):
+        raise BadInput(
+            "The blocks of this model already differ in width, and heads and channels are counted in blocks that are "
+            "alike; prune the model that it was made from to a higher sparsity, or choose the method depth or one that "
+            "removes single weights."
+        )
     alike = all(shapes_of(block) == shapes_of(blocks[0]) for block in blocks)
     if not alike or not any(one.unit == "channels" for one in found):
         raise families.no_groups(type(given.opened.model).__name__)
     if method.structures == "channels":
         found = tuple(one for one in found if one.unit == "channels")
     whole = sum(rows * columns for rows, columns in shapes.values())
-    each: dict[str, tuple[int, int]] = {one.unit: (one.groups, one.weights_each(shapes)) for one in found}
-    counts = groups_kept(given.job.pattern.sparsity, whole, each, method.multiple)
-    if all(counts[one.unit] == one.groups for one in found):
-        raise BadOption(
-            "So little goes that no head and no channel does; choose more sparsity or a smaller multiple."
-        )
-    return Widths(found, counts)
+    each: dict[str, int] = {one.unit: one.weights_each(shapes) for one in found}
+    return Widths(found, each, whole, pruned_blocks(method, len(blocks)), len(blocks))
 
 
 def _usual(config: Any) -> dict[str, Any]:
@@ -87,7 +84,7 @@ def _scores(given: Given, method: LLMPruner, widths: Widths) -> Generator[Event,
     def hear(block: int, gradients: Mapping[str, WeightGradients]) -> None:
         own = {layer.name: layer for layer in layers if layer.block == block}
         for one in widths.structures:
-            found[block, one.unit] = _importance(one, own, gradients, method.importance)
+            found[block, one.unit] = group_importance(one, own, gradients, method.importance)
 
     if not method.takes_gradients:
         for index in range(len(given.opened.store.blocks)):
@@ -113,7 +110,7 @@ def _members(given: Given, widths: Widths) -> list[Layer]:
     return [layer for layer in given.opened.layers if layer.name in names]
 
 
-def _importance(
+def group_importance(
     structure: Structure, layers: Mapping[str, Layer], gradients: Mapping[str, WeightGradients], rule: str
 ) -> Tensor:
     """[groups]: the sum over the members of what their rows or columns lose."""
@@ -172,33 +169,45 @@ def _shapes(given: Given, cuts: Mapping[tuple[int, str], Cut]) -> list[dict[str,
     return found
 
 
-def _config(given: Given, widths: Widths) -> dict[str, Any]:
+def _config(given: Given, widths: Widths, counts: Counts) -> dict[str, Any]:
+    """What stays in each block; alike blocks are stated as transformers knows them."""
     family, changes = _family(given), dict[str, Any]()
+    of_blocks: list[dict[str, int]] = [{} for _ in range(widths.blocks)]
     for one in widths.structures:
-        count = widths.counts[one.unit]
         side = next(side for side in family.coupled if side.unit == one.unit)
-        if one.unit == "channels":
-            changes[side.width] = count
-        else:
-            changes |= {
-                side.width: count * one.heads_each,
-                "num_key_value_heads": count,
-                "head_dim": one.head_width,
-            }
-    return changed(given.opened.folder, changes)
+        if one.unit == "heads":
+            changes["head_dim"] = one.head_width
+        for block, own in enumerate(of_blocks):
+            count = counts[block, one.unit]
+            own |= (
+                {side.width: count}
+                if one.unit == "channels"
+                else {side.width: count * one.heads_each, "num_key_value_heads": count}
+            )
+    stated = {name: value for name, value in families.stating(of_blocks).items() if value is not None}
+    return changed(given.opened.folder, changes | stated)
 
 
 def _narrowed(structure: Structure, widths: Widths, scores: Scores, kept: Kept) -> Iterator[Narrowed]:
     own = sorted((block, groups) for (block, unit), groups in kept.items() if unit == structure.unit)
     lost = tuple(_share_lost(scores[block, structure.unit], groups) for block, groups in own)
-    after = widths.counts[structure.unit]
+    groups = [len(groups) for _, groups in own]
     if structure.unit == "channels":
-        yield Narrowed(name="MLP channels", before=structure.groups, after=after, lost=lost)
+        yield _counted("MLP channels", structure.groups, groups, 1, lost)
         return
     each = structure.heads_each
-    yield Narrowed(name="attention heads", before=each * structure.groups, after=each * after, lost=lost)
+    yield _counted("attention heads", structure.groups, groups, each, lost)
     if each > 1:
-        yield Narrowed(name="key-value heads", before=structure.groups, after=after)
+        yield _counted("key-value heads", structure.groups, groups, 1)
+
+
+def _counted(name: str, before: int, groups: list[int], each: int, lost: tuple[float, ...] = ()) -> Narrowed:
+    """`each` of what is counted is a group. Where blocks differ, `after` is the fewest that a block has."""
+    by_block = tuple(each * count for count in groups)
+    differ = len(set(by_block)) > 1
+    return Narrowed(
+        name=name, before=each * before, after=min(by_block), lost=lost, by_block=by_block if differ else ()
+    )
 
 
 def _share_lost(scores: Tensor, kept: tuple[int, ...]) -> float:
@@ -251,6 +260,8 @@ class _Compensator:
         reader: Member = structure.members[-1]
         pruned = torch.ones(layer.in_features, dtype=torch.bool, device=layer.matrix.device)
         pruned[list(reader.places(self._kept[layer.block, structure.unit]))] = False
+        if not pruned.any():  # a block that stays whole
+            return
         dense = layer.matrix.float().contiguous()
         with self._given.context.clock("solve"):
             solved, warned = _solved(dense, pruned, stats, self._method.dampening, layer)

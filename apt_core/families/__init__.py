@@ -4,6 +4,7 @@ One file = one family = data (`family.Family`); `finding` reads them. Everything
 until it is handed a model.
 """
 
+from apt_core.families.block_widths import BLOCK_WIDTHS, block_widths, config_of_block, stating
 from apt_core.families.coupled import Member, Structure, check_has_groups, no_groups, structures_of
 from apt_core.families.family import Family
 from apt_core.families.finding import (
@@ -24,6 +25,7 @@ from apt_core.families.known import FAMILIES, UNLISTED, family_of_type, may_be_p
 from apt_core.families.layer import Layer
 
 __all__ = [
+    "BLOCK_WIDTHS",
     "FAMILIES",
     "UNLISTED",
     "Family",
@@ -32,7 +34,9 @@ __all__ = [
     "Structure",
     "all_layers",
     "attention_layers",
+    "block_widths",
     "check_has_groups",
+    "config_of_block",
     "decoder_blocks",
     "differentiable",
     "family_of",
@@ -45,6 +49,7 @@ __all__ = [
     "opening_token",
     "opens_with_bos",
     "prunable_layers",
+    "stating",
     "structures_of",
     "what_was_guessed",
 ]

@@ -11,7 +11,8 @@ Fisher information):
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -51,3 +52,24 @@ def _of_each(weight: Tensor, gradients: WeightGradients, rule: str) -> Tensor:
         "param_mix": (first - second / 2).abs(),
     }
     return by_rule[rule]
+
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def lowest_together(scores: Mapping[Key, Tensor], weights: Mapping[Key, int], to_go: float) -> dict[Key, int]:
+    """How many groups of each key stay when groups of all keys go in one order, the lowest score first.
+
+    They go until the weights that went are closest to `to_go`; the highest of each key stays. scores: [groups] of each
+    key. weights: of one group.
+    Example: {a: [1, 4], b: [2, 3]} of 10 and 1 weights loses one of a and one of b for 11.
+    """
+    keys = list(scores)
+    lowest = [scores[key].sort(stable=True).values[:-1] for key in keys]
+    owner = torch.cat([torch.full((len(one),), place) for place, one in enumerate(lowest)])
+    order = torch.cat(lowest).argsort(stable=True)
+    each = torch.tensor([weights[key] for key in keys], dtype=torch.float64)
+    gone = torch.cat([torch.zeros(1, dtype=torch.float64), each[owner[order]].cumsum(0)])
+    count = int((gone - to_go).abs().argmin())
+    lost = owner[order[:count]].bincount(minlength=len(keys)).tolist()
+    return {key: len(scores[key]) - lost[place] for place, key in enumerate(keys)}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, count, number, percent
-from apt_core.events import Shrunk
+from apt_core.events import Narrowed, Shrunk
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.palette import colour
@@ -23,6 +23,7 @@ class Bar(NamedTuple):
     name: str  # of the value: "Block Influence ...", or of the structure
     value: float | None
     removed: bool
+    fate: str  # "removed", "stays", or, where blocks differ in width, "6 of 9 stay"
 
 
 def bars_of(shrunk: Shrunk) -> tuple[Bar, ...]:
@@ -30,12 +31,19 @@ def bars_of(shrunk: Shrunk) -> tuple[Bar, ...]:
     if shrunk.removed_blocks:
         scores = shrunk.scores or (None,) * shrunk.blocks
         return tuple(
-            Bar(block, shrunk.score or "place", score, block not in shrunk.kept)
+            Bar(block, shrunk.score or "place", score, gone, "removed" if gone else "stays")
             for block, score in enumerate(scores)
+            for gone in [block not in shrunk.kept]
         )
     return tuple(
-        Bar(block, one.name, share, False) for one in shrunk.widths for block, share in enumerate(one.lost)
+        Bar(block, one.name, share, False, _left(one, block))
+        for one in shrunk.widths
+        for block, share in enumerate(one.lost)
     )
+
+
+def _left(one: Narrowed, block: int) -> str:
+    return f"{one.of_block(block):,} of {one.before:,} stay" if one.by_block else "stays"
 
 
 def applies(runs: RunSet) -> bool:
@@ -52,7 +60,7 @@ def title(runs: RunSet) -> str:
     gone = shrunk.removed_blocks
     if gone:
         return f"{len(gone)} of {shrunk.blocks} blocks went: {parameters}"
-    return f"Every block is narrower: {parameters}"
+    return f"{'Blocks differ in width' if shrunk.uneven else 'Every block is narrower'}: {parameters}"
 
 
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
@@ -81,7 +89,7 @@ def summary(runs: RunSet) -> str:
         how = f" Their scores are the lowest ({shrunk.score})." if shrunk.score else ""
         return f"Of {shrunk.blocks} blocks these went: {numbers}.{how}"
     said = [
-        f"{one.after:,} of {one.before:,} {one.name} stay in every block"
+        f"{one.staying} stay in {'a' if one.by_block else 'every'} block"
         + (
             f", which lost {percent(min(one.lost))} to {percent(max(one.lost))} of their importance"
             if one.lost
@@ -95,7 +103,7 @@ def summary(runs: RunSet) -> str:
 def table(runs: RunSet) -> Table:
     shrunk = _shrunk(runs)
     rows = tuple(
-        Row((str(bar.block), bar.name, DASH if bar.value is None else number(bar.value), _fate(bar)))
+        Row((str(bar.block), bar.name, DASH if bar.value is None else number(bar.value), bar.fate))
         for bar in bars_of(shrunk)
     )
     return Table("What went", ("block", "what was measured", "value", "block"), rows, "ntnt")
@@ -144,8 +152,4 @@ def _height(bar: Bar) -> float | None:
 
 def _hover(bar: Bar) -> str:
     value = DASH if bar.value is None else number(bar.value)
-    return f"{bar.name}: {value} ({_fate(bar)})"
-
-
-def _fate(bar: Bar) -> str:
-    return "removed" if bar.removed else "stays"
+    return f"{bar.name}: {value} ({bar.fate})"

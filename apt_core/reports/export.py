@@ -42,7 +42,17 @@ def exported(store: Store, run_id: str) -> Exported:
 
 def card_of(record: RunRecord, known: Callable[[str], RunRecord | None]) -> str:
     """The model card of what a run made; its base is the model that no run made."""
-    return model_card(record, run_title(record, known), root_model(record, known).id)
+    return model_card(
+        record, run_title(record, known), root_model(record, known).id, is_uneven(record, known)
+    )
+
+
+def is_uneven(record: RunRecord, known: Callable[[str], RunRecord | None]) -> bool:
+    """Whether blocks of what the run made differ in width: as the last run of its line said that changed shapes."""
+    if record.shrunk:
+        return record.shrunk.uneven
+    parent = known(record.made_from) if record.made_from else None
+    return is_uneven(parent, known) if parent else False
 
 
 def reader_of(store: Store) -> Callable[[str], RunRecord | None]:

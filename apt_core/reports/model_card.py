@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apt_core.base.errors import BadInput
 from apt_core.base.lazy import lazy
 from apt_core.events.records import RunRecord
+from apt_core.families import BLOCK_WIDTHS
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch.hub_cache import is_hub_id
 from apt_core.reports import reproduce, run_words
@@ -31,21 +32,25 @@ _USE = """from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")"""
+_USE_UNEVEN = """import apt_core  # pip install apt-studio
+
+model, tokenizer = apt_core.load_model("FOLDER")"""
 
 
-def model_card(record: RunRecord, title: str, base: str) -> str:
-    """base: the catalogue name, Hub id or folder of the model that was there before any pruning. Files are named
-    without their folders, because the card goes to others. Raises BadInput for a run that pruned nothing."""
+def model_card(record: RunRecord, title: str, base: str, uneven: bool = False) -> str:
+    """base: the catalogue name, Hub id or folder of the model that was there before any pruning. uneven: whether blocks
+    differ in width. Files are named without their folders, because the card goes to others. Raises BadInput for a run
+    that pruned nothing."""
     if len(record.job.subjects) == 1:
         raise BadInput(f"Run {record.id} measures a model and makes none, so there is no model to describe.")
     by, amount = record.job.labels
     done = "pruned" if run_words.prunes(record) else record.job.done
     parts = (
-        f"---\n{_header(record, base)}\n---",
+        f"---\n{_header(record, base, uneven)}\n---",
         f"# {escaped(title)}, {done} with {escaped(by)} ({escaped(amount)})",
         f"**{escaped(run_words.headline_sentence(record, title))}**",
-        _how_stored(record),
-        fenced(_USE, "python"),
+        _how_stored(record, uneven),
+        fenced(_USE_UNEVEN if uneven else _USE, "python"),
         "## Figures",
         bullets((figure.name, f"{figure.value}; {figure.note}") for figure in run_words.figures(record)),
         "## Recipe and conditions",
@@ -60,13 +65,18 @@ def model_card(record: RunRecord, title: str, base: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _how_stored(record: RunRecord) -> str:
+def _how_stored(record: RunRecord, uneven: bool) -> str:
     if record.shrunk:
         gone = run_words.structures_gone(record.shrunk)
-        return f"What was removed is not stored any more ({gone}). The plain safetensors checkpoint loads as any other:"
+        stored = f"What was removed is not stored any more ({gone}). The plain safetensors checkpoint"
+    else:
+        stored = "The weights that were removed are stored as zeros in a plain safetensors checkpoint, which"
+    if not uneven:
+        return f"{stored} loads as any other:"
+    verb = "has" if record.shrunk else "has, as the model that it was pruned from,"
     return (
-        "The weights that were removed are stored as zeros in a plain safetensors checkpoint, which loads as any "
-        "other:"
+        f"{stored} {verb} blocks of different widths, stated in config.json as {BLOCK_WIDTHS}. Only APT Studio loads "
+        "it, and llama.cpp a GGUF of it (export --gguf, architecture deci); plain transformers refuses it:"
     )
 
 
@@ -76,9 +86,9 @@ def licence_of(base: str) -> tuple[str, str] | None:
     return (entry.license, _LICENCES.get(entry.license, "other")) if entry else None
 
 
-def _header(record: RunRecord, base: str) -> str:
+def _header(record: RunRecord, base: str, uneven: bool) -> str:
     fields: dict[str, Any] = {
-        "library_name": "transformers",
+        "library_name": "apt-studio" if uneven else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["pruned", "smaller" if record.shrunk else "sparse", "apt-studio", *_tags(record)],
     }

@@ -246,11 +246,10 @@ def structures_gone(shrunk: Shrunk) -> str:
     gone = shrunk.removed_blocks
     numbers = ", ".join(map(str, gone))
     blocks = f"{'block' if len(gone) == 1 else 'blocks'} {numbers} of {shrunk.blocks}"
-    narrowed = [
-        f"{one.after:,} of {one.before:,} {one.name} stay" for one in shrunk.widths if one.after < one.before
-    ]
+    narrowed = [f"{one.staying} stay" for one in shrunk.widths if one.after < one.before]
     parameters = f"{count(shrunk.dense_parameters)} parameters became {count(shrunk.parameters)}"
-    return "; ".join([*([blocks] if gone else []), *narrowed, parameters])
+    alone = ["blocks differ in width, which plain transformers does not load"] if shrunk.uneven else []
+    return "; ".join([*([blocks] if gone else []), *narrowed, parameters, *alone])
 
 
 def _cost(record: RunRecord) -> Figure:

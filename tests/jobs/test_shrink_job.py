@@ -11,7 +11,7 @@ from apt_core.base.errors import BadInput, BadOption
 from apt_core.jobs import Shrink, make_job, read_job
 from apt_core.methods import STRUCTURED, make_method, make_structured
 from apt_core.methods.structured.depth import blocks_removed
-from apt_core.methods.structured.llm_pruner import groups_kept
+from apt_core.methods.structured.llm_pruner import LLMPruner, groups_kept, pruned_blocks, share_of_each
 from apt_core.reports.reproduce import command, python_source
 
 
@@ -69,3 +69,24 @@ def test_widths_come_close_to_the_share(sparsity, heads, each, channels, multipl
     gone = (heads - kept["heads"]) * each + channels - kept["channels"]
     if multiple < kept["channels"] < channels:
         assert abs(gone - sparsity * whole) <= multiple / 2 + 1e-6
+
+
+def test_the_paper_keeps_four_blocks_in_front_and_two_behind():
+    assert pruned_blocks(LLMPruner(widths="middle"), 32) == range(4, 30)
+    assert pruned_blocks(LLMPruner(widths="global"), 30) == range(4, 28)
+    assert pruned_blocks(LLMPruner(widths="middle"), 4) == range(1, 3)
+    assert pruned_blocks(LLMPruner(widths="middle", start_block=0, end_block=2), 4) == range(2)
+    assert pruned_blocks(LLMPruner(), 32) == range(32)
+    with pytest.raises(BadOption, match="none of a model with 2"):
+        pruned_blocks(LLMPruner(widths="middle"), 2)
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 40), st.integers(0, 40))
+def test_what_pruned_blocks_lose_is_the_share_of_all(sparsity, pruned, whole):
+    blocks = pruned + whole
+    try:
+        share = share_of_each(sparsity, range(pruned), blocks)
+    except BadOption:
+        assert sparsity * blocks > 0.95 * pruned
+        return
+    assert share * pruned == pytest.approx(sparsity * blocks)

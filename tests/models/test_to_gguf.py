@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
+import httpx
+import numpy as np
 import pytest
 import torch
 import transformers
-from gguf import GGUFReader
+from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
 
+import apt_core
 from apt_core.base.errors import BadInput
 from apt_core.models.catalogue.entries import CATALOGUE
-from apt_core.models.checkpoint import to_gguf
+from apt_core.models.checkpoint import gguf_tokenizer, to_gguf
+from apt_core.models.load.loading import load
 
 TINY = CATALOGUE["tiny-llama"].folder
 TEXTS = ("The sky is blue because of 42 things.", "naïve 模型  two spaces\n\nnew lines", "<|begin|>it's")
@@ -143,3 +147,86 @@ def test_a_tokenizer_of_another_kind_is_one_sentence(tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram", "vocab": []}}))
     with pytest.raises(BadInput, match="no BPE"):
         to_gguf.check(folder)
+
+
+# ---- blocks of different widths, as llama.cpp's architecture `deci`
+
+
+def uneven(folder, kind="Llama", **changes):
+    """A model whose second block has lost half of everything, as the method that makes such models writes it."""
+    dense = shaped(kind, folder / "dense", num_key_value_heads=2, num_attention_heads=4, **changes)
+    options = {"widths": "middle", "start_block": 1, "end_block": 2, "multiple": 1, "importance": "l1"}
+    windows = {"text": "wiki-sample", "samples": 2, "length": 32}
+    job = apt_core.plan(str(dense), "llm-pruner", 1 / 6, options, calibration=windows, evaluation=windows)
+    for _ in apt_core.run(job, folder):
+        pass
+    return folder / "checkpoint"
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2"])
+def test_blocks_of_different_widths_are_read_back(kind, tmp_path):
+    (tmp_path / "dense").mkdir()
+    folder = uneven(tmp_path, kind)
+    to_gguf.write(folder, tmp_path / "model.gguf", "Tiny", "f32")
+    read = GGUFReader(tmp_path / "model.gguf")
+    said = {name: read.get_field(f"deci.{name}").contents() for name in (
+        "attention.head_count", "attention.head_count_kv", "feed_forward_length", "block_count",
+        "attention.key_length", "rope.dimension_count",
+    )}  # fmt: skip
+    assert said == {
+        "attention.head_count": [4, 2, 4], "attention.head_count_kv": [2, 1, 2], "feed_forward_length": [96, 48, 96],
+        "block_count": 3, "attention.key_length": 16, "rope.dimension_count": 16,
+    }  # fmt: skip
+    held = {tensor.name: tensor.data for tensor in read.tensors}
+    model, _ = load(folder, torch.float32, "cpu")
+    names = get_tensor_name_map(MODEL_ARCH.DECI, 3)
+    state = model.state_dict()
+    own = {names.get_name(name, (".weight", ".bias")): (name, one) for name, one in state.items()}
+    assert held.keys() <= own.keys() and own.keys() - held.keys() <= {
+        "output.weight"
+    }  # where it is the embedding
+    for gguf_name, written in held.items():
+        name, one = own[gguf_name]
+        numpy = one.numpy()
+        if ".q_proj." in name or ".k_proj." in name:  # pairs of 8 apart in a head of 16 become neighbours
+            heads = numpy.reshape(-1, 2, 8, *numpy.shape[1:])
+            numpy = heads.swapaxes(1, 2).reshape(numpy.shape)
+        assert np.array_equal(written, numpy), name
+
+
+def test_other_models_of_different_widths_have_no_form_there(tmp_path):
+    (tmp_path / "dense").mkdir()
+    folder = uneven(tmp_path, "Qwen3", head_dim=16)
+    with pytest.raises(BadInput, match="qwen3 whose blocks differ in width cannot be written as GGUF"):
+        to_gguf.check(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2"])
+def test_llama_cpp_predicts_what_our_model_predicts(kind, tmp_path, monkeypatch):
+    """Its probabilities of the next token, for blocks of different widths (pip install xllamacpp)."""
+    llama = pytest.importorskip("xllamacpp")
+    words = gguf_tokenizer.read(TINY)._replace(
+        merges=("a b",)
+    )  # llama.cpp opens no byte-level BPE without merges
+    monkeypatch.setattr(gguf_tokenizer, "read", lambda folder: words)
+    (tmp_path / "dense").mkdir()
+    folder = uneven(tmp_path, kind)
+    to_gguf.write(folder, tmp_path / "model.gguf", "Tiny", "f32")
+    asked = llama.CommonParams()
+    asked.model.path, asked.n_ctx = str(tmp_path / "model.gguf"), 256
+    prompt = [7, 99, 3, 42, 11, 200, 5, 77]
+    server = llama.Server(asked)
+    question = {
+        "prompt": prompt,
+        "n_predict": 1,
+        "n_probs": 20,
+        "logit_bias": [[65, 1000.0]],
+    }  # to say a whole letter
+    answer = httpx.post(f"{server.listening_address}/completion", json=question).json()
+    model, _ = load(folder, torch.float32, "cpu")
+    wanted = model(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
+    told = answer["completion_probabilities"][0]["top_logprobs"]
+    assert len(told) == 20
+    for one in told:
+        assert one["logprob"] == pytest.approx(float(wanted[one["id"]]), abs=2e-3)

@@ -45,6 +45,17 @@ def test_narrower_blocks_and_what_they_lost():
     assert list(structures.figure(runs).data[0].y) == [0.1, 0.2, 0.3, 0.4]
 
 
+def test_blocks_of_different_widths_say_how_many_each_has():
+    width = Narrowed(
+        name="attention heads", before=9, after=3, lost=(0.0, 0.4, 0.6, 0.0), by_block=(9, 6, 3, 9)
+    )
+    runs = shown("llm-pruner", kept=(0, 1, 2, 3), widths=(width,), uneven=True)
+    assert structures.title(runs).startswith("Blocks differ in width")
+    assert "3 to 9 of 9 attention heads stay in a block, which lost 0% to 60%" in structures.summary(runs)
+    fates = [row.cells[3] for row in structures.table(runs).rows]
+    assert fates == ["9 of 9 stay", "6 of 9 stay", "3 of 9 stay", "9 of 9 stay"]
+
+
 def test_a_smaller_model_has_no_chart_of_layer_errors():
     assert {chart.name for chart in charts_of(shown())} >= {"structures"}
     assert "layers" not in {chart.name for chart in charts_of(shown())}

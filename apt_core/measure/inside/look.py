@@ -11,6 +11,7 @@ from torch import Tensor
 from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.events import LayerPruned
+from apt_core.families import config_of_block
 from apt_core.families.heads import heads_of
 from apt_core.jobs import Prune
 from apt_core.maths.hessian import LayerStats
@@ -63,9 +64,8 @@ def look(
     dense, stored, pruned, dtype = weights
     gram = None if stats is None else stats.gram
     pattern = _pattern_of(job, pruned_layer)
-    where = heads_of(
-        family_in(dense_folder), pruned_layer.layer, pruned_layer.shape, text_config(dense_folder)
-    )
+    config = config_of_block(text_config(dense_folder), pruned_layer.block)
+    where = heads_of(family_in(dense_folder), pruned_layer.layer, pruned_layer.shape, config)
     lost = neurons(dense, stored, pruned, gram)
     example, notes = _worked(job, pruned_layer, weights, stats, lost, row)
     return LayerInside(

@@ -275,10 +275,11 @@ def _matrices(family: Family | None, on_disk: str, shape: tuple[int, ...]) -> li
 def _of_a_block(
     in_blocks: Mapping[tuple[int, str], LayerShape], family: Family | None
 ) -> tuple[LayerShape, ...]:
-    """Every kind of layer once, as in the first block that has it, in the order in which a token meets them."""
+    """Every kind of layer once, as in the block where it is widest, in the order in which a token meets them."""
     kinds: dict[str, LayerShape] = {}
     for _, layer in sorted(in_blocks.items(), key=lambda item: item[0][0]):
-        kinds.setdefault(layer.name, layer)
+        if layer.name not in kinds or kinds[layer.name].weights < layer.weights:
+            kinds[layer.name] = layer
     if family is None:
         return tuple(sorted(kinds.values(), key=_usual_place))
     return tuple(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apt_core.base.errors import NotAModel
+from apt_core.families.block_widths import BLOCK_WIDTHS, WIDTH_NAMES
 from apt_core.models.checkpoint.tensor_facts import IN_BLOCK, TensorFacts
 
 MOST_BLOCKS = 1_000
@@ -45,6 +46,7 @@ def check_agreement(config: Mapping[str, Any], tensors: Facts, where: str) -> No
     _check_numbers(text, where)
     _check_blocks(text, tensors, where)
     _check_heads(text, where)
+    _check_block_widths(text, where)
     _check_widths(text, tensors, where)
 
 
@@ -86,6 +88,24 @@ def _check_heads(config: Mapping[str, Any], where: str) -> None:
         raise _wrong(where, f"{heads} attention heads do not divide a hidden size of {hidden}")
     if kv_heads is not None and heads % kv_heads:
         raise _wrong(where, f"{kv_heads} key-value heads do not divide {heads} attention heads")
+
+
+def _check_block_widths(config: Mapping[str, Any], where: str) -> None:
+    """One entry a block, of known names alone, none wider than what stands beside them."""
+    stated = config.get(BLOCK_WIDTHS)
+    if stated is None:
+        return
+    blocks = _first(config, _BLOCKS)
+    if not isinstance(stated, list) or len(stated) != blocks:
+        raise _wrong(where, f"{BLOCK_WIDTHS} has no entry for each of {blocks} decoder blocks")
+    for block, widths in enumerate(stated):
+        if not isinstance(widths, dict) or not widths.keys() <= WIDTH_NAMES:
+            raise _wrong(where, f"{BLOCK_WIDTHS} of block {block} says something else than widths")
+        for name, value in widths.items():
+            most = config.get(name)
+            if type(value) is not int or not isinstance(most, int) or not 1 <= value <= most:
+                raise _wrong(where, f"{name} of block {block} is {str(value)[:40]}, of {str(most)[:40]}")
+        _check_heads({**config, **widths, "head_dim": config.get("head_dim") or 1}, where)
 
 
 def _check_widths(config: Mapping[str, Any], tensors: Facts, where: str) -> None:

@@ -2,7 +2,8 @@
 
 Tensor by tensor from the safetensors to the file, without torch: no more than one is in memory. What llama.cpp keeps
 in another form is brought into it: the rows of q and k of a Llama in the order of its rotary embedding, the norms of
-a Gemma with the one added that its code adds.
+a Gemma with the one added that its code adds. A model whose blocks differ in width is written as `deci`, llama.cpp's
+architecture that has head counts and MLP widths for each block.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from apt_core.base.errors import BadInput
 from apt_core.base.lazy import lazy
+from apt_core.families import block_widths, config_of_block
 from apt_core.models.checkpoint import gguf_tokenizer, headers
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ SHAPES = {
     "qwen3": Shape("qwen3"),
     "gemma3_text": Shape("gemma3", norms_plus_one=True),
 }
+# Of models whose blocks differ in width. `deci` turns neighbouring pairs, as `llama` does, and norms no queries.
+UNEVEN_SHAPES = {
+    "llama": Shape("deci", permuted=True),
+    "qwen2": Shape("deci", permuted=True, biases=True),
+}
 
 
 class Tensor(NamedTuple):
@@ -57,20 +64,27 @@ class Tensor(NamedTuple):
 def check(folder: Path) -> Shape:
     """What the model is to llama.cpp. Raises BadInput with one sentence where it has no such form here."""
     config = headers.read_config(folder)
-    kind = str(config.get("model_type"))
-    if kind not in SHAPES:
-        known = ", ".join(sorted(SHAPES))
-        raise BadInput(
-            f"Models of the type {kind} cannot be written as GGUF here (only {known}); use --folder."
-        )
+    shape = _shape(config)
     scaling = _rope(config).get("rope_type", "default")
     if scaling != "default":
         raise BadInput(
             f"This model scales its rotary embedding ({scaling}), which cannot be written as GGUF here; use --folder."
         )
     gguf_tokenizer.read(folder)
-    _tensors(folder, config, SHAPES[kind], "auto")
-    return SHAPES[kind]
+    _tensors(folder, config, shape, "auto")
+    return shape
+
+
+def _shape(config: dict[str, Any]) -> Shape:
+    kind, uneven = str(config.get("model_type")), block_widths(config)
+    shapes = UNEVEN_SHAPES if uneven else SHAPES
+    if kind not in shapes:
+        what = f"{kind} whose blocks differ in width" if uneven else kind
+        raise BadInput(
+            f"Models of the type {what} cannot be written as GGUF here (only {', '.join(sorted(shapes))}); use "
+            "--folder."
+        )
+    return shapes[kind]
 
 
 def write(folder: Path, file: Path, name: str, precision: str = "auto") -> None:
@@ -133,24 +147,37 @@ def _main_type(tensors: list[Tensor]) -> str:
 
 
 def _describe(writer: Any, config: dict[str, Any], shape: Shape, name: str) -> None:
-    heads = int(config["num_attention_heads"])
-    head = int(config.get("head_dim") or config["hidden_size"] // heads)
+    head = int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
     writer.add_name(name)
     writer.add_context_length(int(config["max_position_embeddings"]))
     writer.add_embedding_length(int(config["hidden_size"]))
     writer.add_block_count(int(config["num_hidden_layers"]))
-    writer.add_feed_forward_length(int(config["intermediate_size"]))
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(int(config.get("num_key_value_heads") or heads))
+    _describe_widths(writer, config)
     writer.add_key_length(head)
     writer.add_value_length(head)
     writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
     writer.add_vocab_size(int(config["vocab_size"]))
     writer.add_rope_freq_base(float(_rope(config).get("rope_theta", 10_000.0)))
-    if shape.architecture == "llama":
+    if shape.architecture in ("llama", "deci"):
         writer.add_rope_dimension_count(head)
     if shape.architecture == "gemma3" and config.get("sliding_window"):
         writer.add_sliding_window(int(config["sliding_window"]))
+
+
+def _describe_widths(writer: Any, config: dict[str, Any]) -> None:
+    """One number each, or where blocks differ one for each block."""
+    blocks = [config_of_block(config, block) for block in range(int(config["num_hidden_layers"]))]
+    of_blocks = {
+        writer.add_feed_forward_length: [int(block["intermediate_size"]) for block in blocks],
+        writer.add_head_count: [int(block["num_attention_heads"]) for block in blocks],
+        writer.add_head_count_kv: [_kv_heads(block) for block in blocks],
+    }
+    for add, widths in of_blocks.items():
+        add(widths if block_widths(config) else widths[0])
+
+
+def _kv_heads(config: dict[str, Any]) -> int:
+    return int(config.get("num_key_value_heads") or config["num_attention_heads"])
 
 
 def _rope(config: dict[str, Any]) -> dict[str, Any]:
@@ -198,18 +225,23 @@ def _written(values: np.ndarray, to: str) -> np.ndarray:
 
 def _changes(config: dict[str, Any], shape: Shape) -> Callable[[str, np.ndarray], np.ndarray]:
     """(name, values) -> the values as llama.cpp keeps them."""
-    heads = int(config["num_attention_heads"])
-    rows = {"q_proj": heads, "k_proj": int(config.get("num_key_value_heads") or heads)}
 
     def change(name: str, values: np.ndarray) -> np.ndarray:
         projection = name.split(".")[-2]
-        if shape.permuted and projection in rows:
-            return interleaved(values, rows[projection])
+        if shape.permuted and projection in ("q_proj", "k_proj"):
+            own = config_of_block(config, _block_of(name))
+            heads = int(own["num_attention_heads"]) if projection == "q_proj" else _kv_heads(own)
+            return interleaved(values, heads)
         if shape.norms_plus_one and name.endswith("norm.weight"):
             return values + np.float32(1)
         return values
 
     return change
+
+
+def _block_of(name: str) -> int:
+    """'model.layers.7.self_attn.q_proj.bias' -> 7"""
+    return next(int(part) for part in name.split(".") if part.isdecimal())
 
 
 def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:

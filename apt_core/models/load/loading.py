@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     import transformers
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from apt_core.models.load import precision, skeleton, weight_files
+    from apt_core.models.load import precision, skeleton, uneven, weight_files
     from apt_core.models.load.disk_store import DiskStore
 else:
     transformers = lazy("transformers")
     precision = lazy("apt_core.models.load.precision")
     skeleton = lazy("apt_core.models.load.skeleton")
+    uneven = lazy("apt_core.models.load.uneven")
     weight_files = lazy("apt_core.models.load.weight_files")
 
 _NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
@@ -117,7 +118,9 @@ def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> 
             if checkpoints.is_packed(folder):
                 loaded = _unpacked(folder, config, dtype, **more)
             else:
-                loaded = transformers.AutoModelForCausalLM.from_pretrained(
+                plain = transformers.AutoModelForCausalLM
+                loader = uneven.model_class(config) if uneven.is_uneven(config) else plain
+                loaded = loader.from_pretrained(
                     folder,
                     dtype=dtype,
                     use_safetensors=True,
@@ -145,7 +148,7 @@ def _as_transformers_loads_it(folder: Path, dtype: torch.dtype, **more: Any) -> 
 def _unpacked(folder: Path, config: PretrainedConfig, dtype: torch.dtype, **more: Any) -> Any:
     """transformers is handed the unpacked tensors, which are all in memory until it has placed them."""
     files = weight_files.WeightFiles(folder)
-    cls = cast(Any, transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
+    cls = uneven.model_class(config)
     model, info = cls.from_pretrained(
         None,
         config=config,

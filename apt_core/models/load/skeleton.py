@@ -9,6 +9,7 @@ import torch
 
 from apt_core.base.lazy import lazy
 from apt_core.families import decoder_blocks
+from apt_core.models.load import uneven
 from apt_core.models.load.disk_store import DiskStore, place
 from apt_core.models.load.precision import dtype_of_each
 from apt_core.models.load.weight_files import WeightFiles
@@ -59,6 +60,7 @@ def without_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     with accelerate.init_empty_weights(include_buffers=False):
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+        uneven.narrow(model)
     if (folder / "generation_config.json").is_file():
         model.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model

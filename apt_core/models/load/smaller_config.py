@@ -12,8 +12,9 @@ import accelerate
 import transformers
 
 from apt_core.base.errors import BadInput
-from apt_core.families import decoder_blocks
+from apt_core.families import block_widths, decoder_blocks, stating
 from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.load import uneven
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,13 +39,16 @@ def with_blocks(folder: Path, config: PretrainedConfig, kept: Sequence[int]) -> 
             changes[name] = [place for place, block in enumerate(kept) if block in value]
         elif len(value) == count and any(word in name for word in _PER_BLOCK):
             changes[name] = [value[block] for block in kept]
+    if widths := block_widths(text.to_dict()):
+        changes |= stating([widths[block] for block in kept])
     return changed(folder, changes, _BLOCKS)
 
 
 def changed(folder: Path, changes: Mapping[str, Any], same: Sequence[str] = ()) -> dict[str, Any]:
     """config.json with these values in the part that describes the language model.
 
-    same: names for one value, of which the file has one; the first of `changes` among them goes under that name.
+    same: names for one value, of which the file has one; the first of `changes` among them goes under that name. What
+    becomes None is left out.
     """
     whole = checkpoints.read_config(folder)
     nested = whole.get("text_config")
@@ -52,11 +56,14 @@ def changed(folder: Path, changes: Mapping[str, Any], same: Sequence[str] = ()) 
     for name, value in changes.items():
         own = next((known for known in same if known in text), name) if name in same else name
         text[own] = value
+        if value is None:
+            del text[own]
     return whole | {"text_config": text} if text is not whole else text
 
 
 def check_builds(config: Mapping[str, Any], wanted: Sequence[Shapes]) -> None:
-    """Raise BadInput unless transformers builds blocks with tensors of exactly these names and shapes."""
+    """Raise BadInput unless blocks with tensors of exactly these names and shapes are built: by transformers alone, or
+    with the widths that `uneven` gives them."""
     model = _built(config)
     found = [shapes_of(block) for block in decoder_blocks(model)]
     if len(found) != len(wanted):
@@ -83,6 +90,7 @@ def _built(config: Mapping[str, Any]) -> PreTrainedModel:
             model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(
                 read, trust_remote_code=False
             )
+            uneven.narrow(model)
     except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise _not_alike(" ".join(str(error).split())[:120]) from error
     return model
@@ -90,6 +98,6 @@ def _built(config: Mapping[str, Any]) -> PreTrainedModel:
 
 def _not_alike(why: str) -> BadInput:
     return BadInput(
-        f"The configuration of this model cannot describe what would be left ({why}), so plain transformers could not "
-        "load it; choose the last blocks (criterion=last), another model, or a method that removes single weights."
+        f"The configuration of this model cannot describe what would be left ({why}), so nothing could load it; "
+        "choose the last blocks (criterion=last), another model, or a method that removes single weights."
     )
