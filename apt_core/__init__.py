@@ -55,7 +55,7 @@ else:
     _comparing = lazy("apt_core.studies.compare")
 
 __version__ = "0.2.0"
-__all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "recover", "run"]
+__all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "recover", "run", "search"]
 
 Watch = Callable[["Event"], None]
 
@@ -157,6 +157,25 @@ def recover(
     """
     reference = {"id": f"run:{run.removeprefix('run:')}"}
     return _record_of(_jobs.make_job("recover", model=reference, method=method, **fields), out, on_event)
+
+
+def search(
+    model: str = "smollm2-135m",
+    keep: float = 0.8,
+    minutes: float = 10,
+    out: str | Path | None = None,
+    on_event: Watch | None = None,
+    revision: str | None = None,
+    **fields: Any,
+) -> RunRecord:
+    """Try many smaller models that keep this share of the blocks' weights, in this process; the best goes to
+    `out`/checkpoint.
+
+    Other fields as in `apt_core.jobs.Search`, such as `generations=20`, `seed=1` and `evolution={"population": 24}`.
+    """
+    reference = {"id": model, "revision": revision}
+    job = _jobs.make_job("search", model=reference, keep=keep, minutes=minutes, **fields)
+    return _record_of(job, out, on_event)
 
 
 def compare(runs: Sequence[str]) -> Comparison:

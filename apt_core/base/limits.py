@@ -15,6 +15,7 @@ TIMED_IN_TURNS_BYTES = 1_000_000_000  # on disk, up to which a run times dense a
 METRIC_RANK = 64  # directions of a layer's output that are weighted one by one
 SWEEP_RUNS = 64  # of one sweep
 PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
+PUBLIC_SEARCH_MINUTES = 20  # of one search on such a host
 PUBLIC_TASK_EXAMPLES = 200  # of each zero-shot task on such a host
 SHARED_BYTES = 1_000_000_000  # that the runs of one study keep for one another
 ASKED_TOGETHER = 4  # models that answer one question: the dense one and three pruned ones

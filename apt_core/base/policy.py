@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from apt_core.base.limits import (
     PROMPTS_AT_ONCE,
     PUBLIC_PROMPTS_AT_ONCE,
+    PUBLIC_SEARCH_MINUTES,
     PUBLIC_SWEEP_RUNS,
     PUBLIC_TASK_EXAMPLES,
     SWEEP_RUNS,
@@ -49,6 +50,11 @@ class HostPolicy(Frozen):
     def task_examples(self) -> int | None:
         """The most examples of a zero-shot task; None for all there are."""
         return PUBLIC_TASK_EXAMPLES if self.public else None
+
+    @property
+    def search_minutes(self) -> float | None:
+        """The most minutes of one search; None for as many as its job may ask for."""
+        return PUBLIC_SEARCH_MINUTES if self.public else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> HostPolicy:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import add_flags
-from apt_core.jobs import Evaluate, Prune, Recover
+from apt_core.jobs import Evaluate, Prune, Recover, Search
 from apt_core.methods.component import SLOTS
 from apt_core.runs.labels import LONGEST_NAME, LONGEST_NOTE
 from apt_core.runs.query import SORTS, Query
@@ -76,6 +76,7 @@ def build_parser(policy: HostPolicy = STRICT) -> argparse.ArgumentParser:
     _add_sweep(commands)
     _add_evaluate(commands)
     _add_recover(commands)
+    _add_search(commands)
     _add_law(commands)
     _add_generate(commands)
     _add_ask(commands)
@@ -192,6 +193,18 @@ def _add_recover(commands: Any) -> None:
     without = frozenset({"model.id", "model.revision", "resources.walk", "resources.weights", "resume"})
     add_flags(parser, Recover, without=without)
     parser.add_argument("--resume", metavar="ID", help="go on from what a recovery that stopped has kept")
+
+
+def _add_search(commands: Any) -> None:
+    parser = _add(
+        commands, "search", "search:run", "try many smaller models of one size, make the best and measure it"
+    )
+    without = frozenset({"resources.walk", "resume"})
+    add_flags(parser, Search, without=without, optional=frozenset({"model.id"}))
+    parser.add_argument(
+        "--resume", metavar="ID", help="go on from the population that a search that stopped has kept"
+    )
+    _add_terms(parser)
 
 
 def _add_law(commands: Any) -> None:

@@ -22,6 +22,7 @@ _STAGES = {
     "calibrate": "Calibrating",
     "prune": "Pruning",
     "train": "Training",
+    "search": "Searching",
     "save": "Saving",
     "measure": "Measuring speed",
     "tasks": "Zero-shot tasks",

@@ -13,7 +13,7 @@ from apt_core.cli.output import print_json
 from apt_core.cli.race import run_race
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Prune, Pruning, Shrink
+from apt_core.jobs import Prune, Pruning
 from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -47,7 +47,7 @@ def _race(job: Pruning, options: argparse.Namespace) -> list[Prune]:
     """The chosen method's job, then those of the methods that `--race` names; raises BadInput."""
     if options.out is not None:
         raise BadInput("--out takes one result, and a race has several; leave one of the two away.")
-    if isinstance(job, Shrink):
+    if not isinstance(job, Prune):
         raise BadInput(
             f"A race compares methods that leave the same weights in place, and {job.method.title} makes a smaller "
             "model; leave --race out and use 'compare'."

@@ -133,7 +133,7 @@ def _perplexities(record: RunRecord) -> list[str]:
         f"{words.number(one.perplexity)}{_interval(one)} ({_where(one)})"
         for one in record.evaluated_on("model")
     ]
-    if "recovered" in record.job.subjects:
+    if "recovered" in record.job.subjects or "start" in record.job.subjects:
         return [
             f"{words.number(one.perplexity)} {one.subject}{_interval(one)} ({_where(one)})"
             for one in record.evaluated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from apt_core.jobs import Calibration, Evaluation, Job, Prune, Pruning, Recover, Shrink
+from apt_core.jobs import Calibration, Evaluation, Job, Prune, Pruning, Recover, Search, Shrink
 from apt_core.methods.component import Statistic
 
 if TYPE_CHECKING:
@@ -23,9 +23,14 @@ def prunes(job: Job) -> TypeIs[Prune]:
     return isinstance(job, Prune)
 
 
-def shrinks(job: Job) -> TypeIs[Shrink]:
+def shrinks(job: Job) -> TypeIs[Shrink | Search]:
     """Does this job remove whole structures, so that what it makes is smaller?"""
-    return isinstance(job, Shrink)
+    return isinstance(job, Shrink | Search)
+
+
+def searches(job: Job) -> TypeIs[Search]:
+    """Does this job try many smaller models?"""
+    return isinstance(job, Search)
 
 
 def makes_a_model(job: Job) -> TypeIs[Pruning]:
@@ -40,7 +45,7 @@ def trains(job: Job) -> TypeIs[Recover]:
 
 def texts(job: Job) -> Iterator[tuple[Literal["calibration", "evaluation"], Calibration | Evaluation]]:
     """(split, windows) of every text that the job reads."""
-    if isinstance(job, Prune) or (isinstance(job, Shrink) and job.method.reads_text):
+    if isinstance(job, Prune) or (shrinks(job) and job.method.reads_text):
         yield "calibration", job.calibration
     if isinstance(job, Recover):
         yield "calibration", job.training

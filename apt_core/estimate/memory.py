@@ -42,13 +42,14 @@ from apt_core.estimate.asked import (
     carries_dense_stream,
     makes_a_model,
     prunes,
+    searches,
     shrinks,
     takes_gradients,
     trains,
 )
 from apt_core.estimate.machine import this_process
 from apt_core.estimate.training import training_bytes
-from apt_core.jobs import Job, Prune, Shrink
+from apt_core.jobs import Job, Prune, Search, Shrink
 from apt_core.methods.component import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
 
@@ -125,7 +126,7 @@ class _Run:
         self._gradients = takes_gradients(job)
         self.streams = 2 if carries_dense_stream(job) else 1
         self._prune: Prune | None = job if prunes(job) else None
-        self._shrink: Shrink | None = job if shrinks(job) else None
+        self._shrink: Shrink | Search | None = job if shrinks(job) else None
         read = makes_a_model(job) and not (shrinks(job) and not job.method.reads_text)
         self._samples = job.calibration.samples if makes_a_model(job) and read else 0
         self._length = job.calibration.length if makes_a_model(job) and read else 0
@@ -208,7 +209,11 @@ class _Run:
 
     @property
     def evaluating(self) -> float:
-        return max(self._evaluating(one.samples, one.length) for one in self._job.evaluation)
+        found = [self._evaluating(one.samples, one.length) for one in self._job.evaluation]
+        if searches(self._job):  # the held-out windows in front of the first block, and on their way
+            read = self._job.calibration
+            found.append(self._evaluating(2 * read.held_out, read.length))
+        return max(found)
 
     def _evaluating(self, samples: int, length: int) -> float:
         of_a_token = (4 * self._hidden + 3 * self._widest) * self._per_value  # within a block

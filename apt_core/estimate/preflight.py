@@ -15,14 +15,24 @@ from apt_core.base.paths import cache_dir, data_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.base.words import duration, size
-from apt_core.estimate.asked import Walk, makes_a_model, optional_layers, prunes, shrinks, texts, trains
+from apt_core.estimate.asked import (
+    Walk,
+    makes_a_model,
+    optional_layers,
+    prunes,
+    searches,
+    shrinks,
+    texts,
+    trains,
+)
 from apt_core.estimate.free import free_memory
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes, walk_for
 from apt_core.estimate.rates import Rates, packaged_rates, rates_from, rates_here
 from apt_core.estimate.training import state_bytes
 from apt_core.estimate.work import stages_of
 from apt_core.families import check_has_groups
-from apt_core.jobs import Calibration, Evaluation, Job, Shrink
+from apt_core.jobs import Calibration, Evaluation, Job, Search, Shrink
+from apt_core.methods.searching.evolution import Evolution
 from apt_core.methods.structured.depth import Depth, blocks_removed
 from apt_core.methods.structured.llm_pruner import LLMPruner, pruned_blocks, share_of_each
 from apt_core.models.catalogue.facts import ModelFacts
@@ -33,7 +43,7 @@ __all__ = ["Estimate", "Rates", "estimate", "free_memory", "packaged_rates", "ra
 
 _CHARACTERS_PER_TOKEN = 4.5  # English prose, for a vocabulary of some ten thousand tokens
 _PRUNING = ("forward", "statistics", "gradients", "solve", "check")
-_EVALUATING = ("dense_eval", "pruned_eval", "before_eval", "recovered_eval", "evaluate")
+_EVALUATING = ("dense_eval", "pruned_eval", "start_eval", "before_eval", "recovered_eval", "evaluate")
 _ROOM_LEFT = 200_000_000  # bytes of disk that a run must not take
 
 
@@ -138,6 +148,8 @@ def _disk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> i
     n_bytes = facts.bytes_on_disk or 2 * (facts.parameters or 0)
     waiting = 0 if place == "memory" else border_bytes(job, facts, dtype)
     made = n_bytes if makes_a_model(job) else 0  # a smaller one may be written over changed weights
+    if searches(job):  # the one that is found, and the start; each over changed weights
+        made = 2 * n_bytes
     if trains(job):
         made = n_bytes + state_bytes(job, facts)
     if facts.cached:
@@ -152,6 +164,7 @@ def _refusal(job: Job, facts: ModelFacts, needs: Estimate, policy: HostPolicy) -
     """The first reason why this run cannot work, as one sentence."""
     return (
         _pattern_refusal(job, facts)
+        or _minutes_refusal(job, policy)
         or _window_refusal(job, facts, policy)
         or _layer_refusal(facts)
         or _memory_refusal(job, facts, needs)
@@ -175,12 +188,20 @@ def _pattern_refusal(job: Job, facts: ModelFacts) -> str | None:
     return None
 
 
-def _structure_refusal(job: Shrink, facts: ModelFacts) -> str | None:
+def _minutes_refusal(job: Job, policy: HostPolicy) -> str | None:
+    """On a public host everybody's runs wait while one searches."""
+    most = policy.search_minutes
+    if not searches(job) or most is None or job.minutes <= most:
+        return None
+    return f"A search takes {most:g} minutes at most on this host, not {job.minutes:g}; choose fewer."
+
+
+def _structure_refusal(job: Shrink | Search, facts: ModelFacts) -> str | None:
     """Nothing where the model's blocks are not known yet: the worker asks again."""
     try:
         if isinstance(job.method, Depth) and facts.blocks:
             blocks_removed(job.pattern.sparsity, facts.blocks)
-        if isinstance(job.method, LLMPruner) and facts.layers:
+        if isinstance(job.method, LLMPruner | Evolution) and facts.layers:
             check_has_groups([layer.name for layer in facts.layers], facts.title)
         if isinstance(job.method, LLMPruner) and facts.blocks:
             share_of_each(job.pattern.sparsity, pruned_blocks(job.method, facts.blocks), facts.blocks)
@@ -303,6 +324,7 @@ def _time_sentence(rates: Rates, needs: Estimate) -> str:
         said
         + (f"{duration(pruning)} of pruning, " if pruning else "")
         + (f"{duration(needs.parts['train'])} of training, " if "train" in needs.parts else "")
+        + (f"{duration(needs.parts['search'])} of searching, " if "search" in needs.parts else "")
         + f"{evaluating} of measuring perplexity."
     )
 

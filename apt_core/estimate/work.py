@@ -14,6 +14,7 @@ The stages are those that a run times itself, and their work is
     check       the relative error of each layer: four products with G
     save        the weights written
     pruned_eval as dense_eval
+    search      passes of the held-out tokens for each candidate, as far as the minutes go
     measure     decoding, which reads all weights for every token; where both models take turns a prompt too, and the
                 weights are read anew for each turn
 
@@ -42,13 +43,13 @@ from apt_core.estimate.asked import (
     carries_dense_stream,
     looks_at_dense_inputs,
     prunes,
-    shrinks,
+    searches,
     takes_gradients,
     trains,
 )
 from apt_core.estimate.machine import Machine
 from apt_core.estimate.training import points_of, step_cost
-from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Shrink
+from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Search, Shrink
 from apt_core.methods import Method
 from apt_core.methods.structured.depth import Depth
 from apt_core.methods.structured.llm_pruner import LLMPruner
@@ -118,7 +119,9 @@ def stages_of(
     whole: can all weights be in memory, so that decoding is timed? walk: of the calibration windows.
     """
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
-    if shrinks(job):
+    if searches(job):
+        return {**model.opening(), **_of_searching(job, model), **model.decoding_twice(whole)}
+    if isinstance(job, Shrink):
         return {**model.opening(), **_of_shrinking(job, facts, model), **model.decoding_twice(whole)}
     if trains(job):
         return _of_training(job, facts, model)
@@ -178,6 +181,27 @@ def _of_shrinking(job: Shrink, facts: ModelFacts, model: _Model) -> dict[str, St
         "pruned_eval": evaluating.times(left),
         "divergence": model.comparing(job.evaluation[0]),
         "size": model.sizing().times(left),
+    }
+
+
+def _of_searching(job: Search, model: _Model) -> dict[str, Stage]:
+    """Gradients and how far blocks turn states; a pass for each candidate, until the minutes are over; then the best
+    candidate and the start are compensated and measured."""
+    evaluating, read, evolution = model.evaluating(job.evaluation), job.calibration, job.evolution
+    few = read.model_copy(update={"samples": gradient_windows(read.samples, read.length)})
+    tried = 2 + evolution.population + job.generations * (evolution.mutations + evolution.crossings)
+    one = model.evaluating((Evaluation(text=read.text, samples=read.held_out, length=read.length),))
+    gradients = _THERE_AND_BACK if evolution.takes_gradients else 0
+    return {
+        "dense_eval": evaluating,
+        "gradients": model.passing(few, gradients + 1),
+        "search": one.times(tried)._replace(most=60 * job.minutes),
+        "forward": model.passing(read, 2),
+        "save": Stage(written=2 * (1 + job.keep) * model.n_bytes),
+        "pruned_eval": evaluating.times(job.keep),
+        "start_eval": evaluating.times(job.keep),
+        "divergence": model.comparing(job.evaluation[0]),
+        "size": model.sizing().times(job.keep),
     }
 
 

@@ -34,12 +34,14 @@ from apt_core.events.common import (
     Warned,
 )
 from apt_core.events.lines import dump_line, parse_line, read_stamped
+from apt_core.events.search import Candidate, Generation, SearchBegan
 from apt_core.events.train import Trained, TrainingBegan
 
 __all__ = [
     "TERMINAL",
     "Allocated",
     "Cancelled",
+    "Candidate",
     "Diverged",
     "Evaluated",
     "Event",
@@ -47,6 +49,7 @@ __all__ = [
     "FileBytes",
     "Finished",
     "Folded",
+    "Generation",
     "LayerPruned",
     "Measured",
     "ModelLoaded",
@@ -58,6 +61,7 @@ __all__ = [
     "Restarted",
     "Resumed",
     "Rounded",
+    "SearchBegan",
     "Shrunk",
     "Sized",
     "Speed",

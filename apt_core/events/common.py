@@ -11,11 +11,12 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from apt_core.base.policy import LOCAL
 from apt_core.base.values import Frozen
+from apt_core.events.search import Generation, SearchBegan
 from apt_core.events.train import Trained, TrainingBegan
 
 # Whose figures they are: the dense model and the one that was made of it, or the only one there is; of a recovery the
-# pruned model that it begins with, and what it made of that.
-Subject = Literal["dense", "pruned", "model", "before", "recovered"]
+# pruned model that it begins with, and what it made of that; of a search the uniform widths that it begins with.
+Subject = Literal["dense", "pruned", "model", "before", "recovered", "start"]
 
 
 class Queued(Frozen):
@@ -377,6 +378,7 @@ KNOWN: dict[str, type[Frozen]] = {
             Warned,
         ),
         *(Sized, Diverged, Rounded, TaskScored, Used, TrainingBegan, Trained, Cancelled, Failed, Finished),
+        *(SearchBegan, Generation),
     )
 }
 TERMINAL = (Cancelled, Failed, Finished)
@@ -409,6 +411,8 @@ Event = Annotated[
     | Annotated[Used, Tag("used")]
     | Annotated[TrainingBegan, Tag("training_began")]
     | Annotated[Trained, Tag("trained")]
+    | Annotated[SearchBegan, Tag("search_began")]
+    | Annotated[Generation, Tag("generation")]
     | Annotated[Warned, Tag("warned")]
     | Annotated[Cancelled, Tag("cancelled")]
     | Annotated[Failed, Tag("failed")]

@@ -42,6 +42,8 @@ class RunRecord(Frozen):
     used: tuple[ev.Used, ...] = ()  # memory and processor time, over the run
     training: ev.TrainingBegan | None = None
     steps: tuple[ev.Trained, ...] = ()  # the loss curve
+    search: ev.SearchBegan | None = None
+    generations: tuple[ev.Generation, ...] = ()  # of a search, from the first
     warnings: tuple[ev.Warned, ...] = ()
     finished: ev.Finished | None = None
     failure: ev.Failed | None = None
@@ -117,6 +119,11 @@ class RunRecord(Frozen):
         return next(iter(self.evaluated_on("before")), None)
 
     @property
+    def start(self) -> ev.Evaluated | None:
+        """The uniform widths that a search begins with, on the first text."""
+        return next(iter(self.evaluated_on("start")), None)
+
+    @property
     def ratio(self) -> float | None:
         """Perplexity of what was made over that of the dense model, on the first text."""
         if self.dense is None or self.made is None:
@@ -175,6 +182,7 @@ _LISTED: dict[type, str] = {
     ev.TaskScored: "scored",
     ev.Used: "used",
     ev.Trained: "steps",
+    ev.Generation: "generations",
     ev.Warned: "warnings",
 }
 
@@ -182,7 +190,16 @@ _LISTED: dict[type, str] = {
 # What a run that begins again has not said yet.
 _FORGOTTEN: dict[str, Any] = {
     name: RunRecord.model_fields[name].default
-    for name in ("model", "allocated", "rounded", "training", "progress", "progress_at", "stage_started_at")
+    for name in (
+        "model",
+        "allocated",
+        "rounded",
+        "training",
+        "search",
+        "progress",
+        "progress_at",
+        "stage_started_at",
+    )
 }
 
 
@@ -207,6 +224,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"rounded": event}
         case ev.TrainingBegan():
             return {"training": event}
+        case ev.SearchBegan():
+            return {"search": event}
         case ev.Cancelled():
             return {"status": "cancelled", "ended_at": at}
         case ev.Failed():
@@ -273,6 +292,7 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
             "dense": dense.perplexity if dense else None,
             "pruned": pruned.perplexity if pruned else None,
             **_recovered(record),
+            **_searched(record),
             "protocol": next((one.protocol for one in record.evaluated), None),
         },
         "texts": texts_of(record, name),
@@ -289,6 +309,8 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
         "trained": record.training.model_dump(exclude={"kind"}) if record.training else None,
         "steps": [one.model_dump(exclude={"kind"}) for one in record.steps],
+        "search": record.search.model_dump(exclude={"kind"}) if record.search else None,
+        "generations": [one.model_dump(exclude={"kind"}) for one in record.generations],
         "tasks": [one.model_dump(exclude={"kind"}) for one in record.scored],
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
@@ -306,6 +328,13 @@ def _recovered(record: RunRecord) -> dict[str, float | None]:
         "before": record.before.perplexity if record.before else None,
         "recovered": record.made.perplexity if record.made else None,
     }
+
+
+def _searched(record: RunRecord) -> dict[str, float | None]:
+    """Perplexity of the uniform widths that a search begins with, compensated as what it found is."""
+    if "start" not in record.job.subjects:
+        return {}
+    return {"start": record.start.perplexity if record.start else None}
 
 
 def _in_turns(one: ev.Measured | None) -> dict[str, Any] | None:

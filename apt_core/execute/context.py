@@ -42,7 +42,7 @@ class RunReader(Protocol):
         ...
 
     def training_of(self, run_id: str) -> Path:
-        """The folder in which a run has kept the state of its training; raises BadInput where it kept none."""
+        """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
         ...
 
 
@@ -78,7 +78,7 @@ class Context(NamedTuple):
         return self._reader(run_id).dense_of(run_id)
 
     def training_of(self, run_id: str) -> Path:
-        """Where another run has kept the state of its training."""
+        """Where another run has kept the state of its training or search."""
         return self._reader(run_id).training_of(run_id)
 
     def _reader(self, run_id: str) -> RunReader:

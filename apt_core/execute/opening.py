@@ -16,7 +16,8 @@ from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, ModelLoaded, Progress, Subject, Warned
 from apt_core.execute.context import Context
 from apt_core.families import Layer
-from apt_core.jobs import Calibration, Evaluation, Job, ModelRef, Pruning, Recover
+from apt_core.jobs import Calibration, Evaluation, Job, ModelRef, Pruning, Recover, Search
+from apt_core.jobs.parts import Choosing, Training
 from apt_core.models.catalogue.entries import title_of
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.fetch.background import with_progress
@@ -167,20 +168,40 @@ def training_windows(
 
     Raises BadText where an evaluation would read what is trained on, or where there are too few windows.
     """
-    wanted = job.training
+    same = (
+        "Training and evaluation read the same text, so the perplexity would be of what was trained on; choose "
+        "another evaluation text."
+    )
+    return (yield from _with_held_out(job, job.training, opened, policy, "training", same))
+
+
+def searching_windows(
+    job: Search, opened: Opened, policy: HostPolicy
+) -> Generator[Event, None, tuple[Tensor, Tensor]]:
+    """(windows for statistics, windows that candidates are compared on), [n, length] token ids each.
+
+    Raises BadText where an evaluation would read what candidates are chosen by, or where there are too few windows.
+    """
+    same = (
+        "Search and evaluation read the same text, so the perplexity would be of what was chosen by; choose another "
+        "evaluation text."
+    )
+    return (yield from _with_held_out(job, job.calibration, opened, policy, "calibration", same))
+
+
+def _with_held_out(
+    job: Job, wanted: Training | Choosing, opened: Opened, policy: HostPolicy, said: str, same: str
+) -> Generator[Event, None, tuple[Tensor, Tensor]]:
     shared = wanted.text in {one.text for one in job.evaluation}
     if shared and not never_overlaps(wanted.text):
-        raise BadText(
-            "Training and evaluation read the same text, so the perplexity would be of what was trained on; choose "
-            "another evaluation text."
-        )
+        raise BadText(same)
     text = yield from _text(wanted.text, "calibration", policy, shared)
     opening = families.opening_token(cast(Any, opened.model.config), opened.tokenizer)
     windows = token_windows(opened.tokenizer, text, wanted.length, wanted.samples + wanted.held_out, opening)
     check_tokens(windows, opened.model)
     if len(windows) <= wanted.held_out:
         raise BadText(
-            f"The training text gives {len(windows)} windows of {wanted.length} tokens, and {wanted.held_out} are held "
+            f"The {said} text gives {len(windows)} windows of {wanted.length} tokens, and {wanted.held_out} are held "
             "out; choose a longer text, shorter windows, or hold fewer out."
         )
     return windows[: -wanted.held_out], windows[-wanted.held_out :]

@@ -168,11 +168,11 @@ def _recalled(job: Recover, context: Context) -> tuple[TrainingState, dict[str, 
     """What another run has kept of the same training; or this one, where it begins again because its node was lost."""
     own = context.folder / TRAINING
     if own.exists():
-        state, tensors = training_state.recall(own)
+        state, tensors = training_state.recall(own, TrainingState)
         return (state, tensors) if state.asked == asked(job) else None
     if job.resume is None:
         return None
-    state, tensors = training_state.recall(context.training_of(job.resume))
+    state, tensors = training_state.recall(context.training_of(job.resume), TrainingState)
     if state.asked != asked(job):
         raise BadInput(
             f"Run {job.resume} trained something else; to go on from it, ask for the same model, method, text and seed."

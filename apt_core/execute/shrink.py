@@ -34,7 +34,7 @@ from apt_core.execute.shrink_depth import without_blocks
 from apt_core.execute.shrink_given import Given, Planned
 from apt_core.execute.shrink_widths import with_narrower_blocks
 from apt_core.execute.speeds import speeds_of_two, timed_in_turns
-from apt_core.jobs import Shrink
+from apt_core.jobs import Job, Shrink
 from apt_core.methods.structured.depth import Depth
 from apt_core.methods.structured.llm_pruner import LLMPruner
 from apt_core.models.checkpoint.reshaped import write_reshaped
@@ -80,7 +80,7 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     if planned.uneven:
         yield Warned(message=UNEVEN)
     del opened  # two models at once need room for both
-    smaller = yield from _open_smaller(job, context, checkpoint, dtype, device)
+    smaller = yield from open_smaller(job, context, checkpoint, dtype, device)
     yield planned.event(
         dense_parameters, parameters_of(smaller.model), 1 - prunable_of(smaller.layers) / prunable
     )
@@ -140,9 +140,10 @@ def _shrink(
     return checkpoint, planned
 
 
-def _open_smaller(
-    job: Shrink, context: Context, checkpoint: Path, dtype: torch.dtype, device: str
+def open_smaller(
+    job: Job, context: Context, checkpoint: Path, dtype: torch.dtype, device: str
 ) -> Generator[Event, None, Opened]:
+    """What was just made, as anybody would open it."""
     with context.clock("load"):
         yield Progress(stage="save", done=0, total=1, detail="opening the smaller model")
         return (yield from open_folder(job, context, checkpoint, dtype, device))

@@ -17,7 +17,7 @@ from apt_core.events import Event, Folded, Narrowed, Progress, Shrunk
 from apt_core.execute.context import Context
 from apt_core.execute.opening import Opened
 from apt_core.families import block_widths
-from apt_core.jobs import Shrink
+from apt_core.jobs import Search, Shrink
 from apt_core.models.checkpoint.reshaped import ModelEdit
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
@@ -30,7 +30,7 @@ class Given(NamedTuple):
     """windows: [windows, length] token ids on the device where tokens enter, None where no text is read. stored: the
     type of the checkpoint."""
 
-    job: Shrink
+    job: Shrink | Search
     context: Context
     opened: Opened
     windows: Tensor | None

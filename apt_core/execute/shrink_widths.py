@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from apt_core.families import Family, Layer, Member, Structure
 from apt_core.maths.group_importance import WeightGradients, importance_along
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.least_squares import without_columns
+from apt_core.methods.searching.evolution import Evolution
 from apt_core.methods.structured.llm_pruner import LLMPruner, pruned_blocks
 from apt_core.models.checkpoint.reshaped import Cut, ModelEdit
 from apt_core.models.load.smaller_config import changed, check_builds, shapes_of
@@ -35,20 +36,35 @@ def with_narrower_blocks(given: Given) -> Generator[Event, None, Planned]:
     method, opened = cast(LLMPruner, given.job.method), given.opened
     widths = _widths(given, method)
     ahead = counts_ahead(method, widths, given.job.pattern.sparsity)
-    scores = yield from _scores(given, method, widths)
+    scores = yield from scores_of(given, method, widths.structures)
     counts = ahead or counts_of(method, widths, given.job.pattern.sparsity, scores)
     kept = {key: _most_important(found, counts[key]) for key, found in scores.items()}
-    cuts, config = _cuts(given, widths, kept), _config(given, widths, counts)
-    check_builds(config, _shapes(given, cuts))
-    folder = (yield from _compensate(given, method, widths, kept)) if method.compensate else None
-    narrowed = tuple(_narrowed(one, widths, scores, kept) for one in widths.structures)
+    cuts = cuts_of(given, widths.structures, kept)
+    config = changed(opened.folder, width_changes(given, widths.structures, counts))
+    check_builds(config, shapes_after(given, cuts))
+    folder = None
+    if method.compensate:
+        folder = yield from compensated(given, method.dampening, widths.structures, kept)
+    gone = tuple(narrowed(one, scores, kept) for one in widths.structures)
     blocks = len(opened.store.blocks)
     edit = ModelEdit(tuple(range(blocks)), cuts, config)
-    return Planned(edit, folder, blocks, widths=tuple(one for some in narrowed for one in some))
+    return Planned(edit, folder, blocks, widths=tuple(one for some in gone for one in some))
 
 
 def _widths(given: Given, method: LLMPruner) -> Widths:
     """Raises BadInput where the model has no groups, or its blocks already differ."""
+    found, shapes = structures_of(given)
+    blocks = given.opened.store.blocks
+    if method.structures == "channels":
+        found = tuple(one for one in found if one.unit == "channels")
+    whole = sum(rows * columns for rows, columns in shapes.values())
+    each: dict[str, int] = {one.unit: one.weights_each(shapes) for one in found}
+    return Widths(found, each, whole, pruned_blocks(method, len(blocks)), len(blocks))
+
+
+def structures_of(given: Given) -> tuple[tuple[Structure, ...], dict[str, tuple[int, int]]]:
+    """(the structures of every block, [out, in] of the layers of one). Raises BadInput where the model has none, or its
+    blocks already differ."""
     blocks = given.opened.store.blocks
     shapes = {layer.name: layer.shape for layer in given.opened.layers if layer.block == 0}
     config = given.opened.model.config.get_text_config()
@@ -62,28 +78,28 @@ def _widths(given: Given, method: LLMPruner) -> Widths:
     alike = all(shapes_of(block) == shapes_of(blocks[0]) for block in blocks)
     if not alike or not any(one.unit == "channels" for one in found):
         raise families.no_groups(type(given.opened.model).__name__)
-    if method.structures == "channels":
-        found = tuple(one for one in found if one.unit == "channels")
-    whole = sum(rows * columns for rows, columns in shapes.values())
-    each: dict[str, int] = {one.unit: one.weights_each(shapes) for one in found}
-    return Widths(found, each, whole, pruned_blocks(method, len(blocks)), len(blocks))
+    return found, shapes
 
 
 def _usual(config: Any) -> dict[str, Any]:
-    """Under the names that most families have."""
-    return {"num_attention_heads": config.num_attention_heads}
+    """Under the names that most families have; nothing where there is no attention."""
+    heads = getattr(config, "num_attention_heads", None)
+    return {} if heads is None else {"num_attention_heads": heads}
 
 
 # ---- importance
 
 
-def _scores(given: Given, method: LLMPruner, widths: Widths) -> Generator[Event, None, Scores]:
+def scores_of(
+    given: Given, method: LLMPruner | Evolution, structures: tuple[Structure, ...]
+) -> Generator[Event, None, Scores]:
+    """The importance of each group of each block."""
     found: Scores = {}
-    layers = _members(given, widths)
+    layers = _members(given, structures)
 
     def hear(block: int, gradients: Mapping[str, WeightGradients]) -> None:
         own = {layer.name: layer for layer in layers if layer.block == block}
-        for one in widths.structures:
+        for one in structures:
             found[block, one.unit] = group_importance(one, own, gradients, method.importance)
 
     if not method.takes_gradients:
@@ -105,8 +121,8 @@ def _scores(given: Given, method: LLMPruner, widths: Widths) -> Generator[Event,
     return found
 
 
-def _members(given: Given, widths: Widths) -> list[Layer]:
-    names = {member.layer for one in widths.structures for member in one.members}
+def _members(given: Given, structures: tuple[Structure, ...]) -> list[Layer]:
+    names = {member.layer for one in structures for member in one.members}
     return [layer for layer in given.opened.layers if layer.name in names]
 
 
@@ -136,13 +152,13 @@ def _most_important(scores: Tensor, count: int) -> tuple[int, ...]:
 # ---- what is left
 
 
-def _cuts(given: Given, widths: Widths, kept: Kept) -> dict[tuple[int, str], Cut]:
+def cuts_of(given: Given, structures: tuple[Structure, ...], kept: Kept) -> dict[tuple[int, str], Cut]:
     """Of every tensor that loses rows or columns, biases among them."""
     found: dict[tuple[int, str], Cut] = {}
     transposed = _family(given).transposed
     for index, block in enumerate(given.opened.store.blocks):
         names = dict(block.named_parameters())
-        for one in widths.structures:
+        for one in structures:
             for member in one.members:
                 places = member.places(kept[index, one.unit])
                 rows = member.along == "rows"
@@ -157,7 +173,7 @@ def _family(given: Given) -> Family:
     return families.family_of(given.opened.store.blocks[0]) or families.UNLISTED
 
 
-def _shapes(given: Given, cuts: Mapping[tuple[int, str], Cut]) -> list[dict[str, tuple[int, ...]]]:
+def shapes_after(given: Given, cuts: Mapping[tuple[int, str], Cut]) -> list[dict[str, tuple[int, ...]]]:
     """What the tensors of each block will be."""
     found = []
     for index, block in enumerate(given.opened.store.blocks):
@@ -169,11 +185,14 @@ def _shapes(given: Given, cuts: Mapping[tuple[int, str], Cut]) -> list[dict[str,
     return found
 
 
-def _config(given: Given, widths: Widths, counts: Counts) -> dict[str, Any]:
-    """What stays in each block; alike blocks are stated as transformers knows them."""
+def width_changes(given: Given, structures: tuple[Structure, ...], counts: Counts) -> dict[str, Any]:
+    """What config.json says of narrower blocks; alike ones are stated as transformers knows them.
+
+    counts: of every block.
+    """
     family, changes = _family(given), dict[str, Any]()
-    of_blocks: list[dict[str, int]] = [{} for _ in range(widths.blocks)]
-    for one in widths.structures:
+    of_blocks: list[dict[str, int]] = [{} for _ in given.opened.store.blocks]
+    for one in structures:
         side = next(side for side in family.coupled if side.unit == one.unit)
         if one.unit == "heads":
             changes["head_dim"] = one.head_width
@@ -185,10 +204,11 @@ def _config(given: Given, widths: Widths, counts: Counts) -> dict[str, Any]:
                 else {side.width: count * one.heads_each, "num_key_value_heads": count}
             )
     stated = {name: value for name, value in families.stating(of_blocks).items() if value is not None}
-    return changed(given.opened.folder, changes | stated)
+    return changes | stated
 
 
-def _narrowed(structure: Structure, widths: Widths, scores: Scores, kept: Kept) -> Iterator[Narrowed]:
+def narrowed(structure: Structure, scores: Scores, kept: Kept) -> Iterator[Narrowed]:
+    """What a structure has lost, as the record of a run says it."""
     own = sorted((block, groups) for (block, unit), groups in kept.items() if unit == structure.unit)
     lost = tuple(_share_lost(scores[block, structure.unit], groups) for block, groups in own)
     groups = [len(groups) for _, groups in own]
@@ -218,16 +238,25 @@ def _share_lost(scores: Tensor, kept: tuple[int, ...]) -> float:
 # ---- compensation
 
 
-def _compensate(given: Given, method: LLMPruner, widths: Widths, kept: Kept) -> Generator[Event, None, Path]:
-    """The dense model's files, in which the columns that stay have taken over and the others are zero."""
+def compensated(
+    given: Given,
+    dampening: float,
+    structures: tuple[Structure, ...],
+    kept: Kept,
+    blocks: Sequence[int] | None = None,
+) -> Generator[Event, None, Path]:
+    """The dense model's files, in which the columns that stay have taken over and the others are zero.
+
+    blocks: those that stay, all when None; the others are left out and stay as they are.
+    """
     store, clock = given.opened.store, given.context.clock
-    readers = {one.members[-1].layer: one for one in widths.structures}
+    readers = {one.members[-1].layer: one for one in structures}
     layers = [layer for layer in given.opened.layers if layer.name in readers]
     yield given.progress("embedding the calibration text")
     entering = given.entering(given.calibration)
     walk = Halting(entering.states, given.batch, layers, clock)
     with given.changing():
-        yield from Runner(store, entering).run(_Compensator(given, method, walk, readers, kept))
+        yield from Runner(store, entering).run(_Compensator(given, dampening, walk, readers, kept), blocks)
         return store.finish()
 
 
@@ -235,9 +264,9 @@ class _Compensator:
     """A visitor that removes columns of the output projections, in the order in which a token meets them."""
 
     def __init__(
-        self, given: Given, method: LLMPruner, walk: Halting, readers: Mapping[str, Structure], kept: Kept
+        self, given: Given, dampening: float, walk: Halting, readers: Mapping[str, Structure], kept: Kept
     ):
-        self._given, self._method, self._walk = given, method, walk
+        self._given, self._dampening, self._walk = given, dampening, walk
         self._readers, self._kept = readers, kept
 
     def to(self, device: torch.device) -> None:
@@ -264,7 +293,7 @@ class _Compensator:
             return
         dense = layer.matrix.float().contiguous()
         with self._given.context.clock("solve"):
-            solved, warned = _solved(dense, pruned, stats, self._method.dampening, layer)
+            solved, warned = _solved(dense, pruned, stats, self._dampening, layer)
         yield from warned
         layer.write_(self._given.rounded(solved))
 

@@ -1,13 +1,14 @@
-"""What is kept of a training on its way, so that another run can go on from it: one file of safetensors.
+"""What is kept of a training or a search on its way, so that another run can go on from it: one file of safetensors.
 
-Trained numbers and the optimiser's moments are its tensors; the step, the curve so far and what the training was are
-JSON in its header. Written whole or not at all.
+Trained numbers and the optimiser's moments, or the population's sets, are its tensors; the step, the curve so far and
+what was asked for are JSON in its header. Written whole or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -19,6 +20,7 @@ from apt_core.execute import kept_tensors
 from apt_core.execute.kept import KEPT_BY_TRAINING, TRAINING
 
 _FILE = Path(KEPT_BY_TRAINING).name
+State = TypeVar("State", bound=Frozen)
 
 
 class TrainingState(Frozen):
@@ -31,21 +33,21 @@ class TrainingState(Frozen):
     losses: tuple[float, ...] = ()  # of the steps since the last point of the curve
 
 
-def keep(folder: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+def keep(folder: Path, state: Frozen, tensors: dict[str, Tensor]) -> None:
     """folder: of the run. An earlier state stays until this one is whole; an OSError leaves it."""
     said = {"format": "pt", "state": state.model_dump_json()}
     kept_tensors.write(tensors, folder / KEPT_BY_TRAINING, said)
 
 
-def recall(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
+def recall(folder: Path, kind: type[State]) -> tuple[State, dict[str, Tensor]]:
     """folder: what `RunReader.training_of` gives. Raises BadInput with one sentence where it cannot be read."""
     try:
         with safe_open(folder / _FILE, framework="pt") as stored:
-            state = TrainingState.model_validate_json(stored.metadata()["state"])
+            state = kind.model_validate_json(stored.metadata()["state"])
             return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadInput(
-            "What that run had kept of its training cannot be read; start the recovery again."
+            "What that run had kept to go on from cannot be read; start it again from the beginning."
         ) from error
 
 

@@ -19,6 +19,7 @@ from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
 from apt_core.jobs.prune import Prune
 from apt_core.jobs.recover import Recover
 from apt_core.jobs.schema import is_stored, lifted, stored_context
+from apt_core.jobs.search import Search
 from apt_core.jobs.shrink import Shrink
 
 __all__ = [
@@ -33,15 +34,15 @@ __all__ = [
     "Pruning",
     "Recover",
     "Resources",
+    "Search",
     "Shrink",
     "make_job",
     "make_value",
     "read_job",
 ]
 _log = logging.getLogger(__name__)
-Pruning = (
-    Prune | Shrink
-)  # makes a smaller or sparser model of a model, by a method, of a share of its weights
+# Makes a smaller or sparser model of a model, by a method, of a share of its weights.
+Pruning = Prune | Shrink | Search
 Value = TypeVar("Value", bound=Frozen)
 
 

@@ -39,6 +39,7 @@ _FLAGS = {
     "evaluation.text": Flag(
         "--eval", "NAME|FILE", "text, or several with commas, that perplexity is measured on"
     ),
+    "calibration.held_out": Flag("--held-out", "N"),
     "training.text": Flag("--text", "NAME|FILE", "text that is trained on"),
     "training.samples": Flag("--samples", "N", "training windows at most"),
     "training.length": Flag("--length", "N", "tokens in each"),
@@ -54,7 +55,7 @@ _FLAGS = {
     "tasks.limit": Flag("--limit", "N"),
 }
 # The parts of a job whose fields are called by a shorter word: `evaluation.samples` is --eval-samples.
-_SHORT = {"evaluation": "eval"}
+_SHORT = {"evaluation": "eval", "evolution": ""}
 _HELP = {"evaluation.samples": "evaluation windows at most", "evaluation.length": "tokens in each"}
 
 

@@ -71,6 +71,15 @@ class Training(Calibration):
     )
 
 
+class Choosing(Calibration):
+    """Which text a search reads: windows for the statistics, as of `Calibration`, and a few others that are held out,
+    on which its candidates are compared. The result is measured on neither."""
+
+    held_out: int = Field(
+        default=4, ge=1, le=1024, title="Windows held out", description="on which candidates are compared"
+    )
+
+
 class Evaluation(Frozen):
     """Which text perplexity is measured on; windows do not overlap, the tail is dropped."""
 

@@ -24,7 +24,7 @@ def colour(name: str, dark: bool = False) -> str:
 
 
 # Whose figures a mark shows -> its colour.
-_SUBJECTS = {"before": "pruned", "recovered": "accent", "model": "accent"}
+_SUBJECTS = {"before": "pruned", "recovered": "accent", "model": "accent", "start": "muted"}
 
 
 def token_of(subject: str) -> str:

@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from apt_core.base.patterns import SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events.records import public_name
-from apt_core.jobs import Evaluate, Evaluation, Job, Prune, Pruning, Recover
+from apt_core.jobs import Evaluate, Evaluation, Job, Prune, Recover, Shrink
 from apt_core.jobs.flags import JobField, job_fields
 
 _NAMES_SOURCES = frozenset({"model.id", "calibration.text", "training.text", "evaluation.text"})
 _SAID_APART = frozenset({"kind", "schema_version", "model", "method", "pattern", "evaluation", "resources"})
+Composed = Prune | Shrink  # what is asked for by a method and a pattern
 _WIDE = 88  # a call that is longer has a line for each argument
 
 
@@ -45,7 +46,7 @@ def _call(job: Job, policy: HostPolicy) -> str:
     arguments: dict[str, Any] = {}
     if job.model.revision is not None:
         arguments["revision"] = job.model.revision
-    if isinstance(job, Pruning):
+    if isinstance(job, Composed):
         arguments |= _method_arguments(job)
     if isinstance(job, Recover):
         arguments |= _recovery_arguments(job)
@@ -55,11 +56,11 @@ def _call(job: Job, policy: HostPolicy) -> str:
         return _written("apt_core.evaluate", [first, *_texts(windows)], arguments)
     if windows != [{}]:
         arguments["evaluation"] = windows if len(windows) > 1 else windows[0]
-    function = "prune" if isinstance(job, Pruning) else job.kind
+    function = "prune" if isinstance(job, Composed) else job.kind
     return _written(f"apt_core.{function}", [first], _public(arguments, policy))
 
 
-def _method_arguments(job: Pruning) -> dict[str, Any]:
+def _method_arguments(job: Composed) -> dict[str, Any]:
     n_m = isinstance(job.pattern, SemiStructured)
     pattern = job.pattern.label if n_m else job.pattern.sparsity
     changes = {path: _plain(value) for path, value in job.method.changes().items()}
@@ -161,12 +162,12 @@ def _arguments(job: Job, policy: HostPolicy) -> list[str]:
             out += ["--run", str(job.model.run), "--method", job.method.name]
             continue
         out += _flag(field, field.values(job), policy)
-        if field.path == "model.revision" and isinstance(job, Pruning):
+        if field.path == "model.revision" and isinstance(job, Composed):
             out += _method_and_pattern(job)
     if isinstance(job, Recover):
         changes = _recovery_changes(job)
         return out + [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
-    return out + (_options(job) if isinstance(job, Pruning) else [])
+    return out + (_options(job) if isinstance(job, Composed) else [])
 
 
 def _flag(field: JobField, values: Sequence[Any], policy: HostPolicy) -> list[str]:
@@ -178,7 +179,7 @@ def _flag(field: JobField, values: Sequence[Any], policy: HostPolicy) -> list[st
     return [] if values[0] == field.default else [field.flag.name, str(values[0])]
 
 
-def _method_and_pattern(job: Pruning) -> list[str]:
+def _method_and_pattern(job: Composed) -> list[str]:
     method = ["--method", job.method.name]
     if isinstance(job.pattern, SemiStructured):
         return [*method, "--pattern", job.pattern.label]
@@ -187,5 +188,5 @@ def _method_and_pattern(job: Pruning) -> list[str]:
     return [*method, "--sparsity", exact]
 
 
-def _options(job: Pruning) -> list[str]:
+def _options(job: Composed) -> list[str]:
     return [word for name, value in job.method.changes().items() for word in ("--set", f"{name}={value}")]

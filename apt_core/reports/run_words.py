@@ -22,9 +22,10 @@ from apt_core.base.words import (
 )
 from apt_core.events import Evaluated, Shrunk, TaskScored
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Calibration, Evaluation, Pruning, Recover
+from apt_core.jobs import Calibration, Evaluation, Pruning, Recover, Search
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports.verdict import pace, spread, verdict
+from apt_core.studies.search_gain import gain_sentence
 from apt_core.texts.titles import text_title
 
 _NOT_YET = "Size and speed are measured before and after pruning. Zeros alone save nothing."
@@ -137,9 +138,10 @@ def _other_sizes(record: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def honest_sentence(record: RunRecord) -> str:
-    """What was gained in size and speed, and how often the pruned model agrees with the dense one."""
+    """What was gained in size and speed, how often the pruned model agrees with the dense one, and whether a search was
+    worth it."""
     agreements = [f"The pruned model {agreement(one)}." for one in record.diverged]
-    return " ".join([verdict(record) or _NOT_YET, *agreements])
+    return " ".join(filter(None, [verdict(record) or _NOT_YET, *agreements, gain_sentence(record)]))
 
 
 def warnings(record: RunRecord) -> list[str]:
@@ -268,6 +270,15 @@ def _method_facts(job: Pruning) -> list[tuple[str, str]]:
         ("method", f"{job.method.label} ({job.method.source})"),
         ("options", options),
         ("calibration", windows(job.calibration)),
+        *(_search_facts(job) if isinstance(job, Search) else []),
+    ]
+
+
+def _search_facts(job: Search) -> list[tuple[str, str]]:
+    return [
+        ("candidates compared on", f"{job.calibration.held_out} more windows of that text, held out"),
+        ("bounds of the search", f"{job.minutes:g} minutes, {job.generations} generations"),
+        *([("goes on from", job.resume)] if job.resume else []),
     ]
 
 

@@ -521,12 +521,12 @@ class Store:
         return model
 
     def training_of(self, run_id: str) -> Path:
-        """The folder in which a run has kept the state of its training; raises BadInput where it kept none."""
+        """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
         record, folder = self.get(run_id), self.folder(run_id) / TRAINING
         if record.live:
             raise BadInput(f"Run {run_id} has not ended yet; it can be gone on from once it has.")
         if not any(folder.glob("*.safetensors")):
-            raise BadInput(f"Run {run_id} has kept no state of a training; start a recovery of its own.")
+            raise BadInput(f"Run {run_id} has kept no state to go on from; start a run of its own.")
         return folder
 
     def events_since(self, run_id: str, seq: int = -1) -> List[ev.Stamped]:

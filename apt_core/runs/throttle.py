@@ -27,7 +27,9 @@ class Throttle:
 
     def take(self, event: ev.Event) -> list[ev.Event]:
         if not isinstance(event, ev.Progress):
-            ends_stage = not isinstance(event, ev.LayerPruned | ev.Trained | ev.Warned | ev.Used)
+            ends_stage = not isinstance(
+                event, ev.LayerPruned | ev.Trained | ev.Generation | ev.Warned | ev.Used
+            )
             return [*(self.flush() if ends_stage else []), event]
         if self._written is None or event.stage != self._written.stage:
             return [*self.flush(), self._write(event)]

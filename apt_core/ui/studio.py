@@ -15,7 +15,7 @@ from typing import Any
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Job
+from apt_core.jobs import Job, Recover, Search
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
@@ -207,8 +207,8 @@ class Studio:
         return self.store.checkpoint(run_id)
 
     def can_go_on(self, record: RunRecord) -> bool:
-        """Whether this run stopped in the middle of a training whose state is kept."""
-        if "recovered" not in record.job.subjects or record.status not in ("cancelled", "failed"):
+        """Whether this run stopped in the middle of a training or a search whose state is kept."""
+        if not isinstance(record.job, Recover | Search) or record.status not in ("cancelled", "failed"):
             return False
         try:
             return bool(self.store.training_of(record.id))

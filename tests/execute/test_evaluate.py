@@ -53,7 +53,7 @@ def losses_of(folder: Path, text: str, samples: int, length: int) -> list[float]
 
 
 def test_every_kind_of_job_can_be_done():
-    assert set(KINDS) >= set(JOBS) == {"prune", "evaluate", "recover", "shrink"}
+    assert set(KINDS) >= set(JOBS) == {"prune", "evaluate", "recover", "search", "shrink"}
 
 
 @pytest.mark.parametrize("weights", ["auto", "memory", "disk"])

@@ -16,6 +16,7 @@ from apt_core.base.errors import BadInput, BadText
 from apt_core.events import Evaluated, Finished, Trained, TrainingBegan
 from apt_core.events.records import summary
 from apt_core.execute import kept, training_state
+from apt_core.execute.training_state import TrainingState
 from apt_core.jobs import make_job
 from apt_core.methods.registry import RECOVERIES
 from apt_core.runs.launcher import Launcher
@@ -237,7 +238,7 @@ def test_a_worker_killed_in_the_middle_of_a_step_is_gone_on_from(store, parent, 
         os.kill(rows.get(first).pid, signal.SIGKILL)
     record = launcher.wait(first)
     assert record.status == "failed" and len(record.steps) > 1
-    state, _ = training_state.recall(store.training_of(first))
+    state, _ = training_state.recall(store.training_of(first), TrainingState)
     assert 0 < state.step < 600
     rest = launcher.wait(launcher.submit(recovery(parent.id, steps=600, resume=first)))
     assert rest.status == "finished", rest.failure

@@ -28,6 +28,7 @@ def jobs():
     return [
         make_job("prune", model={"id": "run:20261124-100000-abcd"}, method="apt", seed=5, device="cpu"),
         make_job("evaluate", model={"id": "tiny-llama"}, evaluation=[{"text": "a"}, {"text": "b"}]),
+        make_job("search", model={"id": "tiny-llama"}, keep=0.7, evolution={"population": 8}, seed=3),
     ]
 
 
@@ -92,7 +93,7 @@ def test_no_text_and_too_many_texts_are_refused(texts):
 
 
 def test_a_model_can_be_what_a_run_made():
-    prune, evaluate = jobs()
+    prune, evaluate, *_ = jobs()
     assert prune.model.run == "20261124-100000-abcd"
     assert evaluate.model.run is None
 

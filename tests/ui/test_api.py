@@ -33,7 +33,7 @@ from apt_core.ui.studio import Studio, open_studio
 from tests.runs.helpers import fake_command, until
 from tests.studies.compared_runs import job_of, put, worse
 
-NAMES = {"models", "prune", "evaluate", "recover", "runs", "run", "compare", "report", "generate"}
+NAMES = {"models", "prune", "evaluate", "recover", "search", "runs", "run", "compare", "report", "generate"}
 TINY = {"model": "tiny-random-llama", "calibration": "wiki-sample", "eval": "wiki-sample"}
 AT_HOME = HostPolicy(api=True)
 PUBLIC = HostPolicy(public=True, api=True)

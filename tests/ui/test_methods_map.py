@@ -8,12 +8,13 @@ import pytest
 
 from apt_core.methods import METHODS, STRUCTURED
 from apt_core.methods.registry import RECOVERIES
+from apt_core.methods.searching.evolution import Evolution
 from apt_core.ui.views.methods_map import GROUPS, group_of, line_of, members
 from apt_core.ui.views.methods_page import methods_page
 
 
 def test_every_method_is_in_one_group_and_no_group_is_empty():
-    everything = [*METHODS.values(), *STRUCTURED.values(), *RECOVERIES.values()]
+    everything = [*METHODS.values(), *STRUCTURED.values(), *RECOVERIES.values(), Evolution]
     assert sorted(kind.name for group in GROUPS for kind in members(group)) == sorted(
         kind.name for kind in everything
     )
@@ -29,12 +30,13 @@ def test_every_method_is_in_one_group_and_no_group_is_empty():
         ("apt-joint", "compensated", "a text and gradients"),
         ("depth", "structures", "a text"),
         ("llm-pruner", "structures", "a text and gradients"),
+        ("search", "structures", "a text and gradients"),
         ("spp", "recovery", "training"),
         ("distill", "recovery", "training, and the dense model"),
     ],
 )
 def test_a_method_finds_its_place_and_says_what_it_needs(name, group, needs):
-    kind = {**METHODS, **STRUCTURED, **RECOVERIES}[name]
+    kind = {**METHODS, **STRUCTURED, **RECOVERIES, "search": Evolution}[name]
     assert group_of(kind).name == group and line_of(kind).needs == needs
 
 
@@ -51,7 +53,7 @@ class _Seen(HTMLParser):
         self.open += [about] if tag == "details" and "open" in about else []
 
 
-def test_all_but_training_can_be_tried_and_every_link_leads_somewhere():
+def test_all_but_training_and_search_can_be_tried_and_every_link_leads_somewhere():
     seen = _Seen()
     seen.feed(str(methods_page()))
     assert sorted(seen.tried) == sorted([*METHODS, *STRUCTURED])

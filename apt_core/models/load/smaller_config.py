@@ -27,11 +27,14 @@ _PER_BLOCK = ("layer", "block")  # in the names of lists with one entry for each
 _NUMBERS = ("indices", "layer_ids")  # at the end of the names of lists of block numbers
 
 
-def with_blocks(folder: Path, config: PretrainedConfig, kept: Sequence[int]) -> dict[str, Any]:
-    """config.json for the blocks that stay. config: as transformers has read it, with what it works out itself."""
+def with_blocks(
+    folder: Path, config: PretrainedConfig, kept: Sequence[int], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """config.json for the blocks that stay. config: as transformers has read it, with what it works out itself. more:
+    what else changes."""
     text = config.get_text_config()
     count = text.num_hidden_layers
-    changes: dict[str, Any] = {"num_hidden_layers": len(kept)}
+    changes: dict[str, Any] = {**(more or {}), "num_hidden_layers": len(kept)}
     for name, value in text.to_dict().items():
         if not isinstance(value, list | tuple):
             continue

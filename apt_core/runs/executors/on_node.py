@@ -96,7 +96,7 @@ class _OneParent(NamedTuple):
 
     def training_of(self, run_id: str) -> Path:
         raise BadInput(
-            f"What run {run_id[:40]} has kept of its training is not sent to a cluster; start the recovery again."
+            f"What run {run_id[:40]} has kept to go on from is not sent to a cluster; start it anew."
         )
 
 

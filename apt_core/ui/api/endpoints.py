@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from apt_core.base.errors import BadInput, RunFailed, TermsNotAccepted
 from apt_core.cli import evaluate as evaluate_command
 from apt_core.cli import recover as recover_command
+from apt_core.cli import search as search_command
 from apt_core.cli.generate import question_from
 from apt_core.cli.options import facts_for, prune_from
 from apt_core.cli.share import named_runs
@@ -101,6 +102,14 @@ def recover(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -
     for run_id in filter(None, (options.run, options.resume)):
         studio.check_may_use(studio.record(run_id.removeprefix(RUN_PREFIX)).id)
     return _queued(studio, recover_command.job_from(options, studio.store), more["wait"])
+
+
+def search(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
+    if options.resume:
+        studio.check_may_use(studio.record(options.resume).id)
+    if options.model:
+        _check_rights(studio, options)
+    return _queued(studio, search_command.job_from(options, studio.store), more["wait"])
 
 
 def runs(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
@@ -196,6 +205,13 @@ ENDPOINTS = (
         ("recover",),
         recover,
         "Train what a run pruned, every zero kept, and measure it before and after: queues a run.",
+        more=(_WAIT,),
+    ),
+    Endpoint(
+        "search",
+        ("search",),
+        search,
+        "Try many smaller models of one size, make the best of them and measure it: queues a run.",
         more=(_WAIT,),
     ),
     Endpoint("runs", ("runs",), runs, "The newest runs, without their layers; 'run' has all.", returns=list),

@@ -18,13 +18,14 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import inside, inside_model, measure, read, recover, result
+from apt_core.ui.tabs import inside, inside_model, measure, read, recover, result, search
 from apt_core.ui.tabs.inside import Inside
 from apt_core.ui.tabs.inside_model import InsideModel
 from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.recover import Recovering
 from apt_core.ui.tabs.result import Result
+from apt_core.ui.tabs.search import SearchForm
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
 from apt_core.ui.views.run_view import ViewState, shows
@@ -41,6 +42,7 @@ class Explore(NamedTuple):
     reading: Reading
     measuring: Measuring
     recovering: Recovering
+    searching: SearchForm
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
     last_run: gr.BrowserState
@@ -57,6 +59,7 @@ class Explore(NamedTuple):
             self.measuring.controls["model"],
             self.measuring.note,
             *self.recovering.outputs,
+            *self.searching.outputs,
             *self.reading.outputs,
             self.seen,
             self.folded,
@@ -90,10 +93,11 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             looking = inside.lay_out()
             looking_along = inside_model.lay_out()
             recovering = recover.lay_out()
+            searching = search.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
     return Explore(
-        *(chooser, shown, looking, looking_along, reading, measuring, recovering),
+        *(chooser, shown, looking, looking_along, reading, measuring, recovering, searching),
         *(seen, folded, last_run, choices, forget),
     )
 
@@ -109,6 +113,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
 
     measure.wire(explore.measuring, studio, opened, explore.outputs)
     recover.wire(explore.recovering, studio, explore.seen, opened, explore.outputs)
+    search.wire(explore.searching, studio, explore.seen, opened, explore.outputs)
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
@@ -216,6 +221,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
         | read.show(explore.reading, studio, record)
         | measure.show(explore.measuring, studio, record)
         | recover.show(explore.recovering, studio, record)
+        | search.show(explore.searching, studio, record)
         | {
             explore.result.note: "",
             explore.seen: view,

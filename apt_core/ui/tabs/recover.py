@@ -125,7 +125,7 @@ def show(recovering: Recovering, studio: Studio, record: RunRecord) -> dict[Any,
     }
     return {
         recovering.section: gr.update(visible=made),
-        recovering.go_on: gr.update(visible=studio.can_go_on(record)),
+        recovering.go_on: gr.update(visible=isinstance(record.job, Recover) and studio.can_go_on(record)),
         recovering.needs: "",
         recovering.note: "",
         **evaluated,

@@ -15,6 +15,7 @@ from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
 from apt_core.methods.component import Named, Statistic
 from apt_core.methods.recovery.base import Recovery
 from apt_core.methods.registry import RECOVERIES
+from apt_core.methods.searching.evolution import Evolution
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.ui.views.html import Markup, join
 
@@ -82,7 +83,7 @@ GROUPS = (
         "Heads, channels, whole blocks",
         "Structures go, and the model is smaller and faster as it is; it loses more than single weights would cost.",
         "A smaller model that plain transformers loads, faster at once.",
-        lambda kind: issubclass(kind, StructuredMethod),
+        lambda kind: issubclass(kind, StructuredMethod | Evolution),
     ),
     Group(
         "recovery",
@@ -100,7 +101,12 @@ def group_of(kind: type[Named]) -> Group:
 
 
 def members(group: Group) -> list[type[Named]]:
-    kinds: Iterable[type[Named]] = (*METHODS.values(), *STRUCTURED.values(), *RECOVERIES.values())
+    kinds: Iterable[type[Named]] = (
+        *METHODS.values(),
+        *STRUCTURED.values(),
+        Evolution,
+        *RECOVERIES.values(),
+    )
     return [kind for kind in kinds if group_of(kind) is group]
 
 
@@ -110,6 +116,8 @@ def line_of(kind: type[Named]) -> Line:
         return Line(kind, "nothing more", f"training{dense}", "minutes to hours")
     if issubclass(kind, StructuredMethod):
         return Line(kind, kind.removes, _needs_of_structures(kind()), "a pass over the text")
+    if issubclass(kind, Evolution):
+        return Line(kind, kind.removes, _needs_of_structures(kind()), "as many minutes as it is given")
     if issubclass(kind, Method):
         return Line(kind, "single weights", _needs(kind()), _seconds(kind))
     raise TypeError(f"{kind.__name__} is of no group")
@@ -122,7 +130,7 @@ def _needs(method: Method) -> str:
     return "a text and gradients" if Statistic.OUTPUT_GRADIENTS in needs else "a text"
 
 
-def _needs_of_structures(method: StructuredMethod) -> str:
+def _needs_of_structures(method: StructuredMethod | Evolution) -> str:
     if not method.reads_text:
         return "nothing"
     return "a text and gradients" if method.takes_gradients else "a text"
@@ -171,7 +179,7 @@ def _row(line: Line) -> Markup:
 
 
 def _try_it(kind: type[Named]) -> Markup:
-    if issubclass(kind, Recovery):
+    if issubclass(kind, Recovery | Evolution):  # these have forms of their own below a result
         return Markup("")
     return Markup(
         '<button type="button" class="quiet-button" data-try-method="{}" aria-label="Try {}">Try it</button>'

@@ -13,6 +13,7 @@ from apt_core.ui.views.html import Markup, folded, join
 _STOPPING = {
     "prune": "Stopping after this layer.",
     "train": "Stopping after this step.",
+    "search": "Stopping after this candidate.",
     "evaluate": "Stopping after this window.",
 }
 
@@ -81,6 +82,8 @@ def where(record: RunRecord, title: str) -> str:
         return f"Pruning block {_block_now(record)} of {model.blocks if model else int(progress.total)}"
     if stage == "train":
         return f"Training: step {_step(progress)}"
+    if stage == "search":
+        return f"Searching: {progress.detail}"
     if stage == "save":
         return f"Writing the {record.job.done} weights"
     if stage == "measure":
@@ -94,9 +97,9 @@ def _text_now(record: RunRecord, progress: Progress) -> str:
     """'the text with the dense model', 'the same text with the pruned model', 'text 2 of 3'."""
     subject, texts = progress.subject, len(record.job.evaluation)
     place = len(record.evaluated_on(subject)) + 1 if subject else 1
-    again = subject in ("pruned", "recovered")
+    again = subject in ("pruned", "recovered", "start")
     which = f"text {place} of {texts}" if texts > 1 else "the same text" if again else "the text"
-    model = "pruned" if subject == "before" else subject
+    model = {"before": "pruned", "start": "uniform"}.get(subject or "", subject)
     return f"{which} with the {model} model" if len(record.job.subjects) > 1 else which
 
 
@@ -115,6 +118,8 @@ def remaining(record: RunRecord, now: float) -> float | None:
     if progress.stage == "train" and record.training and progress.done > record.training.step:
         trained = progress.done - record.training.step
         return spent * (progress.total - progress.done) / trained + after
+    if progress.stage == "search" and record.search and not record.search.generation and progress.done:
+        return spent * (progress.total - progress.done) / progress.done + 2 * after
     if progress.stage in ("save", "measure") and record.layers:
         return after if record.pruned is None else 2.0
     return None
@@ -257,6 +262,9 @@ def _stopped(record: RunRecord) -> str:
     if record.training is not None:
         reached = record.steps[-1].step if record.steps else record.training.step
         return f"Stopped behind step {reached} of {record.training.steps}."
+    if record.search is not None:
+        reached = record.generations[-1].number if record.generations else record.search.generation
+        return f"Stopped behind generation {reached} of at most {record.search.generations}."
     if "pruned" not in record.job.subjects:
         return f"Stopped after {len(record.evaluated)} of {len(record.job.evaluation)} texts."
     if record.model is None or not record.layers:
