@@ -9,7 +9,7 @@ from statistics import fmean
 
 from benchmarks.judge import Interval, perplexity, ratio
 
-_PATTERNS = ("0.5", "0.6", "0.7", "0.8", "2:4", "4:8")
+_PATTERNS = ("0.5", "0.6", "0.7", "0.8", "2:4", "4:8", "2:4 mixed")
 _PAIRS = (
     ("apt-joint", "loss", "alps", "uniform", "as each comes"),
     ("apt-joint", "uniform", "alps", "uniform", "same allocation: the solver and its target"),

@@ -23,9 +23,9 @@ import torch
 
 import apt_core
 from apt_core import families
-from apt_core.base import hardware, words
+from apt_core.base import hardware
 from apt_core.base.policy import PRIVATE
-from apt_core.events import Diverged, Evaluated, Rounded, Speed
+from apt_core.events import Diverged, Evaluated, Rounded
 from apt_core.execute.opening import Opened
 from apt_core.execute.rounding import RoundedStore, rounded_size
 from apt_core.jobs import ModelRef
@@ -40,19 +40,7 @@ from apt_core.models.load.weight_store import MemoryStore, WeightStore
 from apt_core.passes.evaluation import LastStates
 from apt_core.texts.sources import read
 from apt_core.texts.windows import token_windows
-
-RESULTS = Path(__file__).parent / "results" / "honest.jsonl"
-_HEADS = (
-    "model",
-    "as it is",
-    "zstd",
-    "packed",
-    "perplexity",
-    "KL",
-    "agreement",
-    "prefill, tokens/s",
-    "decode, tokens/s",
-)
+from benchmarks.honest_table import RESULTS, table
 
 
 class Row(NamedTuple):
@@ -153,33 +141,6 @@ def _returned(steps: Any) -> Any:
             next(steps)
         except StopIteration as end:
             return end.value
-
-
-def table(record: dict[str, Any]) -> str:
-    """The Markdown table of one record, and what it was measured on."""
-    lines = ["| " + " | ".join(_HEADS) + " |", "|---|" + "---:|" * (len(_HEADS) - 1)]
-    for row in record["rows"]:
-        sizes, one, apart = row["sizes"], row["evaluated"], row["diverged"]
-        cells = [
-            row["title"], *(words.size(sizes[name]) for name in ("on_disk", "compressed", "packed")),
-            f"{words.number(one['perplexity'])} ({words.number(one['low'])} to {words.number(one['high'])})",
-            words.number(apart["kl"]), words.percent(apart["agreement"]),
-            *(_speed(record["speeds"], row["title"], kind) for kind in ("prefill", "decode")),
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", record["conditions"]["words"]])
-
-
-def _speed(speeds: dict[str, Any], title: str, kind: str) -> str:
-    """Median and range; beside the dense model's the factor, or that none can be told now."""
-    if title not in speeds:
-        return words.DASH
-    own, dense = (Speed.model_validate(speeds[name][kind]) for name in (title, next(iter(speeds))))
-    said = f"{words.number(own.median)} ({words.number(own.low)} to {words.number(own.high)})"
-    if own == dense:
-        return said
-    factor = own.over(dense)
-    return f"{said}, {'difference not measurable now' if factor is None else words.times(factor)}"
 
 
 def _conditions(options: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import accuracy, accuracy_tables, families, speed
+from benchmarks import accuracy, accuracy_tables, families, honest_table, speed
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = accuracy.RESULTS
@@ -15,6 +15,7 @@ _TABLES = {
     "accuracy": lambda: accuracy_tables.tables(_runs_of(_MAIN)),
     "other models": lambda: accuracy_tables.tables(_runs_of()),
     "speed": lambda: speed.table(_newest(speed.RESULTS)),
+    "honest": lambda: honest_table.table(_newest(honest_table.RESULTS)),
     "families": lambda: families.table(_newest(families.RESULTS)),
 }
 

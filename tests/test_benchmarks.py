@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks import accuracy, accuracy_tables, chaos, honest, load, related
+from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, related
 from benchmarks.judge import HeldOut, Interval, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
@@ -47,7 +47,7 @@ def test_the_honest_table_has_a_dash_where_nothing_was_measured_and_no_factor_wi
         "evaluated": {"perplexity": 20.0, "low": 18.0, "high": 22.0},
         "diverged": {"kl": 0.1, "agreement": 0.9},
     }
-    said = honest.table({
+    said = honest_table.table({
         "rows": [row | {"title": title} for title in ("dense", "pruned", "8 bits")],
         "speeds": {
             "dense": {"prefill": speed, "decode": speed},

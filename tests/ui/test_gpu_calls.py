@@ -187,6 +187,7 @@ def in_a_space(tmp_path, environment, *arguments):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_real_package_does_a_run_in_calls_of_the_visitors_quota(tmp_path):
     pytest.importorskip("spaces")
     with device_service() as (service, environment):
