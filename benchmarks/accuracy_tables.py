@@ -136,8 +136,9 @@ def more_text_table(lines: Sequence[dict]) -> str:
 def _pairs(
     lines: Sequence[dict], ours: tuple[str, str], theirs: tuple[str, str], pattern: str
 ) -> list[tuple[dict, dict]]:
-    """The runs of both that have a seed in common. With N:M every layer gets the pattern, whatever the allocation."""
-    grouped = ":" in pattern
+    """The runs of both that have a seed in common. With N:M every layer gets the pattern, whatever the
+    allocation, unless it is mixed."""
+    grouped = ":" in pattern and "mixed" not in pattern
     if grouped and "loss" in (ours[1], theirs[1]) and ours[0] == theirs[0]:
         return []
 
