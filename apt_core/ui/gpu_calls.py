@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from apt_core.base import words
-from apt_core.base.errors import PruneError
+from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
 from apt_core.models.fetch import hub_token
@@ -48,15 +49,23 @@ _log = logging.getLogger(__name__)
 
 def open_calls(studio: Studio) -> Call | None:
     """What asks for the GPU and does a call; None where the queue starts workers itself. Tells the Space that there is
-    one, as Gradio's own launch would."""
+    one, as Gradio's own launch would. Raises BadInput where there can be no calls."""
     seconds = studio.launcher.executor.call_seconds()
     if seconds is None:
         return None
+    if find_spec("spaces") is None:
+        raise BadInput(
+            "ZeroGPU needs one more package: pip install 'apt-studio[zerogpu]', or set APT_EXECUTOR=local."
+        )
+    if not spaces.config.Config.zero_gpu:
+        raise BadInput(
+            "APT_EXECUTOR=zerogpu is for Spaces with that hardware, and this is none; unset it, or set "
+            "APT_EXECUTOR=local."
+        )
     call: Call = spaces.GPU(_call, duration=math.ceil(seconds))
     for module in _HEAVY:
         import_module(module)
-    if spaces.config.Config.zero_gpu:
-        spaces.zero.startup()
+    spaces.zero.startup()
     return call
 
 

@@ -12,6 +12,7 @@ import pytest
 from ui_helpers import FakeReader
 
 import apt_core
+from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
 from apt_core.runs.executors.zerogpu import ZeroGpuExecutor
 from apt_core.runs.launcher import Launcher
@@ -136,6 +137,15 @@ def test_the_preflight_says_whose_gpu_time_it_is(studio):
 def test_at_home_the_preflight_says_nothing_of_it(store):
     home = Studio(store, Launcher(store), FakeReader(), {})
     assert home.where == "" and gpu_calls.open_calls(home) is None
+
+
+def test_elsewhere_than_on_such_a_space_it_is_a_sentence(studio, monkeypatch):
+    pytest.importorskip("spaces")
+    with pytest.raises(BadInput, match="for Spaces with that hardware"):
+        gpu_calls.open_calls(studio)
+    monkeypatch.setattr(gpu_calls, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"apt-studio\[zerogpu\]"):
+        gpu_calls.open_calls(studio)
 
 
 # A page's process with the real package: two calls do a run, each in a fork.
