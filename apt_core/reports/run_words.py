@@ -201,11 +201,17 @@ def _recovered(record: RunRecord, title: str) -> str:
     return f"{said} of {record.job.labels[0]}{against}."
 
 
+_SIDES = {"before": "before training", "recovered": "after it", "start": "uniform widths", "pruned": "found"}
+
+
 def _perplexity(record: RunRecord) -> Figure:
     """One number for each model that is measured, on the first text."""
     first = {subject: next(iter(record.evaluated_on(subject)), None) for subject in record.job.subjects}
     sides = tuple(Side(subject, number(one.perplexity) if one else DASH) for subject, one in first.items())
-    if record.ratio:
+    if record.ratio and len(first) > 2:
+        whose = ", ".join(_SIDES.get(subject, subject) for subject in first)
+        note = f"{whose}; {times(record.ratio)} as high as dense, lower is better"
+    elif record.ratio:
         note = f"{times(record.ratio)} as high; lower is better"
     else:
         one = next(iter(first.values()))
