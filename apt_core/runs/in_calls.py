@@ -34,7 +34,7 @@ _ON = "The run goes on in another call, from the state that its training had kep
 
 def goes_on(folder: Path) -> bool:
     """Whether a run has something that another call can go on from. folder: of the run."""
-    return any(next(folder.glob(kept), None) is not None for kept in (KEPT_BY_PRUNING, KEPT_BY_TRAINING))
+    return any((folder / kept).exists() for kept in (KEPT_BY_PRUNING, KEPT_BY_TRAINING))
 
 
 def do_call(store: Store, run_id: str, seconds: float, executor: Executor, policy: HostPolicy) -> Outcome:
@@ -65,21 +65,32 @@ def _claim(store: Store, run_id: str) -> bool:
 
 
 def _settle(store: Store, run_id: str, last_word: ev.Event) -> Outcome:
-    """Write the last word, and free the run of this process, which may well live on."""
+    """Write the last word, and free the run of this process, which may well live on. An ended run has no worker then,
+    so that the next look at the queue ends it in the index, with whatever follows for its study."""
     if isinstance(last_word, ev.Paused):
         if last_word.total:
             store.append(run_id, last_word)
-        with store.index.write() as rows:
-            rows.update(run_id, status="queued", pid=None, pid_created=None)
-        return "paused"
+        if _waits(store, run_id):
+            return "paused"
+        last_word = ev.Cancelled()
     assert isinstance(last_word, ev.Finished | ev.Failed | ev.Cancelled)
     if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     shutil.rmtree(store.folder(run_id) / PRUNING, ignore_errors=True)
-    stamped = store.append(run_id, last_word)
+    store.append(run_id, last_word)
     with store.index.write() as rows:
-        rows.update(run_id, status=last_word.kind, ended_at=stamped.at, pid=None, pid_created=None)
+        rows.update(run_id, pid=None, pid_created=None)
     return last_word.kind
+
+
+def _waits(store: Store, run_id: str) -> bool:
+    """Put a run back into the queue; False where it was asked to stop meanwhile."""
+    with store.index.write() as rows:
+        row = rows.get(run_id)
+        if row is None or row.cancel_requested_at is not None:
+            return False
+        rows.update(run_id, status="queued", pid=None, pid_created=None)
+        return True
 
 
 def _beginning(store: Store, run_id: str, folder: Path) -> list[ev.Event]:
@@ -87,15 +98,14 @@ def _beginning(store: Store, run_id: str, folder: Path) -> list[ev.Event]:
     begun = any(isinstance(stamped.event, ev.Started) for stamped in store.events_since(run_id))
     if not begun:
         return [ev.Started(pid=os.getpid())]
-    if next(folder.glob(KEPT_BY_PRUNING), None) is not None:
+    if (folder / KEPT_BY_PRUNING).exists():
         return []
-    trained = next(folder.glob(KEPT_BY_TRAINING), None) is not None
-    return [ev.Restarted(message=_ON if trained else _AGAIN)]
+    return [ev.Restarted(message=_ON if (folder / KEPT_BY_TRAINING).exists() else _AGAIN)]
 
 
 def _quiet_until_new(executor: Executor, folder: Path) -> Executor:
     """The same, without saying again what the calls before have said."""
-    if next(folder.glob(KEPT_BY_PRUNING), None) is None:
+    if not (folder / KEPT_BY_PRUNING).exists():
         return executor
 
     def do(job: Job, context: Context) -> Generator[ev.Event, None, None]:

@@ -133,6 +133,7 @@ class Launcher:
                 self._seats.find_demands()
             with self.store.index.write() as rows:
                 self._forget_tokens_of_others(rows)
+                self._liveness.attend({row.id for row in rows.active()})
                 ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)

@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,6 +138,10 @@ class Liveness:
             "hold here; choose a smaller model or fewer or shorter windows."
         )
         return ev.Failed(reason="out_of_memory", message=message)
+
+    def attend(self, working: Collection[str]) -> None:
+        """Only these runs are at work: of one that waits between two calls its waiting counts for nothing."""
+        self._heard = {run_id: heard for run_id, heard in self._heard.items() if run_id in working}
 
     def verdict(self, run_id: str) -> ev.Failed | None:
         """What `overdue` has said of this run, if anything."""

@@ -63,6 +63,7 @@ def test_a_run_is_done_in_calls_and_waits_between_them(store, launcher, wanted, 
     assert said.count("started") == said.count("model_loaded") == 1
     assert said.count("paused") == said.count("resumed") == record.model.blocks
     assert "restarted" not in said and not (store.folder(run_id) / kept.PRUNING).exists()
+    launcher.tick()
     assert store.position(run_id) is None and call(store, run_id) == "not waiting"
 
 
@@ -96,6 +97,29 @@ def test_stopping_works_within_a_call_and_between_calls(store, launcher, wanted,
     assert call(store, other, executor=stopped_by_its_visitor) == "cancelled"
     assert store.get(other).status == "cancelled" and store.checkpoint(other) is None
     assert not (store.folder(other) / kept.PRUNING).exists()
+
+
+def test_a_wish_to_stop_that_comes_as_a_call_pauses_is_heard(store, launcher, wanted, monkeypatch):
+    run_id = launcher.submit(wanted)
+
+    def stop_now(self):
+        store.request_cancel(run_id)
+        return True
+
+    monkeypatch.setattr(in_calls._Deadline, "is_near", stop_now)
+    monkeypatch.setattr(in_calls._Stop, "check", lambda self: None)
+    assert call(store, run_id) == "cancelled"
+    launcher.tick()
+    assert store.get(run_id).status == "cancelled" and store.position(run_id) is None
+
+
+def test_the_end_of_a_run_goes_on_with_its_study(store, wanted):
+    ended = []
+    launcher = Launcher(store, executor=ZeroGpuExecutor(), advance=lambda _, study: ended.append(study))
+    study = launcher.submit_study("sweep", [wanted])
+    assert call(store, study.runs[0]) == "finished" and not ended
+    launcher.tick()
+    assert ended == [study.id] and store.position(study.runs[0]) is None
 
 
 def test_a_failure_is_said_once_and_ends_the_run(store, launcher):

@@ -149,3 +149,19 @@ def test_a_worker_of_before_the_index_was_lost_is_no_orphan(tmp_path):
     until(lambda: store.get(run_id).status == "finished", 60, between=again.tick)
     launcher._reap()
     assert not psutil.pid_exists(lost) or psutil.Process(lost).status() == psutil.STATUS_ZOMBIE
+
+
+def test_waiting_between_two_calls_is_not_working(tmp_path):
+    now = [0.0]
+    liveness = Liveness(RunLimits(run_seconds=60), lambda: now[0])
+    assert liveness.overdue("run", tmp_path) is None
+    now[0] = 50
+    liveness.attend({"run"})
+    assert liveness.overdue("run", tmp_path) is None
+    liveness.attend(set())  # it waits
+    now[0] = 500
+    liveness.attend({"run"})
+    assert liveness.overdue("run", tmp_path) is None
+    now[0] = 561
+    liveness.attend({"run"})
+    assert liveness.overdue("run", tmp_path).reason == "too_long"
