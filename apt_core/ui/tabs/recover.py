@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +10,9 @@ from gradio.components import Component
 
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Recover, make_job, make_value
+from apt_core.jobs import Recover, make_value
 from apt_core.jobs.parts import RUN_PREFIX
-from apt_core.ui.forms import checks, choose
+from apt_core.ui.forms import below, checks, choose
 from apt_core.ui.forms.controls import CONTROLS
 from apt_core.ui.forms.fields import Field, fields_of, value_at
 from apt_core.ui.studio import Studio
@@ -21,7 +20,6 @@ from apt_core.ui.tabs.result import html
 from apt_core.ui.views.cards import preflight_card, sentence_card
 from apt_core.ui.views.run_view import ViewState
 
-_log = logging.getLogger(__name__)
 # The model is what the shown run made; weights are in memory, as training needs them.
 _UNUSED = frozenset(
     {"model", "evaluation.skip", "resources.weights", "resources.walk", "resources.device", "resources.dtype"}
@@ -65,11 +63,11 @@ def lay_out() -> Recovering:
         "Recover by training", open=False, visible=False, elem_id="recover", elem_classes="fold"
     ) as section:
         for path in _FIRST:
-            controls |= _drawn(fields[path])
+            controls |= below.drawn(fields[path], _START)
         for row in choose.rows(field for path, field in fields.items() if path not in _FIRST):
             with gr.Row():
                 for field in row:
-                    controls |= _drawn(field)
+                    controls |= below.drawn(field, _START)
         needs = html("recover-needs")
         start = gr.Button("Recover", elem_id="recover-start")
     return Recovering(section, controls, start, needs, html("recover-note"), go_on)
@@ -139,16 +137,13 @@ def start(
     shown: Callable[[str], dict[Any, Any]],
 ) -> dict[Any, Any]:
     """Queue the run and show it; whatever is in the way is a sentence."""
-    try:
+
+    def queue() -> str:
         job = job_for()
         checks.check(studio, job, checks.facts_for(studio, job.model.id))
-        return {recovering.note: ""} | shown(studio.submit([job]))
-    except PruneError as error:
-        return {recovering.note: str(sentence_card(str(error)))}
-    except Exception:
-        _log.exception("The recovery could not be started")
-        said = "The run could not be started; the log of the app says why."
-        return {recovering.note: str(sentence_card(said))}
+        return studio.submit([job])
+
+    return below.queued(recovering.note, queue, shown)
 
 
 def needs_of(run_id: str, values: dict[str, Any], studio: Studio) -> str:
@@ -175,21 +170,10 @@ def job_of(run_id: str, values: dict[str, Any], studio: Studio) -> Recover:
 
 def going_on(run_id: str, studio: Studio) -> Recover:
     """The same recovery from where it stopped; raises BadInput where nothing of it was kept."""
-    job = studio.record(run_id).job
-    if not isinstance(job, Recover) or not studio.can_go_on(studio.record(run_id)):
-        raise BadInput("Nothing was kept of this training; start the recovery again.")
-    again = make_job(**job.model_dump() | {"resume": run_id})
-    assert isinstance(again, Recover)
-    return again
+    return below.going_on(
+        Recover, run_id, studio, "Nothing was kept of this training; start the recovery again."
+    )
 
 
 def _fields() -> dict[str, Field]:
     return {field.path: field for field in fields_of(Recover) if field.path not in _UNUSED}
-
-
-def _drawn(field: Field) -> dict[str, Component]:
-    """As in the chooser, under ids of their own."""
-    drawn = CONTROLS[field.control].draw(field)
-    for component in drawn.values():
-        component.elem_id = f"{_START}{component.elem_id}"
-    return drawn

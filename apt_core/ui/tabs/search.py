@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.components import Component
 
-from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.errors import PruneError
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Search, make_job, make_value
+from apt_core.jobs import Search, make_value
 from apt_core.models.catalogue import terms
 from apt_core.models.fetch import hub_token
-from apt_core.ui.forms import checks, choose
+from apt_core.ui.forms import below, checks, choose
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.controls import CONTROLS
 from apt_core.ui.forms.fields import Field, fields_of, put_at
@@ -24,7 +23,6 @@ from apt_core.ui.tabs.result import html
 from apt_core.ui.views.cards import preflight_card, sentence_card, terms_line
 from apt_core.ui.views.run_view import ViewState
 
-_log = logging.getLogger(__name__)
 _UNUSED = frozenset(
     {"evaluation.skip", "resources.weights", "resources.walk", "resources.device", "resources.dtype"}
 )
@@ -61,13 +59,13 @@ def lay_out() -> SearchForm:
     with gr.Accordion(
         "Search for a smaller model", open=False, elem_id="search", elem_classes="fold"
     ) as section:
-        controls |= _drawn(fields["model"])
+        controls |= below.drawn(fields["model"], _START)
         with gr.Row():
-            controls |= _drawn(fields["keep"]) | _drawn(fields["minutes"])
+            controls |= below.drawn(fields["keep"], _START) | below.drawn(fields["minutes"], _START)
         for row in choose.rows(field for path, field in fields.items() if path not in _FIRST):
             with gr.Row():
                 for field in row:
-                    controls |= _drawn(field)
+                    controls |= below.drawn(field, _START)
         conditions = html("search-conditions")
         controls["terms"] = gr.Checkbox(
             value=False, label=ACCEPT, visible=False, elem_id="search-terms", container=False
@@ -129,19 +127,15 @@ def start(
     form: SearchForm, studio: Studio, job_for: Callable[[], Search], shown: Callable[[str], dict[Any, Any]]
 ) -> dict[Any, Any]:
     """Queue the run and show it; whatever is in the way is a sentence."""
-    try:
+
+    def queue() -> str:
         job = job_for()
         facts = checks.facts_for(studio, job.model.id)
         checks.check(studio, job, facts)
         terms.accept(job.model.id)  # `job_of` would have refused without the tick
-        token = hub_token.handed() if facts.needs_account else None
-        return {form.note: ""} | shown(studio.submit([job], token))
-    except PruneError as error:
-        return {form.note: str(sentence_card(str(error)))}
-    except Exception:
-        _log.exception("The search could not be started")
-        said = "The run could not be started; the log of the app says why."
-        return {form.note: str(sentence_card(said))}
+        return studio.submit([job], hub_token.handed() if facts.needs_account else None)
+
+    return below.queued(form.note, queue, shown)
 
 
 def needs_of(values: dict[str, Any], studio: Studio) -> str:
@@ -165,21 +159,8 @@ def job_of(values: dict[str, Any], studio: Studio) -> Search:
 
 def going_on(run_id: str, studio: Studio) -> Search:
     """The same search from where it stopped; raises BadInput where nothing of it was kept."""
-    job = studio.record(run_id).job
-    if not isinstance(job, Search) or not studio.can_go_on(studio.record(run_id)):
-        raise BadInput("Nothing was kept of this search; start it again.")
-    again = make_job(**job.model_dump() | {"resume": run_id})
-    assert isinstance(again, Search)
-    return again
+    return below.going_on(Search, run_id, studio, "Nothing was kept of this search; start it again.")
 
 
 def _fields() -> dict[str, Field]:
     return {field.path: field for field in fields_of(Search) if field.path not in _UNUSED}
-
-
-def _drawn(field: Field) -> dict[str, Component]:
-    """As in the chooser, under ids of their own."""
-    drawn = CONTROLS[field.control].draw(field)
-    for component in drawn.values():
-        component.elem_id = f"{_START}{component.elem_id}"
-    return drawn
