@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import gpu_calls, languages, server
+from apt_core.ui import arrival, gpu_calls, languages, server
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -18,7 +18,6 @@ from apt_core.ui.tabs import models as models_tab
 from apt_core.ui.tabs import runs as runs_tab
 from apt_core.ui.tabs import sweep as sweep_tab
 from apt_core.ui.theme import theme
-from apt_core.ui.views.compare_view import ids_of
 from apt_core.ui.views.keys_sheet import keys_sheet
 from apt_core.ui.views.run_view import ViewState
 
@@ -61,7 +60,7 @@ def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
         others = tuple(item for item in items if item)
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
         _wire_compare(compare, tabs, (runs.bar, *sweep.openers), explore, studio)
-        _wire_arrival(page, explore, compare, sweep, tabs, studio)
+        arrival.wire(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)
     languages.mark(page)
     page.queue(api_open=False, max_size=_MOST_EVENTS, default_concurrency_limit=4)
@@ -103,28 +102,6 @@ def launch_options(studio: Studio) -> dict[str, Any]:
 def _holds_cache(path: Path) -> bool:
     """Whether Gradio's own folder lies inside: blocking that would block its uploads."""
     return cache_dir().resolve().is_relative_to(path.resolve())
-
-
-def _wire_arrival(
-    page: gr.Blocks,
-    explore: explore_tab.Explore,
-    compare: compare_tab.CompareTab,
-    sweep: sweep_tab.SweepTab,
-    tabs: gr.Tabs,
-    studio: Studio,
-) -> None:
-    def arrive(last: Any, choices: Any, request: gr.Request) -> dict[Any, Any]:
-        asked = dict(request.query_params)
-        shown = explore_tab.land(explore, studio, asked.get("run") or asked.get("present"), last, choices)
-        if study := asked.get("study"):
-            return shown | sweep_tab.show(sweep, studio, study) | {tabs: gr.Tabs(selected="sweep")}
-        if "compare" not in asked or asked.get("tab", "compare") != "compare":
-            return shown
-        chosen = compare_tab.show(compare, studio, ids_of(asked["compare"]))
-        return shown | chosen | {tabs: gr.Tabs(selected="compare")}
-
-    outputs = [*explore.chosen_outputs, *compare.outputs, *sweep.shown, tabs]
-    page.load(arrive, [explore.last_run, explore.choices], outputs, **_QUIET)
 
 
 def _wire_compare(

@@ -238,7 +238,10 @@ class Studio:
         return [*self.store.list(limit=limit, owners=self.visitor.listed), *self._sample_records.values()]
 
     def run_set(self, record: RunRecord) -> RunSet:
-        """The run, and those that its charts may draw beside it: its study first, then the newest runs."""
+        """The run, and those that its charts may draw beside it: its study first, then the newest runs. A recorded
+        sample stands beside samples alone, so that it looks the same to everybody."""
+        if self.is_sample(record.id):
+            return RunSet(record, tuple(self._sample_records.values()))
         studied = self._recent(record.study) if record.study else []
         others = {run.id: run for run in (*studied, *self.lately())}
         return RunSet(record, tuple(others.values()))

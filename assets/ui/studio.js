@@ -24,6 +24,15 @@ window.aptStudio = (() => {
     followTabs();
   }, 50);
 
+  function wished(...names) {
+    const asked = new URLSearchParams(window.location.search);
+    return names.some((name) => asked.get(name));
+  }
+  if (wished("run")) { // the page opens with a sample, which is not what was asked for
+    document.documentElement.classList.add("arriving");
+    setTimeout(() => document.documentElement.classList.remove("arriving"), 15000); // whatever went wrong
+  }
+
   function plotly() {
     plotlyLoading ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
@@ -249,12 +258,17 @@ window.aptStudio = (() => {
     }
 
     watch("value", () => {
+      document.documentElement.classList.remove("arriving");
       pressed = 0;
       tell();
       keepAddress();
       if (askedForRun) showTop(); // its state is at the top
       askedForRun = false;
     });
+    if (props.value?.run && !wished("run", "compare")) { // the sample with which the page opens: Back leads to it
+      place ??= { run: "", tab: "", shown: props.value.run, compare: "" };
+      window.history.replaceState({ ...window.history.state, studio: place }, "");
+    }
     setInterval(ask, 1000);
   }
 
@@ -280,7 +294,8 @@ window.aptStudio = (() => {
     place = now;
     // Opening a run from the list changes what is shown and then the tab: one step.
     const same = moved === "tab" && showedAt && Date.now() - showedAt < 1500;
-    const write = moved && !goingBack && !same ? "pushState" : "replaceState";
+    const landing = navigator.userActivation && !navigator.userActivation.hasBeenActive; // the visitor did nothing yet
+    const write = moved && !goingBack && !same && !landing ? "pushState" : "replaceState";
     showedAt = moved && moved !== "tab" ? Date.now() : 0;
     window.history[write]({ ...window.history.state, studio: now }, "", url.href.replaceAll("%2C", ","));
   }

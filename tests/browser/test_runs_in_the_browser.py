@@ -285,6 +285,29 @@ def test_back_and_forward_go_through_runs_and_tabs(open_page, finished):
     page.wait_for_url("**/?tab=runs")
 
 
+_SAMPLE_SEEN = """
+    window.sampleSeen = false;
+    setInterval(() => {
+      const badge = document.querySelector("#headline .badge");
+      if (badge && getComputedStyle(badge).visibility === "visible") {
+        window.sampleSeen ||= badge.textContent.includes("Recorded sample");
+      }
+    }, 10);
+"""
+
+
+@pytest.mark.slow
+def test_a_link_never_shows_the_sample_before_its_run(open_page, finished, app):
+    page = open_page()
+    page.add_init_script(_SAMPLE_SEEN)
+    page.goto(f"{app.address}/?run={finished}")
+    says(page, "#headline", "Tiny random Llama")
+    assert page.locator("#headline").is_visible() and not page.evaluate("window.sampleSeen")
+    page.goto(f"{app.address}/?run=20200101-000000-abcd")
+    says(page, "#note", "There is no run 20200101-000000-abcd")
+    page.wait_for_function("window.sampleSeen")  # now it is what there is to see
+
+
 @pytest.mark.slow
 def test_a_chosen_shade_stays_with_the_visitor_and_not_with_the_address(open_page):
     page = open_page()

@@ -59,6 +59,12 @@ def explore():
         return explore_tab.lay_out()
 
 
+def land(explore, studio, asked, last):
+    """What a visitor sees who arrives: the result, and the choices that led to it."""
+    wanted = explore_tab.wanted(studio, asked, last)
+    return explore_tab.arrive(explore, studio, wanted) | explore_tab.recall(explore, studio, wanted, None)
+
+
 def named(explore, updates):
     """Updates by the names of the components of the result column (and a few others)."""
     names = {component: name for name, component in explore.result.parts.items()}
@@ -84,48 +90,46 @@ def values(explore, **changes):
 
 
 def test_the_empty_page_shows_a_recorded_sample_and_keeps_its_address(explore, studio):
-    shown = named(explore, explore_tab.land(explore, studio, None, None))
+    shown = named(explore, land(explore, studio, None, None))
     assert "Recorded sample" in shown["headline"] and shown["seen"]["link"] is False
     assert shown["seen"]["live"] is False and shown["folded"] == ""
 
 
 def test_a_link_opens_its_run(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    shown = named(explore, explore_tab.land(explore, studio, RUN, None))
+    shown = named(explore, land(explore, studio, RUN, None))
     assert shown["seen"]["run"] == RUN and shown["seen"]["link"] is True and shown["seen"]["live"] is True
     assert shown["last_run"] == RUN and "data-fold" in shown["folded"]
 
 
 def test_the_choices_follow_the_run_of_a_link(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    landed = explore_tab.land(explore, studio, RUN, None)
+    landed = land(explore, studio, RUN, None)
     job, controls = studio.record(RUN).job, explore.chooser.controls
     assert landed[controls["model"]] == job.model.id and landed[controls["pattern.name"]] == job.pattern.label
-    assert controls["model"] not in explore_tab.land(explore, studio, None, None)
-    assert set(landed) <= set(explore.chosen_outputs)
+    assert controls["model"] not in land(explore, studio, None, None)
+    assert set(landed) <= {*explore.outputs, *explore.chosen}
 
 
 @pytest.mark.parametrize("wanted", ["20200101-000000-0000", "../../etc/passwd", "sample-none", "<script>"])
 def test_an_unknown_run_is_a_sentence_and_the_sample(explore, studio, wanted):
-    shown = named(explore, explore_tab.land(explore, studio, wanted, None))
+    shown = named(explore, land(explore, studio, wanted, None))
     assert "Below is a recorded sample instead." in shown["note"] and "<script>" not in shown["note"]
     assert "Recorded sample" in shown["headline"]
 
 
 def test_without_samples_the_page_still_opens(explore, store):
     studio = Studio(store, FakeLauncher(store), FakeReader(), {})
-    assert named(explore, explore_tab.land(explore, studio, RUN, None))["note"]
-    assert explore_tab.land(explore, studio, None, None) == {explore.result.note: ""}
+    assert named(explore, land(explore, studio, RUN, None))["note"]
+    assert land(explore, studio, None, None) == {explore.result.note: ""}
 
 
 def test_a_visitor_comes_back_to_the_run_that_still_goes_on(explore, studio, store):
     store.put(RUN, some_events("layers"))
-    assert named(explore, explore_tab.land(explore, studio, None, RUN))["seen"]["run"] == RUN
+    assert named(explore, land(explore, studio, None, RUN))["seen"]["run"] == RUN
     store.put(RUN, some_events("finished"))
-    assert named(explore, explore_tab.land(explore, studio, None, RUN))["seen"]["run"] == "sample-x"
-    assert (
-        named(explore, explore_tab.land(explore, studio, None, {"not": "a run"}))["seen"]["run"] == "sample-x"
-    )
+    assert named(explore, land(explore, studio, None, RUN))["seen"]["run"] == "sample-x"
+    assert named(explore, land(explore, studio, None, {"not": "a run"}))["seen"]["run"] == "sample-x"
 
 
 # ---- watching

@@ -172,7 +172,7 @@ def test_a_run_alone_has_no_race_and_is_not_asked_about_for_ever(studio, store):
 def test_a_visitor_comes_back_to_a_run_whose_rivals_still_go_on(explore, studio, store):
     put(store, RUN, "apt", "finished")
     put(store, RIVAL, "wanda", "queued")
-    assert explore_tab.land(explore, studio, None, RUN)[explore.seen]["run"] == RUN
+    assert explore_tab.wanted(studio, None, RUN) == RUN
 
 
 def test_many_tabs_share_one_look_at_the_runs(studio, store, monkeypatch):

@@ -94,16 +94,16 @@ def test_prune_keeps_the_choices_and_a_later_visit_proposes_them(explore, studio
     started = explore_tab.start(explore, studio, values)
     kept = started[explore.choices]
     assert kept["calibration.samples"] == 9 and started[explore.forget]["visible"] is True
-    landed = explore_tab.land(explore, studio, None, None, kept)
+    landed = explore_tab.recall(explore, studio, "", kept)
     controls = explore.chooser.controls
     assert (landed[controls["model"]], landed[controls["calibration.samples"]]) == ("tiny-random-llama", 9)
-    assert landed[explore.forget]["visible"] is True and set(landed) <= set(explore.chosen_outputs)
+    assert landed[explore.forget]["visible"] is True and set(landed) <= set(explore.chosen)
 
 
 def test_a_link_goes_before_what_is_remembered(explore, studio):
     studio.store.put(RUN, some_events("layers"))
     kept = remembered.kept(a_recipe(model={"id": "tiny-llama"}), PRIVATE)
-    landed = explore_tab.land(explore, studio, RUN, None, kept)
+    landed = explore_tab.recall(explore, studio, RUN, kept)
     assert landed[explore.chooser.controls["model"]] == "tiny-random-llama"
 
 
@@ -112,7 +112,7 @@ def test_forgetting_brings_back_what_is_proposed_to_everybody(explore):
     assert forgotten[explore.choices] == {} and forgotten[explore.forget]["visible"] is False
     for path, control in explore.chooser.controls.items():
         assert forgotten[control] == first(explore)[path]
-    assert set(forgotten) <= set(explore.chosen_outputs)
+    assert set(forgotten) <= set(explore.chosen)
 
 
 def test_the_order_of_the_list_is_remembered_and_reset():

@@ -67,9 +67,9 @@ class Explore(NamedTuple):
         ]
 
     @property
-    def chosen_outputs(self) -> list[Any]:
-        """What landing on the page can change: the result, and the choices that led to it."""
-        return [*self.outputs, *self.chooser.inputs, self.chooser.preset, self.choices, self.forget]
+    def chosen(self) -> list[Any]:
+        """The choices, and what remembers them."""
+        return [*self.chooser.inputs, self.chooser.preset, self.choices, self.forget]
 
 
 def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immutable
@@ -126,9 +126,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
         concurrency_limit=4,
         **_QUIET,
     )
-    explore.forget.click(
-        lambda: forget(explore), None, explore.chosen_outputs, concurrency_limit=None, **_QUIET
-    )
+    explore.forget.click(lambda: forget(explore), None, explore.chosen, concurrency_limit=None, **_QUIET)
     explore.result.stop.click(
         lambda view: stop(explore, studio, ViewState.parse(view)),
         explore.seen,
@@ -158,25 +156,24 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     )
 
 
-def land(
-    explore: Explore, studio: Studio, wanted: str | None, last: Any, choices: Any = None
-) -> dict[Any, Any]:
-    """A page has been opened: the run of its link, else the visitor's run that still goes on, else a sample.
+def wanted(studio: Studio, asked: str | None, last: Any) -> str:
+    """The run that a visitor wants to see: that of the link, else their own that still goes on; else none."""
+    if asked:
+        return asked
+    return last if isinstance(last, str) and last and _still_live(studio, last) else ""
 
-    The choices follow the run, so that Prune would do again what is shown; beside a sample they are those of the
-    visitor's last run.
-    """
-    if not wanted and isinstance(last, str) and last and _still_live(studio, last):
-        wanted = last
-    shown = arrive(explore, studio, wanted)
+
+def recall(explore: Explore, studio: Studio, run_id: str, remembered_values: Any) -> dict[Any, Any]:
+    """The choices follow the run that is shown, so that Prune would do again what one sees; beside a sample they are
+    those of the visitor's last run."""
     try:
-        job = studio.record(wanted).job if wanted else None
+        job = studio.record(run_id).job if run_id else None
     except PruneError:
         job = None  # `arrive` says so
-    own = remembered.recalled(explore.chooser.kind, choices, _first(explore), studio.policy)
-    shown = shown | ({explore.forget: gr.update(visible=True)} if own else {})
+    own = remembered.recalled(explore.chooser.kind, remembered_values, _first(explore), studio.policy)
+    there = {explore.forget: gr.update(visible=True)} if own else {}
     job = job or own
-    return shown | (choose.fill(explore.chooser, job, studio.policy) if job else {})
+    return there | (choose.fill(explore.chooser, job, studio.policy) if job else {})
 
 
 def forget(explore: Explore) -> dict[Any, Any]:
@@ -190,16 +187,19 @@ def _first(explore: Explore) -> dict[str, Any]:
     return {path: getattr(control, "value", None) for path, control in explore.chooser.controls.items()}
 
 
-def arrive(explore: Explore, studio: Studio, wanted: str | None) -> dict[Any, Any]:
+def arrive(explore: Explore, studio: Studio, run_id: str | None) -> dict[Any, Any]:
     """The run of this id, or a sentence and a sample where there is none."""
-    if not wanted:
+    if not run_id:
         return empty(explore, studio)
     try:
-        return open_run(explore, studio, studio.record(wanted), link=True)
+        return open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError:
-        gone = f"There is no run {wanted[:60]} here; it may have been deleted, or belong to another machine."
+        gone = f"There is no run {run_id[:60]} here; it may have been deleted, or belong to another machine."
         note = f"{gone} Below is a recorded sample instead." if studio.first_sample else gone
-        return empty(explore, studio, note)
+        shown = empty(explore, studio, note)
+        return shown | {
+            explore.seen: {**shown.get(explore.seen, {}), "asked": run_id[:60]}
+        }  # news to its script
 
 
 def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
