@@ -48,6 +48,13 @@ window.aptStudio = (() => {
   const FEWEST_LABELS = 3; // of an axis
   const coarse = window.matchMedia("(pointer: coarse)").matches;
 
+  // The charts that one sees at once come first, each other one when the browser has nothing else to do.
+  function turn(element) {
+    const below = element.getBoundingClientRect().top > window.innerHeight;
+    if (!below || !window.requestIdleCallback) return null;
+    return new Promise((resolve) => window.requestIdleCallback(resolve, { timeout: 2000 }));
+  }
+
   // Figures come in the light colours; on a dark page every one is replaced by its dark twin.
   function recoloured(text) {
     if (!isDark()) return JSON.parse(text);
@@ -99,6 +106,7 @@ window.aptStudio = (() => {
       if (value.csv) link.href = value.csv;
       host.style.minHeight = `${heightOf(JSON.parse(value.figure).layout)}px`; // room for it, before plotly.js is here
       const Plotly = await plotly();
+      if (!drawn) await turn(element);
       if (props.value !== value) return; // a newer one is on its way
       const { data, layout } = recoloured(value.figure);
       if (coarse) layout.dragmode = false;
