@@ -4,9 +4,10 @@
     python -m benchmarks.honest --model tiny-llama --eval-samples 4 --eval-length 128 --samples 4 --length 64
 
 Rows: the dense model, APT joint at 50%, APT 2:4, the dense model rounded to 8 and to 4 bits (round to nearest in groups
-of 128 inputs, not GPTQ or AWQ), and APT joint at 50% rounded to 8 bits. Every row is measured on the same windows; KL
-and agreement are against the dense model; models take turns where speed is measured. Prints one Markdown table and
-appends one JSON record to benchmarks/results/honest.jsonl.
+of 128 inputs, not GPTQ or AWQ), APT joint at 50% rounded to 8 bits, and two that are smaller as they are: a quarter of
+the blocks gone (`depth`), a fifth of heads and channels (`llm-pruner`), nothing trained afterwards. Every row is
+measured on the same windows; KL and agreement are against the dense model; models take turns where speed is measured.
+Prints one Markdown table and appends one JSON record to benchmarks/results/honest.jsonl.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     title: str
     folder: Path
     bits: str = "none"
+    method: str = ""  # its name, where what was made is smaller as it is
 
 
 def main() -> None:
@@ -57,12 +59,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="apt-honest-") as temporary:
         joint = _pruned(options, "apt-joint", "0.5", Path(temporary) / "joint")
         two_four = _pruned(options, "apt", "2:4", Path(temporary) / "two-four")
+        depth = _pruned(options, "depth", "0.25", Path(temporary) / "depth")
+        narrow = _pruned(options, "llm-pruner", "0.2", Path(temporary) / "narrow")
         rows = [
-            Row("dense", dense), Row("APT joint, 50%", joint), Row("APT, 2:4", two_four),
+            Row("dense", dense, method="dense"), Row("APT joint, 50%", joint), Row("APT, 2:4", two_four),
             Row("8 bits", dense, "8"), Row("4 bits", dense, "4"), Row("APT joint, 50%, then 8 bits", joint, "8"),
+            Row("25% of the blocks", depth, method="depth"),
+            Row("20% of heads and channels", narrow, method="llm-pruner"),
         ]  # fmt: skip
         found = list(_measured(rows, options))
-        speeds = {} if options.no_speed else _speeds(rows[:3], options)
+        timed = [row for row in rows if row.bits == "none"]
+        speeds = {} if options.no_speed else _speeds(timed, options)
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "conditions": _conditions(options),
@@ -117,6 +124,7 @@ def _row(row: Row, evaluated: Evaluated, apart: Diverged, rounded: Rounded | Non
         }
     return {
         "title": row.title,
+        "method": row.method,
         "sizes": sizes,
         "rounded": rounded.model_dump(exclude={"kind"}) if rounded else None,
         "evaluated": evaluated.model_dump(exclude={"kind"}),

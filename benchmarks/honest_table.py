@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ _HEADS = (
     "prefill, tokens/s",
     "decode, tokens/s",
 )
+
+
+def newest() -> dict[str, Any]:
+    """The last record."""
+    return json.loads(RESULTS.read_text().splitlines()[-1])
 
 
 def table(record: dict[str, Any]) -> str:

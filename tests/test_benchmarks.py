@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, related
+from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, measured_methods, related
 from benchmarks.judge import HeldOut, Interval, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
@@ -58,6 +58,50 @@ def test_the_honest_table_has_a_dash_where_nothing_was_measured_and_no_factor_wi
     assert said[3].count("| – |") == 1 and "20.0 (18.0 to 22.0) | 0.100 | 90%" in said[3]
     assert "200 (199 to 201), 2.00 ×" in said[3] and said[3].endswith("difference not measurable now |")
     assert said[4].endswith("| – | – |") and said[2].count("×") == 0 and said[-1] == "here"
+
+
+def test_the_map_is_told_perplexities_against_the_dense_model_and_what_structures_save():
+    shared = {
+        "model": "smollm2-135m",
+        "seed": 0,
+        "window": 1024,
+        "calibration": "32 x 512 tokens of valid.txt",
+    }
+    dense = shared | {"method": "dense", "allocation": "", "pattern": "", "losses": {"wikipedia": [2.0, 3.0]}}
+    ran = [
+        shared
+        | {"method": name, "allocation": allocation, "pattern": pattern, "losses": {"wikipedia": losses}}
+        for name, allocation, pattern, losses in (
+            ("wanda", "", "2:4", [3.0, 4.1]),
+            ("wanda", "", "0.5", [2.4, 3.6]),
+            ("wanda", "loss", "0.5", [9.0, 9.0]),
+            ("depth", "", "0.25", [2.5, 3.5]),
+            ("other", "", "0.7", [9.0, 9.0]),
+        )
+    ]
+    even, faster = (
+        {"decode": {"median": at, "low": at - 1, "high": at + 1, "repeats": 3}} for at in (100.0, 125.0)
+    )
+    rows = [
+        {"title": title, "method": method, "sizes": {"on_disk": size}}
+        for title, method, size in (("dense", "dense", 1000), ("shorter", "depth", 800))
+    ]
+    honest = {
+        "conditions": {"words": "m, bfloat16; here. More."},
+        "rows": rows,
+        "speeds": {"dense": even, "shorter": faster},
+    }
+    found = measured_methods.made([dense, *ran], honest)
+    half, two_four = found.of("wanda")
+    assert (half.setting, two_four.setting, half.size) == ("50%", "2:4", None)
+    assert half.perplexity == pytest.approx(math.exp(0.5)) and half.low < half.perplexity < half.high
+    assert two_four.perplexity == pytest.approx(math.exp(1.05))
+    (shorter,) = found.of("depth")
+    assert (shorter.size, shorter.speed) == (0.8, 1.25) and not found.of("other") and not found.of("dense")
+    same = honest | {"speeds": {"dense": even, "shorter": even}}
+    assert measured_methods.made([dense, *ran], same).of("depth")[0].speed is None, (
+        "no difference could be told"
+    )
 
 
 def test_one_window_has_no_interval():

@@ -20,6 +20,12 @@ def test_the_table_is_the_newest_record():
     assert with_table(README) == README, "run python -m benchmarks.readme"
 
 
+def test_what_the_map_says_was_measured_is_what_the_newest_records_say():
+    from benchmarks.measured_methods import FILE, newest
+
+    assert FILE.read_text("utf-8") == newest(), "run python -m benchmarks.measured_methods"
+
+
 def test_the_spaces_front_matter_names_this_app():
     front = README.split("---")[1]
     for line in ("sdk: gradio", 'python_version: "3.12"', "app_file: app.py", "license: apache-2.0"):

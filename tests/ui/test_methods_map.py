@@ -9,6 +9,7 @@ import pytest
 from apt_core.methods import METHODS, STRUCTURED
 from apt_core.methods.registry import RECOVERIES
 from apt_core.methods.searching.evolution import Evolution
+from apt_core.reports import measured
 from apt_core.ui.views.methods_map import GROUPS, group_of, line_of, members
 from apt_core.ui.views.methods_page import methods_page
 
@@ -59,3 +60,25 @@ def test_all_but_training_and_search_can_be_tried_and_every_link_leads_somewhere
     assert sorted(seen.tried) == sorted([*METHODS, *STRUCTURED])
     assert set(seen.linked) <= set(seen.ids) and len(seen.ids) == len(set(seen.ids))
     assert not seen.open, "a newcomer sees the five groups first"
+
+
+def test_the_map_says_what_was_measured_with_its_conditions_and_a_dash_where_nothing_was(monkeypatch):
+    outcome = measured.Outcome(
+        setting="25% of the blocks", perplexity=2.5, low=2.25, high=2.75, size=0.8, speed=1.25
+    )
+    half = measured.Outcome(setting="50%", perplexity=1.5, low=1.4, high=1.6)
+    found = measured.Measured(
+        conditions=("On words.", "On a desk."), outcomes={"depth": (outcome,), "wanda": (half,)}
+    )
+    monkeypatch.setattr(measured, "load", lambda: found)
+    page = str(methods_page())
+    assert '<span title="95% interval 2.25 to 2.75">2.50 ×</span>; 80% of the bytes, 1.25 × tokens/s' in page
+    assert page.count("On words. On a desk.") == 1, "under the structures"
+    assert page.count('<p class="quiet measured">On words.</p>') == 1, "under the masks"
+    assert "<td>–</td>" in page
+
+
+def test_every_method_that_was_measured_is_one_of_the_map():
+    everything = {*METHODS, *STRUCTURED, *RECOVERIES, Evolution.name}
+    assert measured.load().outcomes.keys() <= everything
+    assert {"apt", "wanda", "sparsegpt", "alps"} <= measured.load().outcomes.keys()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from apt_core.base.patterns import SemiStructured, Unstructured
-from apt_core.base.words import duration
+from apt_core.base.words import DASH, duration, number, percent, times
 from apt_core.estimate.rates import packaged_rates, solving_seconds
 from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
 from apt_core.methods.component import Named, Statistic
@@ -17,6 +17,8 @@ from apt_core.methods.recovery.base import Recovery
 from apt_core.methods.registry import RECOVERIES
 from apt_core.methods.searching.evolution import Evolution
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
+from apt_core.reports import measured
+from apt_core.reports.measured import Outcome
 from apt_core.ui.views.html import Markup, join
 
 HALF, TWO_OF_FOUR = Unstructured(sparsity=0.5), SemiStructured(keep=2, of=4)
@@ -160,21 +162,45 @@ def _named(group: Group) -> str:
 
 
 def _table(group: Group) -> Markup:
-    heads = ("method", "what goes", "needs", "solves in (50% / 2:4)", "")
+    heads = ("method", "what goes", "needs", "solves in (50% / 2:4)", "perplexity, times dense", "")
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
+        "<tbody>{}</tbody></table></div>{}"
     ).format(
         f"Methods: {group.title}",
         join(Markup('<th scope="col">{}</th>').format(head) for head in heads),
         join(_row(line_of(kind)) for kind in members(group)),
+        _conditions(group),
     )
 
 
+def _conditions(group: Group) -> Markup:
+    """What the figures of a group were measured on, where there are any."""
+    found = [one for kind in members(group) for one in measured.load().of(kind.name)]
+    perplexities, speeds = measured.load().conditions
+    said = [perplexities] * bool(found) + [speeds] * any(one.size is not None for one in found)
+    return Markup('<p class="quiet measured">{}</p>').format(" ".join(said)) if said else Markup("")
+
+
+def _outcomes(kind: type[Named]) -> Markup:
+    found = measured.load().of(kind.name)
+    return join((_outcome(one) for one in found), Markup("<br>")) if found else Markup(DASH)
+
+
+def _outcome(one: Outcome) -> Markup:
+    """'2:4: 3.13 times', the interval where one points at it; of structures what they save too."""
+    interval = f"95% interval {number(one.low)} to {number(one.high)}"
+    saved = [f"{percent(one.size)} of the bytes"] if one.size is not None else []
+    saved += [f"{times(one.speed)} tokens/s"] if one.speed is not None else []
+    said = Markup('{}: <span title="{}">{}</span>').format(one.setting, interval, times(one.perplexity))
+    return said + Markup("; {}").format(", ".join(saved)) if saved else said
+
+
 def _row(line: Line) -> Markup:
-    cells = "<td>{}</td>" * 4
+    cells = "<td>{}</td>" * 5
     return Markup(f'<tr><th scope="row"><a href="#method-{{}}">{{}}</a></th>{cells}</tr>').format(
-        line.kind.name, line.kind.title, line.removes, line.needs, line.takes, _try_it(line.kind)
+        *(line.kind.name, line.kind.title, line.removes, line.needs, line.takes),
+        *(_outcomes(line.kind), _try_it(line.kind)),
     )
 
 

@@ -1,0 +1,41 @@
+"""What methods made of the usual model when that was measured: `assets/measured/methods.json`.
+
+The file is written by `python -m benchmarks.measured_methods` from recorded runs, with their conditions; nothing in it
+is typed by hand. A method that was not measured is not in it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from apt_core.base.paths import ASSETS
+from apt_core.base.values import Frozen
+
+FILE = ASSETS / "measured" / "methods.json"
+
+
+class Outcome(Frozen):
+    """One setting of a method: its perplexity in multiples of the dense model's, with a paired 95% interval; of
+    structures, the bytes as a share of the dense model's and the tokens per second as a multiple."""
+
+    setting: str  # '50%', '2:4', '25% of the blocks'
+    perplexity: float
+    low: float
+    high: float
+    size: float | None = None
+    speed: float | None = None  # None too where no difference could be told
+
+
+class Measured(Frozen):
+    """Outcomes by the name of the method. conditions: one sentence each, of perplexities and of speeds."""
+
+    conditions: tuple[str, ...]
+    outcomes: dict[str, tuple[Outcome, ...]]
+
+    def of(self, method: str) -> tuple[Outcome, ...]:
+        return self.outcomes.get(method, ())
+
+
+@lru_cache(maxsize=1)
+def load() -> Measured:
+    return Measured.model_validate_json(FILE.read_text("utf-8"))
