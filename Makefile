@@ -13,7 +13,7 @@ test: $(VENV)/.test
 	@$(BIN)/python tests/ensure_chromium.py
 	@status=0; \
 	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder || status=$$?; \
-	$(BIN)/python -m pytest -m "alone and not slow" || status=$$?; \
+	$(BIN)/python -m pytest -m "alone and not slow" $$(grep -rl "mark.alone" tests --include="test_*.py") || status=$$?; \
 	exit $$status
 
 lint: $(VENV)/.test
