@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser_app import patient
 from report_runs import NASTY, a_race, hostile, the_report
 
 from apt_core.methods import METHODS
@@ -102,5 +103,5 @@ def test_eight_runs_open_offline_without_a_request(opened):
     assert requests == [page.url] and complaints == []
     for width in (390, 768):
         page.set_viewport_size({"width": width, "height": 844})
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        with patient("the charts to be drawn narrower") as until:
+            until(lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width)
