@@ -330,13 +330,16 @@ window.aptStudio = (() => {
   }
 
   function followTabs() {
-    openTab(new URLSearchParams(window.location.search).get("tab"));
+    const asked = new URLSearchParams(window.location.search).get("tab");
     const list = tabs()[0].closest("[role=tablist]");
-    new MutationObserver(() => {
+    function keep() {
       const open = tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
       const name = open && nameOf(open) !== first() ? nameOf(open) : "";
       if (open && name !== (place?.tab ?? "")) remember({ tab: name });
-    }).observe(list, { attributes: true, subtree: true, attributeFilter: ["aria-selected"] });
+    }
+    new MutationObserver(keep).observe(list, { attributes: true, subtree: true, attributeFilter: ["aria-selected"] });
+    if (asked) openTab(asked);
+    else keep(); // a quick visitor has opened one already
   }
 
   window.addEventListener("popstate", (event) => {

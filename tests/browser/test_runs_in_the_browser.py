@@ -7,6 +7,7 @@ import os
 import zipfile
 
 import httpx
+import psutil
 import pytest
 from browser_app import App, patient
 from browser_steps import (
@@ -366,6 +367,17 @@ def test_the_first_run_works_without_any_network(browser, tmp_path):
         app.stop()
 
 
+def worker_of(run_id: str) -> psutil.Process:
+    """The process that works on this run, once there is one."""
+    with patient("the run's worker") as until:
+        until(lambda: _workers(run_id))
+    return _workers(run_id)[0]
+
+
+def _workers(run_id: str) -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["cmdline"]) if run_id in (one.info["cmdline"] or [])]
+
+
 @pytest.mark.slow
 def test_a_run_outlives_the_app(browser, tmp_path):
     app = App(tmp_path).start()
@@ -377,10 +389,13 @@ def test_a_run_outlives_the_app(browser, tmp_path):
         page.wait_for_selector("#prune")
         choose_tiny(page, samples=256, length=256, windows=32)
         run_id = prune(page)
+        worker = worker_of(run_id)
+        worker.suspend()  # or it could end before the app is back
         app.kill()
         app.start()
         page.goto(f"{app.address}/")  # without the link: the browser remembers the run that still goes on
         page.wait_for_function("id => location.search.includes(id)", arg=run_id)
+        worker.resume()
         wait_for_end(page)
         assert "Tiny random Llama" in text(page, "#headline") and points(page) == 14
     finally:

@@ -71,6 +71,7 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     page.wait_for_selector("#sweep-sparsity-chart .scatterlayer .trace")
     page.wait_for_selector("#sweep-parallel-chart .parcoords")
     page.locator("#sweep-pareto-section .label-wrap").click()
+    page.wait_for_selector("#sweep-pareto-table tbody tr")
     assert page.locator("#sweep-pareto-table tbody tr").count() == 6
     link = page.locator("#sweep a", has_text="link").get_attribute("href")
     page.locator("#sweep a[data-action=open]").first.click()
