@@ -6,6 +6,9 @@
       │                                                          │
     every view folds the events (Store.get)            execute.run(job, context)
 
+`Store` is the one front. Behind it: `making` and `removal`, `records` (the fold), `entries` (of lists), `lineage`,
+`folders` (what lies where) and `from_folders` (the index made again).
+
 For Linux and macOS (file locks, process groups). Nothing here imports torch, except the processes
 `worker`, `reader` and `inspector` once they run. Imports execute and below.
 """

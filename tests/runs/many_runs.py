@@ -8,7 +8,9 @@ from pathlib import Path
 from apt_core import events as ev
 from apt_core.jobs import make_job
 from apt_core.runs.eventlog import EventLog
-from apt_core.runs.store import JOB_FILE, Store, _row_of
+from apt_core.runs.folders import JOB_FILE
+from apt_core.runs.from_folders import row_of
+from apt_core.runs.store import Store
 from tests.runs.fake_worker import evaluated, finished, layer
 
 METHODS = ("apt", "wanda", "sparsegpt", "magnitude")
@@ -29,7 +31,7 @@ def many_runs(root: Path, amount: int, layers: int, tail: str = "0000") -> list[
         EventLog(folder).path.write_text("\n".join(lines) + "\n")
     with Store(root).index.write() as rows:  # also where an app is at work
         for run_id in ids:
-            if row := _row_of(root / "runs" / run_id, None):
+            if row := row_of(root / "runs" / run_id, None):
                 rows.add(row)
     return ids
 

@@ -10,7 +10,7 @@ from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.jobs import make_job
 from apt_core.runs import labels, query
-from apt_core.runs import store as store_module
+from apt_core.runs import records as records_module
 from apt_core.runs.labels import Labels
 from apt_core.runs.query import SORTS, Entry, Listed, Query, select
 from apt_core.runs.store import Store
@@ -158,8 +158,10 @@ def test_an_ended_run_is_read_once_and_a_live_one_every_time(store, recipe, monk
     finish(store, ended)
     first = store.entries()
     read = []
-    real = store_module.fold
-    monkeypatch.setattr(store_module, "fold", lambda record, log: read.append(record.id) or real(record, log))
+    real = records_module.fold
+    monkeypatch.setattr(
+        records_module, "fold", lambda record, log: read.append(record.id) or real(record, log)
+    )
     again = Store(store.root)
     assert again.entries() == first and read == [live]
 

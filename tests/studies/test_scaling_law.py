@@ -102,7 +102,7 @@ def stored(tmp_path, monkeypatch):
     """The id of a recovery in a store."""
     monkeypatch.setenv("APT_DATA", str(tmp_path / "data"))
     store = Store()
-    monkeypatch.setattr(store, "_check_parent", lambda job: None)
+    monkeypatch.setattr(store._making, "_check_parent", lambda job: None)
     run_id = store.create(job())
     for event in [*curve(), ev.Finished(seconds={"total": 1.0}, peak_rss_bytes=1)]:
         store.append(run_id, event)

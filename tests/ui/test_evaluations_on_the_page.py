@@ -16,8 +16,8 @@ from apt_core.events.records import RunRecord, fold, summary
 from apt_core.jobs import Evaluate, make_value
 from apt_core.plots import charts_of, texts
 from apt_core.plots.chart import RunSet
+from apt_core.ui import lately as lately_module
 from apt_core.ui import server
-from apt_core.ui import studio as studio_module
 from apt_core.ui.acting import acting_for
 from apt_core.ui.forms import choose, form, uploads
 from apt_core.ui.studio import Studio
@@ -73,7 +73,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def studio(store, monkeypatch):
-    monkeypatch.setattr(studio_module, "LATELY_SECONDS", -1)
+    monkeypatch.setattr(lately_module, "LATELY_SECONDS", -1)
     return Studio(store, FakeLauncher(store), FakeReader(), {})
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 import pytest
 from ui_helpers import FakeLauncher, FakeReader
 
-from apt_core.runs import store as store_module
+from apt_core.runs import records as records_module
 from apt_core.runs.query import Query
 from apt_core.runs.store import Store
 from apt_core.ui.studio import Studio
@@ -37,8 +37,10 @@ def test_only_the_page_that_is_drawn_is_read(tmp_path, tab, monkeypatch):
     ids = many_runs(tmp_path, 130, layers=2)
     runs.refresh(tab, studio_of(tmp_path))  # what lists know of them is kept from now on
     read = []
-    real = store_module.fold
-    monkeypatch.setattr(store_module, "fold", lambda record, log: read.append(record.id) or real(record, log))
+    real = records_module.fold
+    monkeypatch.setattr(
+        records_module, "fold", lambda record, log: read.append(record.id) or real(record, log)
+    )
     view = View(Query(search="wanda", sort="perplexity"))
     table = runs.refresh(tab, studio_of(tmp_path), view)[tab.table]
     wandas = ids[1::4]

@@ -23,8 +23,8 @@ from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet
 from apt_core.reports import samples
 from apt_core.runs import processes
+from apt_core.ui import lately as lately_module
 from apt_core.ui import page
-from apt_core.ui import studio as studio_module
 from apt_core.ui.door.connections import server_config
 from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.forms import checks, choose, options
@@ -190,7 +190,7 @@ def test_many_tabs_share_one_drawing(studio, store, monkeypatch):
 
 
 def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store, monkeypatch):
-    monkeypatch.setattr(studio_module, "LATELY_SECONDS", -1)  # every look is a fresh one
+    monkeypatch.setattr(lately_module, "LATELY_SECONDS", -1)  # every look is a fresh one
     other = "20261124-090000-eeee"
     store.put(RUN, some_events())
     store.put(other, some_events("layers"), a_recipe(method="wanda"))

@@ -11,8 +11,8 @@ from apt_core import events as ev
 from apt_core.base.errors import DiskFull
 from apt_core.plots import race as race_plot
 from apt_core.plots.chart import RunSet
+from apt_core.ui import lately as lately_module
 from apt_core.ui import server
-from apt_core.ui import studio as studio_module
 from apt_core.ui.forms import checks, choose
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
@@ -30,7 +30,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def studio(store, monkeypatch):
-    monkeypatch.setattr(studio_module, "LATELY_SECONDS", -1)  # every look is a fresh one
+    monkeypatch.setattr(lately_module, "LATELY_SECONDS", -1)  # every look is a fresh one
     return Studio(store, FakeLauncher(store), FakeReader(), {})
 
 
@@ -176,7 +176,7 @@ def test_a_visitor_comes_back_to_a_run_whose_rivals_still_go_on(explore, studio,
 
 
 def test_many_tabs_share_one_look_at_the_runs(studio, store, monkeypatch):
-    monkeypatch.setattr(studio_module, "LATELY_SECONDS", 60)
+    monkeypatch.setattr(lately_module, "LATELY_SECONDS", 60)
     put(store, RUN, "apt", "finished")
     looks = []
     monkeypatch.setattr(store, "list", lambda limit, owners: looks.append(limit) or [])

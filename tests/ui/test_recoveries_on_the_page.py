@@ -15,7 +15,7 @@ from apt_core.plots import charts_of, recovery
 from apt_core.plots.chart import RunSet
 from apt_core.reports.document import document_of
 from apt_core.reports.model_card import model_card
-from apt_core.ui import studio as studio_module
+from apt_core.ui import lately as lately_module
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import recover
@@ -79,7 +79,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def studio(store, monkeypatch):
-    monkeypatch.setattr(studio_module, "LATELY_SECONDS", -1)
+    monkeypatch.setattr(lately_module, "LATELY_SECONDS", -1)
     return Studio(store, FakeLauncher(store), FakeReader(), {})
 
 

@@ -365,7 +365,7 @@ def test_work_that_two_wait_for_is_ended_by_neither_alone(studio):
         studio.stop_looking(question)
         assert ended == [question]
         list(ann)
-    assert not studio._inside
+    assert not studio._inside.waiting
 
 
 # ---- uploads

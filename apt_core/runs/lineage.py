@@ -1,0 +1,41 @@
+"""What a run has left for later ones: the model that it made, the dense one behind it, a state to go on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apt_core.base.errors import BadInput
+from apt_core.execute.context import Made
+from apt_core.execute.kept import TRAINING
+from apt_core.jobs import ModelRef
+from apt_core.runs.folders import Folders
+from apt_core.runs.records import Records
+
+
+def made_by(run_id: str, records: Records, folders: Folders) -> Made:
+    """The model that a run made; raises BadInput with one sentence when it made none, or has none any more."""
+    record, folder = records.get(run_id), folders.checkpoint(run_id)
+    if record.live:
+        raise BadInput(f"Run {run_id} has not finished yet; what it makes can be used once it has.")
+    if folder is None or record.finished is None:
+        raise BadInput(f"Run {run_id} has no pruned weights (any more); prune again.")
+    title = record.model.title if record.model else record.job.model.id
+    return Made(folder, f"{title} · {record.job.label}")
+
+
+def dense_of(run_id: str, records: Records) -> ModelRef:
+    """The model at the beginning of a run's lineage, which no run made; raises UnknownRun."""
+    model = records.get(run_id).job.model
+    while model.run is not None:
+        model = records.get(model.run).job.model
+    return model
+
+
+def training_of(run_id: str, records: Records, folders: Folders) -> Path:
+    """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
+    record, folder = records.get(run_id), folders.run(run_id) / TRAINING
+    if record.live:
+        raise BadInput(f"Run {run_id} has not ended yet; it can be gone on from once it has.")
+    if not any(folder.glob("*.safetensors")):
+        raise BadInput(f"Run {run_id} has kept no state to go on from; start a run of its own.")
+    return folder

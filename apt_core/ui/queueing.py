@@ -1,0 +1,80 @@
+"""Runs and studies are queued, stopped and gone on with for one visitor, whose rights and quotas are asked first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from apt_core.jobs import Job
+from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.space import Space
+from apt_core.jobs.study import Study
+from apt_core.runs import owners
+from apt_core.runs.owners import Action
+from apt_core.studies import bisection
+from apt_core.studies.race import RACE
+from apt_core.studies.sweep import SWEEP, check_is_sweep
+from apt_core.ui.admission import Admission
+from apt_core.ui.lately import Lately
+from apt_core.ui.visible_runs import VisibleRuns
+
+
+class Queueing(NamedTuple):
+    """Each method is the one of the studio that has its name; that one says what it promises."""
+
+    runs: VisibleRuns
+    admission: Admission
+    launcher: Any
+    lately: Lately
+
+    def submit(self, jobs: Sequence[Job], token: str | None) -> str:
+        with self._starting(jobs) as owner:
+            if len(jobs) == 1:
+                return self.launcher.submit(jobs[0], token, owner=owner)
+            return self.launcher.submit_study(RACE, jobs, token, owner=owner).runs[0]
+
+    def sweep(self, space: Space, token: str | None) -> Study:
+        jobs = space.expand(self.runs.policy.sweep_runs).jobs
+        with self._starting(jobs) as owner:
+            return self.launcher.submit_study(SWEEP, jobs, token, space, owner=owner)
+
+    def search(self, wanted: Bisection, token: str | None) -> Study:
+        with self._starting([wanted.base]) as owner:
+            return bisection.start(self.launcher, wanted, token, owner)
+
+    def resume_study(self, before: Study) -> Study:
+        check_is_sweep(before)
+        owners.check(self.runs.visitor, Action.RESUME, [before.owner])
+        with self._starting(before.jobs):
+            study = self.launcher.resume_study(before.id)
+        bisection.advance(self.runs.store, before.id)
+        return study
+
+    @contextmanager
+    def _starting(self, jobs: Sequence[Job]) -> Iterator[str]:
+        """Runs for these jobs are queued inside, for the owner that it gives. Raises PruneError, before anything is
+        queued, where the visitor may not start so many, or one of these."""
+        self.admission.check_accepted()
+        for job in jobs:
+            self.runs.check_may_build_on(job)
+        self.admission.check_models(jobs, self.runs.policy)
+        visitor = self.admission.visitor
+        with self.admission.usage.starting(visitor, self.runs.store, len(jobs)):
+            yield visitor.name
+        self.lately.forget()
+
+    def stop_study(self, study: Study) -> None:
+        owners.check(self.runs.visitor, Action.STOP, [study.owner])
+        self.runs.store.cancel_study(study.id)
+        self._stopped()
+
+    def cancel(self, run_id: str) -> None:
+        if run_id not in self.runs.samples:
+            self.runs.check_may(Action.STOP, [run_id])
+            self.runs.store.request_cancel(run_id)
+            self._stopped()
+
+    def _stopped(self) -> None:
+        self.launcher.tick()
+        self.lately.forget()
