@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from apt_core.base.errors import BadInput
-from apt_core.ui.launch import launch
+from apt_core.cli import page
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT or 7860")
     try:
-        launch(parser.parse_args(arguments).port)
+        page.run(parser.parse_args(arguments))
     except BadInput as error:
         raise SystemExit(str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -21,10 +22,10 @@ from apt_core.base.policy import HostPolicy
 from apt_core.ui.admin.guard import Access
 from apt_core.ui.door.origins import Names
 from apt_core.ui.gpu_calls import open_calls
+from apt_core.ui.port import of_environment as port_of_environment
 from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
-DEFAULT_PORT = 7860
 _OWNERS_TOKENS = ("APT_ADMIN_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
@@ -33,7 +34,7 @@ def launch(port: int | None = None) -> None:
 
     Raises BadInput when the port is not to be had.
     """
-    port = port or _port_of_environment()
+    port = port or port_of_environment()
     use_mounted_volume()
     policy = HostPolicy.from_environment()
     access = Access.of(policy, os.environ)
@@ -47,6 +48,7 @@ def launch(port: int | None = None) -> None:
     try:
         names, call = Names.of(studio.policy, os.environ), open_calls(studio)
         with served(studio, server_name(policy), port, names, access=access, call=call) as address:
+            _collect_from_here()
             print(f"APT Studio is at {address}", flush=True)
             _wait_for_the_end()
     except OSError as error:
@@ -84,6 +86,13 @@ def server_name(policy: HostPolicy) -> str:
     return os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if policy.public else "127.0.0.1")
 
 
+def _collect_from_here() -> None:
+    """Modules and the page stay for as long as the process: garbage is looked for in what comes after them."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 def _wait_for_the_end() -> None:
     """Until Ctrl-C, or SIGTERM, by which containers are stopped."""
     ended = threading.Event()
@@ -91,10 +100,3 @@ def _wait_for_the_end() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while not ended.wait(1.0):
             pass
-
-
-def _port_of_environment() -> int:
-    stated = os.environ.get("GRADIO_SERVER_PORT") or str(DEFAULT_PORT)
-    if not stated.isdecimal():
-        raise BadInput(f"GRADIO_SERVER_PORT is {stated[:20]!r}; give the number of a port.")
-    return int(stated)

@@ -651,3 +651,19 @@ def test_ctrl_c_in_an_answer_shows_what_there_is(capsys):
     before = signal.getsignal(signal.SIGINT)
     assert _last(Replies()).stopped
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_port_that_is_no_number_is_a_sentence_before_gradio_reads_it():
+    """Gradio's own import fails over it."""
+    environment = os.environ | {"GRADIO_SERVER_PORT": "seven"}
+    for command in (["app.py"], ["-m", "apt_core"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode != 0 and done.stdout == ""
+        assert done.stderr.strip() == "GRADIO_SERVER_PORT is 'seven'; give the number of a port."
