@@ -17,10 +17,11 @@ import json
 from pathlib import Path
 
 from benchmarks import accuracy
-from benchmarks.related import law, ratios, records
+from benchmarks.related import records
 from benchmarks.related.claims import CLAIMS
 from benchmarks.related.measuring import measure
 from benchmarks.related.table import as_json, table
+from benchmarks.related.verdicts import NAMES, verdicts
 
 
 def main() -> None:
@@ -29,15 +30,13 @@ def main() -> None:
     if not options.tables:
         measure((recipe for claim in claims for recipe in (claim.ours, claim.theirs)), options)
     lines = records.everything(options.results, options.related)
-    found = [ratios.judged(claim, lines, options.model) for claim in claims]
-    if law.NAME in options.claims.split(","):
-        found.append(law.judged(lines, options.model))
+    found = verdicts(options.claims.split(","), lines, options.model)
     print(json.dumps(as_json(found), indent=2) if options.json else table(found))
 
 
 def _options() -> argparse.Namespace:
     parser = accuracy.parser(__doc__)
-    parser.add_argument("--claims", default=",".join((*(claim.name for claim in CLAIMS), law.NAME)))
+    parser.add_argument("--claims", default=",".join(NAMES))
     parser.add_argument(
         "--training", default="", help="text of the recoveries (default: that of the calibration)"
     )

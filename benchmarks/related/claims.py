@@ -71,6 +71,13 @@ CLAIMS = (
         Pruned("llm-pruner[importance=l2]", "0.2"),
     ),
     Claim(
+        "param-first-middle",
+        "The same where the first and the last blocks stay whole, as published",
+        "arXiv 2305.11627",
+        Pruned("llm-pruner[importance=param_first;widths=middle]", "0.2"),
+        Pruned("llm-pruner[importance=l2;widths=middle]", "0.2"),
+    ),
+    Claim(
         "last-blocks",
         "Last blocks gone and a partial fine-tune beat Block Influence without one (25% of depth)",
         "arXiv 2411.15558",

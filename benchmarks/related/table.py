@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.related import law
@@ -34,6 +35,21 @@ def law_sentence(one: dict[str, Any]) -> str:
         f"{begin}: **{one['verdict']}**. Median relative error of {one['points']} later points of "
         f"{len(one['curves'])} curves: {_percent(one['error'])}; of supposing that the loss stays as it was: "
         f"{_percent(one['level'])}; ratio of the mean errors {_ratio(one)}."
+    )
+
+
+def conditions(lines: Sequence[dict[str, Any]], model: str) -> str:
+    """What the runs of `benchmarks.related` share."""
+    own = [line for line in lines if line["model"] == model and "recipe" in line]
+    if not own:
+        return ""
+    windows = ", ".join(f"{text} {skip + 1} to {skip + count}" for text, skip, count in own[0]["held_out"])
+    trained = next((line["training"]["training"] for line in own if "training" in line), None)
+    recovered = f", recoveries trained on {Path(trained['text']).name}" if trained else ""
+    return (
+        f"{model}; ratios of perplexities, below 1 where the claim is right, with 95% intervals over windows and "
+        f"seeds; windows {windows} of {own[0]['window']} tokens each, which nothing was calibrated, trained or "
+        f"chosen on; calibration {own[0]['calibration']}{recovered}; {max(line['date'] for line in own)[:10]}."
     )
 
 
