@@ -69,17 +69,22 @@ def _done(command: list[str], then: Callable[[dict], Found]) -> tuple[dict, Foun
 
 
 def _command(method: str, pattern: str, options: argparse.Namespace) -> list[str]:
-    name, _, settings = method.partition("[")
     amount = ["--pattern", pattern] if ":" in pattern else ["--sparsity", pattern]
-    command = [
-        *("prune", "--model", options.model, "--method", name, *amount),
+    return [
+        *("prune", "--model", options.model, *method_flags(method), *amount),
         *_calibration(options),
         *_evaluation(options),
         *(["--accept-terms"] if getattr(options, "accept_terms", False) else []),
     ]
+
+
+def method_flags(method: str) -> list[str]:
+    """`apt[mask.selection=M;mask.block_size=512]` -> --method apt --set mask.selection=M --set mask.block_size=512"""
+    name, _, settings = method.partition("[")
+    flags = ["--method", name]
     for setting in settings.rstrip("]").split(";"):
-        command += ["--set", setting] if setting else []
-    return command
+        flags += ["--set", setting] if setting else []
+    return flags
 
 
 def _calibration(options: argparse.Namespace) -> list[str]:

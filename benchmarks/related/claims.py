@@ -64,6 +64,13 @@ CLAIMS = (
         Recovered(_TWO_FOUR, "lora"),
     ),
     Claim(
+        "spp-fast-lora",
+        "SPP beats LoRA with a learning rate of 0.003, ten times its usual one",
+        "arXiv 2405.16057",
+        Recovered(_TWO_FOUR, "spp"),
+        Recovered(_TWO_FOUR, "lora[learning_rate=0.003]"),
+    ),
+    Claim(
         "param-first",
         "LLM-Pruner by param_first beats l2 (20%)",
         "arXiv 2305.11627",

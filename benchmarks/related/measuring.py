@@ -85,7 +85,7 @@ class _Measuring:
             runs.search(*recipe, self._options, lambda found: self._record(recipe, found))
 
     def _recover(self, run: str, recipe: Recovered) -> None:
-        flags = ["--method", recipe.method, "--steps", str(recipe.steps)]
+        flags = [*runs.method_flags(recipe.method), "--steps", str(recipe.steps)]
         flags += ["--batch", str(recipe.batch), "--length", str(recipe.length)]
         runs.recover(run, flags, self._options, lambda found: self._record(recipe, found))
 

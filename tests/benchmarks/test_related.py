@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from apt_core.base.policy import PRIVATE
-from apt_core.cli.options import pruning_from
+from apt_core.cli.options import pruning_from, settings_from
 from apt_core.cli.parser import build_parser
-from apt_core.methods.registry import RECOVERIES
+from apt_core.methods.registry import recovery_of
 from benchmarks import overlap, runs
 from benchmarks.judge import Interval, ratio
 from benchmarks.related import claims, law, measuring, ratios, records
@@ -216,7 +216,7 @@ def test_the_command_line_takes_every_run(options, made):
         if command[0] == "prune":
             assert pruning_from(asked).method.name == asked.method
         elif command[0] == "recover":
-            assert asked.method in RECOVERIES and not asked.set
+            assert recovery_of(settings_from(asked.set) | {"name": asked.method}).name == asked.method
         else:
             assert (command[0], asked.keep, asked.minutes) == ("search", 0.8, 4)
 
@@ -259,6 +259,18 @@ def test_points_of_the_warm_up_are_left_out():
 
 
 # ---- names
+
+
+@pytest.mark.parametrize(
+    ("method", "flags"),
+    [
+        ("spp", ["--method", "spp"]),
+        ("lora[learning_rate=0.003]", ["--method", "lora", "--set", "learning_rate=0.003"]),
+        ("apt[a=1;b.c=2]", ["--method", "apt", "--set", "a=1", "--set", "b.c=2"]),
+    ],
+)
+def test_settings_in_brackets_are_flags(method, flags):
+    assert runs.method_flags(method) == flags
 
 
 def test_every_recipe_has_a_name_of_its_own():
