@@ -3,26 +3,24 @@
 The paper says that the law, fitted to the beginning of a curve, tells how it goes on. For every curve its first two
 thirds behind the warm-up are fitted (one model size at one sparsity: L = a + b D^-beta), and the loss of each later
 point is foretold. The claim holds where the law's error is smaller than that of supposing that the loss stays as it was
-at the last early point, with the whole interval; curves, not points, are what the bootstrap draws.
+at the last early point, with the whole interval over curves: points of one curve are no independent ones.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from apt_core.measure.power_law import Point
 from apt_core.studies.scaling_law import check_of
-from benchmarks.judge import Interval
+from benchmarks.judge import Interval, ratio
 from benchmarks.related.ratios import verdict
 
 NAME = "law"
 WORDS = "The law of the first two thirds of a recovery curve foretells the rest"
 SOURCE = "arXiv 2411.10272"
-_DRAWS = 4000
 _LEAST = 1e-9  # relative error: below it is rounding
 
 
@@ -71,7 +69,8 @@ def _curve(line: dict[str, Any]) -> Curve | None:
 
 
 def judged(lines: Sequence[dict[str, Any]], model: str) -> dict[str, Any]:
-    """error: median of the relative errors; value: the law's mean error over that of the loss as it was."""
+    """error, level: median relative error of a curve's later points by the law, and by the loss staying as it was.
+    value: the law's mean error over the other one's. All three as geometric means over curves with t intervals."""
     curves = curves_of(lines, model)
     found: dict[str, Any] = {
         "name": NAME,
@@ -81,35 +80,19 @@ def judged(lines: Sequence[dict[str, Any]], model: str) -> dict[str, Any]:
     }
     if not curves:
         return found
-    over = _drawn(curves, _ratio)
+    over = _over_curves(fmean(one.law) / max(fmean(one.level), _LEAST) for one in curves)
     return (
         found
         | over._asdict()
         | {
             "verdict": verdict(over),
             "points": sum(len(one.law) for one in curves),
-            "error": _drawn(curves, lambda some: _median(one.law for one in some))._asdict(),
-            "level": _drawn(curves, lambda some: _median(one.level for one in some))._asdict(),
+            "error": _over_curves(median(one.law) for one in curves)._asdict(),
+            "level": _over_curves(median(one.level) for one in curves)._asdict(),
         }
     )
 
 
-def _ratio(curves: Sequence[Curve]) -> float:
-    """Of mean errors, geometrically averaged over curves, so that a steep curve counts as much as a flat one."""
-    return math.exp(
-        fmean(math.log(max(fmean(one.law), _LEAST) / max(fmean(one.level), _LEAST)) for one in curves)
-    )
-
-
-def _median(errors: Any) -> float:
-    return median(error for of_curve in errors for error in of_curve)
-
-
-def _drawn(curves: Sequence[Curve], figure: Callable[[Sequence[Curve]], float]) -> Interval:
-    """A figure of all curves, and between which two it is in 95% of draws of as many curves with replacement."""
-    value = figure(curves)
-    if len(curves) < 2:
-        return Interval(value, math.nan, math.nan)
-    draw = random.Random(0)
-    found = sorted(figure(draw.choices(curves, k=len(curves))) for _ in range(_DRAWS))
-    return Interval(value, found[round(0.025 * (_DRAWS - 1))], found[round(0.975 * (_DRAWS - 1))])
+def _over_curves(figures: Iterable[float]) -> Interval:
+    logarithms = [math.log(max(figure, _LEAST)) for figure in figures]
+    return ratio(logarithms, [0.0] * len(logarithms))

@@ -235,10 +235,17 @@ def power(places: int, floor: float = 3.5, beta: float = 0.5) -> list[float]:
 
 
 def test_a_curve_that_follows_the_law_is_foretold():
-    found = law.judged([curve_line(power(26)), curve_line(power(26, 3.2, 0.3), seed=1)], "m")
+    curves = [curve_line(power(26, 3 + seed / 10, 0.3 + seed / 10), seed=seed) for seed in range(4)]
+    found = law.judged(curves, "m")
     assert found["verdict"] == "holds" and found["error"]["high"] < 1e-4 < found["level"]["low"]
-    assert found["points"] == 2 * 8 and len(found["curves"]) == 2
-    assert "holds" in table([found]) and "16 later points of 2 curves" in table([found])
+    assert found["points"] == 4 * 8 and len(found["curves"]) == 4
+    assert "holds" in table([found]) and "32 later points of 4 curves" in table([found])
+
+
+def test_more_of_a_curve_is_no_more_curves():
+    """Two curves give a wide interval, however many points they have."""
+    found = law.judged([curve_line(power(26)), curve_line(power(60, 3.2, 0.3), seed=1)], "m")
+    assert found["level"]["high"] > 4 * found["level"]["value"] > 0
 
 
 def test_a_curve_that_stops_falling_is_not_foretold():
