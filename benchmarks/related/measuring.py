@@ -118,7 +118,12 @@ def _figures(result: dict[str, Any]) -> dict[str, Any]:
     kept = ("sparsity", "parameters", "seconds", "peak_rss_bytes", "hardware", "dtype", "versions")
     found = {name: result[name] for name in kept}
     if result["kind"] == "recover":
-        found["training"] = {name: result[name] for name in ("training", "optimiser_steps", "options")}
+        read = result["training"] | {"text": Path(result["training"]["text"]).name}
+        found["training"] = {
+            "training": read,
+            "steps": result["optimiser_steps"],
+            "options": result["options"],
+        }
         found["curve"] = {"trained": result["trained"], "steps": result["steps"]}
     if result["kind"] == "search":
         found["search"] = {"tried": result["generations"][-1]["tried"], "best": _best_of(result)}

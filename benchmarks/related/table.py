@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.related import law
@@ -45,7 +44,7 @@ def conditions(lines: Sequence[dict[str, Any]], model: str) -> str:
         return ""
     windows = ", ".join(f"{text} {skip + 1} to {skip + count}" for text, skip, count in own[0]["held_out"])
     trained = next((line["training"]["training"] for line in own if "training" in line), None)
-    recovered = f", recoveries trained on {Path(trained['text']).name}" if trained else ""
+    recovered = f", recoveries trained on {trained['text']}" if trained else ""
     return (
         f"{model}; ratios of perplexities, below 1 where the claim is right, with 95% intervals over windows and "
         f"seeds; windows {windows} of {own[0]['window']} tokens each, which nothing was calibrated, trained or "

@@ -132,9 +132,9 @@ def made(monkeypatch):
         found.append(command)
         result = {
             "kind": command[0], "run": f"run{len(found)}", "checkpoint": "folder", "sparsity": 0.5, "parameters": {},
-            "seconds": {"total": 1.0}, "peak_rss_bytes": 1, "hardware": "", "dtype": "", "versions": {}, "training": {},
+            "seconds": {"total": 1.0}, "peak_rss_bytes": 1, "hardware": "", "dtype": "", "versions": {},
             "optimiser_steps": 1, "options": {}, "trained": {}, "steps": [], "generations": [{"tried": 3}],
-            "shrunk": {"heads": 2, "maps": []}, "pattern": "", "mean_relative_error": 0.1,
+            "training": {"text": "/home/me/valid.txt"}, "shrunk": {"heads": 2, "maps": []}, "pattern": "", "mean_relative_error": 0.1,
         }  # fmt: skip
         result["seconds"]["prune"] = 1.0
         return result, then(result)
@@ -179,7 +179,8 @@ def test_what_stopped_in_the_middle_goes_on(options, made, monkeypatch):
     measuring.measure([claim.ours], options)
     measuring.measure([claim.ours, claim.theirs], options)
     assert [command[0] for command in made] == ["prune", "recover", "prune", "recover"]
-    assert len(options.related.read_text().splitlines()) == 3
+    kept = options.related.read_text()
+    assert len(kept.splitlines()) == 3 and '"text": "valid.txt"' in kept and "/home/me" not in kept
 
 
 def test_no_run_reads_what_is_held_out(options, made):
