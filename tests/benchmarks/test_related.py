@@ -134,7 +134,8 @@ def made(monkeypatch):
             "kind": command[0], "run": f"run{len(found)}", "checkpoint": "folder", "sparsity": 0.5, "parameters": {},
             "seconds": {"total": 1.0}, "peak_rss_bytes": 1, "hardware": "", "dtype": "", "versions": {},
             "optimiser_steps": 1, "options": {}, "trained": {}, "steps": [], "generations": [{"tried": 3}],
-            "training": {"text": "/home/me/valid.txt"}, "shrunk": {"heads": 2, "maps": []}, "pattern": "", "mean_relative_error": 0.1,
+            "training": {"text": "/home/me/valid.txt"}, "shrunk": {"heads": 2, "maps": []}, "pattern": "",
+            "mean_relative_error": 0.1,
         }  # fmt: skip
         result["seconds"]["prune"] = 1.0
         return result, then(result)
