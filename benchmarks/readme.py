@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import accuracy, accuracy_tables, families, honest_table, speed
+from benchmarks.related import verdicts
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = accuracy.RESULTS
@@ -16,6 +17,7 @@ _TABLES = {
     "other models": lambda: accuracy_tables.tables(_runs_of()),
     "speed": lambda: speed.table(_newest(speed.RESULTS)),
     "honest": lambda: honest_table.table(_newest(honest_table.RESULTS)),
+    "related": lambda: verdicts.recorded(_MAIN),
     "families": lambda: families.table(_newest(families.RESULTS)),
 }
 

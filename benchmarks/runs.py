@@ -19,7 +19,44 @@ def prune(
 
     method: a name with its settings in brackets, such as `apt[mask.selection=M;mask.block_size=512]`.
     """
-    done = subprocess.run(_command(method, pattern, options), stdout=subprocess.PIPE, text=True, check=True)
+    return _done(_command(method, pattern, options), then)
+
+
+def recover(
+    run: str, recovery: list[str], options: argparse.Namespace, then: Callable[[dict], Found]
+) -> tuple[dict, Found]:
+    """(what `recover --json` says of going on from a run that is still there, what `then` makes of it).
+
+    recovery: the flags that say what is trained, and for how long.
+    """
+    return _done(
+        [
+            *("recover", "--run", run, *recovery, "--text", options.training),
+            *_evaluation(options),
+        ],
+        then,
+    )
+
+
+def search(
+    keep: float, minutes: float, options: argparse.Namespace, then: Callable[[dict], Found]
+) -> tuple[dict, Found]:
+    """(what `search --json` says, what `then` makes of it)."""
+    return _done(
+        [
+            *("search", "--model", options.model, "--keep", str(keep), "--minutes", str(minutes)),
+            *_calibration(options),
+            *_evaluation(options),
+        ],
+        then,
+    )
+
+
+def _done(command: list[str], then: Callable[[dict], Found]) -> tuple[dict, Found]:
+    """One run of the command line, and what `then` makes of it; afterwards the run is deleted."""
+    done = subprocess.run(
+        [sys.executable, "-m", "apt_core", *command, "--json"], stdout=subprocess.PIPE, text=True, check=True
+    )
     result = json.loads(done.stdout)
     try:
         return result, then(result)
@@ -32,18 +69,37 @@ def prune(
 
 
 def _command(method: str, pattern: str, options: argparse.Namespace) -> list[str]:
-    name, _, settings = method.partition("[")
     amount = ["--pattern", pattern] if ":" in pattern else ["--sparsity", pattern]
-    command = [
-        sys.executable, "-m", "apt_core", "prune", "--json", "--model", options.model, "--method", name, *amount,
-        "--calibration", options.calibration, "--samples", str(options.samples), "--length", str(options.length),
-        "--eval", options.eval, "--eval-samples", str(options.eval_samples),
-        "--eval-length", str(options.eval_length), "--seed", str(options.seed), "--dtype", options.dtype,
+    return [
+        *("prune", "--model", options.model, *method_flags(method), *amount),
+        *_calibration(options),
+        *_evaluation(options),
         *(["--accept-terms"] if getattr(options, "accept_terms", False) else []),
-    ]  # fmt: skip
+    ]
+
+
+def method_flags(method: str) -> list[str]:
+    """`apt[mask.selection=M;mask.block_size=512]` -> --method apt --set mask.selection=M --set mask.block_size=512"""
+    name, _, settings = method.partition("[")
+    flags = ["--method", name]
     for setting in settings.rstrip("]").split(";"):
-        command += ["--set", setting] if setting else []
-    return command
+        flags += ["--set", setting] if setting else []
+    return flags
+
+
+def _calibration(options: argparse.Namespace) -> list[str]:
+    return [
+        *("--calibration", options.calibration),
+        *("--samples", str(options.samples), "--length", str(options.length)),
+    ]
+
+
+def _evaluation(options: argparse.Namespace) -> list[str]:
+    """What every run evaluates by itself, and its seed and precision."""
+    return [
+        *("--eval", options.eval, "--eval-samples", str(options.eval_samples)),
+        *("--eval-length", str(options.eval_length), "--seed", str(options.seed), "--dtype", options.dtype),
+    ]
 
 
 def figures(method: str, result: dict) -> dict:

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, measured_methods, related
-from benchmarks.judge import HeldOut, Interval, perplexity, ratio
+from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, measured_methods
+from benchmarks.judge import HeldOut, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
 
@@ -201,25 +201,3 @@ def test_a_few_faults_lose_nothing(tmp_path):
         store.end_app()
     assert not any(store.counts().values()), store.counts()
     assert sum(store.done.values()) == 8 and store.finished
-
-
-def test_a_claim_holds_only_where_the_whole_interval_says_so():
-    def found(low, high):
-        return related.verdict(Interval((low + high) / 2, low, high))
-
-    assert found(0.8, 0.99) == "holds" and found(1.01, 1.2) == "does not hold"
-    assert found(0.9, 1.1) == "too small to tell" and found(math.nan, math.nan) == "too little to tell"
-
-
-def test_the_related_table_takes_the_runs_that_differ_in_one_thing():
-    lines = [
-        line("wanda", "0.7", [3.0, 3.2], "owl"),
-        line("wanda", "0.7", [3.3, 3.5], "uniform"),
-        line("wanda", "0.7", [3.0, 3.0], "owl", seed=1),
-        line("wanda", "0.6", [9.0, 9.0], "uniform"),
-    ]
-    claim = next(claim for claim in related.CLAIMS if claim.name == "owl")
-    found = related._found(claim, lines, "m")
-    assert found["seeds"] == [0] and found["texts"]["text"]["value"] == pytest.approx(math.exp(-0.3))
-    assert "0.741" in related.table([found]) and "holds" in related.table([found])
-    assert "not measured" in related.table([related._found(claim, [], "m")])

@@ -46,3 +46,9 @@ def ended(error: dict[str, str] | None, interrupted: bool) -> int:
         return 0
     say(error["message"])
     return INTERRUPTED if interrupted else exit_status_of(error["kind"])
+
+
+def weights_of(launcher: Launcher, record: RunRecord) -> str | None:
+    """The folder of what a run made, None where it made nothing."""
+    checkpoint = launcher.store.checkpoint(record.id)
+    return str(checkpoint) if checkpoint else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apt_core.base import words
 from apt_core.base.policy import HostPolicy
-from apt_core.cli.following import ended, follow
+from apt_core.cli.following import ended, follow, weights_of
 from apt_core.cli.output import print_json, table
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
@@ -31,16 +31,11 @@ def run_race(launcher: Launcher, jobs: list[Prune], as_json: bool, policy: HostP
                 launcher.store.request_cancel(waiting)
             break
     if as_json:
-        print_json([asked_run_json(record, policy, _weights(launcher, record)) for record in records])
+        print_json([asked_run_json(record, policy, weights_of(launcher, record)) for record in records])
     else:
         print(table(_HEADS, list(map(_row, records)), 2))
     statuses = [ended(error_of(record), interrupted and record is records[-1]) for record in records]
     return next((status for status in statuses if status), 0)
-
-
-def _weights(launcher: Launcher, record: RunRecord) -> str | None:
-    checkpoint = launcher.store.checkpoint(record.id)
-    return str(checkpoint) if checkpoint else None
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:

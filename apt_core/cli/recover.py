@@ -8,7 +8,7 @@ from typing import Any
 from apt_core.base import words
 from apt_core.base.errors import BadInput
 from apt_core.cli.flags import given
-from apt_core.cli.following import ended, follow
+from apt_core.cli.following import ended, follow, weights_of
 from apt_core.cli.options import check_job, evaluations_from, settings_from, text_from
 from apt_core.cli.output import print_json, table
 from apt_core.events.records import RunRecord
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     run_id = launcher.store.create(job)  # started by `follow`, which knows what to do on Ctrl-C
     record, interrupted = follow(launcher, run_id)
     if options.json:
-        print_json(asked_run_json(record, options.policy))
+        print_json(asked_run_json(record, options.policy, weights_of(launcher, record)))
     elif record.steps:
         print(report(record))
     return ended(error_of(record), interrupted)

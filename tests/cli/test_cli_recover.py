@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,4 @@ def test_a_recovery_from_start_to_end(parent, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["status"] == "finished" and told["made_from"] == parent.id
     assert told["steps"][-1]["step"] == 4 and told["perplexity"]["recovered"] > 0
+    assert told["checkpoint"] and list(Path(told["checkpoint"]).glob("*.safetensors"))

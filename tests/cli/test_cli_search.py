@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,7 @@ def test_a_search_tells_a_program_and_a_person(capsys):
     assert [one["number"] for one in told["generations"]] == [0, 1, 2]
     assert told["search"]["keep"] == 0.6
     assert told["parameters"]["pruned"] < told["parameters"]["dense"]
+    assert list(Path(told["checkpoint"]).glob("*.safetensors"))
     assert {"dense", "start", "pruned"} <= told["perplexity"].keys()
     assert main(["search", *flags]) == 0
     said = capsys.readouterr().out
