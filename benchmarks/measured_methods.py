@@ -1,7 +1,8 @@
 """What the map of methods says was measured: python -m benchmarks.measured_methods [--check]
 
-Writes assets/measured/methods.json from the newest recorded runs of `benchmarks.accuracy` (perplexities, on windows
-that nothing was chosen on) and of `benchmarks.honest` (bytes and tokens per second of what is smaller as it is).
+Writes assets/measured/methods.json from the newest recorded runs of `benchmarks.accuracy` and `benchmarks.related`
+(perplexities, on windows that nothing was chosen on) and of `benchmarks.honest` (bytes and tokens per second of what is
+smaller as it is).
 """
 
 from __future__ import annotations
@@ -14,50 +15,78 @@ from apt_core.reports.measured import FILE, Measured, Outcome
 from benchmarks import accuracy_tables, honest_table
 from benchmarks.accuracy import RESULTS
 from benchmarks.judge import ratio
+from benchmarks.related.recipes import Pruned, Recipe, Recovered, Searched
+from benchmarks.related.records import RESULTS as RELATED
+from benchmarks.related.records import everything
 
 MODEL, TEXT, SEED = "smollm2-135m", "wikipedia", 0
 SETTINGS = {"0.5": "50%", "2:4": "2:4"}
-STRUCTURES = {("depth", "0.25"): "25% of the blocks", ("llm-pruner", "0.2"): "20% of heads and channels"}
+STEPS = "100 steps of 256 tokens"
+TOLD: tuple[tuple[str, str, Recipe], ...] = (  # method, setting, how it was made
+    ("depth", "25% of the blocks, by influence", Pruned("depth[criterion=influence]", "0.25")),
+    ("llm-pruner", "20% of heads and channels", Pruned("llm-pruner[importance=param_first]", "0.2")),
+    ("search", "80% kept, 4 minutes", Searched(0.8, 4.0)),
+    ("spp", f"Wanda 2:4, {STEPS}", Recovered(Pruned("wanda", "2:4"), "spp")),
+    ("lora", f"Wanda 2:4, {STEPS}", Recovered(Pruned("wanda", "2:4"), "lora")),
+    (
+        "partial",
+        f"last 25% of the blocks gone, {STEPS}",
+        Recovered(Pruned("depth[criterion=last]", "0.25"), "partial"),
+    ),
+)
 
 
 def made(lines: Sequence[dict], honest: dict) -> Measured:
-    """lines: those of `benchmarks.accuracy`. honest: the newest record of `benchmarks.honest`."""
+    """lines: of `benchmarks.accuracy` and `benchmarks.related`. honest: the newest record of `benchmarks.honest`."""
     mine = [line for line in lines if line["model"] == MODEL and line["seed"] == SEED]
     usual = accuracy_tables.usual_calibration(mine)
-    same = [line for line in mine if line["calibration"] == usual and not line["allocation"]]
-    dense = next(line for line in same if line["method"] == "dense")
+    same = [line for line in mine if line["calibration"] == usual]
+    dense = next(line for line in same if line.get("method") == "dense")
     outcomes: dict[str, list[Outcome]] = {}
-    for line, setting in _told(same):
-        found = ratio(line["losses"][TEXT], dense["losses"][TEXT])
-        apart = dict(zip(("size", "speed"), _size_and_speed(honest, line["method"]), strict=True))
-        outcomes.setdefault(line["method"], []).append(
-            Outcome(setting=setting, perplexity=found.value, low=found.low, high=found.high, **apart)
-        )
+    for method, setting, line in _masks(same):
+        outcomes.setdefault(method, []).append(Outcome(setting=setting, **_against(dense, line)))
+    for method, setting, recipe in TOLD:
+        if (line := _of(recipe, same)) is not None:
+            saved = _size_and_speed(honest, method) | _before(dense, recipe, same)
+            outcomes[method] = [Outcome(setting=setting, **_against(dense, line), **saved)]
     return Measured(conditions=_conditions(dense, usual, honest), outcomes=outcomes)
 
 
-def _told(lines: Sequence[dict]) -> Iterator[tuple[dict, str]]:
-    """The lines of which the map speaks, 50% before 2:4."""
+def _masks(lines: Sequence[dict]) -> Iterator[tuple[str, str, dict]]:
+    """Every method that sets single weights to zero, as it comes: 50% before 2:4."""
     for pattern, setting in SETTINGS.items():
-        yield from ((line, setting) for line in lines if line["pattern"] == pattern)
-    for line in lines:
-        if setting := STRUCTURES.get((line["method"], line["pattern"])):
-            yield line, setting
+        for line in lines:
+            if line.get("pattern") == pattern and not line["allocation"] and "[" not in line["method"]:
+                yield line["method"], setting, line
 
 
-def _size_and_speed(honest: dict, method: str) -> tuple[float | None, float | None]:
-    """Bytes as they are on the disk and tokens per second of decoding, against the dense model; of structures alone."""
-    dense, own = (
-        next((row for row in honest["rows"] if row.get("method") == name), None) for name in ("dense", method)
-    )
-    if dense is None or own is None or method not in {name for name, _ in STRUCTURES}:
-        return None, None
-    size = own["sizes"]["on_disk"] / dense["sizes"]["on_disk"]
-    speeds = [honest["speeds"].get(row["title"]) for row in (own, dense)]
-    if None in speeds:
-        return size, None
-    mine, theirs = (Speed.model_validate(speed["decode"]) for speed in speeds)
-    return size, mine.over(theirs)
+def _of(recipe: Recipe, lines: Sequence[dict]) -> dict | None:
+    return next((line for line in lines if line.get("recipe") == recipe.name), None)
+
+
+def _against(dense: dict, line: dict) -> dict[str, float]:
+    found = ratio(line["losses"][TEXT], dense["losses"][TEXT])
+    return {"perplexity": found.value, "low": found.low, "high": found.high}
+
+
+def _before(dense: dict, recipe: Recipe, lines: Sequence[dict]) -> dict[str, float]:
+    """Of a recovery: where it began."""
+    start = _of(recipe.start, lines) if isinstance(recipe, Recovered) else None
+    return {"before": _against(dense, start)["perplexity"]} if start else {}
+
+
+def _size_and_speed(honest: dict, method: str) -> dict[str, float | None]:
+    """Bytes as they are on the disk and tokens per second of decoding, against the dense model, where the method has
+    a row of its own."""
+    rows = {row.get("method"): row for row in honest["rows"]}
+    if not method or not {"dense", method} <= rows.keys():
+        return {}
+    own, dense = rows[method], rows["dense"]
+    saved = {"size": own["sizes"]["on_disk"] / dense["sizes"]["on_disk"]}
+    if not {own["title"], dense["title"]} <= honest["speeds"].keys():
+        return saved
+    mine, theirs = (Speed.model_validate(honest["speeds"][row["title"]]["decode"]) for row in (own, dense))
+    return saved | {"speed": mine.over(theirs)}
 
 
 def _conditions(dense: dict, calibration: str, honest: dict) -> tuple[str, ...]:
@@ -72,7 +101,7 @@ def _conditions(dense: dict, calibration: str, honest: dict) -> tuple[str, ...]:
 
 def newest() -> str:
     """The file as the newest records make it."""
-    found = made(accuracy_tables.read(RESULTS), honest_table.newest())
+    found = made(everything(RESULTS, RELATED), honest_table.newest())
     return found.model_dump_json(indent=1, exclude_none=True) + "\n"
 
 

@@ -75,8 +75,15 @@ def test_the_map_is_told_perplexities_against_the_dense_model_and_what_structure
             ("wanda", "", "2:4", [3.0, 4.1]),
             ("wanda", "", "0.5", [2.4, 3.6]),
             ("wanda", "loss", "0.5", [9.0, 9.0]),
-            ("depth", "", "0.25", [2.5, 3.5]),
             ("other", "", "0.7", [9.0, 9.0]),
+        )
+    ]
+    ran += [
+        shared | {"recipe": recipe, "losses": {"wikipedia": losses}}
+        for recipe, losses in (
+            ("depth[criterion=influence] 0.25", [2.5, 3.5]),
+            ("wanda 2:4", [3.0, 4.0]),
+            ("wanda 2:4, then spp: 100 steps of 2 x 128 tokens", [2.25, 3.25]),
         )
     ]
     even, faster = (
@@ -98,6 +105,8 @@ def test_the_map_is_told_perplexities_against_the_dense_model_and_what_structure
     assert two_four.perplexity == pytest.approx(math.exp(1.05))
     (shorter,) = found.of("depth")
     assert (shorter.size, shorter.speed) == (0.8, 1.25) and not found.of("other") and not found.of("dense")
+    (trained,) = found.of("spp")
+    assert (trained.before, trained.perplexity) == pytest.approx((math.e, math.exp(0.25)))
     same = honest | {"speeds": {"dense": even, "shorter": even}}
     assert measured_methods.made([dense, *ran], same).of("depth")[0].speed is None, (
         "no difference could be told"

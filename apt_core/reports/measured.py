@@ -16,12 +16,14 @@ FILE = ASSETS / "measured" / "methods.json"
 
 class Outcome(Frozen):
     """One setting of a method: its perplexity in multiples of the dense model's, with a paired 95% interval; of
-    structures, the bytes as a share of the dense model's and the tokens per second as a multiple."""
+    structures, the bytes as a share of the dense model's and the tokens per second as a multiple; of training, the
+    perplexity that it began at."""
 
     setting: str  # '50%', '2:4', '25% of the blocks'
     perplexity: float
     low: float
     high: float
+    before: float | None = None
     size: float | None = None
     speed: float | None = None  # None too where no difference could be told
 

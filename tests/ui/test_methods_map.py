@@ -67,14 +67,17 @@ def test_the_map_says_what_was_measured_with_its_conditions_and_a_dash_where_not
         setting="25% of the blocks", perplexity=2.5, low=2.25, high=2.75, size=0.8, speed=1.25
     )
     half = measured.Outcome(setting="50%", perplexity=1.5, low=1.4, high=1.6)
+    trained = half.model_copy(update={"before": 4.0})
     found = measured.Measured(
-        conditions=("On words.", "On a desk."), outcomes={"depth": (outcome,), "wanda": (half,)}
+        conditions=("On words.", "On a desk."),
+        outcomes={"depth": (outcome,), "wanda": (half,), "spp": (trained,)},
     )
     monkeypatch.setattr(measured, "load", lambda: found)
     page = str(methods_page())
     assert '<span title="95% interval 2.25 to 2.75">2.50 ×</span>; 80% of the bytes, 1.25 × tokens/s' in page
     assert page.count("On words. On a desk.") == 1, "under the structures"
-    assert page.count('<p class="quiet measured">On words.</p>') == 1, "under the masks"
+    assert page.count('<p class="quiet measured">On words.</p>') == 2, "under the masks and the training"
+    assert '50%: from 4.00 × to <span title="95% interval 1.40 to 1.60">1.50 ×</span>' in page
     assert "<td>–</td>" in page
 
 

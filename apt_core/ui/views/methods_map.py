@@ -192,7 +192,10 @@ def _outcome(one: Outcome) -> Markup:
     interval = f"95% interval {number(one.low)} to {number(one.high)}"
     saved = [f"{percent(one.size)} of the bytes"] if one.size is not None else []
     saved += [f"{times(one.speed)} tokens/s"] if one.speed is not None else []
-    said = Markup('{}: <span title="{}">{}</span>').format(one.setting, interval, times(one.perplexity))
+    began = f"from {times(one.before)} to " if one.before is not None else ""
+    said = Markup('{}: {}<span title="{}">{}</span>').format(
+        one.setting, began, interval, times(one.perplexity)
+    )
     return said + Markup("; {}").format(", ".join(saved)) if saved else said
 
 
