@@ -79,7 +79,7 @@ CLAIMS = (
     ),
     Claim(
         "param-first-middle",
-        "The same where the first and the last blocks stay whole, as published",
+        "LLM-Pruner by param_first beats l2, first and last blocks whole as published (20%)",
         "arXiv 2305.11627",
         Pruned("llm-pruner[importance=param_first;widths=middle]", "0.2"),
         Pruned("llm-pruner[importance=l2;widths=middle]", "0.2"),

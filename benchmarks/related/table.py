@@ -13,14 +13,12 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     """One row per claim: on all windows together, then text by text."""
     ratios = [one for one in found if one["name"] != law.NAME]
     texts = list(dict.fromkeys(text for one in ratios for text in one["texts"]))
-    lines = [
-        f"| claim | source | seeds | all windows | {' | '.join(texts)} |",
-        f"|---|---|---|---|{'---|' * len(texts)}",
-    ]
+    rows = [("claim", "source", "seeds", "all windows", *texts), ("---",) * (4 + len(texts))]
     for one in ratios:
         seeds = ", ".join(map(str, one["seeds"])) or "not measured"
-        cells = " | ".join(_ratio(one["texts"].get(text)) for text in texts)
-        lines.append(f"| {one['claim']} | {one['source']} | {seeds} | {_judged(one)} | {cells} |")
+        cells = [_ratio(one["texts"].get(text)) for text in texts]
+        rows.append((one["claim"], one["source"], seeds, _judged(one), *cells))
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     laws = [law_sentence(one) for one in found if one["name"] == law.NAME]
     return "\n".join(lines) + "".join(f"\n\n{said}" for said in laws)
 

@@ -63,7 +63,8 @@ def test_a_claim_takes_the_runs_that_differ_in_one_thing():
     found = ratios.judged(claim_of("owl"), lines, "m")
     assert found["seeds"] == [0] and found["texts"]["text"]["value"] == pytest.approx(math.exp(-0.3))
     assert "0.741" in table([found]) and "holds" in table([found])
-    assert "not measured" in table([ratios.judged(claim_of("param-first"), lines, "m")])
+    nothing = table([ratios.judged(claim_of("param-first"), lines, "m")])
+    assert "not measured" in nothing and {row.count("|") for row in nothing.splitlines()} == {5}
 
 
 def test_all_texts_together_are_all_of_their_windows():
