@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from apt_core.base.errors import BadInput, exit_status_of
-from apt_core.cli.generate import count_line, on_ctrl_c, printable, question_from
-from apt_core.cli.output import print_json, say
+from apt_core.cli.generate import on_ctrl_c, printable, question_from
+from apt_core.cli.output import count_line, print_json, say
 from apt_core.measure.answer_set import AnswerSet, prompts_in
 from apt_core.measure.questions import Question
 from apt_core.reports.answer_sheet import answer_sheet, as_markdown, note_of, settings_of

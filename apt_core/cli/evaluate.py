@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 
 from apt_core.base import words
-from apt_core.cli.flags import given
-from apt_core.cli.following import ended, follow
-from apt_core.cli.options import check_job, check_terms, evaluations_from, model_from
-from apt_core.cli.output import print_json, table
+from apt_core.cli.following import run_job
+from apt_core.cli.options import check_job, check_terms, fields_from, model_from
+from apt_core.cli.output import table
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job, ModelRef, make_job
 from apt_core.jobs.parts import RUN_PREFIX
-from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -24,14 +22,7 @@ _HEADS = ("text", "perplexity", "95% interval", "windows", "tokens each")
 def run(options: argparse.Namespace) -> int:
     launcher = Launcher(Store())
     job = job_from(options, launcher.store)
-    run_id = launcher.store.create(job)  # started by `follow`, which knows what to do on Ctrl-C
-    record, interrupted = follow(launcher, run_id)
-    error = error_of(record)
-    if options.json:
-        print_json(asked_run_json(record, options.policy))
-    elif record.evaluated:
-        print(_report(record, options.model))
-    return ended(error, interrupted)
+    return run_job(launcher, job, options, lambda record: _report(record, options.model))
 
 
 def job_from(options: argparse.Namespace, store: Store) -> Job:
@@ -39,9 +30,7 @@ def job_from(options: argparse.Namespace, store: Store) -> Job:
     model = _model(options, store)
     if model.run is None:
         check_terms(model, options.accept_terms)
-    fields = given(options)
-    fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
-    job = make_job("evaluate", **fields | {"model": model.model_dump()})
+    job = make_job("evaluate", **fields_from(options) | {"model": model.model_dump()})
     check_job(job, options.policy, store)
     return job
 
@@ -56,6 +45,8 @@ def _model(options: argparse.Namespace, store: Store) -> ModelRef:
 
 
 def _report(record: RunRecord, model: str) -> str:
+    if not record.evaluated:
+        return ""
     rows = [
         (
             one.text,

@@ -1,17 +1,36 @@
-"""A run that was queued here: followed to its end, and what is said of that end."""
+"""A run that is queued here: followed to its end, and what is said of that end."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 
 from apt_core import events as ev
 from apt_core.base.errors import exit_status_of
-from apt_core.cli.output import say
+from apt_core.cli.output import print_json, say
 from apt_core.cli.progress import ProgressLine
 from apt_core.events.records import RunRecord
+from apt_core.jobs import Job
+from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 
 INTERRUPTED = 130
+
+
+def run_job(
+    launcher: Launcher, job: Job, options: argparse.Namespace, report: Callable[[RunRecord], str]
+) -> int:
+    """Queue the job, follow it, print its JSON or its report. Returns the exit status.
+
+    report: what a run came to, in words; empty where there is nothing to show.
+    """
+    run_id = launcher.store.create(job)  # started by `follow`, which knows what to do on Ctrl-C
+    record, interrupted = follow(launcher, run_id)
+    if options.json:
+        print_json(asked_run_json(record, options.policy, weights_of(launcher, record)))
+    elif said := report(record):
+        print(said)
+    return ended(error_of(record), interrupted)
 
 
 def follow(

@@ -17,7 +17,7 @@ from apt_core.base.errors import BadInput, exit_status_of, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import number, percent
 from apt_core.cli.options import model_from
-from apt_core.cli.output import print_json, say, table
+from apt_core.cli.output import count_line, print_json, say, table
 from apt_core.cli.prune import JOB_COPY
 from apt_core.events import Failed
 from apt_core.jobs import ModelRef, read_job
@@ -158,13 +158,6 @@ def _last(replies: Asking) -> Answered | Failed:
             count += isinstance(reply, Step)
             count_line(f"{count} tokens")
     raise RuntimeError("the reader ended without an answer")
-
-
-def count_line(text: str) -> None:
-    """One changing line in a terminal, nothing elsewhere."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
 
 
 @contextlib.contextmanager

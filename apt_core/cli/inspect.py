@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, exit_status_of, one_sentence
 from apt_core.base.words import number, percent
-from apt_core.cli.output import print_json, say, table
+from apt_core.cli.output import count_line, print_json, say, table
 from apt_core.events import Failed
 from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside import words
@@ -80,17 +79,10 @@ def question_from(options: argparse.Namespace) -> Question:
 def _last(inspector: Inspector, question: Question) -> Answer | Failed:
     for reply in inspector.ask(question):
         if not isinstance(reply, Looking):
-            _count_line("")
+            count_line("")
             return reply
-        _count_line(f"{reply.detail}, {reply.done} of {reply.total}")
+        count_line(f"{reply.detail}, {reply.done} of {reply.total}")
     raise RuntimeError("the inspector ended without an answer")
-
-
-def _count_line(text: str) -> None:
-    """One changing line in a terminal, nothing elsewhere."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
 
 
 def as_text(answer: Answer) -> str:

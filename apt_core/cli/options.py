@@ -71,15 +71,21 @@ def _checked(
     pattern: dict[str, Any],
     store: Store | None,
 ) -> AJob:
-    fields = given(options)
-    fields["model"] = model_from(options.model, options.revision, options.policy).model_dump()
-    if "text" in fields.get("calibration", {}):
-        fields["calibration"]["text"] = text_from(fields["calibration"]["text"], options.policy)
-    fields["evaluation"] = [one.model_dump() for one in evaluations_from(options)]
+    model = model_from(options.model, options.revision, options.policy).model_dump()
+    fields = fields_from(options, "calibration") | {"model": model}
     job = make_value(kind, method=method, pattern=pattern, **fields)
     check_terms(job.model, options.accept_terms)
     check_job(job, options.policy, store or Store())
     return job
+
+
+def fields_from(options: argparse.Namespace, reads: str = "") -> dict[str, Any]:
+    """What was said of the plain fields of a job, its texts looked for. reads: the field that names the text of its
+    main work, where it has one beside those of the evaluation."""
+    fields = given(options)
+    if "text" in fields.get(reads, {}):
+        fields[reads]["text"] = text_from(fields[reads]["text"], options.policy)
+    return fields | {"evaluation": [one.model_dump() for one in evaluations_from(options)]}
 
 
 def check_terms(model: ModelRef, accepted: bool) -> None:

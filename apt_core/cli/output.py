@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+_ROWS = 12
+One = TypeVar("One")
 
 
 def print_json(value: Any) -> None:
@@ -16,6 +19,19 @@ def print_json(value: Any) -> None:
 def say(text: str) -> None:
     """Something for the person, not for the program that reads the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def count_line(text: str) -> None:
+    """One changing line in a terminal, nothing elsewhere."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def some_of(found: Sequence[One]) -> list[One]:
+    """A dozen or two of them, evenly apart, the first and the last among them."""
+    every = max(1, len(found) // _ROWS)
+    return [one for place, one in enumerate(found) if place % every == 0 or place == len(found) - 1]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

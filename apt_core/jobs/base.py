@@ -23,6 +23,14 @@ class Step(NamedTuple):
     stages: tuple[str, ...]
 
 
+PRUNING_STEPS = (
+    Step("Model", ("download", "convert", "load")),
+    Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
+    Step("Prune", ("calibrate", "prune")),
+    Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
+)
+
+
 class Job(Frozen):
     """A run before it happens: everything that decides its result.
 

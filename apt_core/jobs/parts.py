@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,6 +12,14 @@ from apt_core.base.values import Frozen
 
 MAX_TEXT_NAME = 500
 RUN_PREFIX = "run:"
+WindowSeed = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=2**32 - 1,
+        description="0 calibrates on the first windows of the text; any other number draws windows",
+    ),
+]
 
 
 class ModelRef(Frozen):

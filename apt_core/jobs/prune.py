@@ -6,11 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
-from apt_core.base.errors import BadOption
 from apt_core.base.patterns import Pattern, SemiStructured
-from apt_core.jobs.base import Job, Name, Step
-from apt_core.jobs.parts import Calibration, Evaluation
-from apt_core.jobs.schema import is_stored
+from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step
+from apt_core.jobs.by_name import by_name
+from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
 from apt_core.methods import METHODS, Method, make_method
 
 
@@ -20,12 +19,7 @@ class Prune(Job):
     title: ClassVar[str] = "Prune"
     done: ClassVar[str] = "pruned"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "pruned")
-    steps: ClassVar[tuple[Step, ...]] = (
-        Step("Model", ("download", "convert", "load")),
-        Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
-        Step("Prune", ("calibrate", "prune")),
-        Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
-    )
+    steps: ClassVar[tuple[Step, ...]] = PRUNING_STEPS
 
     kind: Literal["prune"] = "prune"
     schema_version: int = Field(default=2, ge=1, json_schema_extra={"control": "hidden"})
@@ -34,12 +28,7 @@ class Prune(Job):
         default=SemiStructured(keep=2, of=4), title="Pattern", json_schema_extra={"control": "pattern"}
     )
     calibration: Calibration = Calibration()
-    seed: int = Field(
-        default=0,
-        ge=0,
-        le=2**32 - 1,
-        description="0 calibrates on the first windows of the text; any other number draws windows",
-    )
+    seed: WindowSeed = 0
     optional_layers: bool = Field(
         default=False,
         title="Optional layers",
@@ -53,8 +42,7 @@ class Prune(Job):
         if isinstance(value, str):
             return make_method(value)
         if isinstance(value, dict):
-            options = dict(value)
-            return _method(options.pop("name", "apt"), options, is_stored(info))
+            return by_name(value, info, make_method, METHODS, default="apt")
         return value
 
     @model_validator(mode="after")
@@ -69,7 +57,7 @@ class Prune(Job):
 
     @field_serializer("method")
     def _method_with_name(self, method: Method) -> dict[str, Any]:
-        return {"name": method.name, **method.model_dump()}
+        return method.model_dump()
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -89,13 +77,3 @@ class Prune(Job):
             **asked,
             "seed": self.seed,
         }
-
-
-def _method(name: str, options: dict[str, Any], stored: bool) -> Method:
-    """The method with these options; of a stored job, options that only a later version has are left out."""
-    try:
-        return make_method(name, options)
-    except BadOption:
-        if not stored or name not in METHODS:
-            raise
-        return METHODS[name].model_validate(options, extra="ignore")

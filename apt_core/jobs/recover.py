@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from apt_core.base.errors import BadInput, BadOption
+from apt_core.base.errors import BadInput
 from apt_core.jobs.base import Job, Name, Step
+from apt_core.jobs.by_name import by_name
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Training
-from apt_core.jobs.schema import is_stored
 from apt_core.methods.recovery.base import Recovery
-from apt_core.methods.registry import RECOVERIES, recovery_of
+from apt_core.methods.registry import RECOVERIES, make_recovery, recovery_of
 
 
 class Recover(Job):
@@ -71,18 +71,14 @@ class Recover(Job):
     @field_validator("method", mode="before")
     @classmethod
     def _method_from_registry(cls, value: Any, info: ValidationInfo) -> Any:
-        """{"name": "spp", "rank": 16} -> Spp(rank=16); of a stored job, options that only a later version has go."""
-        try:
-            return recovery_of(value)
-        except BadOption:
-            if not is_stored(info) or not isinstance(value, dict) or value.get("name") not in RECOVERIES:
-                raise
-            given = {name: one for name, one in value.items() if name != "name"}
-            return RECOVERIES[value["name"]].model_validate(given, extra="ignore")
+        """{"name": "spp", "rank": 16} -> Spp(rank=16)."""
+        if isinstance(value, dict):
+            return by_name(value, info, make_recovery, RECOVERIES)
+        return recovery_of(value)
 
     @field_serializer("method")
     def _method_with_name(self, method: Recovery) -> dict[str, Any]:
-        return {"name": method.name, **{field: getattr(method, field) for field in type(method).model_fields}}
+        return method.model_dump()
 
     @field_validator("model")
     @classmethod

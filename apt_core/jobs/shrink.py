@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from apt_core.base.errors import BadOption, BadPattern
+from apt_core.base.errors import BadPattern
 from apt_core.base.patterns import Unstructured
-from apt_core.jobs.base import Job, Name, Step
-from apt_core.jobs.parts import Calibration, Evaluation
-from apt_core.jobs.schema import is_stored
+from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step
+from apt_core.jobs.by_name import by_name
+from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
 from apt_core.methods import STRUCTURED, StructuredMethod, make_structured
 
 
@@ -21,12 +21,7 @@ class Shrink(Job):
     title: ClassVar[str] = "Shrink"
     done: ClassVar[str] = "pruned"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "pruned")
-    steps: ClassVar[tuple[Step, ...]] = (
-        Step("Model", ("download", "convert", "load")),
-        Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
-        Step("Prune", ("calibrate", "prune")),
-        Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
-    )
+    steps: ClassVar[tuple[Step, ...]] = PRUNING_STEPS
 
     kind: Literal["shrink"] = "shrink"
     schema_version: int = Field(default=1, ge=1, json_schema_extra={"control": "hidden"})
@@ -35,12 +30,7 @@ class Shrink(Job):
         default=Unstructured(sparsity=0.25), title="Share", json_schema_extra={"control": "share"}
     )
     calibration: Calibration = Calibration()
-    seed: int = Field(
-        default=0,
-        ge=0,
-        le=2**32 - 1,
-        description="0 calibrates on the first windows of the text; any other number draws windows",
-    )
+    seed: WindowSeed = 0
 
     @field_validator("method", mode="before")
     @classmethod
@@ -49,8 +39,7 @@ class Shrink(Job):
         if isinstance(value, str):
             return make_structured(value)
         if isinstance(value, dict):
-            options = dict(value)
-            return _method(str(options.pop("name", "")), options, is_stored(info))
+            return by_name(value, info, make_structured, STRUCTURED, default="")
         return value
 
     @field_validator("pattern", mode="before")
@@ -67,7 +56,7 @@ class Shrink(Job):
 
     @field_serializer("method")
     def _method_with_name(self, method: StructuredMethod) -> dict[str, Any]:
-        return {"name": method.name, **method.model_dump()}
+        return method.model_dump()
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -87,13 +76,3 @@ class Shrink(Job):
             **super().request(name),
             "seed": self.seed,
         }
-
-
-def _method(name: str, options: dict[str, Any], stored: bool) -> StructuredMethod:
-    """The method with these options; of a stored job, options that only a later version has are left out."""
-    try:
-        return make_structured(name, options)
-    except BadOption:
-        if not stored or name not in STRUCTURED:
-            raise
-        return STRUCTURED[name].model_validate(options, extra="ignore")

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from apt_core.base.errors import BadOption, one_sentence
+from apt_core.base.errors import BadOption
 from apt_core.methods.base import Component, LayerKey, Method, Pruned, Statistic
 from apt_core.methods.flat import nested
-from apt_core.methods.registry import COMPONENTS, METHODS, STRUCTURED, known_options, listed
+from apt_core.methods.registry import COMPONENTS, METHODS, STRUCTURED, listed, with_options
 from apt_core.methods.structured.base import StructuredMethod
 
 __all__ = [
@@ -45,14 +43,8 @@ def make_method(name: str, options: dict[str, Any] | None = None) -> Method:
                 f"choose one of {listed(METHODS)}."
             )
         raise BadOption(f"There is no method '{name}'; choose one of {', '.join([*METHODS, *STRUCTURED])}.")
-    kind, given = METHODS[name], nested(name, options or {})
-    for option in given:
-        if option not in kind.model_fields and option != "name":
-            raise BadOption(f"{kind.title} has no option {str(option)[:40]!r}; {known_options(kind)}.")
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        raise BadOption(f"{kind.title}: {one_sentence(error)}") from error
+    kind = METHODS[name]
+    return with_options(kind, nested(name, options or {}), kind.title)
 
 
 def make_structured(name: str, options: dict[str, Any] | None = None) -> StructuredMethod:
@@ -63,10 +55,4 @@ def make_structured(name: str, options: dict[str, Any] | None = None) -> Structu
         )
     kind, given = STRUCTURED[name], options or {}
     kind.check_options(given)
-    for option in given:
-        if option not in kind.model_fields and option != "name":
-            raise BadOption(f"{kind.title} has no option {str(option)[:40]!r}; {known_options(kind)}.")
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        raise BadOption(f"{kind.title}: {one_sentence(error)}") from error
+    return with_options(kind, given, kind.title)

@@ -78,14 +78,19 @@ def component_of(slot: str, value: Any, default: Component) -> Component:
     if not isinstance(name, str) or name not in COMPONENTS[slot]:
         raise BadOption(f"There is no {slot} {str(name)[:40]!r}; choose one of {listed(COMPONENTS[slot])}.")
     kind = COMPONENTS[slot][name]
-    for option in options:
-        if option not in kind.model_fields:
-            raise BadOption(f"{slot} {name} has no option {str(option)[:40]!r}; {known_options(kind)}.")
     kept = {field: getattr(default, field) for field in kind.model_fields} if name == default.name else {}
+    return with_options(kind, kept | options, f"{slot} {name}")
+
+
+def with_options(kind: type[Kind], options: dict[str, Any], title: str) -> Kind:
+    """A value of this kind; raises BadOption with one sentence that begins with `title`."""
+    for option in options:
+        if option not in kind.model_fields and option != "name":
+            raise BadOption(f"{title} has no option {str(option)[:40]!r}; {known_options(kind)}.")
     try:
-        return kind.model_validate(kept | options)
+        return kind.model_validate(options)
     except ValidationError as error:
-        raise BadOption(f"{slot} {name}: {one_sentence(error)}") from error
+        raise BadOption(f"{title}: {one_sentence(error)}") from error
 
 
 def known_options(kind: type[Named]) -> str:
@@ -124,18 +129,15 @@ def recovery_of(value: Any) -> Recovery:
     """
     if isinstance(value, recovery.Recovery):
         return value
-    options = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, dict) else {}
-    name = options.pop("name", None)
-    if not isinstance(name, str) or name not in RECOVERIES:
-        raise BadOption(f"There is no way to recover {str(name)[:40]!r}; choose one of {listed(RECOVERIES)}.")
-    kind = RECOVERIES[name]
-    for option in options:
-        if option not in kind.model_fields:
-            raise BadOption(f"{name} has no option {str(option)[:40]!r}; {known_options(kind)}.")
-    try:
-        return kind.model_validate(options)
-    except ValidationError as error:
-        raise BadOption(f"{name}: {one_sentence(error)}") from error
+    options = dict(value) if isinstance(value, dict) else {"name": value if isinstance(value, str) else None}
+    return make_recovery(str(options.pop("name", None)), options)
+
+
+def make_recovery(name: str, options: dict[str, Any]) -> Recovery:
+    """The recovery called `name` with these options; raises BadOption with one sentence otherwise."""
+    if name not in RECOVERIES:
+        raise BadOption(f"There is no way to recover {name[:40]!r}; choose one of {listed(RECOVERIES)}.")
+    return with_options(RECOVERIES[name], options, name)
 
 
 def _import_all() -> None:

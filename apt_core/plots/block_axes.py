@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import LEGEND_ABOVE, ground, hover_label, thin_axis
 
 _FEWEST = 3  # labels that an axis needs to be read
 _MANY_DECADES = 2.5  # beyond these only whole decades have a line
@@ -16,22 +16,14 @@ def over_blocks(
     plot: go.Figure, revision: str, blocks: int, errors: Sequence[float], dark: bool
 ) -> go.Figure:
     """Lay `plot` out. errors: all that it shows; zoom and hidden traces survive while `revision` stays."""
-    ink, line = colour("ink", dark), colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "title": {"standoff": 10}}
+    axis = thin_axis(dark) | {"title": {"standoff": 10}}
     plot.update_layout(
+        **ground(dark),
         uirevision=revision,
         height=360,
         margin={"l": 62, "r": 8, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
-        hoverlabel={
-            "bgcolor": colour("surface", dark),
-            "bordercolor": line,
-            "align": "left",
-            "font": {"color": ink, "family": FONT, "size": 13},
-        },
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        hoverlabel=hover_label(dark) | {"align": "left"},
+        legend=LEGEND_ABOVE,
         xaxis=axis | block_axis(blocks),
         yaxis=axis | {"type": "log", **error_ticks(errors), "title": {"text": "relative error"}},
         showlegend=True,

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from apt_core.events.projections import kind_of
 from apt_core.plots.block_axes import block_axis
 from apt_core.plots.layer_marks import legend_of
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import ground, hover_label
+from apt_core.plots.palette import colour
 
 _CELL = 30  # pixels that a projection takes
 _ABOVE, _BELOW = 76, 46  # the colour bar with its words, the axis with its title
@@ -95,21 +96,13 @@ def _height(kinds: int) -> int:
 
 
 def _laid_out(plot: go.Figure, names: list[str], blocks: int, revision: str, dark: bool) -> go.Figure:
-    line = colour("line", dark)
-    axis = {"showgrid": False, "zeroline": False, "ticks": "", "linecolor": line}
+    axis = {"showgrid": False, "zeroline": False, "ticks": "", "linecolor": colour("line", dark)}
     return plot.update_layout(
+        **ground(dark),
         uirevision=revision,
         height=_height(len(names)),
         margin={"l": 24 + _LETTER * max(map(len, names), default=0), "r": 16, "t": _ABOVE, "b": _BELOW},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
-        hoverlabel={
-            "bgcolor": colour("surface", dark),
-            "bordercolor": line,
-            "align": "left",
-            "font": {"color": colour("ink", dark), "family": FONT, "size": 13},
-        },
+        hoverlabel=hover_label(dark) | {"align": "left"},
         xaxis=axis | block_axis(blocks),
         yaxis=axis | {"type": "category", "autorange": "reversed", "fixedrange": True, "dtick": 1},
     )

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, number
 from apt_core.events.projections import split
 from apt_core.events.records import RunRecord
 from apt_core.plots.block_axes import over_blocks
+from apt_core.plots.block_curves import Stroke, block_curve, room_for_names
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.layer_difference import inputs_note
 from apt_core.plots.layer_marks import depth
-from apt_core.plots.palette import colour
 from apt_core.plots.run_marks import mark_of
 from apt_core.studies.names import names_of
 from apt_core.studies.race import whole_blocks
 
-_NO_POINT: list[Any] = [None]
-_A_NAME = 20  # pixels that a name takes above the plot on a narrow screen, where each has a line to itself
-_HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
+_STROKE = Stroke(width=2, mark=8)
 
 
 def applies(runs: RunSet) -> bool:
@@ -38,13 +34,16 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     curves = {run.id: whole_blocks(run) for run in pruning}
     places = {run.id: place for place, run in enumerate(runs.members)}
     plot = go.Figure(
-        [_trace(run.id, names[run.id], curves[run.id], mark_of(places[run.id]), dark) for run in pruning]
+        [
+            block_curve(run.id, names[run.id], curves[run.id], mark_of(places[run.id]), _STROKE, dark)
+            for run in pruning
+        ]
     )
     errors = [error for curve in curves.values() for error in curve.values()]
     revision = "-".join(run.id for run in runs.members)
     over_blocks(plot, revision, max(map(depth, pruning), default=0), errors, dark)
     plot.update_yaxes(title={"text": "mean relative error"})
-    return plot.update_layout(meta={"narrowHeight": 360 + _A_NAME * max(0, len(pruning) - 2)})
+    return plot.update_layout(meta=room_for_names(len(pruning), fit=2))
 
 
 def title(runs: RunSet) -> str:
@@ -118,21 +117,6 @@ def _in_order(
 
 def _cell(error: float | None) -> str:
     return DASH if error is None else number(error)
-
-
-def _trace(run_id: str, name: str, curve: dict[int, float], mark: tuple[str, str], dark: bool) -> go.Scatter:
-    shape, shade = mark[0], colour(mark[1], dark)
-    return go.Scatter(
-        uid=run_id,
-        name=name,
-        x=[*curve] or _NO_POINT,
-        y=[error or None for error in curve.values()] or _NO_POINT,  # no logarithm of an exact zero
-        mode="lines+markers",
-        line={"color": shade, "width": 2},
-        marker={"color": shade, "symbol": shape, "size": 8, "line": {"color": shade, "width": 1}},
-        customdata=[number(error) for error in curve.values()],
-        hovertemplate=_HOVER,
-    )
 
 
 def _said(run: RunRecord, name: str) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 
 from apt_core.base.words import count, duration, number, percent, tally
 from apt_core.events import Candidate, Generation
-from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import NO_POINT
+from apt_core.plots.palette import colour
+from apt_core.plots.progress_axes import over_progress
 from apt_core.studies.search_gain import gain_sentence
 
-_NO_POINT: list[Any] = [None]
+_PERPLEXITY = {"title": {"text": "perplexity, held-out windows"}, "type": "log", "tickformat": ".3~g"}
 _HOVER = "<b>generation %{x}</b>: perplexity %{y:.4g}<br>%{customdata}<extra></extra>"
 _MOST_DRAWN = 40  # generations whose whole population is drawn
 _NOTHING = 0.001  # of the perplexity, below which the best is called no lower
@@ -31,9 +30,8 @@ def looks(runs: RunSet) -> object:
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """Every candidate that went on is a point; the lines are the best so far, and the uniform widths."""
     found = runs.shown.generations
-    return _laid_out(
-        go.Figure([_population(found, dark), _start(found, dark), _best(found, dark)]), runs.shown, dark
-    )
+    plot = go.Figure([_population(found, dark), _start(found, dark), _best(found, dark)])
+    return over_progress(plot, runs.shown.id, "generation", _PERPLEXITY, dark)
 
 
 def title(runs: RunSet) -> str:
@@ -151,8 +149,8 @@ def _population(found: tuple[Generation, ...], dark: bool) -> go.Scatter:
     return go.Scatter(
         uid="population",
         name="population",
-        x=[number_ for number_, _ in points] or _NO_POINT,
-        y=[candidate.perplexity for _, candidate in points] or _NO_POINT,
+        x=[number_ for number_, _ in points] or NO_POINT,
+        y=[candidate.perplexity for _, candidate in points] or NO_POINT,
         customdata=[_said(candidate) for _, candidate in points],
         mode="markers",
         marker={"color": colour("edge", dark), "size": 6, "opacity": 0.6},
@@ -166,8 +164,8 @@ def _start(found: tuple[Generation, ...], dark: bool) -> go.Scatter:
     return go.Scatter(
         uid="start",
         name="uniform widths",
-        x=[one.number for one in known] or _NO_POINT,
-        y=[one.start.perplexity for one in known] or _NO_POINT,
+        x=[one.number for one in known] or NO_POINT,
+        y=[one.start.perplexity for one in known] or NO_POINT,
         customdata=[_said(one.start) for one in known],
         mode="lines",
         line={"color": colour("muted", dark), "width": 2, "dash": "dot"},
@@ -179,30 +177,13 @@ def _best(found: tuple[Generation, ...], dark: bool) -> go.Scatter:
     return go.Scatter(
         uid="best",
         name="best so far",
-        x=[one.number for one in found] or _NO_POINT,
-        y=[one.best.perplexity for one in found] or _NO_POINT,
+        x=[one.number for one in found] or NO_POINT,
+        y=[one.best.perplexity for one in found] or NO_POINT,
         customdata=[_said(one.best) for one in found],
         mode="lines+markers",
         line={"color": colour("pruned", dark), "width": 2, "shape": "hv"},
         marker={"color": colour("pruned", dark), "size": 8, "symbol": "diamond"},
         hovertemplate=_HOVER,
-    )
-
-
-def _laid_out(plot: go.Figure, record: RunRecord, dark: bool) -> go.Figure:
-    line = colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "nticks": 6}
-    return plot.update_layout(
-        uirevision=record.id,
-        height=360,
-        margin={"l": 62, "r": 12, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
-        xaxis=axis | {"title": {"text": "generation", "standoff": 10}, "rangemode": "tozero"},
-        yaxis=axis | {"title": {"text": "perplexity, held-out windows"}, "type": "log", "tickformat": ".3~g"},
-        showlegend=True,
     )
 
 

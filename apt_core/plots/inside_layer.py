@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 
 from apt_core.measure.inside import words
 from apt_core.measure.inside.values import Histogram, KeptCounts, LayerInside, Saliency, Tile
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import LEGEND_ABOVE, ground, hover_label, thin_axis
+from apt_core.plots.palette import colour
 
 
 class Drawn(NamedTuple):
@@ -158,20 +159,13 @@ def _bar(title: str, **more: Any) -> dict[str, Any]:
 
 
 def _laid_out(plot: go.Figure, x: str, y: str, vertical: dict[str, Any] | None = None) -> go.Figure:
-    line = colour("line")
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": ""}
+    axis = thin_axis()
     plot.update_layout(
+        **ground(),
         height=340,
         margin={"l": 62, "r": 8, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted")},
-        hoverlabel={
-            "bgcolor": colour("surface"),
-            "bordercolor": line,
-            "font": {"color": colour("ink"), "family": FONT, "size": 13},
-        },
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        hoverlabel=hover_label(),
+        legend=LEGEND_ABOVE,
         xaxis=axis | {"title": {"text": x}},
         yaxis=axis | {"title": {"text": y}} | (vertical or {}),
         bargap=0.05,

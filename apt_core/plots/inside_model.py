@@ -14,7 +14,8 @@ from apt_core.plots.block_axes import block_axis, error_ticks
 from apt_core.plots.chart import Row, Sheet, Table
 from apt_core.plots.findings import lone_value, trend_of
 from apt_core.plots.inside_layer import Drawn
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import LEGEND_ABOVE, ground, hover_label, thin_axis
+from apt_core.plots.palette import colour
 from apt_core.texts.titles import text_title
 
 NAMES = ("depth", "alone")
@@ -170,20 +171,13 @@ def _line(name: str, x: list[int], y: list[Any], token: str, legend: bool = True
 
 
 def _laid_out(plot: go.Figure, blocks: int, height: int) -> go.Figure:
-    line = colour("line")
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": ""}
+    axis = thin_axis()
     plot.update_layout(
+        **ground(),
         height=height,
         margin={"l": 66, "r": 8, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted")},
-        hoverlabel={
-            "bgcolor": colour("surface"),
-            "bordercolor": line,
-            "font": {"color": colour("ink"), "family": FONT, "size": 13},
-        },
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        hoverlabel=hover_label(),
+        legend=LEGEND_ABOVE,
     )
     across = block_axis(blocks)
     plot.update_yaxes(**axis).update_xaxes(

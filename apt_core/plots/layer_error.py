@@ -6,7 +6,6 @@ Rows that are a projection of their own (Mamba) are a trace of their own.
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -19,6 +18,7 @@ from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.findings import leading_kind, lone_layer, trend
 from apt_core.plots.layer_marks import Group, depth, groups, legend_of, place
+from apt_core.plots.look import NO_POINT
 from apt_core.plots.palette import colour
 
 _HOVER = (
@@ -27,8 +27,6 @@ _HOVER = (
     "<extra></extra>"
 )
 _NEUTRAL = "Error of each layer"
-
-_NO_POINT: list[Any] = [None]
 
 
 def applies(runs: RunSet) -> bool:
@@ -127,8 +125,8 @@ def _trace(group: Group, record: RunRecord, dark: bool) -> go.Scatter:
     return go.Scatter(
         name=group.legend,
         x=[layer.block for layer in layers]
-        or _NO_POINT,  # a kind without points keeps its place in the legend
-        y=[layer.relative_error or None for layer in layers] or _NO_POINT,  # no logarithm of an exact zero
+        or NO_POINT,  # a kind without points keeps its place in the legend
+        y=[layer.relative_error or None for layer in layers] or NO_POINT,  # no logarithm of an exact zero
         mode="lines+markers" if len({layer.block for layer in layers}) == len(layers) else "markers",
         line={"color": shade, "width": 1},
         marker={"color": shade, "symbol": group.shape, "size": 8, "line": {"color": shade, "width": 1}},

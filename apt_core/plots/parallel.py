@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from apt_core.base.words import duration, number, percent
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import CLEAR, font
+from apt_core.plots.palette import colour
 from apt_core.studies.curve import sweep_of
 
 _FEWEST = 4  # lines that are worth selecting from
@@ -44,8 +45,8 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
         uirevision=runs.shown.study,
         height=380,
         margin={"l": 70, "r": 50, "t": 90, "b": 30},
-        paper_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
+        paper_bgcolor=CLEAR,
+        font=font(dark),
     )
 
 

@@ -10,7 +10,8 @@ from plotly.subplots import make_subplots
 
 from apt_core.base.words import duration, number, percent, size
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import ground, thin_axis
+from apt_core.plots.palette import colour
 from apt_core.studies.curve import Point, front, points_of, sweep_of
 
 _FEWEST = 3  # two runs are compared without a front
@@ -164,15 +165,12 @@ def _marks(points: list[Point], cost: _Cost, shown: str, dark: bool) -> go.Scatt
 
 
 def _laid_out(plot: go.Figure, revision: str, dark: bool) -> go.Figure:
-    line = colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "nticks": 6}
+    axis = thin_axis(dark) | {"nticks": 6}
     plot.update_layout(
+        **ground(dark),
         uirevision=revision,
         height=220 * len(_COSTS),
         margin={"l": 62, "r": 8, "t": 12, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
     )
     plot.update_xaxes(**axis).update_yaxes(**axis, type="log", title={"text": "perplexity (log)"})
     for row, cost in enumerate(_COSTS, start=1):

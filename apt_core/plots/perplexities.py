@@ -12,7 +12,8 @@ from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.findings import SIGNIFICANT
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import LEGEND_ABOVE, ground, hover_label
+from apt_core.plots.palette import colour
 from apt_core.studies.names import names_of
 from apt_core.studies.paired import differs_surely, shared_losses
 from apt_core.texts.titles import text_title
@@ -252,21 +253,13 @@ def _words(text: str, y: float, size: int, shade: str) -> dict[str, Any]:
 
 def _layout(groups: Sequence[Group], log: bool, dark: bool) -> dict[str, Any]:
     rows = groups[-1].bars[-1].y + 0.5 if groups else 1.0
-    line = colour("line", dark)
     return {
         "height": round(84 + _ROW * rows),
         "margin": {"l": 8, "r": 16, "t": 34, "b": 50},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
+        **ground(dark),
+        "legend": LEGEND_ABOVE | {"y": 1},
         "showlegend": True,
-        "hoverlabel": {
-            "bgcolor": colour("surface", dark),
-            "bordercolor": line,
-            "align": "left",
-            "font": {"color": colour("ink", dark), "family": FONT, "size": 13},
-        },
+        "hoverlabel": hover_label(dark) | {"align": "left"},
         "xaxis": {
             "title": {
                 "text": "perplexity, lower is better" + (" (log scale)" if log else ""),
@@ -274,7 +267,7 @@ def _layout(groups: Sequence[Group], log: bool, dark: bool) -> dict[str, Any]:
             },
             "type": "log" if log else "linear",
             **({} if log else {"rangemode": "tozero", "nticks": 6}),
-            "gridcolor": line,
+            "gridcolor": colour("line", dark),
             "zeroline": False,
             "tickangle": 0,
             "fixedrange": True,

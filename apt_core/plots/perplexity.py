@@ -10,7 +10,8 @@ from apt_core.base.words import DASH, duration, file_title, number, times
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import CLEAR, ground
+from apt_core.plots.palette import colour
 from apt_core.studies.comparable import comparable
 
 _SIDES = ("dense", "pruned")
@@ -61,9 +62,7 @@ def _layout(reach: float, dark: bool, rows: int) -> dict:
     return {
         "height": 190 if rows == 2 else 240,
         "margin": {"l": 62, "r": 8, "t": 4, "b": 34},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
+        **ground(dark),
         "showlegend": False,
         "bargap": 0.2,
         "xaxis": {
@@ -79,7 +78,7 @@ def _layout(reach: float, dark: bool, rows: int) -> dict:
             "tickfont": {"size": 15, "color": colour("ink", dark)},
             "ticks": "outside",
             "ticklen": 6,
-            "tickcolor": "rgba(0,0,0,0)",
+            "tickcolor": CLEAR,
         },
     }
 

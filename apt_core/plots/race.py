@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, tally, times
 from apt_core.events.records import RunRecord
 from apt_core.methods import METHODS, Statistic
 from apt_core.plots.block_axes import over_blocks
+from apt_core.plots.block_curves import Stroke, block_curve, room_for_names
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.findings import differ
-from apt_core.plots.palette import colour
 from apt_core.plots.run_marks import COLOURS, SHAPES
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.race import Race, pruned_whole, race_of, whole_blocks
 
-_NO_POINT: list[Any] = [None]
-_A_NAME = 20  # pixels that a name takes above the plot on a narrow screen, where each has a line to itself
-_HOVER = "<b>%{fullData.name}</b><br>block %{x}: mean relative error %{customdata}<extra></extra>"
+_SHOWN, _OTHER = Stroke(width=3.5, mark=10), Stroke(width=1.5, mark=8)
 _FAIR = (
     "Every method is given the same windows of the same text. Each sees what its own pruned layers hand on, so "
     "statistics cannot be shared beyond the first layer of the first block."
@@ -49,14 +45,21 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     slots = marks(race)
     plot = go.Figure(
         [
-            _trace(member, curves[member.id], slots[member.id], member.id == race.id, dark)
+            block_curve(
+                member.id,
+                _name(member),
+                curves[member.id],
+                slots[member.id],
+                _SHOWN if member.id == race.id else _OTHER,
+                dark,
+            )
             for member in race.members
         ]
     )
     errors = [error for curve in curves.values() for error in curve.values()]
     depth = max((member.model.blocks for member in race.members if member.model), default=0)
     over_blocks(plot, race.id, depth, errors, dark)
-    return plot.update_layout(meta={"narrowHeight": 360 + _A_NAME * max(0, len(race.members) - 3)})
+    return plot.update_layout(meta=room_for_names(len(race.members), fit=3))
 
 
 def title(runs: RunSet) -> str:
@@ -184,29 +187,6 @@ def _free(pool: tuple[str, ...], place: int, taken: list[str]) -> str:
     """The entry at `place`, or the first free one after it; the entry itself when none is free."""
     turned = [pool[(place + step) % len(pool)] for step in range(len(pool))]
     return next((entry for entry in turned if entry not in taken), turned[0])
-
-
-def _trace(
-    member: RunRecord, curve: dict[int, float], slot: tuple[str, str], shown: bool, dark: bool
-) -> go.Scatter:
-    shape, token = slot
-    shade = colour(token, dark)
-    return go.Scatter(
-        uid=member.id,  # a rival that comes or goes leaves the others hidden or shown as they are
-        name=_name(member),
-        x=[*curve] or _NO_POINT,
-        y=[error or None for error in curve.values()] or _NO_POINT,  # no logarithm of an exact zero
-        mode="lines+markers",
-        line={"color": shade, "width": 3.5 if shown else 1.5},
-        marker={
-            "color": shade,
-            "symbol": shape,
-            "size": 10 if shown else 8,
-            "line": {"color": shade, "width": 1},
-        },
-        customdata=[number(error) for error in curve.values()],
-        hovertemplate=_HOVER,
-    )
 
 
 def _name(member: RunRecord) -> str:

@@ -19,7 +19,9 @@ from apt_core.events.records import RunRecord
 from apt_core.measure import power_law
 from apt_core.measure.power_law import Fit, Point
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import NO_POINT
+from apt_core.plots.palette import colour
+from apt_core.plots.progress_axes import over_progress
 from apt_core.plots.run_marks import mark_of
 from apt_core.studies.names import names_of
 from apt_core.studies.scaling_law import (
@@ -35,7 +37,7 @@ _BEYOND = 3.0  # times the tokens that were trained on
 _DRAWN = 60  # points of a fitted line
 _BOOTSTRAPS = 16
 _NOTHING = 0.01  # nats: 1% of perplexity, which one run cannot tell from none
-_NO_POINT: list[Any] = [None]
+_LOSS = {"title": {"text": "held-out loss, nats"}}
 _HOVER = "<b>%{fullData.name}</b><br>%{x:,.0f} tokens: loss %{y:.4f}<extra></extra>"
 
 
@@ -64,9 +66,10 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
         for trace in _law_lines(members[0], dark):
             plot.add_trace(trace)
     if not members:
-        plot.add_trace(go.Scatter(name="held-out loss", x=_NO_POINT, y=_NO_POINT, mode="lines+markers"))
+        plot.add_trace(go.Scatter(name="held-out loss", x=NO_POINT, y=NO_POINT, mode="lines+markers"))
     _dense_line(plot, members, dark)
-    return _laid_out(plot, "-".join(run.id for run in _shown(runs)), dark)
+    revision = "-".join(run.id for run in _shown(runs))
+    return over_progress(plot, revision, "tokens trained on", _LOSS, dark)
 
 
 def title(runs: RunSet) -> str:
@@ -226,23 +229,6 @@ def _dense_line(plot: go.Figure, members: list[RunRecord], dark: bool) -> None:
                 "xanchor": "right",
             },
         )
-
-
-def _laid_out(plot: go.Figure, revision: str, dark: bool) -> go.Figure:
-    line = colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "nticks": 6}
-    return plot.update_layout(
-        uirevision=revision,
-        height=360,
-        margin={"l": 62, "r": 12, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": colour("muted", dark)},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
-        xaxis=axis | {"title": {"text": "tokens trained on", "standoff": 10}, "rangemode": "tozero"},
-        yaxis=axis | {"title": {"text": "held-out loss, nats"}},
-        showlegend=True,
-    )
 
 
 def _said(run: RunRecord, name: str) -> str:

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from apt_core.base.words import DASH, duration, number, size
 from apt_core.events import Used
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import LEGEND_ABOVE, ground, thin_axis
+from apt_core.plots.palette import colour
 
 _HOVER = "%{customdata}<extra></extra>"
 _ROWS = 20  # of the table; the sheet has all
@@ -144,16 +145,13 @@ def _cores(before: Used, now: Used) -> float | None:
 
 
 def _layout(revision: str, cores: int, dark: bool) -> dict[str, Any]:
-    line = colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": "", "rangemode": "tozero"}
+    axis = thin_axis(dark) | {"rangemode": "tozero"}
     return {
         "uirevision": revision,
         "height": 260,
         "margin": {"l": 62, "r": 52, "t": 34, "b": 46},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        **ground(dark),
+        "legend": LEGEND_ABOVE,
         "xaxis": axis | {"title": {"text": "seconds since the job began"}},
         "yaxis": axis | {"title": {"text": "GB of memory"}, "nticks": 5},
         "yaxis2": axis

@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 from apt_core.base.words import DASH, number, percent, times
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour
+from apt_core.plots.look import LEGEND_ABOVE, ground, thin_axis
+from apt_core.plots.palette import colour
 from apt_core.studies.curve import Knee, Point, curves, knee, points_of, sweep_of
 
 _HOVER = "<b>%{fullData.name}</b><br>%{x:.1%} removed: perplexity %{customdata}<extra></extra>"
@@ -166,16 +167,13 @@ def _ring(series: str, found: Knee, shade: str) -> go.Scatter:
 
 
 def _layout(revision: str, dark: bool) -> dict:
-    line = colour("line", dark)
-    axis = {"gridcolor": line, "linecolor": line, "zeroline": False, "ticks": ""}
+    axis = thin_axis(dark)
     return {
         "uirevision": revision,
         "height": 360,
         "margin": {"l": 62, "r": 8, "t": 34, "b": 46},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        **ground(dark),
+        "legend": LEGEND_ABOVE,
         "xaxis": axis | {"title": {"text": "sparsity"}, "tickformat": ".0%", "rangemode": "tozero"},
         "yaxis": axis | {"title": {"text": "perplexity (log scale)"}, "type": "log", "nticks": 6},
         "showlegend": True,

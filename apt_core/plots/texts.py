@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 
 from apt_core.base.words import DASH, duration, file_title, number
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
-from apt_core.plots.palette import FONT, colour, token_of
+from apt_core.plots.look import LEGEND_ABOVE, NO_POINT, ground
+from apt_core.plots.palette import colour, token_of
 from apt_core.texts.titles import text_title
 
 _ROW = 72  # pixels for each text: its name, its mark, its number
 _HOVER = "<b>%{y}</b><br>perplexity %{customdata}<extra>%{fullData.name}</extra>"
-
-_NO_POINT: list[Any] = [None]
 
 
 def applies(runs: RunSet) -> bool:
@@ -124,10 +121,8 @@ def _layout(texts: int, dark: bool) -> dict:
     return {
         "height": 90 + _ROW * texts,
         "margin": {"l": 8, "r": 16, "t": 34, "b": 46},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": colour("muted", dark)},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        **ground(dark),
+        "legend": LEGEND_ABOVE,
         "xaxis": {
             "title": {"text": "perplexity, lower is better", "standoff": 10},
             "gridcolor": colour("line", dark),
@@ -167,7 +162,7 @@ def _trace(record: RunRecord, subject: str, dark: bool) -> go.Scatter:
     shade = colour(token_of(subject), dark)
     return go.Scatter(
         name=subject,
-        x=[one.perplexity for one in known] or _NO_POINT,
+        x=[one.perplexity for one in known] or NO_POINT,
         y=[text_title(one.text) for one in known] or [names(record)[0]],
         mode="markers+text" if subject == "model" else "markers",
         text=[number(one.perplexity) for one in known],

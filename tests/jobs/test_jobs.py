@@ -64,6 +64,24 @@ def test_what_a_later_version_adds_is_left_out_of_what_is_stored_and_refused_fro
 
 
 @pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("prune", {"name": "wanda"}),
+        ("shrink", {"name": "llm-pruner", "multiple": 16}),
+        ("recover", {"name": "spp"}),
+    ],
+)
+def test_options_that_only_a_later_version_of_a_method_has(kind, method):
+    job = make_job(kind, model={"id": "run:20261124-100000-abcd"}, method=method)
+    later = job.model_dump() | {"method": job.method.model_dump() | {"temper": 3}}
+    assert read_job(later) == job
+    with pytest.raises(BadInput, match="has no option 'temper'"):
+        make_job(**later)
+    with pytest.raises(BadInput, match="'nobody'"):
+        read_job(later | {"method": {"name": "nobody", "temper": 3}})
+
+
+@pytest.mark.parametrize(
     ("stored", "words"),
     [
         ("{", "not JSON"),

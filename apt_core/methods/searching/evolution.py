@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from apt_core.methods.component import Named
-from apt_core.methods.structured.llm_pruner import OF_WEIGHTS_ALONE, Importance
+from apt_core.methods.labelled import Labelled
+from apt_core.methods.structured.llm_pruner import OF_WEIGHTS_ALONE, Dampening, Importance, Multiple
 
 
-class Evolution(Named):
+class Evolution(Labelled):
     """A candidate says which blocks stay, and in each block which heads and which MLP channels; all have the budget's
     number of weights. The first ones keep what is most important. Those that come next are mutations of the best and
     crossings of two of them; the best of old and new go on.
@@ -69,13 +69,7 @@ class Evolution(Named):
         title="Importance",
         description="that the first candidates go by, as of LLM-Pruner",
     )
-    multiple: int = Field(
-        default=8,
-        ge=1,
-        le=1024,
-        title="Channels in multiples of",
-        description="matrix kernels like some more than others",
-    )
+    multiple: Multiple = 8
     tolerance: float = Field(
         default=0.01,
         gt=0,
@@ -83,13 +77,7 @@ class Evolution(Named):
         title="Tolerance",
         description="how far the share of the weights that stay may be from the budget",
     )
-    dampening: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Dampening",
-        description="of the compensation: added to the diagonal, as a share of its mean",
-    )
+    dampening: Dampening = 0.01
 
     @property
     def takes_gradients(self) -> bool:
@@ -109,18 +97,3 @@ class Evolution(Named):
     def parents(self) -> int:
         """Of these, the best, new candidates are made: 300 of 500, as published."""
         return max(2, round(0.6 * self.population))
-
-    def settings(self) -> dict[str, Any]:
-        """Every option by its name."""
-        return {option: getattr(self, option) for option in type(self).model_fields}
-
-    def changes(self) -> dict[str, Any]:
-        """The options that differ from their defaults."""
-        usual = type(self)().settings()
-        return {option: value for option, value in self.settings().items() if value != usual[option]}
-
-    @property
-    def label(self) -> str:
-        """What tables call it: the title, and what differs from the defaults."""
-        changed = ", ".join(f"{option} {value}" for option, value in self.changes().items())
-        return f"{self.title} ({changed})" if changed else self.title

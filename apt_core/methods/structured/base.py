@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from apt_core.base.errors import BadOption
-from apt_core.methods.component import SLOTS, Named
+from apt_core.methods.component import SLOTS
+from apt_core.methods.labelled import Labelled
 
 
-class StructuredMethod(Named):
+class StructuredMethod(Labelled):
     """Removes whole structures, so that the checkpoint is smaller; `sparsity` is the share of the blocks that goes.
 
     removes: the structures, as a sentence names them. advice: as of `Method`.
@@ -27,21 +28,6 @@ class StructuredMethod(Named):
         """Whether gradients of the dense model's loss are taken."""
         return False
 
-    def settings(self) -> dict[str, Any]:
-        """Every option, by the name that `--set` takes."""
-        return {option: getattr(self, option) for option in type(self).model_fields}
-
-    def changes(self) -> dict[str, Any]:
-        """The options that differ from their defaults."""
-        usual = type(self)().settings()
-        return {option: value for option, value in self.settings().items() if value != usual[option]}
-
-    @property
-    def label(self) -> str:
-        """What tables call it: the title, and what differs from the defaults."""
-        changed = ", ".join(f"{option} {_said(value)}" for option, value in self.changes().items())
-        return f"{self.title} ({changed})" if changed else self.title
-
     @classmethod
     def check_options(cls, options: dict[str, Any]) -> None:
         """Raise BadOption for the parts of a method that sets single weights to zero."""
@@ -52,7 +38,3 @@ class StructuredMethod(Named):
                     f"{cls.title} removes {cls.removes} and sets no single weight to zero, so it takes no {slot}; "
                     f"leave {slot} out."
                 )
-
-
-def _said(value: Any) -> str:
-    return "yes" if value is True else "no" if value is False else str(value)

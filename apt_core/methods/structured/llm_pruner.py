@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,24 @@ from apt_core.methods.structured.base import StructuredMethod
 
 Importance = Literal["param_first", "param_second", "param_mix", "vectorize", "l1", "l2"]
 WidthsOf = Literal["uniform", "middle", "global"]
+Multiple = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1024,
+        title="Channels in multiples of",
+        description="matrix kernels like some more than others",
+    ),
+]
+Dampening = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1,
+        title="Dampening",
+        description="of the compensation: added to the diagonal, as a share of its mean",
+    ),
+]
 OF_WEIGHTS_ALONE = ("l1", "l2")
 BY_SIZE = -1
 _MOST = 0.95  # of a block that is pruned
@@ -86,20 +104,8 @@ class LLMPruner(StructuredMethod):
         title="Compensate",
         description="the output projections' remaining columns take over, by APT's closed form for one set of columns",
     )
-    multiple: int = Field(
-        default=8,
-        ge=1,
-        le=1024,
-        title="Channels in multiples of",
-        description="matrix kernels like some more than others",
-    )
-    dampening: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Dampening",
-        description="of the compensation: added to the diagonal, as a share of its mean",
-    )
+    multiple: Multiple = 8
+    dampening: Dampening = 0.01
 
     @model_validator(mode="after")
     def _range_where_widths_differ(self) -> LLMPruner:

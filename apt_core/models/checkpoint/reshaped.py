@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +16,8 @@ from torch import Tensor
 
 from apt_core.families import Family
 from apt_core.models.checkpoint import headers as checkpoints
-from apt_core.models.checkpoint.companions import copy_companions, partial_of
 from apt_core.models.checkpoint.headers import INDEX, TensorFacts
-from apt_core.models.checkpoint.packed import as_plain
+from apt_core.models.checkpoint.replacing import replacing
 from apt_core.models.checkpoint.stream import StreamedFile
 from apt_core.models.load.weight_files import WeightFiles
 
@@ -61,19 +59,9 @@ def write_reshaped(folder: Path, target: Path, edit: ModelEdit, family: Family) 
 
     Raises BadInput when the smaller model would replace the other one.
     """
-    partial = partial_of(target, folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        with as_plain(folder, partial.with_name(f"{partial.name}.dense")) as plain:
-            copy_companions(plain, partial)
-            _write_weights(plain, partial, edit, family)
+    with replacing(target, folder) as (plain, partial):
+        _write_weights(plain, partial, edit, family)
         (partial / "config.json").write_text(json.dumps(edit.config, indent=2) + "\n", encoding="utf-8")
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
     return target
 
 

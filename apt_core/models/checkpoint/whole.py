@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from apt_core.models.checkpoint import headers as checkpoints
-from apt_core.models.checkpoint.companions import copy_companions, partial_of
-from apt_core.models.checkpoint.packed import as_plain
+from apt_core.models.checkpoint.replacing import replacing
 from apt_core.models.load.weight_files import WeightFiles
 
 if TYPE_CHECKING:
@@ -34,18 +32,8 @@ def save_checkpoint(model: PreTrainedModel, dense_folder: Path, target: Path, ch
     Weights keep the dense checkpoint's dtype and its files. Returns `target`.
     Raises BadInput when the pruned model would replace the dense one.
     """
-    partial = partial_of(target, dense_folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        with as_plain(dense_folder, partial.with_name(f"{partial.name}.dense")) as plain:
-            copy_companions(plain, partial)
-            _save_weights(model, plain, partial, changed)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    with replacing(target, dense_folder) as (plain, partial):
+        _save_weights(model, plain, partial, changed)
     return target
 
 
