@@ -101,5 +101,8 @@ def test_no_command_opens_the_page_on_the_port_that_is_named(monkeypatch):
 
     opened = []
     monkeypatch.setattr("apt_core.ui.launch.launch", opened.append)
+    monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
     assert cli.main(["--port", "7999"]) == 0 and cli.main([]) == 0
-    assert opened == [7999, None]
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "8000")
+    assert cli.main([]) == 0
+    assert opened == [7999, 7860, 8000]
