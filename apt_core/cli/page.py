@@ -14,5 +14,8 @@ page = lazy("apt_core.ui.launch")  # sets gradio's environment, then imports gra
 def run(options: argparse.Namespace) -> int:
     chosen = options.port or port.of_environment()  # before gradio is imported
     gc.disable()  # a tenth of the start would go into looking through what is only just imported; `launch` enables it
-    page.launch(chosen)
+    try:
+        page.launch(chosen)
+    finally:
+        gc.enable()
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import resource
 import subprocess
 import sys
@@ -105,4 +106,4 @@ def test_no_command_opens_the_page_on_the_port_that_is_named(monkeypatch):
     assert cli.main(["--port", "7999"]) == 0 and cli.main([]) == 0
     monkeypatch.setenv("GRADIO_SERVER_PORT", "8000")
     assert cli.main([]) == 0
-    assert opened == [7999, 7860, 8000]
+    assert opened == [7999, 7860, 8000] and gc.isenabled()
