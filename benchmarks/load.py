@@ -147,7 +147,7 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 
 def main() -> int:
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="apt-load-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="apt-load-", ignore_cleanup_errors=True) as scratch:
         found = _measure(Path(scratch), options)
     print(json.dumps(found) if options.json else table(found))
     return int(bool(missed(found) or found["errors"]))
