@@ -28,6 +28,7 @@ from apt_core.ui.door.keys import SigningKeys
 from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.door.origins import Names, OwnSite
 from apt_core.ui.door.quiet_log import quieten
+from apt_core.ui.door.same_page import SamePage
 from apt_core.ui.door.visitors import AtTheDoor, Cookies
 from apt_core.ui.gpu_calls import Call
 from apt_core.ui.page import build, launch_options
@@ -54,6 +55,7 @@ def application(
         *_visitors(studio, page, keys),
         Middleware(BoundedBodies, limits=limits),
         Middleware(CORSMiddleware, allow_origins=sorted(names.origins), allow_methods=["GET", "POST"]),
+        Middleware(SamePage),
     ]
     guard = Guard(access or Access(home=not studio.policy.public), keys)
     ours = [
