@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -56,7 +57,8 @@ def ask(made):
                 named = {name.replace("_", "-"): value for name, value in headers.items()}
                 return await client.request(method, path, headers=named)
 
-        return asyncio.run(once())
+        with ThreadPoolExecutor(1) as apart:  # the thread of the browser tests has a loop of its own
+            return apart.submit(asyncio.run, once()).result()
 
     return asked
 
