@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _ADDRESS = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server", b"accept-encoding")
 _MOST_KEPT = 16  # of a megabyte each: a stranger can name any address in a header
 _LONGEST = 300  # characters of these headers together
+# What our own links add to the address is read by the browser alone; Gradio answers other words of it (`page`,
+# `deep_link`, `all_endpoints`) with documents of their own, which must not reach anybody else.
+_OUR_WORDS = frozenset({"run", "tab", "compare", "study", "present", "__theme"})
 
-_Key = tuple[str, str, tuple[bytes, ...]]
+_Key = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
 
 
 class SamePage:
@@ -53,9 +56,10 @@ def _key_of(scope: Scope) -> _Key | None:
     """By what the documents differ; None for whatever is not the document, or is one of its own."""
     if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
         return None
-    headers = dict(scope["headers"])
-    named = tuple(headers.get(name, b"") for name in _ADDRESS)
-    if "deep_link" in parse_qs(scope["query_string"].decode("latin-1")) or sum(map(len, named)) > _LONGEST:
+    words = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    # Every one of a header that is said twice: which of them Gradio reads is its own affair.
+    named = tuple((name, value) for name, value in scope["headers"] if name in _ADDRESS)
+    if not words.keys() <= _OUR_WORDS or sum(len(value) for _, value in named) > _LONGEST:
         return None
     return scope.get("scheme", "http"), scope.get("root_path", ""), named
 

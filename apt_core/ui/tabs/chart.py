@@ -27,8 +27,7 @@ _TEMPLATE = """
 
 
 def chart(elem_id: str) -> gr.HTML:
-    """An empty chart; its value is what `chart_payload` gives. (A function and no subclass: for every
-    subclass of a component Gradio writes a stub file beside the source.)"""
+    """An empty chart; its value is what `chart_payload` gives."""
     return gr.HTML(
         None,
         html_template=_TEMPLATE,

@@ -78,12 +78,35 @@ def test_every_name_of_the_host_has_its_own(ask):
 
 
 @pytest.mark.parametrize(
-    ("path", "method"), [("/other", "GET"), ("/", "POST"), ("/", "HEAD"), ("/?deep_link=abc", "GET")]
+    ("path", "method"),
+    [
+        ("/other", "GET"),
+        ("/", "POST"),
+        ("/", "HEAD"),
+        ("/?deep_link=abc", "GET"),
+        ("/?page=other", "GET"),
+        ("/?all_endpoints=", "GET"),
+    ],
 )
 def test_nothing_else_is_kept(ask, made, path, method):
     for _ in range(2):
         ask(path, method=method)
     assert made.count == 2
+
+
+def test_what_only_the_browser_reads_of_the_address_makes_no_difference(ask, made):
+    ask()
+    assert ask("/?run=20261127-010203-abcd&tab=runs&__theme=dark").text == "here 1" and made.count == 1
+
+
+def test_a_header_said_twice_does_not_bring_its_document_to_others():
+    def key(*hosts):
+        headers = [(b"x-forwarded-host", host) for host in hosts]
+        return same_page._key_of({
+            "type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers
+        })  # fmt: skip
+
+    assert key(b"evil", b"here") != key(b"here") != key(b"here", b"evil")
 
 
 def test_what_failed_or_sets_a_cookie_is_made_again(ask, made):
