@@ -9,6 +9,7 @@ import time
 from apt_core.base.errors import UnknownRun
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
+LENGTH = 20  # characters of each
 
 
 def new_id(now: float | None = None) -> str:

@@ -7,17 +7,13 @@ deleted more than a minute ago goes for good.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, PruneError
@@ -32,11 +28,11 @@ from apt_core.runs.executors import Executor, Seat, executor_of
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
 from apt_core.runs.seats import Seats
+from apt_core.runs.starting import REPOSITORY, WORKER_COMMAND, Child, Starter
 from apt_core.runs.store import NO_ROOM, Store
 
-WORKER_COMMAND = (sys.executable, "-m", "apt_core.runs.worker")
 _PACK_EVERY_SECONDS = 60.0
-REPOSITORY = Path(__file__).resolve().parents[2]
+_WARM_UP_AFTER_SECONDS = 20.0  # when the page has been opened
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +63,9 @@ class Launcher:
         self.grace = grace
         self.interval = interval
         self._command = tuple(command)
-        self._children: dict[str, subprocess.Popen] = {}  # to reap them, and to know how they ended
+        self._starter = Starter(store.root, command)
+        self._warm_up_at: float | None = None
+        self._children: dict[str, Child] = {}  # to reap them, and to know how they ended
         self._tokens: dict[str, str] = {}  # of runs that wait, in memory only
         self._ticking = threading.Lock()
         self._stopping = threading.Event()
@@ -137,6 +135,11 @@ class Launcher:
                 ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
+                more_to_come = start_next and bool(rows.queue())
+        if more_to_come:
+            self._starter.warm_up()
+        if ended:
+            self._warm_up_at = time.monotonic()
         if any(status == "finished" for _, status in ended):
             self._keep_within_cap()
         for study_id in {row.study for row, _ in ended if row.study}:
@@ -146,6 +149,7 @@ class Launcher:
         """Tick in a daemon thread until `stop()`; a second call changes nothing."""
         if self._thread is None or not self._thread.is_alive():
             self._stopping.clear()
+            self._warm_up_at = time.monotonic() + _WARM_UP_AFTER_SECONDS
             self._thread = threading.Thread(target=self._tick_for_ever, name="launcher", daemon=True)
             self._thread.start()
 
@@ -154,6 +158,7 @@ class Launcher:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        self._starter.cool_down()
 
     def wait(
         self,
@@ -279,7 +284,8 @@ class Launcher:
         processes.end_strays(row.id, self._command)
         try:
             self._seats.take(row.id, seat)
-            child = self._spawn(row.id, self._tokens.pop(row.id, None), self.executor.environment(seat))
+            token, told = self._tokens.pop(row.id, None), self.executor.environment(seat)
+            child = self._starter.start(row.id, self.store.folder(row.id), token, told)
         except OSError as error:
             self._write_last_word(row.id, _not_started(error))
             rows.update(row.id, status="failed", ended_at=time.time())
@@ -300,25 +306,6 @@ class Launcher:
         """A run that was taken out of the queue needs its token no more."""
         waiting = {row.id for row in rows.queue()}
         self._tokens = {run_id: token for run_id, token in self._tokens.items() if run_id in waiting}
-
-    def _spawn(self, run_id: str, token: str | None, told: Mapping[str, str]) -> subprocess.Popen:
-        """A worker in a session of its own: it survives the end of this process and of its terminal."""
-        with open(self.store.folder(run_id) / "worker.log", "ab") as log:
-            child = subprocess.Popen(
-                [*self._command, run_id],
-                cwd=REPOSITORY,
-                env=processes.heavy_environment()
-                | {"APT_DATA": str(self.store.root), "PYTHONUNBUFFERED": "1"}
-                | dict(told),
-                stdin=subprocess.PIPE if token else subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        if token and child.stdin:
-            with contextlib.suppress(OSError), child.stdin:  # a worker that died at once is marked later
-                child.stdin.write(f"{token}\n".encode())
-        return child
 
     def _reap(self) -> None:
         """Collect our ended children, so that none stays a zombie."""
@@ -348,7 +335,17 @@ class Launcher:
     def _tick_for_ever(self) -> None:
         while not self._stopping.wait(self.interval):
             self._tick_and_log_trouble()
+            self._warm_up_while_idle()
             self._pack_while_idle()
+
+    def _warm_up_while_idle(self) -> None:
+        """Prepare for the next run, a while after the start and after each run."""
+        if self._warm_up_at is None or time.monotonic() < self._warm_up_at:
+            return
+        with suppress(PruneError, OSError):  # a busy store: the next look may find it free
+            if not self._anything_to_do():
+                self._warm_up_at = None
+                self._starter.warm_up()
 
     def _pack_while_idle(self) -> None:
         """Now and then, when nothing waits or works, let another process pack the weights of older runs."""
@@ -407,7 +404,7 @@ def _worker_died(how: str) -> ev.Failed:
     )
 
 
-def _exit_code(child: subprocess.Popen[Any] | None) -> int | None:
+def _exit_code(child: Child | None) -> int | None:
     """Of a worker that is gone: another thread may be collecting it just now, or the system not be done with it."""
     if child is None:
         return None

@@ -22,7 +22,7 @@ from apt_core.base.errors import PruneError
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate import placing
 from apt_core.execute import Context
-from apt_core.runs import keeping, liveness, processes
+from apt_core.runs import keeping, liveness, processes, warm
 from apt_core.runs.executors import executor_of
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
@@ -189,7 +189,7 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stopping) -> Iterator[ev.Ev
 
 def _lower_priority() -> None:
     with contextlib.suppress(OSError):  # some containers forbid it; the run works all the same
-        os.nice(_NICE)
+        os.nice(max(_NICE - os.nice(0), 0))  # a warm process has done it already
 
 
 def _take_token() -> None:
@@ -202,5 +202,9 @@ def _take_token() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if warm.is_placeholder(sys.argv[1]):
+        _lower_priority()
+        if warm.become_a_worker() is None:
+            sys.exit()
     _take_token()
     sys.exit(main(sys.argv[1]))

@@ -20,7 +20,8 @@ class App:
         self._script = script
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._env = os.environ | {"APT_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | environment
+        ours = {"APT_CACHE": str(cache), "OMP_NUM_THREADS": "1", "APT_WARM": "0"}
+        self._env = os.environ | ours | environment
         self.cache = cache
         self._log = cache / "app.log"
         self._process: subprocess.Popen | None = None

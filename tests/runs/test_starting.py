@@ -1,0 +1,211 @@
+"""Workers that a warm process becomes: as good as those that are started afresh."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+import apt_core
+from apt_core.runs import ids, processes, starting
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.starting import REPOSITORY, Starter, may_be_warm
+from apt_core.runs.store import Store
+
+RUN = "20261127-010203-a1b2"
+COPIES = f"""
+import json, os, random, sys, time
+sys.path.insert(0, {str(REPOSITORY)!r})
+from apt_core.runs import warm
+warm._WHAT_EVERY_RUN_IMPORTS = ()
+run_id = warm.become_a_worker(float(os.environ.get("IDLE", "60")))
+if run_id is not None:
+    said = {{"run": run_id, "token": sys.stdin.readline(), "told": dict(os.environ), "random": random.random()}}
+    print(json.dumps(said), flush=True)
+    if os.environ.get("STAYS"):
+        time.sleep(60)
+    sys.exit(7)
+"""
+pytestmark = pytest.mark.skipif(not may_be_warm({}), reason="no process is copied on this machine")
+
+
+@pytest.fixture
+def starter(tmp_path, monkeypatch):
+    """Of workers that say what they were told and end with status 7; a warm process becomes them in no time."""
+    program = tmp_path / "copies.py"
+    program.write_text(COPIES)
+    command = (sys.executable, str(program))
+    monkeypatch.setattr(starting, "WORKER_COMMAND", command)
+    starter = Starter(tmp_path, command)
+    yield starter
+    starter.cool_down()
+
+
+def warmed(starter):
+    starter.warm_up()
+    until(lambda: starter._ready(starter._environment()) is not None)
+    return starter._warm._process
+
+
+def until(true, seconds=60, between=lambda: None):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        between()
+        time.sleep(0.02)
+
+
+def said(folder):
+    until(lambda: (folder / "worker.log").read_text().count("\n"))
+    return json.loads((folder / "worker.log").read_text().splitlines()[-1])
+
+
+def folder_of(tmp_path, run_id=RUN):
+    folder = tmp_path / run_id
+    folder.mkdir()
+    return folder
+
+
+def test_a_copy_is_told_what_a_worker_is_told(starter, tmp_path):
+    warm = warmed(starter)
+    child = starter.start(RUN, folder_of(tmp_path), "hf_secret", {})
+    told = said(tmp_path / RUN)
+    assert psutil.Process(warm.pid).is_running()
+    assert (told["run"], told["token"]) == (RUN, "hf_secret\n")
+    assert told["told"]["APT_DATA"] == str(tmp_path)
+    assert "hf_secret" not in str(told["told"])
+    assert child.wait(5) == 7
+    assert child.poll() == 7
+
+
+def test_a_copy_without_a_token_reads_nothing(starter, tmp_path):
+    warmed(starter)
+    starter.start(RUN, folder_of(tmp_path), None, {}).wait(5)
+    assert said(tmp_path / RUN)["token"] == ""
+
+
+def test_a_copy_is_found_as_any_worker_is(starter, tmp_path, monkeypatch):
+    monkeypatch.setenv("STAYS", "1")
+    warm = warmed(starter)
+    assert not processes.is_alive(warm.pid, None, RUN)
+    child = starter.start(RUN, folder_of(tmp_path), None, {})
+    said(tmp_path / RUN)
+    assert psutil.Process(child.pid).cmdline() == [*starter._command, RUN]
+    assert processes.is_alive(child.pid, None, RUN)
+    assert os.getpgid(child.pid) == child.pid
+    processes.end_strays(RUN, starter._command)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.0)
+    assert child.wait(5) == -signal.SIGKILL
+    assert warm.poll() is None, "only the run was ended"
+
+
+def test_copies_differ_in_their_random_numbers(starter, tmp_path):
+    warmed(starter)
+    runs = [RUN, RUN.replace("a1b2", "a1b3")]
+    for run in runs:
+        starter.start(run, folder_of(tmp_path, run), None, {}).wait(5)
+    first, second = (said(tmp_path / run) for run in runs)
+    assert (first["run"], second["run"]) == tuple(runs)
+    assert first["random"] != second["random"]
+
+
+def test_workers_outlive_the_warm_process(starter, tmp_path, monkeypatch):
+    monkeypatch.setenv("STAYS", "1")
+    warm = warmed(starter)
+    child = starter.start(RUN, folder_of(tmp_path), None, {})
+    said(tmp_path / RUN)
+    starter.cool_down()
+    assert warm.poll() is not None
+    assert psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE
+    assert child.poll() is None
+    processes.kill_group(child.pid)
+    until(lambda: not processes.is_alive(child.pid, None, RUN))
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.1)
+
+
+@pytest.mark.parametrize("harm", ["killed", "stopped"])
+def test_without_a_warm_process_a_worker_is_started_afresh(starter, tmp_path, harm):
+    warm = warmed(starter)
+    warm.send_signal(signal.SIGKILL if harm == "killed" else signal.SIGSTOP)
+    if harm == "killed":
+        warm.wait()
+    child = starter.start(RUN, folder_of(tmp_path), None, {})
+    assert isinstance(child, subprocess.Popen)
+    child.kill()
+    child.wait()
+    starter.warm_up()
+    assert starter._warm._process.pid != warm.pid, "there is another one for the next run"
+
+
+def test_another_environment_is_started_afresh(starter, tmp_path, monkeypatch):
+    warmed(starter)
+    child = starter.start(RUN, folder_of(tmp_path), None, {"OMP_NUM_THREADS": "1"})
+    assert isinstance(child, subprocess.Popen)
+    child.kill()
+    child.wait()
+    before = starter._warm._process
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert starter._ready(starter._environment()) is None
+    starter.warm_up()
+    assert starter._warm._process.pid != before.pid
+    assert before.poll() is not None
+
+
+def test_it_ends_when_nobody_asks_any_more(starter, monkeypatch):
+    monkeypatch.setenv("IDLE", "0.3")
+    assert warmed(starter).wait(5) == 0
+
+
+def test_it_ends_with_the_launcher(starter):
+    warm = warmed(starter)
+    starter._warm._asking.close()
+    assert warm.wait(5) == 0
+
+
+def test_nothing_is_copied_where_that_is_unsafe_or_unwanted(monkeypatch, tmp_path):
+    assert not may_be_warm({"APT_WARM": "0"})
+    monkeypatch.setattr(starting, "_NVIDIA", tmp_path)
+    assert not may_be_warm({})
+    starter = Starter(tmp_path)
+    starter.warm_up()
+    assert starter._warm is None
+
+
+def test_ids_are_as_long_as_their_place():
+    assert len(ids.new_id()) == ids.LENGTH == len(RUN)
+
+
+def test_a_run_of_a_copy_has_the_same_figures(tmp_path):
+    """Beside one that this process does itself."""
+    store = Store(tmp_path)
+    launcher = Launcher(store)
+    sizes = {"calibration": {"samples": 2, "length": 64}, "evaluation": {"samples": 2, "length": 64}}
+    here = apt_core.prune("tiny-random-llama", "sparsegpt", "0.5", **sizes)
+    launcher._starter.warm_up()
+    until(lambda: launcher._starter._ready(launcher._starter._environment()) is not None)
+    run_id = launcher.submit(apt_core.plan("tiny-random-llama", "sparsegpt", "0.5", **sizes))
+    assert isinstance(launcher._children[run_id], starting._Copy)
+    there = launcher.wait(run_id)
+    launcher.stop()
+    assert there.status == "finished"
+    assert there.pruned.perplexity == pytest.approx(here.pruned.perplexity, rel=1e-4)
+    assert [layer.layer for layer in there.layers] == [layer.layer for layer in here.layers]
+
+
+def test_the_queue_calls_for_a_warm_process(store, launch, recipe, monkeypatch):
+    asked = []
+    launcher = launch("slow")
+    monkeypatch.setattr(launcher._starter, "warm_up", lambda: asked.append(True))
+    first = launcher.submit(recipe)
+    assert not asked, "nothing else is to come"
+    second = launcher.submit(recipe)
+    assert asked
+    for run_id in (second, first):
+        store.request_cancel(run_id)
+        assert launcher.wait(run_id).status == "cancelled"
