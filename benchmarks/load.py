@@ -71,6 +71,7 @@ class Visitor:
         self._client = client
         self._page = page
         self._shown = shown  # the run that the tab asks for what is new
+        self._seen: dict[str, Any] = {"run": shown, "status": "finished", "seq": 0}  # of it: at first little
         self._seconds = seconds
         self._errors = errors
         self._session = uuid.uuid4().hex[:12]
@@ -112,10 +113,10 @@ class Visitor:
 
     async def _poll(self) -> None:
         begun = time.perf_counter()
-        seen = {"run": self._shown, "status": "finished", "seq": "0"}
-        answer = await self._client.get(f"/studio/runs/{self._shown}/live", params=seen)
+        answer = await self._client.get(f"/studio/runs/{self._shown}/live", params=self._seen)
         answer.raise_for_status()
         self._seconds["poll"].append(time.perf_counter() - begun)
+        self._seen = answer.json()["seen"]
 
 
 async def visit(

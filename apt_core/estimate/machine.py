@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -145,6 +146,7 @@ def _key() -> str:
     return sha256("\n".join((*parts, *map(_version_of, ("torch", "transformers")))).encode()).hexdigest()[:16]
 
 
+@cache
 def _version_of(package: str) -> str:
     try:
         return version(package)

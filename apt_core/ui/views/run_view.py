@@ -53,7 +53,12 @@ class ViewState(NamedTuple):
 def parts(studio: Studio, record: RunRecord, seen: ViewState | None = None) -> dict[str, Any]:
     """Name of a part -> HTML or chart, for everything that a tab which shows `seen` does not show yet."""
     runs = studio.run_set(record)
-    now = ViewState.of(runs)
+    return _parts(studio, runs, ViewState.of(runs), seen)
+
+
+def _parts(studio: Studio, runs: RunSet, now: ViewState, seen: ViewState | None) -> dict[str, Any]:
+    """now: what a tab shows that has all of `runs`."""
+    record = runs.shown
     seen = seen if seen and (seen.run, seen.status) == (now.run, now.status) else ViewState()
     new: dict[str, Any] = {}
     title = studio.title(record)
@@ -61,7 +66,9 @@ def parts(studio: Studio, record: RunRecord, seen: ViewState | None = None) -> d
         place, ahead = studio.position(record), studio.ahead(record)
         new["status"] = str(status_block(record, title, time.time(), place, ahead))
     if seen.seq != now.seq:
-        new |= _words(studio, record, title)
+        kept = studio.checkpoint(record.id) is not None
+        words = ("words", record.id, record.status, now.seq, title, kept, studio.policy)
+        new |= _cache.once(words, partial(_words, studio, record, title, kept))
     before, after = seen.looks(), now.looks()
     for chart in charts():
         look = after.get(chart.name, "")
@@ -76,26 +83,32 @@ def live(studio: Studio, record: RunRecord, seen: ViewState) -> dict[str, Any]:
     (then it asks for everything, buttons included), else the new parts and what they make it show."""
     if record.status != seen.status:
         return {"turned": True}
-    now = shows(studio, record)  # before the parts: what moves in between is news the next time
-    return {"turned": False, "parts": parts(studio, record, seen), "seen": now}
+    runs = studio.run_set(record)
+    now = ViewState.of(runs)
+    return {"turned": False, "parts": _parts(studio, runs, now, seen), "seen": _shows(runs, now)}
 
 
 def shows(studio: Studio, record: RunRecord) -> dict[str, Any]:
     """What a tab shows now, and whether it should go on asking: while the run, or another one in its charts, goes
     on."""
     runs = studio.run_set(record)
+    return _shows(runs, ViewState.of(runs))
+
+
+def _shows(runs: RunSet, now: ViewState) -> dict[str, Any]:
     rivals = [rival for chart in charts_of(runs) for rival in chart.rivals(runs)]
-    return ViewState.of(runs)._asdict() | {"live": any(run.live for run in (record, *rivals))}
+    return now._asdict() | {"live": any(run.live for run in (runs.shown, *rivals))}
 
 
-def _words(studio: Studio, record: RunRecord, title: str) -> dict[str, str]:
+def _words(studio: Studio, record: RunRecord, title: str, kept: bool) -> dict[str, str]:
+    """kept: whether the weights are here."""
     return {
         "headline": str(headline(record, title, studio.samples)),
         "present": str(present_link(record)),
         "figures": str(figures(record)),
         "sizes": str(size_panel(record)),
         "warnings": str(warnings_block(record)),
-        "downloads": str(downloads_block(record, studio.checkpoint(record.id) is not None)),
+        "downloads": str(downloads_block(record, kept)),
         "provenance": str(provenance(record, studio.policy) + command_block([record.job], studio.policy)),
     }
 
