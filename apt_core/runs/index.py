@@ -45,6 +45,10 @@ _COLUMNS = (
     "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from, listed, "
     "owner, turn"
 )
+_ROOM_BYTES = 256 << 10
+_WITHOUT_SHARED_MEMORY = (
+    "PRAGMA locking_mode = EXCLUSIVE"  # what would be in a file beside the index is in memory
+)
 _log = logging.getLogger(__name__)
 
 
@@ -105,6 +109,7 @@ class Index:
         with (
             self._errors_translated(),
             contextlib.closing(self._open()) as connection,
+            _in_place(connection) if not self._has_room() else contextlib.nullcontext(),
             _transaction(connection),
         ):
             yield Rows(connection)
@@ -130,6 +135,8 @@ class Index:
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         try:
+            if not self._has_room():
+                connection.execute(_WITHOUT_SHARED_MEMORY)
             connection.execute("PRAGMA synchronous = NORMAL")
             migrations.check(connection)
             version = migrations.version_of(connection)
@@ -144,6 +151,13 @@ class Index:
         except BaseException:
             connection.close()
             raise
+
+    def _has_room(self) -> bool:
+        """Whether the disk takes the files that SQLite writes beside the index while it is open."""
+        with contextlib.suppress(OSError):
+            room = os.statvfs(self.path.parent)
+            return room.f_bavail * room.f_frsize >= _ROOM_BYTES
+        return True
 
     def _take_in_folders(self, connection: sqlite3.Connection) -> None:
         """Runs and studies that the migrated index does not know: a process of the earlier version that was still
@@ -255,6 +269,17 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return True
     return str(error).startswith(("no such table", "no such column"))
+
+
+@contextlib.contextmanager
+def _in_place(connection: sqlite3.Connection) -> Iterator[None]:
+    """The transaction inside changes the file itself and keeps what it may have to take back in memory: on a full disk
+    runs can be deleted. Should the machine stop in that moment, the index is made again from the folders."""
+    connection.execute("PRAGMA journal_mode = MEMORY")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 @contextlib.contextmanager

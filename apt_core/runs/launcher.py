@@ -136,7 +136,7 @@ class Launcher:
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
                 more_to_come = start_next and bool(rows.queue())
-        if more_to_come:
+        if more_to_come and self.executor.call_seconds() is None:
             self._starter.warm_up()
         if ended:
             self._warm_up_at = time.monotonic()
@@ -340,7 +340,7 @@ class Launcher:
 
     def _warm_up_while_idle(self) -> None:
         """Prepare for the next run, a while after the start and after each run."""
-        if self._warm_up_at is None or time.monotonic() < self._warm_up_at:
+        if self._warm_up_at is None or time.monotonic() < self._warm_up_at or self.executor.call_seconds():
             return
         with suppress(PruneError, OSError):  # a busy store: the next look may find it free
             if not self._anything_to_do():

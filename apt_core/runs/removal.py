@@ -95,17 +95,10 @@ class Removal:
         with self._index.write() as rows:
             for record in records:
                 _check_children(rows, record.id, orphan)
-                self._forget_process(record.id)
+                _forget_process(rows, record.id)
                 rows.remove(record.id)
         self._records.forget(record.id for record in records)
         return records
-
-    def _forget_process(self, run_id: str) -> None:
-        """A worker that has said its last word but is still tidying up has nothing left to do."""
-        with self._index.read() as rows:
-            row = rows.get(run_id)
-        if row and row.pid and row.status in LIVE and processes.is_alive(row.pid, row.pid_created, run_id):
-            processes.kill_group(row.pid)
 
     def _forget_studies(self, study_ids: Sequence[str]) -> None:
         """Remove those of these studies that have no run any more, not even a hidden one."""
@@ -128,6 +121,13 @@ def _owner_in(folder: Path) -> str:
     except OSError:
         return ""
     return first.event.owner if first and isinstance(first.event, ev.Queued) else ""
+
+
+def _forget_process(rows: Rows, run_id: str) -> None:
+    """A worker that has said its last word but is still tidying up has nothing left to do."""
+    row = rows.get(run_id)
+    if row and row.pid and row.status in LIVE and processes.is_alive(row.pid, row.pid_created, run_id):
+        processes.kill_group(row.pid)
 
 
 def _check_children(rows: Rows, run_id: str, orphan: bool) -> None:

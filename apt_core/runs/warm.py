@@ -54,23 +54,33 @@ class Request(NamedTuple):
         return json.dumps(self._asdict()).encode()
 
 
+class Copied(NamedTuple):
+    """What a copy knows. run: its id. spared: seconds of the processor that importing would have taken it."""
+
+    run: str
+    spared: float
+
+
 def is_placeholder(run_id: str) -> bool:
     return bool(run_id) and set(run_id) == {PLACEHOLDER}
 
 
-def become_a_worker(idle_seconds: float = _IDLE_SECONDS) -> str | None:
-    """Returns in every copy, with the id of its run; None in the warm process itself, once nobody asks any more."""
+def become_a_worker(idle_seconds: float = _IDLE_SECONDS) -> Copied | None:
+    """Returns in every copy; None in the warm process itself, once nobody asks any more."""
     place = _place_of_the_id()
     asking = socket.socket(fileno=int(os.environ.pop(SOCKET)))
     if place is None:
         return None
+    begun = time.process_time()
     for name in _WHAT_EVERY_RUN_IMPORTS:
         with contextlib.suppress(ImportError):  # another release of a library: the run imports what there is
             import_module(name)
+    spared = time.process_time() - begun
     gc.collect()
     gc.freeze()  # so that collecting garbage copies no page
     asking.send(READY)
-    return _Copies(asking, place, idle_seconds).wait()
+    run_id = _Copies(asking, place, idle_seconds).wait()
+    return Copied(run_id, spared) if run_id is not None else None
 
 
 class _Copies:
@@ -83,6 +93,7 @@ class _Copies:
         self._tellers: dict[int, int] = {}  # pid -> the pipe into which its exit status goes
 
     def wait(self) -> str | None:
+        """In a copy the id of its run."""
         asked_at = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(self._asking, selectors.EVENT_READ)

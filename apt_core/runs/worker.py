@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Protocol
 
 from apt_core import events as ev
@@ -96,8 +97,13 @@ class Stop:
             return False
 
 
-def main(run_id: str, executor: execute.Executor | None = None) -> int:
-    """Do the run; returns the exit status. `executor` does the job, by default as APT_EXECUTOR says."""
+def main(
+    run_id: str, executor: execute.Executor | None = None, spared: Mapping[str, float] = MappingProxyType({})
+) -> int:
+    """Do the run; returns the exit status. `executor` does the job, by default as APT_EXECUTOR says.
+
+    spared: seconds that this worker has not spent before the job, beside what the job itself was spared.
+    """
     store, policy = Store(), HostPolicy.from_environment()
     if not claim(store, run_id):
         print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
@@ -107,7 +113,9 @@ def main(run_id: str, executor: execute.Executor | None = None) -> int:
     ended = liveness.show_life(store.folder(run_id))
     last_word = work(store, run_id, executor, stop, policy, [ev.Started(pid=os.getpid())])
     ended()
-    if not isinstance(last_word, ev.Finished):
+    if isinstance(last_word, ev.Finished):
+        last_word = last_word.model_copy(update={"spared": last_word.spared | dict(spared)})
+    else:
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)
     return _EXIT_STATUS.get(last_word.kind, 1)
@@ -204,7 +212,10 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if warm.is_placeholder(sys.argv[1]):
         _lower_priority()
-        if warm.become_a_worker() is None:
+        copied = warm.become_a_worker()
+        if copied is None:
             sys.exit()
+        _take_token()
+        sys.exit(main(copied.run, spared={"libraries": copied.spared}))
     _take_token()
     sys.exit(main(sys.argv[1]))
