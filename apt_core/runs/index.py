@@ -46,6 +46,7 @@ _COLUMNS = (
     "owner, turn"
 )
 _ROOM_BYTES = 256 << 10
+_LOOK_EVERY_SECONDS = 0.01
 _WITHOUT_SHARED_MEMORY = (
     "PRAGMA locking_mode = EXCLUSIVE"  # what would be in a file beside the index is in memory
 )
@@ -100,7 +101,7 @@ class Index:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Rows]:
-        with self._errors_translated(), contextlib.closing(self._open()) as connection:
+        with self._errors_translated(), self._connection() as connection:
             yield Rows(connection)
 
     @contextlib.contextmanager
@@ -108,13 +109,28 @@ class Index:
         """One transaction that no other writer can interleave with; rolled back when the block raises."""
         with (
             self._errors_translated(),
-            contextlib.closing(self._open()) as connection,
-            _in_place(connection) if not self._has_room() else contextlib.nullcontext(),
+            self._connection(to_write=True) as connection,
             _transaction(connection),
         ):
             yield Rows(connection)
 
-    def _open(self) -> sqlite3.Connection:
+    @contextlib.contextmanager
+    def _connection(self, to_write: bool = False) -> Iterator[sqlite3.Connection]:
+        """Without room for the files that SQLite keeps beside the index one asks after the other, and what is written
+        is written in place."""
+        if self._has_room():
+            with contextlib.closing(self._open()) as connection:
+                yield connection
+            return
+        with self._one_after_the_other():
+            alone = not self._is_to_be_made()  # else it needs room, and says so
+            with (
+                contextlib.closing(self._open(alone)) as connection,
+                _in_place(connection) if alone and to_write else contextlib.nullcontext(),
+            ):
+                yield connection
+
+    def _open(self, alone: bool = False) -> sqlite3.Connection:
         """A connection to a sound index: the one that is there, or one made from the run folders."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,19 +139,20 @@ class Index:
                 f"The folder {self.path.parent} cannot be made ({error.strerror}); set APT_DATA to another."
             ) from error
         try:
-            return self._connect()
+            return self._connect(alone)
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
         self._move_aside()
         return self._connect()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, alone: bool = False) -> sqlite3.Connection:
+        """alone: no other connection may be there, and no file beside the index is needed."""
         connection = sqlite3.connect(
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         try:
-            if not self._has_room():
+            if alone:
                 connection.execute(_WITHOUT_SHARED_MEMORY)
             connection.execute("PRAGMA synchronous = NORMAL")
             migrations.check(connection)
@@ -158,6 +175,27 @@ class Index:
             room = os.statvfs(self.path.parent)
             return room.f_bavail * room.f_frsize >= _ROOM_BYTES
         return True
+
+    @contextlib.contextmanager
+    def _one_after_the_other(self) -> Iterator[None]:
+        """By a lock of the folder, which takes no room. SQLite itself would refuse two at once instead of letting them
+        wait."""
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            end = time.monotonic() + self._patience
+            while not _locked(folder):
+                if time.monotonic() > end:
+                    raise StoreUnusable(self._held())
+                time.sleep(_LOOK_EVERY_SECONDS)
+            yield
+        finally:
+            os.close(folder)
+
+    def _is_to_be_made(self) -> bool:
+        """Whether the file is not there or is of an earlier version: that takes room, and other connections to it."""
+        with contextlib.closing(sqlite3.connect(self.path, timeout=self._patience)) as connection:
+            connection.execute(_WITHOUT_SHARED_MEMORY)
+            return migrations.version_of(connection) < migrations.VERSION
 
     def _take_in_folders(self, connection: sqlite3.Connection) -> None:
         """Runs and studies that the migrated index does not know: a process of the earlier version that was still
@@ -237,6 +275,12 @@ class Index:
                 self._move_aside()
             raise self._plain(error) from error
 
+    def _held(self) -> str:
+        return (
+            f"Another program has held the run index for more than {self._patience:g} seconds; "
+            "close it or try again."
+        )
+
     def _plain(self, error: sqlite3.DatabaseError) -> PruneError:
         """SQLite's complaint as one of our sentences."""
         if isinstance(error, migrations.MadeLater):
@@ -245,10 +289,7 @@ class Index:
             )
         match _code(error):
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return StoreUnusable(
-                    f"Another program has held the run index for more than {self._patience:g} seconds; "
-                    "close it or try again."
-                )
+                return StoreUnusable(self._held())
             case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
                 return DiskFull(
                     "The run index cannot be written, most likely because the disk is full; free some space."
@@ -259,6 +300,15 @@ class Index:
                 )
             case _:
                 return StoreUnusable(f"The run index could not be read ({error}); try again.")
+
+
+def _locked(folder: int) -> bool:
+    """Whether the lock of this open folder is ours now."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def _code(error: sqlite3.DatabaseError) -> int:
