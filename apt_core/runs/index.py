@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from apt_core.base.errors import DiskFull, PruneError, StoreUnusable
 from apt_core.base.policy import LOCAL
-from apt_core.runs import migrations
+from apt_core.runs import migrations, no_room
 
 _TABLE = """
 CREATE TABLE runs (
@@ -44,11 +44,6 @@ CREATE TABLE runs (
 _COLUMNS = (
     "id, created_at, status, job, pid, pid_created, cancel_requested_at, ended_at, study, made_from, listed, "
     "owner, turn"
-)
-_ROOM_BYTES = 256 << 10
-_LOOK_EVERY_SECONDS = 0.01
-_WITHOUT_SHARED_MEMORY = (
-    "PRAGMA locking_mode = EXCLUSIVE"  # what would be in a file beside the index is in memory
 )
 _log = logging.getLogger(__name__)
 
@@ -118,15 +113,17 @@ class Index:
     def _connection(self, to_write: bool = False) -> Iterator[sqlite3.Connection]:
         """Without room for the files that SQLite keeps beside the index one asks after the other, and what is written
         is written in place."""
-        if self._has_room():
+        if no_room.is_enough(self.path.parent):
             with contextlib.closing(self._open()) as connection:
                 yield connection
             return
-        with self._one_after_the_other():
+        with no_room.one_after_the_other(self.path.parent, self._patience) as is_ours:
+            if not is_ours:
+                raise StoreUnusable(self._held())
             alone = not self._is_to_be_made()  # else it needs room, and says so
             with (
                 contextlib.closing(self._open(alone)) as connection,
-                _in_place(connection) if alone and to_write else contextlib.nullcontext(),
+                no_room.in_place(connection) if alone and to_write else contextlib.nullcontext(),
             ):
                 yield connection
 
@@ -153,7 +150,7 @@ class Index:
         )
         try:
             if alone:
-                connection.execute(_WITHOUT_SHARED_MEMORY)
+                connection.execute(no_room.WITHOUT_SHARED_MEMORY)
             connection.execute("PRAGMA synchronous = NORMAL")
             migrations.check(connection)
             version = migrations.version_of(connection)
@@ -169,32 +166,10 @@ class Index:
             connection.close()
             raise
 
-    def _has_room(self) -> bool:
-        """Whether the disk takes the files that SQLite writes beside the index while it is open."""
-        with contextlib.suppress(OSError):
-            room = os.statvfs(self.path.parent)
-            return room.f_bavail * room.f_frsize >= _ROOM_BYTES
-        return True
-
-    @contextlib.contextmanager
-    def _one_after_the_other(self) -> Iterator[None]:
-        """By a lock of the folder, which takes no room. SQLite itself would refuse two at once instead of letting them
-        wait."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            end = time.monotonic() + self._patience
-            while not _locked(folder):
-                if time.monotonic() > end:
-                    raise StoreUnusable(self._held())
-                time.sleep(_LOOK_EVERY_SECONDS)
-            yield
-        finally:
-            os.close(folder)
-
     def _is_to_be_made(self) -> bool:
         """Whether the file is not there or is of an earlier version: that takes room, and other connections to it."""
         with contextlib.closing(sqlite3.connect(self.path, timeout=self._patience)) as connection:
-            connection.execute(_WITHOUT_SHARED_MEMORY)
+            connection.execute(no_room.WITHOUT_SHARED_MEMORY)
             return migrations.version_of(connection) < migrations.VERSION
 
     def _take_in_folders(self, connection: sqlite3.Connection) -> None:
@@ -302,15 +277,6 @@ class Index:
                 return StoreUnusable(f"The run index could not be read ({error}); try again.")
 
 
-def _locked(folder: int) -> bool:
-    """Whether the lock of this open folder is ours now."""
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-
-
 def _code(error: sqlite3.DatabaseError) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
@@ -319,17 +285,6 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return True
     return str(error).startswith(("no such table", "no such column"))
-
-
-@contextlib.contextmanager
-def _in_place(connection: sqlite3.Connection) -> Iterator[None]:
-    """The transaction inside changes the file itself and keeps what it may have to take back in memory: on a full disk
-    runs can be deleted. Should the machine stop in that moment, the index is made again from the folders."""
-    connection.execute("PRAGMA journal_mode = MEMORY")
-    try:
-        yield
-    finally:
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 @contextlib.contextmanager
