@@ -34,6 +34,7 @@ _WHAT_EVERY_RUN_IMPORTS = (
     "transformers.models.auto.modeling_auto",
     "transformers.models.llama.modeling_llama",
     "transformers.tokenization_utils_tokenizers",
+    "apt_core.estimate.placing",
     "apt_core.execute.prune",
     "apt_core.execute.prune_blocks",
     "apt_core.measure.divergence",

@@ -15,19 +15,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from apt_core import events as ev
 from apt_core import execute
 from apt_core.base.errors import PruneError
+from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
-from apt_core.estimate import placing
 from apt_core.execute import Context
 from apt_core.runs import keeping, liveness, processes, warm
 from apt_core.runs.executors import executor_of
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
+
+if TYPE_CHECKING:
+    from apt_core.estimate import placing
+else:  # loads torch, so only once the run is claimed and has begun
+    placing = lazy("apt_core.estimate.placing")
 
 _NICE = 5  # below the page, which must answer while both cores prune
 _ASK_EVERY_SECONDS = 0.2
@@ -160,8 +165,8 @@ def work(
                 store.folder(run_id),
                 policy,
                 store,
-                place=placing.place,
-                walk=placing.choose_walk,
+                place=lambda *asked: placing.place(*asked),
+                walk=lambda *asked: placing.choose_walk(*asked),
                 shared=store.shared_folder(record.study) if record.study else None,
                 pause=pause,
             )

@@ -126,7 +126,7 @@ def test_a_run_that_takes_too_long_says_so(tmp_path):
 
 
 def test_a_worker_that_eats_the_memory_is_ended(tmp_path):
-    """The scripted worker holds some hundred megabytes; it may hold ten."""
+    """The scripted worker holds some dozen megabytes; it may hold ten."""
     store = Store(tmp_path)
     launcher = Launcher(store, fake_command("slow"), limits=RunLimits(memory_bytes=10_000_000))
     run_id = launcher.submit(JOB)
