@@ -148,6 +148,7 @@ def _key() -> str:
 
 @cache
 def _version_of(package: str) -> str:
+    """Read from the package's metadata once: every estimate asks."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -33,7 +33,7 @@ from apt_core.passes.shared_weights import collect
 from tests.execute.test_prune import drained
 
 ALL = list(tiny_families.CONFIGS)
-EVERYWHERE = ("apt", "sparsegpt", "wanda", "magnitude")
+IN_TURN = ("sparsegpt", "wanda", "magnitude")  # one of them for each family, beside APT
 ON_SOME = ("llama", "gpt2", "mamba", "mixtral")  # one of each kind, and transposed weights
 ROUTED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "jamba", "granitemoehybrid", "nemotron_h")
 
@@ -132,17 +132,28 @@ def check(events, model, recipe, dense, checkpoint):
         assert torch.equal(before, after) == (storage(after) not in touched), name
 
 
+def by_default(family, method, pattern):
+    """APT in both patterns on every family; of each kind one family by every method, patterns in turn over them."""
+    if method == "apt":
+        return True
+    at = ALL.index(family)
+    in_turn = ("0.5", "2:4")[(at + list(METHODS).index(method)) % 2]
+    return pattern == in_turn and (family in ON_SOME or method == IN_TURN[at % len(IN_TURN)])
+
+
 def contract():
     """Every family, every method, both patterns; `-m slow` for what is not run every time."""
     return [
-        pytest.param(
-            family,
-            method,
-            pattern,
-            marks=[] if method in EVERYWHERE or family in ON_SOME else [pytest.mark.slow],
-        )
-        for family, method, pattern in product(ALL, METHODS, ("0.5", "2:4"))
+        pytest.param(*case, marks=[] if by_default(*case) else [pytest.mark.slow])
+        for case in product(ALL, METHODS, ("0.5", "2:4"))
     ]
+
+
+def test_what_is_pruned_every_time_has_every_family_and_every_method_in_both_patterns():
+    every_time = [case for case in product(ALL, METHODS, ("0.5", "2:4")) if by_default(*case)]
+    assert {(method, pattern) for _, method, pattern in every_time} == set(product(METHODS, ("0.5", "2:4")))
+    assert {(family, pattern) for family, _, pattern in every_time} == set(product(ALL, ("0.5", "2:4")))
+    assert {family for family, method, _ in every_time if method != "apt"} == set(ALL)
 
 
 @pytest.mark.parametrize(("family", "method", "pattern"), contract())
