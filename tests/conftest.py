@@ -15,6 +15,8 @@ for name in ("APT_DATA", "APT_PUBLIC", "HF_TOKEN"):
     os.environ.pop(name, None)
 os.environ["APT_CACHE"] = str(Path(_HOME) / "cache")
 os.environ["APT_MEASURE"] = "0"  # no process that measures the machine beside the tests
+# Several processes test at once, and threads of theirs beyond the cores would only spin and wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 _TESTS = Path(__file__).resolve().parent
