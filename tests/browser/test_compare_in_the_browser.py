@@ -53,6 +53,7 @@ def test_ticked_runs_are_compared_and_the_address_opens_it_again(open_page, stor
     )
 
 
+@pytest.mark.slow
 def test_an_address_of_runs_that_are_none_is_a_sentence(open_page, stored):
     page = open_page(f"?compare={stored[0]},nonsense")
     says(page, "#compare-note", "There is no run 'nonsense'")

@@ -61,7 +61,9 @@ def test_what_a_record_says_runs_nothing(opened):
     assert requests == [page.url] and complaints == []
 
 
-@pytest.mark.parametrize("width", [390, 768, 1440])
+@pytest.mark.parametrize(
+    "width", [390, *(pytest.param(wider, marks=pytest.mark.slow) for wider in (768, 1440))]
+)
 def test_it_fits_the_screen(opened, width):
     page, *_ = opened(*a_race("apt", "wanda"), viewport={"width": width, "height": 844})
     draw_all(page)

@@ -162,8 +162,17 @@ def spread_over_cpus(monkeypatch):
     return everywhere
 
 
-@pytest.mark.parametrize("method", ["apt", "apt-joint"])
-@pytest.mark.parametrize("family", ["tiny-random-llama", "mamba", "mixtral"])
+@pytest.mark.parametrize(
+    ("family", "method"),
+    [
+        ("tiny-random-llama", "apt"),
+        ("mamba", "apt-joint"),
+        ("mixtral", "apt-joint"),
+        pytest.param("tiny-random-llama", "apt-joint", marks=pytest.mark.slow),
+        pytest.param("mamba", "apt", marks=pytest.mark.slow),
+        pytest.param("mixtral", "apt", marks=pytest.mark.slow),
+    ],
+)
 def test_a_dispatched_model_is_pruned_like_one_that_is_not(family, method, tmp_path, request):
     from safetensors.torch import load_file
 

@@ -201,8 +201,15 @@ def pruned_perplexity(events):
 
 
 @pytest.mark.parametrize("weights", ["memory", pytest.param("disk", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["apt", "apt-joint"])
-@pytest.mark.parametrize("model", ["tiny-llama", "tiny-mamba"])
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        ("tiny-llama", "apt"),
+        ("tiny-mamba", "apt-joint"),
+        pytest.param("tiny-llama", "apt-joint", marks=pytest.mark.slow),
+        pytest.param("tiny-mamba", "apt", marks=pytest.mark.slow),
+    ],
+)
 def test_both_walks_prune_to_about_the_same_perplexity(model, method, weights, tmp_path):
     folder = ASSETS / "models" / model
     found = [run(folder, method, walk, tmp_path / walk, weights=weights) for walk in ("halting", "two-pass")]

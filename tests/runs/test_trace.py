@@ -12,6 +12,8 @@ from apt_core.plots.resources import CHART
 from apt_core.runs.executors.trace import traced
 from tests.runs.fake_worker import finished, layer
 
+LAYERS = [layer(number) for number in range(14)]
+
 
 def after(seconds: list[float]):
     """A clock that a job of one event a second moves."""
@@ -21,7 +23,7 @@ def after(seconds: list[float]):
 def job_of(length: int, now: list[float]):
     for number in range(length):
         now[0] += 1.0
-        yield layer(number % 14)
+        yield LAYERS[number % 14]
     yield finished()
 
 
@@ -32,7 +34,7 @@ def test_a_long_run_has_a_bounded_trace(length):
     used = [one for one in said if isinstance(one, ev.Used)]
     assert isinstance(said[-1], ev.Finished) and isinstance(said[-2], ev.Used)
     assert [one for one in said if not isinstance(one, ev.Used)] == [
-        *map(layer, (n % 14 for n in range(length))),
+        *(LAYERS[number % 14] for number in range(length)),
         finished(),
     ]
     assert min(length, 15) <= len(used) < 700

@@ -309,9 +309,7 @@ def test_a_program_prunes_through_gradio_client(served):
     client = Client(served, verbose=False)
     assert {model["name"] for model in client.predict(api_name="/models")} >= {"tiny-llama"}
     small = {"samples": 2, "length": 32, "eval_samples": 2, "eval_length": 64}
-    made = client.predict(
-        **TINY | {"model": "tiny-llama"} | small, sparsity="0.5", method="wanda", wait=60, api_name="/prune"
-    )
+    made = client.predict(**TINY | small, sparsity="0.5", method="wanda", wait=60, api_name="/prune")
     assert made["status"] == "finished" and made["sparsity"] == pytest.approx(0.5, abs=0.01)
     shown = client.predict(id=made["run"], api_name="/run")
     assert shown.pop("labels")["name"] == "" and shown == made
