@@ -53,21 +53,34 @@ def test_opens_within_twelve_seconds(app, browser):
     assert seconds < 12, f"{seconds:.1f} s"
 
 
-def test_unknown_run_is_a_sentence(open_page):
-    page = open_page("?run=20200101-000000-abcd")
-    says(page, "#note", "There is no run 20200101-000000-abcd")
+@pytest.fixture(scope="module")
+def astray(app, browser):
+    """The page of somebody whose link names a run that is none."""
+    errors = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{app.address}/?run=20200101-000000-abcd")
+    page.wait_for_selector("#prune", state="attached")
+    yield page
+    context.close()
+    assert not errors, errors
 
 
-def test_a_model_that_is_none_is_a_sentence(open_page):
-    page = open_page()
-    for model, sentence in (
-        ("no-such-model", "There is no model called 'no-such-model'."),
-        ("/etc", "/etc has no config.json"),
-    ):
-        page.locator("#model input").fill(model)
-        page.locator("#model input").press("Enter")
-        says(page, "#preflight", sentence)
-        assert page.locator("#prune").is_disabled()
+def test_unknown_run_is_a_sentence(astray):
+    says(astray, "#note", "There is no run 20200101-000000-abcd")
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [("no-such-model", "There is no model called 'no-such-model'."), ("/etc", "/etc has no config.json")],
+)
+def test_a_model_that_is_none_is_a_sentence(astray, model, sentence):
+    astray.locator("#model input").fill(model)
+    astray.locator("#model input").press("Enter")
+    says(astray, "#preflight", sentence)
+    assert astray.locator("#prune").is_disabled()
 
 
 @pytest.mark.slow
