@@ -144,6 +144,7 @@ def test_without_a_warm_process_a_worker_is_started_afresh(starter, tmp_path, ha
 
 
 def test_another_environment_is_started_afresh(starter, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     warmed(starter)
     child = starter.start(RUN, folder_of(tmp_path), None, {"OMP_NUM_THREADS": "1"})
     assert isinstance(child, subprocess.Popen)
