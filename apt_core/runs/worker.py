@@ -12,9 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from apt_core import events as ev
@@ -102,25 +101,24 @@ class Stop:
             return False
 
 
-def main(
-    run_id: str, executor: execute.Executor | None = None, spared: Mapping[str, float] = MappingProxyType({})
-) -> int:
+def main(run_id: str, executor: execute.Executor | None = None, spared: float | None = None) -> int:
     """Do the run; returns the exit status. `executor` does the job, by default as APT_EXECUTOR says.
 
-    spared: seconds that this worker has not spent before the job, beside what the job itself was spared.
+    spared: of a copy of the warm process, which lowers its priority itself: seconds that importing would have taken.
     """
     store, policy = Store(), HostPolicy.from_environment()
     if not claim(store, run_id):
         print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
         return _NOT_CLAIMED
     stop = Stop(store, run_id)
-    _lower_priority()
+    if spared is None:
+        _lower_priority()
     ended = liveness.show_life(store.folder(run_id))
     last_word = work(store, run_id, executor, stop, policy, [ev.Started(pid=os.getpid())])
     ended()
-    if isinstance(last_word, ev.Finished):
-        last_word = last_word.model_copy(update={"spared": last_word.spared | dict(spared)})
-    else:
+    if isinstance(last_word, ev.Finished) and spared is not None:
+        last_word = last_word.model_copy(update={"spared": last_word.spared | {"libraries": spared}})
+    if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)
     return _EXIT_STATUS.get(last_word.kind, 1)
@@ -202,7 +200,7 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stopping) -> Iterator[ev.Ev
 
 def _lower_priority() -> None:
     with contextlib.suppress(OSError):  # some containers forbid it; the run works all the same
-        os.nice(max(_NICE - os.nice(0), 0))  # a warm process has done it already
+        os.nice(_NICE)
 
 
 def _take_token() -> None:
@@ -221,6 +219,6 @@ if __name__ == "__main__":
         if copied is None:
             sys.exit()
         _take_token()
-        sys.exit(main(copied.run, spared={"libraries": copied.spared}))
+        sys.exit(main(copied.run, spared=copied.spared))
     _take_token()
     sys.exit(main(sys.argv[1]))

@@ -67,7 +67,7 @@ def _parts(studio: Studio, runs: RunSet, now: ViewState, seen: ViewState | None)
         new["status"] = str(status_block(record, title, time.time(), place, ahead))
     if seen.seq != now.seq:
         kept = studio.checkpoint(record.id) is not None
-        words = ("words", record.id, record.status, now.seq, title, kept, studio.policy)
+        words = ("words", record.id, record.status, now.seq, now.charts, title, kept, studio.policy)
         new |= _cache.once(words, partial(_words, studio, record, title, kept))
     before, after = seen.looks(), now.looks()
     for chart in charts():
