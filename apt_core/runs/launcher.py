@@ -21,18 +21,17 @@ from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
-from apt_core.runs import keeping, packer, processes, token_holder
+from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.beginnings import may_begin_again
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.executors import Executor, Seat, executor_of
+from apt_core.runs.idle import WhileIdle
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
 from apt_core.runs.seats import Seats
-from apt_core.runs.starting import REPOSITORY, WORKER_COMMAND, Child, Starter
+from apt_core.runs.starting import WORKER_COMMAND, Child, Starter
 from apt_core.runs.store import NO_ROOM, Store
 
-_PACK_EVERY_SECONDS = 60.0
-_WARM_UP_AFTER_SECONDS = 20.0  # when the page has been opened
 _log = logging.getLogger(__name__)
 
 
@@ -63,8 +62,9 @@ class Launcher:
         self.grace = grace
         self.interval = interval
         self._command = tuple(command)
-        self._starter = Starter(store.root, command)
-        self._warm_up_at: float | None = None
+        in_calls = self.executor.call_seconds() is not None
+        self._starter = Starter(store.root, command, warms=not in_calls)
+        self._idle = WhileIdle(store, self._starter)
         self._children: dict[str, Child] = {}  # to reap them, and to know how they ended
         self._tokens: dict[str, str] = {}  # of runs that wait, in memory only
         self._ticking = threading.Lock()
@@ -72,8 +72,6 @@ class Launcher:
         self._thread: threading.Thread | None = None
         self._trouble = ""  # what the log last said, so that it is said once
         self._liveness = Liveness(limits or RunLimits())
-        self._packing: subprocess.Popen | None = None
-        self._looked_for_packing = time.monotonic()
 
     def submit(self, job: Job, token: str | None = None, owner: str = LOCAL) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
@@ -136,10 +134,10 @@ class Launcher:
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
                 more_to_come = start_next and bool(rows.queue())
-        if more_to_come and self.executor.call_seconds() is None:
+        if more_to_come:
             self._starter.warm_up()
         if ended:
-            self._warm_up_at = time.monotonic()
+            self._idle.run_ended()
         if any(status == "finished" for _, status in ended):
             self._keep_within_cap()
         for study_id in {row.study for row, _ in ended if row.study}:
@@ -149,7 +147,7 @@ class Launcher:
         """Tick in a daemon thread until `stop()`; a second call changes nothing."""
         if self._thread is None or not self._thread.is_alive():
             self._stopping.clear()
-            self._warm_up_at = time.monotonic() + _WARM_UP_AFTER_SECONDS
+            self._idle.opened()
             self._thread = threading.Thread(target=self._tick_for_ever, name="launcher", daemon=True)
             self._thread.start()
 
@@ -335,38 +333,12 @@ class Launcher:
     def _tick_for_ever(self) -> None:
         while not self._stopping.wait(self.interval):
             self._tick_and_log_trouble()
-            self._warm_up_while_idle()
-            self._pack_while_idle()
+            self._work_while_idle()
 
-    def _warm_up_while_idle(self) -> None:
-        """Prepare for the next run, a while after the start and after each run."""
-        if self._warm_up_at is None or time.monotonic() < self._warm_up_at or self.executor.call_seconds():
-            return
+    def _work_while_idle(self) -> None:
         with suppress(PruneError, OSError):  # a busy store: the next look may find it free
-            if not self._anything_to_do():
-                self._warm_up_at = None
-                self._starter.warm_up()
-
-    def _pack_while_idle(self) -> None:
-        """Now and then, when nothing waits or works, let another process pack the weights of older runs."""
-        if self._packing is not None and self._packing.poll() is None:
-            return
-        if time.monotonic() - self._looked_for_packing < _PACK_EVERY_SECONDS:
-            return
-        self._looked_for_packing = time.monotonic()
-        with suppress(PruneError, OSError):  # a busy store: the next look may find it free
-            if not self._anything_to_do() and packer.packable(self.store):
-                self._packing = self._start_packing()
-
-    def _start_packing(self) -> subprocess.Popen:
-        return subprocess.Popen(
-            packer.COMMAND,
-            cwd=REPOSITORY,
-            env=processes.heavy_environment() | {"APT_DATA": str(self.store.root)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+            if self._idle.due() and not self._anything_to_do():
+                self._idle.work()
 
     def _tick_and_log_trouble(self) -> None:
         """A tick that never raises: a locked index or a full disk now says nothing about the next time."""

@@ -36,13 +36,14 @@ class Child(Protocol):
 
 class Starter:
     """Starts workers of the store in `root`, each in a session of its own: they survive the end of this process and of
-    its terminal. command: by which they are started, without the run's id."""
+    its terminal. command: by which they are started, without the run's id. warms: whether a warm process may be kept.
+    """
 
-    def __init__(self, root: Path, command: Sequence[str] = WORKER_COMMAND):
+    def __init__(self, root: Path, command: Sequence[str] = WORKER_COMMAND, warms: bool = True):
         self._root = root
         self._command = tuple(command)
         self._warm: _Warm | None = None
-        self._never = not may_be_warm(os.environ) or self._command != WORKER_COMMAND
+        self._never = not (warms and may_be_warm(os.environ)) or self._command != WORKER_COMMAND
 
     def start(self, run_id: str, folder: Path, token: str | None, told: Mapping[str, str]) -> Child:
         """token: of the Hub, handed over through a pipe. told: more environment. Raises OSError."""

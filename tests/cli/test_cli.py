@@ -21,8 +21,9 @@ from apt_core.cli.progress import ProgressLine, describe
 from apt_core.jobs import make_job
 from apt_core.measure.questions import Sides
 from apt_core.methods import COMPONENTS, METHODS, STRUCTURED
-from apt_core.runs.launcher import REPOSITORY, Launcher
+from apt_core.runs.launcher import Launcher
 from apt_core.runs.reading import Reader
+from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.store import Store
 from tests.runs.fake_worker import finished, save
 from tests.runs.helpers import fake_command, small_disk, until

@@ -18,7 +18,7 @@ from ui_helpers import a_recipe, some_events
 from apt_core.base.paths import ASSETS
 from apt_core.cli import main
 from apt_core.models.checkpoint import packed
-from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.store import Store
 from tests.models.fake_hub import FakeHub
 from tests.runs.helpers import small_disk

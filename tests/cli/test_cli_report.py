@@ -11,7 +11,7 @@ import pytest
 from ui_helpers import a_recipe, some_events
 
 from apt_core.cli import main
-from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.store import Store
 from apt_core.studies.race import RACE
 from tests.runs.helpers import small_disk

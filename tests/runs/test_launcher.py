@@ -18,7 +18,8 @@ import pytest
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.runs import processes
-from apt_core.runs.launcher import REPOSITORY, Launcher
+from apt_core.runs.launcher import Launcher
+from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.store import Store
 from tests.runs.helpers import fake_command, layers_of, until, worker_pid
 

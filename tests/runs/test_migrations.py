@@ -15,7 +15,7 @@ import pytest
 
 from apt_core.base.errors import StoreUnusable
 from apt_core.runs import migrations
-from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.store import Store
 from tests.runs.helpers import small_disk
 from tests.runs.test_earlier_versions import EXPECTED, FIXTURE

@@ -92,7 +92,7 @@ def test_broken_weights_stay_and_the_others_go_on(store, finished, caplog):
 def test_the_app_packs_while_it_is_idle(store, finished, monkeypatch):
     monkeypatch.setattr(packer, "REST_SECONDS", 0.0)
     monkeypatch.setattr(packer.packable, "__defaults__", (0.0,))
-    monkeypatch.setattr("apt_core.runs.launcher._PACK_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("apt_core.runs.idle.PACK_EVERY_SECONDS", 0.0)
     code = "from apt_core.runs import packer, store; list(packer.pack_runs(store.Store(), 0.0))"
     monkeypatch.setattr(packer, "COMMAND", (packer.COMMAND[0], "-c", code))
     launcher = Launcher(store, interval=0.05)

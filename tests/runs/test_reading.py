@@ -17,8 +17,8 @@ import pytest
 from apt_core import events as ev
 from apt_core.jobs import ModelRef, make_job
 from apt_core.measure.questions import Answered, Ask, Question, ReaderReady, Sides, Step
-from apt_core.runs.launcher import REPOSITORY
 from apt_core.runs.reading import Reader
+from apt_core.runs.starting import REPOSITORY
 from tests.runs.fake_worker import finished, save
 from tests.runs.helpers import until
 

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.starting import REPOSITORY
 
 PACKAGE = """
 from typing import ClassVar, Literal

@@ -14,7 +14,7 @@ import pytest
 from apt_core.base.errors import BadText
 from apt_core.jobs import Prune
 from apt_core.runs import processes
-from apt_core.runs.launcher import REPOSITORY
+from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.worker_errors import failure_of
 from tests.runs.helpers import fake_command, layers_of, small_disk, until, worker_pid
 
