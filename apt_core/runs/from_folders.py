@@ -11,7 +11,7 @@ from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import read_job
-from apt_core.runs import studies_kept
+from apt_core.runs import processes, studies_kept
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.folders import Folders, read_job_file
 from apt_core.runs.ids import is_run_id
@@ -42,14 +42,16 @@ def row_of(folder: Path, study: str | None) -> Row | None:
     log = EventLog(folder).read()
     record = fold(RunRecord(id=folder.name, job=job), log)
     started = next((line.event for line in log if isinstance(line.event, ev.Started)), None)
+    # A worker that has said its last word and is still there (stopped, perhaps): the launcher looks after it.
+    lingers = not record.live and started is not None and processes.is_alive(started.pid, None, folder.name)
     return Row(
         id=folder.name,
         created_at=record.created_at or folder.stat().st_mtime,
-        status=record.status,
+        status="running" if lingers else record.status,
         job=text,
         # Without a birth only a process that names this run on its command line counts as its worker.
         pid=started.pid if started else None,
-        ended_at=record.ended_at,
+        ended_at=None if lingers else record.ended_at,
         study=study,
         made_from=record.made_from,
         listed=None if record.live else listed(record).model_dump_json(),

@@ -144,6 +144,19 @@ def test_a_worker_that_finished_but_does_not_end_is_ended(store, recipe, launch)
     assert store.get(run_id).status == "finished"
 
 
+def test_a_worker_that_finished_and_hangs_is_ended_though_the_index_was_lost(store, recipe, launch):
+    launcher = launch("unending", grace=0.3)
+    run_id = launcher.submit(recipe)
+    until(lambda: not store.get(run_id).live)
+    pid = worker_pid(store, run_id)
+    os.kill(pid, signal.SIGSTOP)
+    for name in ("runs.db", "runs.db-wal", "runs.db-shm"):
+        (store.root / name).unlink(missing_ok=True)
+    until(lambda: not processes.is_alive(pid, None, run_id), between=launcher.tick)
+    until(lambda: store.position(run_id) is None, between=launcher.tick)
+    assert store.get(run_id).status == "finished"
+
+
 def test_a_run_that_is_live_cannot_be_deleted(store, recipe, launch):
     launcher = launch("slow")
     run_id = launcher.submit(recipe)
