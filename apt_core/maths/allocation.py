@@ -17,6 +17,7 @@ One threshold on these costs over the whole model says how much of each layer wo
 from __future__ import annotations
 
 import math
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -47,6 +48,25 @@ def cost_of(weight: Tensor, outputs: Tensor, inputs: Tensor) -> Cost:
     sizes, gradients, energies = (factor.detach().cpu().double() for factor in factors)
     costs = sizes.square() * gradients * energies
     return Cost(costs.clamp_min(_LEAST_COST).log().float().sort().values, weight.numel())
+
+
+def tempered(costs: list[Cost], strength: float) -> list[Cost]:
+    """The same costs with layers further apart or closer together, each layer's own weights as they were.
+
+    The median log of layer l becomes m + strength (median_l - m), with m the mean of the medians: 1 changes nothing, 0
+    makes all layers cost the same in the middle. How far layers lie apart is what the estimate knows least: it takes
+    gradients and inputs to be independent, and no layer's removals to be made up for by those behind it.
+
+    Example: medians -4 and -2 with strength 0.5: -3.5 and -2.5.
+    """
+    if strength == 1 or not costs:
+        return costs
+    medians = [float(cost.logs.median()) for cost in costs]
+    mean = fmean(medians)
+    return [
+        cost._replace(logs=cost.logs + (strength - 1) * (median - mean))
+        for cost, median in zip(costs, medians, strict=True)
+    ]
 
 
 def removals(costs: list[Cost], sparsity: float, reach: float) -> list[int]:

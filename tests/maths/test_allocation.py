@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from apt_core.maths.allocation import Cost, cost_of, removals
+from apt_core.maths.allocation import Cost, cost_of, removals, tempered
 
 
 def cost(scale, rows=40, columns=50, seed=0):
@@ -98,3 +98,27 @@ def test_an_experts_cost_is_that_of_all_tokens_it_sees():
 
 def test_no_layers_lose_nothing():
     assert removals([], 0.5, 0.2) == []
+
+
+def test_strength_moves_layers_apart_or_together():
+    costs = [Cost(torch.tensor([-5.0, -4.0, -3.0]), 300), Cost(torch.tensor([-3.0, -2.0, -1.0]), 300)]
+    half = tempered(costs, 0.5)
+    assert [float(cost.logs.median()) for cost in half] == [-3.5, -2.5]
+    assert torch.equal(half[0].logs - half[0].logs[0], costs[0].logs - costs[0].logs[0])
+    assert tempered(costs, 1.0) is costs
+    none = tempered(costs, 0.0)
+    assert torch.equal(none[0].logs, none[1].logs)
+    assert removals(none, 0.5, 0.25) == [150, 150]
+
+
+def test_the_weaker_the_nearer_to_uniform():
+    generator = torch.Generator().manual_seed(0)
+    costs = [
+        Cost(torch.randn(1000, generator=generator).sort().values + shift, 1000) for shift in (-1.0, 0.0, 2.0)
+    ]
+    spreads = []
+    for strength in (0.0, 0.5, 1.0, 1.5):
+        lost = removals(tempered(costs, strength), 0.5, 0.5)
+        assert sum(lost) == 1500
+        spreads.append(max(lost) - min(lost))
+    assert spreads == sorted(spreads) and spreads[0] < spreads[-1]

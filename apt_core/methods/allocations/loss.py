@@ -35,6 +35,14 @@ class LossAllocation(Allocation):
         description="How far a layer's sparsity may lie from the whole model's",
     )
 
+    strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=2,
+        title="Strength",
+        description="How much of the estimated difference between layers counts: 1 all of it, 0.5 half (in logs)",
+    )
+
     @property
     def needs(self) -> frozenset[Statistic]:
         return frozenset({Statistic.OUTPUT_GRADIENTS} if self.max_deviation else ())
@@ -52,5 +60,6 @@ class LossAllocation(Allocation):
         costs = dense.costs
         if not self.varies(pattern) or not costs or pattern.sparsity == 0:
             return None
-        counts = maths.allocation.removals(list(costs.values()), pattern.sparsity, self.max_deviation)
+        wanted = maths.allocation.tempered(list(costs.values()), self.strength)
+        counts = maths.allocation.removals(wanted, pattern.sparsity, self.max_deviation)
         return {key: count / costs[key].weights for key, count in zip(costs, counts, strict=True)}
