@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import anyio
 import gradio as gr
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -301,6 +302,9 @@ def served(request, tmp_path, monkeypatch):
     monkeypatch.setenv("APT_DATA", str(tmp_path / "data"))
     opened = open_studio(getattr(request, "param", AT_HOME))
     with serving.served(opened, "127.0.0.1", 0) as address:
+        httpx.get(
+            address, timeout=60
+        )  # the first page is the slowest; gradio's client waits five seconds for it
         yield address
     opened.close()
 
