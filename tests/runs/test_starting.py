@@ -186,7 +186,8 @@ def test_a_run_of_a_copy_has_the_same_figures(tmp_path):
     """Beside one that this process does itself."""
     store = Store(tmp_path)
     launcher = Launcher(store)
-    sizes = {"calibration": {"samples": 2, "length": 64}, "evaluation": {"samples": 2, "length": 64}}
+    little = {"text": "wiki-sample", "samples": 2, "length": 64}
+    sizes = {"calibration": little, "evaluation": little}
     here = apt_core.prune("tiny-random-llama", "sparsegpt", "0.5", **sizes)
     launcher._starter.warm_up()
     until(lambda: launcher._starter._ready(launcher._starter._environment()) is not None)
