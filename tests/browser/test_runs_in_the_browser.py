@@ -61,6 +61,7 @@ def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page):
     wait_for_end(page)
     wait_for_end(second)
     says(page, "#headline", "Tiny random Llama")
+    says(second, "#headline", "Tiny random Llama")
     assert text(page, "#headline") == text(second, "#headline")
     with patient("all points in the second tab", 20) as until:  # words are there before the chart is drawn
         until(lambda: points(second) == 14)
@@ -276,6 +277,7 @@ def test_back_and_forward_go_through_runs_and_tabs(open_page, finished):
     page.locator(f"tr[data-run='{finished}'] [data-action=open]").first.click()
     page.wait_for_url(f"**/?run={finished}")
     says(page, "#headline", "Tiny random Llama")
+    says(second, "#headline", "Tiny random Llama")
     page.go_back()
     page.wait_for_url("**/?tab=runs")
     page.locator(f"tr[data-run='{finished}']").wait_for()
@@ -303,6 +305,7 @@ def test_a_link_never_shows_the_sample_before_its_run(open_page, finished, app):
     page.add_init_script(_SAMPLE_SEEN)
     page.goto(f"{app.address}/?run={finished}")
     says(page, "#headline", "Tiny random Llama")
+    says(second, "#headline", "Tiny random Llama")
     assert page.locator("#headline").is_visible() and not page.evaluate("window.sampleSeen")
     page.goto(f"{app.address}/?run=20200101-000000-abcd")
     says(page, "#note", "There is no run 20200101-000000-abcd")
