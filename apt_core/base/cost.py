@@ -30,7 +30,7 @@ class Cost(NamedTuple):
     calls: float = 0.0  # operations begun, where they are many and small
     peak: float = 0.0  # bytes held at most, beside the layer's weight and the Gram matrix of its inputs
 
-    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]  # a sum, where a tuple would be longer
         work = (mine + theirs for mine, theirs in zip(self[:-1], other[:-1], strict=True))
         return Cost._make([*work, max(self.peak, other.peak)])
 

@@ -158,7 +158,7 @@ def _interpreter_and_torch() -> float:
 
 def _model_classes() -> float:
     start = perf_counter()
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401 - for the time it takes
 
     return perf_counter() - start
 

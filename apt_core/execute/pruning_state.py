@@ -73,7 +73,7 @@ def recall(folder: Path, job: Prune) -> tuple[PruningState, dict[str, Tensor]] |
     try:
         with safe_open(folder / KEPT_BY_PRUNING, framework="pt") as stored:
             state = PruningState.model_validate_json(stored.metadata()["state"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _unreadable() from error
     return (state, tensors) if state.asked == asked(job) else None

@@ -44,7 +44,7 @@ def recall(folder: Path, kind: type[State]) -> tuple[State, dict[str, Tensor]]:
     try:
         with safe_open(folder / _FILE, framework="pt") as stored:
             state = kind.model_validate_json(stored.metadata()["state"])
-            return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadInput(
             "What that run had kept to go on from cannot be read; start it again from the beginning."

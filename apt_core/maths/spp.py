@@ -21,7 +21,7 @@ class Factors(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         matrix = weight.T if self._turned else weight
-        scaled: Tensor = _Scaled.apply(matrix, self.A, self.b, self._scale)  # type: ignore[no-untyped-call]
+        scaled: Tensor = _Scaled.apply(matrix, self.A, self.b, self._scale)  # type: ignore[no-untyped-call]  # torch's
         return scaled.T if self._turned else scaled
 
 

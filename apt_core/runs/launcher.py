@@ -307,6 +307,7 @@ class Launcher:
 
     def _reap(self) -> None:
         """Collect our ended children, so that none stays a zombie."""
+        self._starter.reap()
         for child in self._children.values():
             child.poll()
 

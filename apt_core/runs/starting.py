@@ -64,6 +64,11 @@ class Starter:
         with suppress(OSError):  # for want of memory, for instance: the run is started afresh
             self._warm = _Warm(self._command, environment)
 
+    def reap(self) -> None:
+        """A warm process that nobody needed for long has ended by itself."""
+        if self._warm is not None and self._warm.ended():
+            self.cool_down()
+
     def cool_down(self) -> None:
         """End the warm process; workers go on."""
         if self._warm is not None:
@@ -127,7 +132,10 @@ class _Warm:
 
     def serves(self, environment: Mapping[str, str]) -> bool:
         """Whether it lives, in the environment that a run is to have."""
-        return self._process.poll() is None and dict(environment) == self._environment
+        return not self.ended() and dict(environment) == self._environment
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
 
     def ready(self) -> bool:
         """Whether it has imported everything by now."""
@@ -177,8 +185,7 @@ class _Copy:
         if self._status is None and self._ended >= 0:
             with suppress(BlockingIOError):
                 said = os.read(self._ended, 32)
-                os.close(self._ended)
-                self._ended = -1
+                self._close()
                 self._status = int(said) if said else None
         return self._status
 
@@ -190,3 +197,12 @@ class _Copy:
         if status is None:
             raise subprocess.TimeoutExpired("a worker", timeout or 0.0)
         return status
+
+    def _close(self) -> None:
+        if self._ended >= 0:
+            os.close(self._ended)
+            self._ended = -1
+
+    def __del__(self) -> None:
+        """The launcher forgets a worker whose run has ended, whether it has read its status or not."""
+        self._close()

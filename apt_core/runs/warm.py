@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import gc
 import json
-import logging
 import os
 import random
 import selectors
@@ -26,7 +25,7 @@ from typing import NamedTuple
 SOCKET = "APT_WARM_SOCKET"  # environment: the number of the socket on which the launcher asks
 PLACEHOLDER = "."  # so many as a run's id is long stand where it will be on the command line
 READY = b"r"
-MOST_BYTES = 1 << 20  # of a request
+_MOST_BYTES = 1 << 20  # of a request
 _IDLE_SECONDS = 600.0
 _LOOK_EVERY_SECONDS = 0.2
 _ARG_START = 45  # of the fields of /proc/PID/stat behind the name
@@ -42,7 +41,6 @@ _WHAT_EVERY_RUN_IMPORTS = (
     "apt_core.models.load.loading",
     "apt_core.models.load.skeleton",
 )
-_log = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
@@ -104,7 +102,7 @@ class _Copies:
                 if not ready:
                     continue
                 asked_at = time.monotonic()
-                content, files, *_ = socket.recv_fds(self._asking, MOST_BYTES, 3)
+                content, files, *_ = socket.recv_fds(self._asking, _MOST_BYTES, 3)
                 if not content:  # the launcher is gone; the workers stay
                     return None
                 if run_id := self._copy(Request(**json.loads(content)), files):

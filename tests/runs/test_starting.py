@@ -160,7 +160,21 @@ def test_another_environment_is_started_afresh(starter, tmp_path, monkeypatch):
 
 def test_it_ends_when_nobody_asks_any_more(starter, monkeypatch):
     monkeypatch.setenv("IDLE", "0.3")
-    assert warmed(starter).wait(5) == 0
+    warm = warmed(starter)
+    until(lambda: psutil.Process(warm.pid).status() == psutil.STATUS_ZOMBIE)
+    starter.reap()
+    assert warm.returncode == 0
+    assert starter._warm is None
+
+
+def test_workers_that_are_forgotten_leave_no_file_open(starter, tmp_path):
+    warmed(starter)
+    before = psutil.Process().num_fds()
+    for number in range(5):
+        run = RUN[:-1] + str(number)
+        starter.start(run, folder_of(tmp_path, run), None, {})  # nobody asks how it ended
+        said(tmp_path / run)
+    assert psutil.Process().num_fds() == before
 
 
 def test_it_ends_with_the_launcher(starter):

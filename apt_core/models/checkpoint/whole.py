@@ -101,7 +101,7 @@ def _restore_unchanged(dense_folder: Path, folder: Path, computed: torch.dtype) 
     for file in sorted(folder.glob(_WEIGHTS)):
         with safe_open(file, framework="pt") as tensors:
             metadata = tensors.metadata() or {"format": "pt"}
-            kept = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            kept = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 - not a dict
         for name, saved in kept.items():
             before = dense.read([name])[name] if name in dense.facts else None
             if before is not None and _is_rounded(before, saved, computed):
