@@ -18,6 +18,7 @@ PUBLIC_SWEEP_RUNS = 8  # of one sweep on a host that others use as well
 PUBLIC_SEARCH_MINUTES = 20  # of one search on such a host
 PUBLIC_TASK_EXAMPLES = 200  # of each zero-shot task on such a host
 SHARED_BYTES = 1_000_000_000  # that the runs of one study keep for one another
+DENSE_STATES_BYTES = 500_000_000  # of dense models' states that all later runs find in the cache folder
 ASKED_TOGETHER = 4  # models that answer one question: the dense one and three pruned ones
 PROMPTS_AT_ONCE = 50  # of one set
 PUBLIC_PROMPTS_AT_ONCE = 8  # of one set on a host that others use as well

@@ -19,6 +19,7 @@ from apt_core.measure.perplexity import decoding_speed, perplexity_events
 from apt_core.measure.size import ZSTD_LEVEL, folder_sizes, known_sizes
 from apt_core.models.checkpoint.whole import checkpoint_bytes
 from apt_core.passes.evaluation import LastStates
+from apt_core.texts.sources import is_by_name
 
 
 def evaluated(
@@ -41,12 +42,14 @@ def evaluated(
             yield found
 
 
-def states_of_dense(context: Context, opened: Opened, windows: Tensor, dense: LastStates) -> Iterator[Event]:
-    """Where the dense perplexity was known, its windows have gone through no block yet; another run of the study may
-    have kept what leaves the last one."""
+def states_of_dense(
+    job: Job, context: Context, opened: Opened, windows: Tensor, dense: LastStates
+) -> Iterator[Event]:
+    """Where the dense perplexity was known, its windows have gone through no block yet; an earlier run may have kept
+    what leaves the last one."""
     if not dense.windows:
         return
-    kept = KeptStates(context.shared, opened.folder) if context.shared else None
+    kept = _kept_states(job.evaluation[0].text, context, opened)
     compared = windows[: dense.windows]
     if dense.states is None and kept:
         dense.states = kept.recall(opened.model, compared)
@@ -56,6 +59,12 @@ def states_of_dense(context: Context, opened: Opened, windows: Tensor, dense: La
         yield from _through_all_blocks(context, opened, windows, dense)
     if kept and dense.states is not None:
         kept.keep(opened.model, compared, dense.states)
+
+
+def _kept_states(text: str, context: Context, opened: Opened) -> KeptStates | None:
+    if is_by_name(text):
+        return KeptStates.of_everybody(opened.folder)
+    return KeptStates(context.shared, opened.folder) if context.shared else None
 
 
 def _through_all_blocks(

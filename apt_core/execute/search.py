@@ -129,7 +129,7 @@ def _measure_dense(
 ) -> Generator[Event, None, Dense]:
     last, alone = LastStates(compared_windows(*texts.evaluation[0].shape)), not timed_in_turns(opened.folder)
     yield from evaluated(job, context, opened, texts.evaluation, "dense", last)
-    yield from states_of_dense(context, opened, texts.evaluation[0], last)
+    yield from states_of_dense(job, context, opened, texts.evaluation[0], last)
     yield from measured(context, opened, "dense", opened.folder, alone)
     return Dense(opened.folder, parameters_of(opened.model), prunable_of(opened.layers), last, alone)
 

@@ -73,7 +73,7 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     )
     dense, pruned = (LastStates(compared_windows(*texts[0].shape)) for _ in range(2))
     yield from evaluated(job, context, opened, texts, "dense", dense)
-    yield from states_of_dense(context, opened, texts[0], dense)
+    yield from states_of_dense(job, context, opened, texts[0], dense)
     alone = not timed_in_turns(opened.folder)
     yield from measured(context, opened, "dense", opened.folder, alone)
     checkpoint, planned = yield from _shrink(job, context, opened, calibration, dtype, plan)

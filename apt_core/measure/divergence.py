@@ -18,6 +18,7 @@ from torch import Tensor
 
 from apt_core.base.limits import windows_per_batch
 from apt_core.events import Diverged
+from apt_core.maths.next_tokens import apart
 from apt_core.measure.interval import mean_interval
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
@@ -61,12 +62,9 @@ def window_divergences(
     for window, *states in zip(windows.to(device), dense, pruned, strict=True):
         kl, same, positions = 0.0, 0, len(window) - 1
         for part in head.parts(positions):
-            ours, theirs = (
-                head.logits(window[None, part], one[None, part].to(device))[0].float().log_softmax(-1)
-                for one in states
-            )
-            kl += float((ours.exp() * (ours - theirs)).sum(dtype=torch.float64))
-            same += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
+            ours, theirs = (head.logits(window[None, part], one[None, part].to(device))[0] for one in states)
+            found = apart(ours, theirs)
+            kl, same = kl + found.kl, same + found.same
         yield WindowDivergence(kl / positions, same / positions)
 
 

@@ -1,7 +1,7 @@
-"""What leaves the dense model's last block, kept for the other runs of a study.
+"""What leaves the dense model's last block, kept for later runs.
 
 KL and agreement compare it with the pruned model's; where the dense perplexity is known already, it would be the only
-reason to take the dense model through its windows again.
+reason to take the dense model through its windows again, and seconds before the first layer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from apt_core.base import hardware
-from apt_core.base.limits import SHARED_BYTES
-from apt_core.base.paths import folder_bytes
+from apt_core.base.limits import DENSE_STATES_BYTES, SHARED_BYTES
+from apt_core.base.paths import cache_dir, folder_bytes
 from apt_core.measure.dense_cache import bytes_of, stamps_of
 
 if TYPE_CHECKING:
@@ -29,17 +29,28 @@ _STATES = "states"
 
 
 class KeptStates(NamedTuple):
-    """folder: of the study. model_folder: where the model was loaded from. most: bytes that all of it may take."""
+    """folder: where they are kept. model_folder: where the model was loaded from. most: bytes that all of it may take.
+    makes_room: whether those that were not asked for longest go, rather than the new ones not being kept.
+    """
 
     folder: Path
     model_folder: Path
     most: int = SHARED_BYTES
+    makes_room: bool = False
+
+    @classmethod
+    def of_everybody(cls, model_folder: Path) -> KeptStates:
+        """In the cache folder, for every later run of this machine: of texts that anybody can read. States tell what
+        was read, so those of somebody's file do not belong there."""
+        return cls(cache_dir() / "dense" / _STATES, model_folder, DENSE_STATES_BYTES, makes_room=True)
 
     def recall(self, model: PreTrainedModel, windows: Tensor) -> Tensor | None:
         """[windows, length, hidden]; None where no run has kept it, and where it cannot be read."""
         file = self._file(model, windows)
         try:
-            return load_file(file)[_STATES].clone()
+            states = load_file(file)[_STATES].clone()
+            os.utime(file)
+            return states
         except FileNotFoundError:
             return None
         except Exception as error:  # a torn file
@@ -48,7 +59,7 @@ class KeptStates(NamedTuple):
 
     def keep(self, model: PreTrainedModel, windows: Tensor, states: Tensor) -> None:
         """Whole or not at all; without room the next run computes it again."""
-        if states.nbytes > self.most - folder_bytes(self.folder):
+        if not self._has_room(states.nbytes):
             return
         file = self._file(model, windows)
         partial = file.with_suffix(f".{os.getpid()}.part")
@@ -59,6 +70,16 @@ class KeptStates(NamedTuple):
         except OSError as error:
             _log.warning("The dense model's states could not be kept: %s", error)
             partial.unlink(missing_ok=True)
+
+    def _has_room(self, needed: int) -> bool:
+        left = self.most - folder_bytes(self.folder)
+        if needed > left and self.makes_room and needed <= self.most:
+            for file in sorted(self.folder.glob("*.states"), key=lambda file: file.stat().st_mtime):
+                left += file.stat().st_size
+                file.unlink(missing_ok=True)
+                if needed <= left:
+                    break
+        return needed <= left
 
     def _file(self, model: PreTrainedModel, windows: Tensor) -> Path:
         parameter = next(model.parameters())

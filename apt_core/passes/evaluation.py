@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apt_core.base.limits import windows_per_batch
+from apt_core.maths.next_tokens import negative_log_likelihood
 from apt_core.models.load.weight_store import MemoryStore, WeightStore
 from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
@@ -80,5 +81,5 @@ def window_loss(head: EmbeddingAndHead, window: Tensor, leaving: Tensor) -> floa
     for part in head.parts(len(window) - 1):
         logits = head.logits(window[None, part], leaving[:, part])[0]
         targets = window[1:][part].to(logits.device)
-        loss += float(nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
+        loss += negative_log_likelihood(logits, targets)
     return loss

@@ -98,8 +98,9 @@ def read(
     return Reading(read_file(name, policy))
 
 
-def never_overlaps(name: str) -> bool:
-    """Whether calibration and evaluation read different parts when both name this text."""
+def is_by_name(name: str) -> bool:
+    """Whether this is a text of ours or of the Hub rather than somebody's file: anybody can read it, and calibration
+    and evaluation read different parts of it when both name it."""
     return name in TEXTS or name.startswith("hub:")
 
 

@@ -8,13 +8,14 @@ import shutil
 import pytest
 
 import apt_core
+from apt_core.base.paths import ASSETS
 from apt_core.base.policy import PRIVATE
 from apt_core.execute import Context, run
 from apt_core.measure import kept_sensitivity, kept_states
 
 TEXT = {
     "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
-    "evaluation": {"text": "wiki-sample", "samples": 2, "length": 64},
+    "evaluation": {"text": str(ASSETS / "texts" / "wiki-sample.txt"), "samples": 2, "length": 64},  # a file's
 }
 
 
