@@ -1,39 +1,21 @@
 """Everything that a run can say, and its record: the fold of what it said. No torch. Imports jobs and below."""
 
-from apt_core.events.common import (
-    TERMINAL,
-    Allocated,
+from apt_core.events.common import TERMINAL, Event, FileBytes, ModelLoaded, Progress, Stamped, Unknown
+from apt_core.events.judging import Diverged, Evaluated, Measured, Rounded, Sized, Speed, Subject, TaskScored
+from apt_core.events.life import (
     Cancelled,
-    Diverged,
-    Evaluated,
-    Event,
     Failed,
-    FileBytes,
     Finished,
-    Folded,
-    LayerPruned,
-    Measured,
-    ModelLoaded,
-    Narrowed,
-    PartPruned,
     Paused,
-    Progress,
     Queued,
     Restarted,
     Resumed,
-    Rounded,
-    Shrunk,
-    Sized,
-    Speed,
-    Stamped,
     Started,
-    Subject,
-    TaskScored,
-    Unknown,
     Used,
     Warned,
 )
 from apt_core.events.lines import dump_line, parse_line, read_stamped
+from apt_core.events.pruning import Allocated, Folded, LayerPruned, Narrowed, PartPruned, Shrunk
 from apt_core.events.search import Candidate, Generation, SearchBegan
 from apt_core.events.train import Trained, TrainingBegan
 
