@@ -1,0 +1,129 @@
+"""The commands that ask for jobs, their flags drawn from the jobs' fields, and the law of finished ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apt_core.cli.command import add, add_terms
+from apt_core.cli.flags import add_flags
+from apt_core.jobs import Evaluate, Prune, Recover, Search
+from apt_core.methods.component import SLOTS
+
+
+def add_job_commands(commands: Any) -> None:
+    _add_prune(commands)
+    _add_sweep(commands)
+    _add_evaluate(commands)
+    _add_recover(commands)
+    _add_search(commands)
+    _add_law(commands)
+
+
+def _add_prune(commands: Any) -> None:
+    """The flags of the job's fields, and beside them what is no field, or is said in another way."""
+    parser = add(commands, "prune", "prune:run", "prune a model and measure what it costs")
+    add_flags(parser, Prune)
+    parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")
+    amount = parser.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--sparsity", metavar="S", help="fraction of the weights to remove, such as 0.5")
+    amount.add_argument(
+        "--pattern",
+        metavar="N:M",
+        help="keep N of every M weights, such as 2:4; '2:4 mixed': on average over the layers",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the method (repeatable)"
+    )
+    for slot, kind in SLOTS.items():
+        about = (kind.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        parser.add_argument(
+            f"--{slot}", metavar="NAME", help=f"{about[:1].lower()}{about[1:]}: --set {slot}=NAME"
+        )
+    parser.add_argument(
+        "--compensate",
+        action="store_true",
+        help="llm-pruner: the columns that stay make up for those that went: --set compensate=true",
+    )
+    parser.add_argument(
+        "--race",
+        metavar="NAMES",
+        help="then prune with these methods too, such as sparsegpt,wanda, and compare",
+    )
+    parser.add_argument("--out", metavar="DIR", help="copy the pruned model into this new folder")
+    add_terms(parser)
+
+
+def _add_sweep(commands: Any) -> None:
+    """The axes of the grid, and the fields of the job that holds everything else."""
+    help = (
+        "prune a model in many ways, one after another, and compare; or find the most sparsity that it bears"
+    )
+    parser = add(commands, "sweep", "sweep:run", help)
+    axes = frozenset({"calibration.samples", "seed"})
+    add_flags(parser, Prune, without=axes, optional=frozenset({"model.id"}))
+    parser.add_argument("--methods", metavar="NAMES", help="names of 'methods', such as apt,wanda")
+    parser.add_argument(
+        "--sparsity", metavar="S,S", help="fractions of the weights to remove, such as 0.3,0.5"
+    )
+    parser.add_argument("--pattern", metavar="N:M,N:M", help="N of every M weights to keep, such as 2:4,4:8")
+    parser.add_argument(
+        "--allocations", metavar="NAMES", help="such as uniform,loss (default: each method's own)"
+    )
+    parser.add_argument("--seeds", metavar="N,N", help="such as 0,1")
+    parser.add_argument("--samples", metavar="N,N", help="calibration windows at most, such as 32,128")
+    parser.add_argument("--method", metavar="NAME", help="with --within: the method")
+    parser.add_argument(
+        "--within",
+        type=float,
+        metavar="R",
+        help="find the most sparsity whose perplexity is at most R times the dense one, such as 1.10",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what it will take, and queue nothing")
+    parser.add_argument("--resume", metavar="STUDY", help="go on with a sweep that was stopped")
+    add_terms(parser)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
+    add_flags(parser, Evaluate, without=frozenset({"resources.walk"}))
+    add_terms(parser)
+
+
+def _add_recover(commands: Any) -> None:
+    parser = add(
+        commands, "recover", "recover:run", "train what a run pruned, every zero kept, and measure it"
+    )
+    parser.add_argument("--run", metavar="ID", help="the run whose pruned model is recovered")
+    parser.add_argument(
+        "--method", metavar="NAME", help="what is trained, such as spp; an unknown name lists them all"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the method (repeatable)"
+    )
+    without = frozenset({"model.id", "model.revision", "resources.walk", "resources.weights", "resume"})
+    add_flags(parser, Recover, without=without)
+    parser.add_argument("--resume", metavar="ID", help="go on from what a recovery that stopped has kept")
+
+
+def _add_search(commands: Any) -> None:
+    parser = add(
+        commands, "search", "search:run", "try many smaller models of one size, make the best and measure it"
+    )
+    without = frozenset({"resources.walk", "resume"})
+    add_flags(parser, Search, without=without, optional=frozenset({"model.id"}))
+    parser.add_argument(
+        "--resume", metavar="ID", help="go on from the population that a search that stopped has kept"
+    )
+    add_terms(parser)
+
+
+def _add_law(commands: Any) -> None:
+    parser = add(commands, "law", "law:run", "fit the power law of post-training to the curves of recoveries")
+    parser.add_argument("runs", metavar="STUDY|RUN,RUN", help="recoveries, or a study of some")
+    parser.add_argument(
+        "--within",
+        type=float,
+        metavar="R",
+        help="how many tokens until perplexity is at most R times the dense one, such as 1.05",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
