@@ -20,7 +20,7 @@ from apt_core.base.values import Frozen
 from apt_core.estimate.asked import prunes
 from apt_core.estimate.machine import Machine, packaged_machine, this_machine
 from apt_core.estimate.work import Stage, solving, stages_of
-from apt_core.events import Finished, ModelLoaded
+from apt_core.events import LIBRARIES, Finished, ModelLoaded
 from apt_core.events.records import RunRecord
 from apt_core.families.known import UNLISTED
 from apt_core.methods import Method
@@ -59,6 +59,12 @@ class Rates(Frozen):
 
     def seconds(self, name: str, stage: Stage, dtype: str) -> float:
         return stage.seconds(self.machine, dtype) * self.pace(name)
+
+    def warm(self) -> Rates:
+        """The same where a process keeps the libraries imported for the next run."""
+        return self.model_copy(
+            update={"machine": self.machine.model_copy(update={"start": 0.0, "open": 0.0})}
+        )
 
     def pace(self, name: str) -> float:
         """1 for a stage that no run has taught."""
@@ -130,10 +136,13 @@ def _spent(record: RunRecord, finished: Finished) -> dict[str, float]:
         spent.pop("dense_eval", None)
     for name in finished.spared:  # what was read again took no time to speak of
         spent.pop(name, None)
+    begun_warm = LIBRARIES in finished.spared
     if not _was_whole(record):  # nothing was loaded whole, and no token was written
         spent.pop("load", None)
         spent.pop("measure", None)
-    if record.started_at is not None and record.ended_at is not None and "total" in spent:
+    if begun_warm:  # which tells nothing of a start that imports them
+        spent.pop("load", None)
+    elif record.started_at is not None and record.ended_at is not None and "total" in spent:
         spent["start"] = max(0.0, record.ended_at - record.started_at - spent["total"])
     return spent
 

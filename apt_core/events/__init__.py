@@ -3,6 +3,7 @@
 from apt_core.events.common import TERMINAL, Event, FileBytes, ModelLoaded, Progress, Stamped, Unknown
 from apt_core.events.judging import Diverged, Evaluated, Measured, Rounded, Sized, Speed, Subject, TaskScored
 from apt_core.events.life import (
+    LIBRARIES,
     Cancelled,
     Failed,
     Finished,
@@ -20,6 +21,7 @@ from apt_core.events.search import Candidate, Generation, SearchBegan
 from apt_core.events.train import Trained, TrainingBegan
 
 __all__ = [
+    "LIBRARIES",
     "TERMINAL",
     "Allocated",
     "Cancelled",

@@ -9,6 +9,8 @@ from pydantic import Field
 from apt_core.base.policy import LOCAL
 from apt_core.base.values import Frozen
 
+LIBRARIES = "libraries"  # what a run is spared that a warm process begins
+
 
 class Queued(Frozen):
     """A run was asked for. owner: by whom, as `runs.owners` names visitors."""

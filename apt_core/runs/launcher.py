@@ -296,6 +296,11 @@ class Launcher:
         """Of a run that waits here, for whoever does it in calls."""
         return self._tokens.get(run_id)
 
+    @property
+    def warm(self) -> bool:
+        """Whether the next run would begin with the libraries imported."""
+        return self._starter.warm
+
     def held_back(self) -> bool:
         """Whether no further run begins now."""
         return self._paused()

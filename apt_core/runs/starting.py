@@ -64,6 +64,11 @@ class Starter:
         with suppress(OSError):  # for want of memory, for instance: the run is started afresh
             self._warm = _Warm(self._command, environment)
 
+    @property
+    def warm(self) -> bool:
+        """Whether the next run would begin with the libraries imported."""
+        return self._ready(self._environment()) is not None
+
     def reap(self) -> None:
         """A warm process that nobody needed for long has ended by itself."""
         if self._warm is not None and self._warm.ended():

@@ -117,7 +117,7 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
     last_word = work(store, run_id, executor, stop, policy, [ev.Started(pid=os.getpid())])
     ended()
     if isinstance(last_word, ev.Finished) and spared is not None:
-        last_word = last_word.model_copy(update={"spared": last_word.spared | {"libraries": spared}})
+        last_word = last_word.model_copy(update={"spared": last_word.spared | {ev.LIBRARIES: spared}})
     if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)

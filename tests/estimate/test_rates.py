@@ -70,6 +70,25 @@ def test_a_run_that_took_what_was_foretold_changes_nothing(method):
     assert "by earlier runs on this machine" in again(method, learnt).sentences[0]
 
 
+def test_a_run_that_begins_warm_is_foretold_without_importing():
+    cold, warm = again("apt", BASE), again("apt", BASE.warm())
+    assert warm.parts["start"] == 0 and 0 < warm.parts["load"] < cold.parts["load"]
+    assert cold.seconds - warm.seconds == pytest.approx(XEON.start + XEON.open)
+
+
+def test_a_run_that_began_warm_teaches_nothing_of_a_start():
+    cold = finished_run()
+    quick = {"seconds": cold.finished.seconds | {"load": 0.01}, "spared": {ev.LIBRARIES: 5.0}}
+    warm = cold.model_copy(
+        update={"finished": cold.finished.model_copy(update=quick), "ended_at": cold.ended_at - XEON.start}
+    )
+    learnt = rates_from(warm, BASE)
+    assert "solve" in learnt.taught
+    for stage in ("start", "load"):
+        assert again("apt", learnt).parts[stage] == again("apt", BASE).parts[stage], stage
+    assert {"start", "load"} <= rates_from(cold, BASE).taught.keys()
+
+
 def test_runs_that_agree_are_believed_a_single_one_by_half():
     once = rates_from(finished_run(slower=3), BASE)
     assert seconds("apt", once) == pytest.approx(3**0.5 * seconds("apt", BASE), rel=0.02)

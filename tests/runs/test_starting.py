@@ -82,6 +82,14 @@ def test_a_copy_is_told_what_a_worker_is_told(starter, tmp_path):
     assert child.poll() == 7
 
 
+def test_it_says_whether_the_next_run_begins_with_the_libraries_imported(starter):
+    assert not starter.warm
+    warmed(starter)
+    assert starter.warm
+    starter.cool_down()
+    assert not starter.warm
+
+
 def test_a_copy_without_a_token_reads_nothing(starter, tmp_path):
     warmed(starter)
     starter.start(RUN, folder_of(tmp_path), None, {}).wait(5)

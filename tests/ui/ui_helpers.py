@@ -238,6 +238,7 @@ class FakeStore:
 
 class FakeLauncher:
     executor = LocalExecutor()
+    warm = False
 
     def __init__(self, store: FakeStore):
         self.store = store

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from apt_core.base.errors import BadInput, PruneError, one_sentence
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.preflight import Estimate, Rates, estimate, rates_from
+from apt_core.estimate.rates import rates_here
 from apt_core.estimate.tasks import check_tasks
 from apt_core.jobs import Job, ModelRef, Pruning
 from apt_core.jobs.parts import MAX_TEXT_NAME, RUN_PREFIX
@@ -95,25 +96,27 @@ def estimate_of(
     Counts the texts that must be fetched too, and refuses when nobody answers who has what is missing.
     """
     rates = rates_for(studio, facts)
-    each = [_needs(job, facts, rates, studio.policy) for job in jobs]
+    each = [_needs(studio, job, facts, rates) for job in jobs]
     return together(jobs, each, facts, asked_by_results).model_copy(update={"where": studio.where})
 
 
 def check(studio: Studio, job: Job, facts: ModelFacts) -> None:
     """Raise BadInput, in the words of the preflight, for a job that cannot work on this machine."""
     check_tasks(job, studio.policy)
-    if refusal := _needs(job, facts, rates_for(studio, facts), studio.policy).refusal:
+    if refusal := _needs(studio, job, facts, rates_for(studio, facts)).refusal:
         raise BadInput(refusal)
 
 
 def needs_of(studio: Studio, job: Job, facts: ModelFacts) -> Estimate:
     """The preflight of one job of any kind."""
-    needs = _needs(job, facts, rates_for(studio, facts), studio.policy)
+    needs = _needs(studio, job, facts, rates_for(studio, facts))
     return needs.model_copy(update={"where": studio.where})
 
 
-def _needs(job: Job, facts: ModelFacts, rates: Rates | None, policy: HostPolicy) -> Estimate:
-    needs = estimate(job, facts, rates, policy)
+def _needs(studio: Studio, job: Job, facts: ModelFacts, rates: Rates | None) -> Estimate:
+    rates = rates or rates_here(job.resources.dtype)
+    rates = rates.warm() if studio.launcher.warm else rates
+    needs = estimate(job, facts, rates, studio.policy)
     return needs.model_copy(
         update={
             "download_bytes": needs.download_bytes + missing.bytes_to_come(job),
