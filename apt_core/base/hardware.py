@@ -18,7 +18,7 @@ from apt_core.base import cpu
 from apt_core.base.errors import BadInput
 from apt_core.base.lazy import lazy
 
-resource = lazy("resource")  # Windows has none
+resource = lazy("resource")  # not on every system
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 # Borders for `give_back_freed_memory`. ROOMY costs no time. SPARING, the size of a large layer's matrix, takes 55 MB

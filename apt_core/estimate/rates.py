@@ -60,7 +60,7 @@ class Rates(Frozen):
     def seconds(self, name: str, stage: Stage, dtype: str) -> float:
         return stage.seconds(self.machine, dtype) * self.pace(name)
 
-    def warm(self) -> Rates:
+    def begun_warm(self) -> Rates:
         """The same where a process keeps the libraries imported for the next run."""
         return self.model_copy(
             update={"machine": self.machine.model_copy(update={"start": 0.0, "open": 0.0})}

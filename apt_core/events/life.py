@@ -92,6 +92,6 @@ class Finished(Frozen):
     seconds: dict[str, float]  # load, dense_eval, prune, pruned_eval, total (+ forward, statistics, solve)
     spared: dict[str, float] = Field(
         default_factory=dict
-    )  # stage -> seconds that it took the run whose result of it was reused
+    )  # stage -> seconds that its result cost the run that it was taken from, or LIBRARIES
     peak_rss_bytes: int
     checkpoint: str = ""  # folder of the safetensors that were made, empty when none were kept

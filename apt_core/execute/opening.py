@@ -28,7 +28,7 @@ from apt_core.models.load.placement import Placement
 from apt_core.models.load.skeleton import NotByBlock
 from apt_core.models.load.spread_store import SpreadStore
 from apt_core.models.load.weight_store import MemoryStore, WeightStore
-from apt_core.texts.sources import Split, is_by_name, read
+from apt_core.texts.sources import Split, never_overlaps, read
 from apt_core.texts.windows import token_windows
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def calibration_windows(job: Pruning, opened: Opened, policy: HostPolicy) -> Gen
     """[n, length] token ids. Warns where an evaluation reads the same text."""
     wanted = job.calibration
     shared = wanted.text in {one.text for one in job.evaluation}
-    if shared and not is_by_name(wanted.text):
+    if shared and not never_overlaps(wanted.text):
         yield Warned(
             message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
             "choose another evaluation text."
@@ -193,7 +193,7 @@ def _with_held_out(
     job: Job, wanted: Training | Choosing, opened: Opened, policy: HostPolicy, said: str, same: str
 ) -> Generator[Event, None, tuple[Tensor, Tensor]]:
     shared = wanted.text in {one.text for one in job.evaluation}
-    if shared and not is_by_name(wanted.text):
+    if shared and not never_overlaps(wanted.text):
         raise BadText(same)
     text = yield from _text(wanted.text, "calibration", policy, shared)
     opening = families.opening_token(cast(Any, opened.model.config), opened.tokenizer)

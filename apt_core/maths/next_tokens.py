@@ -1,7 +1,7 @@
 """What logits say of the next token: the negative log-likelihood of the true one, and how far two models are apart.
 
 A row of logits is a vocabulary long and is read several times. On a CPU a few rows at a time stay in its cache: ten of
-49,152 logits at a time take a quarter of the time of 325. The sums are the same.
+49,152 logits at a time take a quarter of the time of 325. The sums are the same but for rounding.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+from apt_core.maths.precision import double
 
 _CACHED_BYTES = 2_000_000  # of float32 logits that are worked on together on a CPU
 _FLOAT32 = 4
@@ -41,7 +43,11 @@ def apart(logits: Tensor, others: Tensor) -> Apart:
     kl, same = 0.0, 0
     for ours, theirs in _pieces(logits, others):
         p, q = (rows.float().log_softmax(-1) for rows in (ours, theirs))
-        kl += float((p.exp() * (p - q)).sum(-1).sum(dtype=torch.float64))
+        likely = p.exp()
+        terms = torch.where(
+            likely > 0, likely * (p - q), 0.0
+        )  # a token that neither gives is none of the sum
+        kl += float(double(terms.sum(-1)).sum())
         same += int((p.argmax(-1) == q.argmax(-1)).sum())
     return Apart(kl, same)
 

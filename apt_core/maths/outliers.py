@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from apt_core.maths.precision import double
+
 
 def outlier_share(
     weights: Sequence[Float[Tensor, "_ _"]], energies: Sequence[Tensor], threshold: float
@@ -19,6 +21,6 @@ def outlier_share(
     """
     saliencies = [weight.abs() * energy.sqrt() for weight, energy in zip(weights, energies, strict=True)]
     count = sum(saliency.numel() for saliency in saliencies)
-    mean = sum(float(saliency.double().sum()) for saliency in saliencies) / max(count, 1)
+    mean = sum(float(double(saliency).sum()) for saliency in saliencies) / max(count, 1)
     above = sum(int((saliency > threshold * mean).sum()) for saliency in saliencies)
     return above / max(count, 1)

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from apt_core.maths.precision import double
+
 TailFit = Literal["mid", "peak"]
 _SMALLEST = 1e-30  # stands for an eigenvalue of 0
 _BINS = 100
@@ -25,7 +27,7 @@ _FEWEST = 2  # eigenvalues of a tail
 def tail_exponent(weight: Float[Tensor, "out in"], fit: TailFit = "mid") -> float:
     """alpha of a weight matrix. `mid`: the tail is the larger half of the spectrum. `peak`: it begins near the mode of
     ln lambda, where the power law fits best by Kolmogorov-Smirnov distance."""
-    values = torch.linalg.svdvals(weight.float()).double().square().clamp_min(_SMALLEST).sort().values
+    values = double(torch.linalg.svdvals(weight.float())).square().clamp_min(_SMALLEST).sort().values
     if len(values) <= _FEWEST:
         return 1.0
     return _hill(values, len(values) // 2) if fit == "mid" else _best_fit(values)

@@ -1,4 +1,5 @@
-"""Matrix products of float32 tensors by way of bfloat16, where the inputs lose nothing or little by it."""
+"""Float64 where a device has none; and matrix products of float32 tensors by way of bfloat16, where the inputs lose
+nothing or little by it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
+
+
+def double(values: Tensor) -> Tensor:
+    """In float64, on the CPU where the device has none (Apple's)."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
 @contextmanager

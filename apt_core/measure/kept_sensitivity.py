@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -99,7 +100,7 @@ class KeptSensitivity(NamedTuple):
             _write(found.metrics, found.costs, seconds, partial)
             shutil.rmtree(place, ignore_errors=True)  # torn, or it would have been read
             os.replace(partial, place)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             _log.warning("The gradients of the loss could not be kept: %s", error)
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -117,7 +118,7 @@ class KeptSensitivity(NamedTuple):
             "windows": [list(windows.shape), hashlib.sha256(bytes_of(windows)).hexdigest()],
             "layers": [(layer.block, layer.name) for layer in layers],
             "dtype": str(parameter.dtype),
-            "device": hardware.hardware_name(parameter.device.type),
+            "device": [parameter.device.type, hardware.hardware_name(parameter.device.type)],
             "weights": type(store).__name__,
             "target": target.model_dump(mode="json"),
             "versions": hardware.versions(),

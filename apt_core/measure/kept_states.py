@@ -10,15 +10,18 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.limits import DENSE_STATES_BYTES, SHARED_BYTES
-from apt_core.base.paths import cache_dir, folder_bytes
+from apt_core.base.paths import cache_dir
 from apt_core.measure.dense_cache import bytes_of, stamps_of
 
 if TYPE_CHECKING:
@@ -40,8 +43,8 @@ class KeptStates(NamedTuple):
 
     @classmethod
     def of_everybody(cls, model_folder: Path) -> KeptStates:
-        """In the cache folder, for every later run of this machine: of texts that anybody can read. States tell what
-        was read, so those of somebody's file do not belong there."""
+        """In the cache folder, for every later run of this machine. States tell what was read, so only those of texts
+        and models that anybody may read belong there."""
         return cls(cache_dir() / "dense" / _STATES, model_folder, DENSE_STATES_BYTES, makes_room=True)
 
     def recall(self, model: PreTrainedModel, windows: Tensor) -> Tensor | None:
@@ -49,36 +52,43 @@ class KeptStates(NamedTuple):
         file = self._file(model, windows)
         try:
             states = load_file(file)[_STATES].clone()
-            os.utime(file)
-            return states
         except FileNotFoundError:
             return None
-        except Exception as error:  # a torn file
+        except Exception as error:  # torn, another program's, not to be read
             _log.warning("%s cannot be read and is computed again: %s", file.name, error)
             return None
+        with suppress(OSError):  # another user's
+            os.utime(file)
+        return states
 
     def keep(self, model: PreTrainedModel, windows: Tensor, states: Tensor) -> None:
         """Whole or not at all; without room the next run computes it again."""
-        if not self._has_room(states.nbytes):
-            return
         file = self._file(model, windows)
         partial = file.with_suffix(f".{os.getpid()}.part")
         try:
+            if not self._has_room(states.nbytes):
+                return
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file({_STATES: states.contiguous()}, partial)
             os.replace(partial, file)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             _log.warning("The dense model's states could not be kept: %s", error)
-            partial.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def _has_room(self, needed: int) -> bool:
-        left = self.most - folder_bytes(self.folder)
-        if needed > left and self.makes_room and needed <= self.most:
-            for file in sorted(self.folder.glob("*.states"), key=lambda file: file.stat().st_mtime):
-                left += file.stat().st_size
-                file.unlink(missing_ok=True)
-                if needed <= left:
-                    break
+        """Also by deleting what was not asked for longest, and what a run that was killed left unfinished."""
+        there = sorted(_files_in(self.folder), key=lambda one: one.asked_for_at)
+        left = self.most - sum(one.n_bytes for one in there)
+        if needed <= left or not self.makes_room or needed > self.most:
+            return needed <= left
+        for one in there:
+            with suppress(OSError):
+                one.file.unlink(missing_ok=True)
+            left += one.n_bytes
+            if needed <= left:
+                break
         return needed <= left
 
     def _file(self, model: PreTrainedModel, windows: Tensor) -> Path:
@@ -87,8 +97,22 @@ class KeptStates(NamedTuple):
             "model": [str(self.model_folder.resolve()), stamps_of(self.model_folder)],
             "windows": [list(windows.shape), hashlib.sha256(bytes_of(windows)).hexdigest()],
             "dtype": str(parameter.dtype),
-            "device": hardware.hardware_name(parameter.device.type),
+            "device": [parameter.device.type, hardware.hardware_name(parameter.device.type)],
             "versions": hardware.versions(),
         }
         name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
         return self.folder / f"{name}.states"
+
+
+class _File(NamedTuple):
+    file: Path
+    n_bytes: int
+    asked_for_at: float
+
+
+def _files_in(folder: Path) -> Iterator[_File]:
+    """Those that are still there when they are looked at: other runs delete and rename some meanwhile."""
+    for file in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            facts = file.stat()
+            yield _File(file, facts.st_size, facts.st_mtime)

@@ -32,21 +32,21 @@ def found_in(folders: Folders) -> Found:
 
 
 def row_of(folder: Path, study: str | None) -> Row | None:
-    """One run as its folder tells it, None (and a line in the log) when its job cannot be read."""
+    """One run as its folder tells it, None (and a line in the log) when it cannot be read."""
     try:
         text = read_job_file(folder)
-        job = read_job(text)
+        job, log = read_job(text), EventLog(folder).read()
+        made_at = folder.stat().st_mtime
     except (OSError, ValueError, BadInput) as error:  # torn UTF-8 is a ValueError
         _log.warning("The run folder %s cannot be read and is left alone: %s", folder, error)
         return None
-    log = EventLog(folder).read()
     record = fold(RunRecord(id=folder.name, job=job), log)
     started = next((line.event for line in log if isinstance(line.event, ev.Started)), None)
     # A worker that has said its last word and is still there (stopped, perhaps): the launcher looks after it.
     lingers = not record.live and started is not None and processes.is_alive(started.pid, None, folder.name)
     return Row(
         id=folder.name,
-        created_at=record.created_at or folder.stat().st_mtime,
+        created_at=record.created_at or made_at,
         status="running" if lingers else record.status,
         job=text,
         # Without a birth only a process that names this run on its command line counts as its worker.

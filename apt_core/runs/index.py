@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class Index:
         self.path = path
         self._recover = recover
         self._patience = patience
+        self._of_thread = threading.local()  # .connection: the only one there may be, while there is no room
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Rows]:
@@ -117,6 +119,10 @@ class Index:
             with contextlib.closing(self._open()) as connection:
                 yield connection
             return
+        outer: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
+        if outer is not None and not to_write:  # to read within a transaction of one's own
+            yield outer
+            return
         with no_room.one_after_the_other(self.path.parent, self._patience) as is_ours:
             if not is_ours:
                 raise StoreUnusable(self._held())
@@ -125,7 +131,11 @@ class Index:
                 contextlib.closing(self._open(alone)) as connection,
                 no_room.in_place(connection) if alone and to_write else contextlib.nullcontext(),
             ):
-                yield connection
+                self._of_thread.connection = connection
+                try:
+                    yield connection
+                finally:
+                    self._of_thread.connection = None
 
     def _open(self, alone: bool = False) -> sqlite3.Connection:
         """A connection to a sound index: the one that is there, or one made from the run folders."""

@@ -42,7 +42,8 @@ def one_after_the_other(folder: Path, patience: float) -> Iterator[bool]:
 @contextlib.contextmanager
 def in_place(connection: sqlite3.Connection) -> Iterator[None]:
     """The transaction inside changes the file itself, and keeps what it may have to take back in memory. Should the
-    machine stop in that moment the file may be damaged."""
+    process be killed in that moment, or the machine stop, the file may be damaged; where that shows, it is made again
+    from the folders."""
     connection.execute("PRAGMA journal_mode = MEMORY")
     try:
         yield

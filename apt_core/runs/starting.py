@@ -9,6 +9,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -43,12 +44,13 @@ class Starter:
         self._root = root
         self._command = tuple(command)
         self._warm: _Warm | None = None
+        self._alone = threading.RLock()  # one thread at a time speaks with the warm process
         self._never = not (warms and may_be_warm(os.environ)) or self._command != WORKER_COMMAND
 
     def start(self, run_id: str, folder: Path, token: str | None, told: Mapping[str, str]) -> Child:
         """token: of the Hub, handed over through a pipe. told: more environment. Raises OSError."""
         environment = self._environment() | dict(told)
-        with open(folder / "worker.log", "ab") as log:
+        with self._alone, open(folder / "worker.log", "ab") as log:
             if (warm := self._ready(environment)) and (
                 child := warm.copy(run_id, environment, token, log.fileno())
             ):
@@ -58,27 +60,31 @@ class Starter:
     def warm_up(self) -> None:
         """Begin to prepare for a run that is still to come. Cheap to ask for again."""
         environment = self._environment()
-        if self._never or (self._warm is not None and self._warm.serves(environment)):
-            return
-        self.cool_down()
-        with suppress(OSError):  # for want of memory, for instance: the run is started afresh
-            self._warm = _Warm(self._command, environment)
+        with self._alone:
+            if self._never or (self._warm is not None and self._warm.serves(environment)):
+                return
+            self.cool_down()
+            with suppress(OSError):  # for want of memory, for instance: the run is started afresh
+                self._warm = _Warm(self._command, environment)
 
     @property
     def warm(self) -> bool:
         """Whether the next run would begin with the libraries imported."""
-        return self._ready(self._environment()) is not None
+        with self._alone:
+            return self._ready(self._environment()) is not None
 
     def reap(self) -> None:
         """A warm process that nobody needed for long has ended by itself."""
-        if self._warm is not None and self._warm.ended():
-            self.cool_down()
+        with self._alone:
+            if self._warm is not None and self._warm.ended():
+                self.cool_down()
 
     def cool_down(self) -> None:
         """End the warm process; workers go on."""
-        if self._warm is not None:
-            self._warm.end()
-            self._warm = None
+        with self._alone:
+            if self._warm is not None:
+                self._warm.end()
+                self._warm = None
 
     def _environment(self) -> dict[str, str]:
         ours = {"APT_DATA": str(self._root), "PYTHONUNBUFFERED": "1"}

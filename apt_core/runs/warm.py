@@ -98,7 +98,8 @@ class _Copies:
             selector.register(self._asking, selectors.EVENT_READ)
             while self._tellers or time.monotonic() - asked_at < self._idle_seconds:
                 ready = selector.select(_LOOK_EVERY_SECONDS)
-                self._tell_of_the_ended()
+                if self._tell_of_the_ended():
+                    asked_at = time.monotonic()  # the next run may follow soon
                 if not ready:
                     continue
                 asked_at = time.monotonic()
@@ -139,15 +140,18 @@ class _Copies:
         _seed_anew()
         gc.unfreeze()
 
-    def _tell_of_the_ended(self) -> None:
+    def _tell_of_the_ended(self) -> bool:
+        """Whether any has."""
+        before = len(self._tellers)
         while self._tellers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
-                return
+                break
             telling = self._tellers.pop(pid)
             with contextlib.suppress(OSError):  # nobody waits for it
                 os.write(telling, str(os.waitstatus_to_exitcode(status)).encode())
             os.close(telling)
+        return len(self._tellers) < before
 
 
 def _seed_anew() -> None:

@@ -47,7 +47,8 @@ class Row(NamedTuple):
 
     @property
     def alone(self) -> float | None:
-        """The same with the stages whose results it took from other runs, as those measured them."""
+        """The same with the stages whose results it took from other runs, as those measured them, and with importing
+        the libraries where that was spared."""
         if self.seconds is None or self.record is None or self.record.finished is None:
             return None
         return self.seconds + sum(self.record.finished.spared.values())

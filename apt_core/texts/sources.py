@@ -98,10 +98,14 @@ def read(
     return Reading(read_file(name, policy))
 
 
-def is_by_name(name: str) -> bool:
-    """Whether this is a text of ours or of the Hub rather than somebody's file: anybody can read it, and calibration
-    and evaluation read different parts of it when both name it."""
-    return name in TEXTS or name.startswith("hub:")
+def is_file(name: str) -> bool:
+    """Whether this names somebody's file, rather than a text of ours or a dataset of the Hub."""
+    return name not in TEXTS and not name.startswith("hub:")
+
+
+def never_overlaps(name: str) -> bool:
+    """Whether calibration and evaluation read different parts when both name this text."""
+    return not is_file(name)
 
 
 def _articles(text: Text, progress: Report) -> list[str]:

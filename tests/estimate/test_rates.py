@@ -71,7 +71,7 @@ def test_a_run_that_took_what_was_foretold_changes_nothing(method):
 
 
 def test_a_run_that_begins_warm_is_foretold_without_importing():
-    cold, warm = again("apt", BASE), again("apt", BASE.warm())
+    cold, warm = again("apt", BASE), again("apt", BASE.begun_warm())
     assert warm.parts["start"] == 0 and 0 < warm.parts["load"] < cold.parts["load"]
     assert cold.seconds - warm.seconds == pytest.approx(XEON.start + XEON.open)
 

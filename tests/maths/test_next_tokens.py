@@ -36,6 +36,14 @@ def test_they_are_the_definitions(cached_bytes, dtype, positions):
     assert found.same == int((p.argmax(1) == q.argmax(1)).sum())
 
 
+def test_a_token_that_neither_model_gives_is_none_of_the_sum():
+    masked = torch.tensor([[0.0, 0.0, -torch.inf]])
+    assert apart(masked, masked) == (0.0, 1)
+    assert apart(masked, torch.tensor([[math.log(3), 0.0, -torch.inf]])).kl == pytest.approx(
+        0.5 * math.log(4 / 3)
+    )
+
+
 def test_the_example_of_the_docstring():
     p, q = torch.tensor([[0.75, 0.25]]).log(), torch.tensor([[0.25, 0.75]]).log()
     assert apart(p, q) == (pytest.approx(0.5 * math.log(3)), 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +13,10 @@ import apt_core
 from apt_core.base.paths import ASSETS, cache_dir
 from apt_core.base.policy import PRIVATE
 from apt_core.execute import Context, run
+from apt_core.execute.measuring import _kept_states
 from apt_core.measure.kept_states import KeptStates
 from apt_core.models.load.loading import load
+from tests.runs.helpers import small_disk
 
 TINY = ASSETS / "models" / "tiny-llama"
 BY_NAME, A_FILE = "wiki-sample", str(ASSETS / "texts" / "wiki-sample.txt")
@@ -96,3 +100,53 @@ def test_what_is_larger_than_the_room_drives_nothing_out(tmp_path, model):
     place.keep(model, torch.zeros(1, 80, dtype=torch.long), large)
     assert place.recall(model, torch.zeros(1, 8, dtype=torch.long)) is not None
     assert place.recall(model, torch.zeros(1, 80, dtype=torch.long)) is None
+
+
+def test_left_overs_of_killed_runs_go_first(tmp_path, model):
+    place = KeptStates(tmp_path / "states", TINY, most=4000, makes_room=True)
+    window, states = torch.zeros(1, 8, dtype=torch.long), torch.zeros(1, 8, 64)
+    place.folder.mkdir()
+    (place.folder / "killed.99.part").write_bytes(bytes(3900))
+    place.keep(model, window, states)
+    assert place.recall(model, window) is not None
+    assert [file.suffix for file in place.folder.iterdir()] == [".states"]
+
+
+def test_a_full_disk_costs_no_run(tmp_path, model):
+    window, states = torch.zeros(1, 80, dtype=torch.long), torch.zeros(1, 80, 64)
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        place = KeptStates(disk / "states", TINY)
+        place.keep(model, window, states)
+        assert place.recall(model, window) is None
+        assert list(place.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("when", ["stat", "unlink"])
+def test_what_another_run_deletes_meanwhile_is_no_trouble(tmp_path, model, monkeypatch, when):
+    place = KeptStates(tmp_path / "states", TINY, most=4000, makes_room=True)
+    window, states = torch.zeros(1, 8, dtype=torch.long), torch.zeros(1, 8, 64)
+    place.keep(model, window, states)
+    real = getattr(Path, when)
+
+    def gone(path, *args, **named):
+        if path.suffix == ".states":
+            raise FileNotFoundError(path)
+        return real(path, *args, **named)
+
+    monkeypatch.setattr(Path, when, gone)
+    place.keep(model, window + 1, states)
+    monkeypatch.undo()
+    assert place.recall(model, window + 1) is not None
+
+
+@pytest.mark.parametrize("somebodys", ["a model that came with a token", "a model that a run made"])
+def test_what_not_everybody_may_read_is_not_left_for_everybody(tmp_path, monkeypatch, somebodys):
+    if somebodys == "a model that came with a token":
+        monkeypatch.setattr("apt_core.models.fetch.hub_token.handed", lambda: "hf_secret")
+        assert len(apart(events(tmp_path / "first", BY_NAME))) == 1
+    else:
+        made = apt_core.plan("run:20261127-010203-a1b2", "magnitude", evaluation={"text": BY_NAME})
+        context, opened = Context.of(made, tmp_path, PRIVATE), SimpleNamespace(folder=TINY)
+        assert _kept_states(made, context, opened) is None
+        assert _kept_states(made, context._replace(shared=tmp_path), opened).folder == tmp_path
+    assert kept() == []

@@ -73,6 +73,18 @@ def test_runs_are_hidden_and_brought_back(store, ended):
     assert [one.run for one in store.hidden()] == ended[:1]
 
 
+def test_reading_within_a_change_of_ones_own_waits_for_nobody(store, ended):
+    """As does who queues a run of what another one made."""
+    store.index._patience = 0.5
+    with store.index.write() as rows:
+        rows.update(ended[0], ended_at=2.0)
+        assert store.get(ended[0]).status == "cancelled"
+        with store.index.read() as inside:
+            assert inside.get(ended[0]).ended_at == 2.0
+    with store.index.read() as rows:
+        assert rows.get(ended[0]).ended_at == 2.0
+
+
 def test_nothing_new_begins(store, ended, recipe):
     with pytest.raises(DiskFull, match="free some space"):
         store.create(recipe)

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 import apt_core
 from apt_core.runs import ids, processes, starting
+from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.starting import REPOSITORY, Starter, may_be_warm
 from apt_core.runs.store import Store
@@ -173,6 +175,40 @@ def test_it_ends_when_nobody_asks_any_more(starter, monkeypatch):
     starter.reap()
     assert warm.returncode == 0
     assert starter._warm is None
+
+
+@pytest.mark.alone
+def test_its_idle_time_begins_when_the_last_worker_ends(starter, tmp_path, monkeypatch):
+    monkeypatch.setenv("IDLE", "1.5")
+    monkeypatch.setenv("STAYS", "1")
+    warm = warmed(starter)
+    child = starter.start(RUN, folder_of(tmp_path), None, {})
+    said(tmp_path / RUN)
+    time.sleep(2)  # longer than it may be idle
+    os.kill(child.pid, signal.SIGKILL)
+    until(lambda: child.poll() is not None)
+    time.sleep(0.5)
+    assert warm.poll() is None and starter.warm
+    until(lambda: warm.poll() is not None)
+
+
+def test_several_threads_may_ask_at_once(starter, tmp_path):
+    warmed(starter)
+    runs = [RUN[:-1] + str(number) for number in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(lambda: starter.warm) for _ in range(40)]
+        children = list(threads.map(lambda run: starter.start(run, folder_of(tmp_path, run), None, {}), runs))
+        assert all(one.result() for one in asked)
+    assert len({child.pid for child in children}) == 4
+    assert [said(tmp_path / run)["run"] for run in runs] == runs
+    assert [child.wait(5) for child in children] == [7] * 4
+
+
+@pytest.mark.parametrize(
+    ("executor", "kept"), [(LocalExecutor(), True), (LocalExecutor(at_once=2, cores=4), False)]
+)
+def test_where_workers_are_told_more_none_is_kept_warm(store, executor, kept):
+    assert Launcher(store, executor=executor)._starter._never is not kept
 
 
 def test_workers_that_are_forgotten_leave_no_file_open(starter, tmp_path):

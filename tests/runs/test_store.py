@@ -176,6 +176,17 @@ def test_a_folder_without_a_readable_recipe_is_left_alone(store, recipe):
     assert store.folder(bad).exists()
 
 
+def test_a_folder_without_a_readable_log_is_left_alone(store, recipe):
+    good, bad = store.create(recipe), store.create(recipe)
+    log = store.folder(bad) / "events.jsonl"
+    log.unlink()
+    log.mkdir()
+    for file in store.root.glob("runs.db*"):
+        file.unlink()
+    assert [record.id for record in store.list()] == [good]
+    assert store.folder(bad).exists()
+
+
 def test_a_recipe_of_another_version_does_not_hide_the_others(store, recipe):
     good, odd = store.create(recipe), store.create(recipe)
     with store.index.write() as rows:

@@ -162,8 +162,8 @@ def test_impossible_dataset_names_are_refused_without_asking(name):
 
 
 def test_only_a_file_is_read_by_both_splits_alike():
-    assert sources.is_by_name("wikipedia") and sources.is_by_name("hub:owner/name:config:test")
-    assert not sources.is_by_name("/home/me/my text.txt")
+    assert sources.never_overlaps("wikipedia") and sources.never_overlaps("hub:owner/name:config:test")
+    assert not sources.never_overlaps("/home/me/my text.txt")
 
 
 # ---- windows

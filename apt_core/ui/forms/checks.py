@@ -115,7 +115,7 @@ def needs_of(studio: Studio, job: Job, facts: ModelFacts) -> Estimate:
 
 def _needs(studio: Studio, job: Job, facts: ModelFacts, rates: Rates | None) -> Estimate:
     rates = rates or rates_here(job.resources.dtype)
-    rates = rates.warm() if studio.launcher.warm else rates
+    rates = rates.begun_warm() if studio.launcher.warm else rates
     needs = estimate(job, facts, rates, studio.policy)
     return needs.model_copy(
         update={
