@@ -1,6 +1,7 @@
 """What sharing saves: eight runs as one sweep, and the same eight one by one, each with nothing left by the others.
 
     python -m benchmarks.sweep --model smollm2-135m --samples 32
+    python -m benchmarks.sweep --at-once 2    # runs of the sweep share the cores, single ones have them all
 
 Prints `total` of both, their ratio, and the ratio that the sweep states itself (`seconds.alone`: its own measured
 stages, a shared one counted for every run). The single runs each get a store and a cache of dense perplexities of their
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from apt_core.base.paths import cache_dir
 
@@ -28,6 +31,7 @@ def main() -> None:
     options = _options()
     order = [_single_runs, _as_sweep] if options.singles_first else [_as_sweep, _single_runs]
     found: dict = {"model": options.model, "samples": options.samples, "length": options.length}
+    found["at_once"] = options.at_once
     for measure in order:
         found |= measure(options)
     found["ratio"] = round(found["sweep_seconds"] / found["single_seconds"], 3)
@@ -42,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--text", default="wikipedia")
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--singles-first", action="store_true")
     return parser.parse_args()
 
@@ -50,7 +55,7 @@ def _as_sweep(options: argparse.Namespace) -> dict:
     """Wall time of the whole command, and what the sweep says of itself."""
     with tempfile.TemporaryDirectory(prefix="apt-sweep-") as place:
         arguments = ["sweep", "--methods", METHODS, "--sparsity", SPARSITIES]
-        spent, told = _command(arguments, options, Path(place))
+        spent, told = _command(arguments, options, Path(place), {"APT_AT_ONCE": str(options.at_once)})
     stated = told["seconds"]
     return {
         "sweep_seconds": spent,
@@ -70,7 +75,12 @@ def _single_runs(options: argparse.Namespace) -> dict:
     return {"single_seconds": round(total, 2)}
 
 
-def _command(arguments: list[str], options: argparse.Namespace, place: Path) -> tuple[float, dict]:
+def _command(
+    arguments: list[str],
+    options: argparse.Namespace,
+    place: Path,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[float, dict]:
     """(wall seconds, what it printed) in a store of its own, and a cache without dense perplexities."""
     cache = place / "cache"
     cache.mkdir()
@@ -96,7 +106,7 @@ def _command(arguments: list[str], options: argparse.Namespace, place: Path) -> 
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        env=os.environ | {"APT_DATA": str(place / "data"), "APT_CACHE": str(cache)},
+        env=os.environ | {"APT_DATA": str(place / "data"), "APT_CACHE": str(cache)} | more,
     )
     return round(time.perf_counter() - started, 2), json.loads(done.stdout)
 

@@ -24,7 +24,7 @@ from apt_core.jobs.study import Asked, Study
 from apt_core.runs import keeping, processes, token_holder
 from apt_core.runs.beginnings import may_begin_again
 from apt_core.runs.eventlog import EventLog
-from apt_core.runs.executors import Demand, Executor, Seat, executor_of
+from apt_core.runs.executors import Executor, Seat, executor_of
 from apt_core.runs.idle import WhileIdle
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
@@ -62,7 +62,8 @@ class Launcher:
         self.grace = grace
         self.interval = interval
         self._command = tuple(command)
-        self._starter = Starter(store.root, command, warms=_may_begin_warm(self.executor))
+        in_calls = self.executor.call_seconds() is not None
+        self._starter = Starter(store.root, command, warms=not in_calls)
         self._idle = WhileIdle(store, self._starter)
         self._children: dict[str, Child] = {}  # to reap them, and to know how they ended
         self._tokens: dict[str, str] = {}  # of runs that wait, in memory only
@@ -361,12 +362,6 @@ _SIGNED_OUT = ev.Failed(
     message="The app was restarted before this run began, and the sign-in to the Hub that it needs went with it; "
     "sign in and start the run again.",
 )
-
-
-def _may_begin_warm(executor: Executor) -> bool:
-    """A worker that is told more than all others cannot be the copy of a process that was not."""
-    told = executor.environment(Seat(demand=Demand(memory_bytes=1)))
-    return executor.call_seconds() is None and not told
 
 
 def _not_started(error: OSError) -> ev.Failed:

@@ -51,9 +51,7 @@ class Starter:
         """token: of the Hub, handed over through a pipe. told: more environment. Raises OSError."""
         environment = self._environment() | dict(told)
         with self._alone, open(folder / "worker.log", "ab") as log:
-            if (warm := self._ready(environment)) and (
-                child := warm.copy(run_id, environment, token, log.fileno())
-            ):
+            if (warm := self._ready()) and (child := warm.copy(run_id, environment, token, log.fileno())):
                 return child
             return self._afresh(run_id, environment, token, log.fileno())
 
@@ -71,7 +69,7 @@ class Starter:
     def warm(self) -> bool:
         """Whether the next run would begin with the libraries imported."""
         with self._alone:
-            return self._ready(self._environment()) is not None
+            return self._ready() is not None
 
     def reap(self) -> None:
         """A warm process that nobody needed for long has ended by itself."""
@@ -90,9 +88,9 @@ class Starter:
         ours = {"APT_DATA": str(self._root), "PYTHONUNBUFFERED": "1"}
         return processes.heavy_environment() | ours
 
-    def _ready(self, environment: Mapping[str, str]) -> _Warm | None:
+    def _ready(self) -> _Warm | None:
         warm = self._warm
-        return warm if warm is not None and warm.serves(environment) and warm.ready() else None
+        return warm if warm is not None and warm.serves(self._environment()) and warm.ready() else None
 
     def _afresh(
         self, run_id: str, environment: Mapping[str, str], token: str | None, log: int
@@ -142,7 +140,7 @@ class _Warm:
             theirs.close()
 
     def serves(self, environment: Mapping[str, str]) -> bool:
-        """Whether it lives, in the environment that a run is to have."""
+        """Whether it lives, in the environment of all runs; what one is told besides it takes on."""
         return not self.ended() and dict(environment) == self._environment
 
     def ended(self) -> bool:

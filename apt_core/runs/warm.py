@@ -137,6 +137,7 @@ class _Copies:
         os.environ.update(request.environment)
         ctypes.memmove(self._place, request.run.encode(), len(request.run))
         sys.argv[1] = request.run
+        _share_the_cores()
         _seed_anew()
         gc.unfreeze()
 
@@ -152,6 +153,13 @@ class _Copies:
                 os.write(telling, str(os.waitstatus_to_exitcode(status)).encode())
             os.close(telling)
         return len(self._tellers) < before
+
+
+def _share_the_cores() -> None:
+    """A worker that is started afresh reads OMP_NUM_THREADS when it imports torch; here that was before."""
+    threads, torch = os.environ.get("OMP_NUM_THREADS", ""), sys.modules.get("torch")
+    if torch and threads.isdigit() and int(threads) > 0:
+        torch.set_num_threads(int(threads))
 
 
 def _seed_anew() -> None:

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
 import apt_core
 from apt_core.runs import ids, processes, starting
-from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.starting import REPOSITORY, Starter, may_be_warm
 from apt_core.runs.store import Store
@@ -49,7 +49,7 @@ def starter(tmp_path, monkeypatch):
 
 def warmed(starter):
     starter.warm_up()
-    until(lambda: starter._ready(starter._environment()) is not None)
+    until(lambda: starter._ready() is not None)
     return starter._warm._process
 
 
@@ -154,15 +154,13 @@ def test_without_a_warm_process_a_worker_is_started_afresh(starter, tmp_path, ha
 
 
 def test_another_environment_is_started_afresh(starter, tmp_path, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     warmed(starter)
-    child = starter.start(RUN, folder_of(tmp_path), None, {"OMP_NUM_THREADS": "1"})
+    before = starter._warm._process
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    child = starter.start(RUN, folder_of(tmp_path), None, {})
     assert isinstance(child, subprocess.Popen)
     child.kill()
     child.wait()
-    before = starter._warm._process
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert starter._ready(starter._environment()) is None
     starter.warm_up()
     assert starter._warm._process.pid != before.pid
     assert before.poll() is not None
@@ -175,6 +173,26 @@ def test_it_ends_when_nobody_asks_any_more(starter, monkeypatch):
     starter.reap()
     assert warm.returncode == 0
     assert starter._warm is None
+
+
+def test_a_copy_takes_on_what_it_alone_is_told(starter, tmp_path, monkeypatch):
+    """The memory that it may hold, and its share of the cores: torch was imported before it heard of that."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    program = Path(starter._command[1])
+    code = program.read_text().replace("_IMPORTS = ()", "_IMPORTS = ('torch',)")
+    program.write_text(
+        code.replace('"random":', '"threads": sys.modules["torch"].get_num_threads(), "random":')
+    )
+    warmed(starter)
+    found = []
+    for number, threads in enumerate(("3", "1", "", "x")):
+        run = RUN[:-1] + str(number)
+        starter.start(run, folder_of(tmp_path, run), None, {"OMP_NUM_THREADS": threads, "APT_SEAT": run})
+        told = said(tmp_path / run)
+        assert told["told"]["APT_SEAT"] == run
+        found.append(told["threads"])
+    assert found[:2] == [3, 1]
+    assert found[2] == found[3] >= 1, "as many as torch takes by itself"
 
 
 @pytest.mark.alone
@@ -202,13 +220,6 @@ def test_several_threads_may_ask_at_once(starter, tmp_path):
     assert len({child.pid for child in children}) == 4
     assert [said(tmp_path / run)["run"] for run in runs] == runs
     assert [child.wait(5) for child in children] == [7] * 4
-
-
-@pytest.mark.parametrize(
-    ("executor", "kept"), [(LocalExecutor(), True), (LocalExecutor(at_once=2, cores=4), False)]
-)
-def test_where_workers_are_told_more_none_is_kept_warm(store, executor, kept):
-    assert Launcher(store, executor=executor)._starter._never is not kept
 
 
 def test_workers_that_are_forgotten_leave_no_file_open(starter, tmp_path):
@@ -248,7 +259,7 @@ def test_a_run_of_a_copy_has_the_same_figures(tmp_path):
     sizes = {"calibration": little, "evaluation": little}
     here = apt_core.prune("tiny-random-llama", "sparsegpt", "0.5", **sizes)
     launcher._starter.warm_up()
-    until(lambda: launcher._starter._ready(launcher._starter._environment()) is not None)
+    until(lambda: launcher._starter._ready() is not None)
     run_id = launcher.submit(apt_core.plan("tiny-random-llama", "sparsegpt", "0.5", **sizes))
     assert isinstance(launcher._children[run_id], starting._Copy)
     there = launcher.wait(run_id)
