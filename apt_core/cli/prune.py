@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from apt_core.base.errors import BadInput, DiskFull, PruneError
+from apt_core.base.out_of_room import is_disk_full
 from apt_core.cli.following import ended, follow
 from apt_core.cli.options import pruning_from
 from apt_core.cli.output import print_json
@@ -17,7 +18,6 @@ from apt_core.jobs import Prune, Pruning
 from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
-from apt_core.runs.worker_errors import is_disk_full
 from apt_core.studies.race import line_up
 
 JOB_COPY = "apt_recipe.json"  # beside a copied checkpoint: says which model is its dense one

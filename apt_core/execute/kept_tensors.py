@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 
 def write(tensors: Mapping[str, Tensor], file: Path, said: dict[str, str] | None = None) -> None:
-    """An earlier file stays until this one is whole; an OSError, as of a full disk, leaves it.
+    """An earlier file stays until this one is whole. Raises OSError, as of a full disk, and leaves it.
 
     said: goes into the header.
     """
@@ -25,7 +26,14 @@ def write(tensors: Mapping[str, Tensor], file: Path, said: dict[str, str] | None
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, file)
+    except SafetensorError as error:  # which says what the system said, in words
+        _remove(partial)
+        raise OSError(str(error)) from error
     except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        _remove(partial)
         raise
+
+
+def _remove(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        partial.unlink()

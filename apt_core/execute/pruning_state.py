@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from apt_core.base.errors import BadInput
+from apt_core.base.out_of_room import is_out_of_memory
 from apt_core.base.values import Frozen
 from apt_core.execute import kept_tensors
 from apt_core.execute.kept import KEPT_BY_PRUNING, PRUNING
@@ -90,6 +91,8 @@ def restore(folder: Path, state: PruningState, store: WeightStore) -> None:
                     parameters[name].data.copy_(tensors[name])
                 store.commit(index, set(changed))
         except (FileNotFoundError, KeyError, RuntimeError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
             raise _unreadable() from error
 
 

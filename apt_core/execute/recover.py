@@ -6,6 +6,7 @@ the end, which is checked. Each step yields, so cancelling is felt within one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -21,6 +22,7 @@ from torch import Tensor
 from apt_core.base import hardware
 from apt_core.base.errors import BadInput, PruneError, RunFailed
 from apt_core.base.hardware import choose_device
+from apt_core.base.out_of_room import is_out_of_memory
 from apt_core.events import Event, Finished, Progress, Subject, Trained, TrainingBegan, Warned
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
@@ -34,7 +36,7 @@ from apt_core.execute.opening import (
     prunable_of,
     training_windows,
 )
-from apt_core.execute.training_state import TrainingState
+from apt_core.execute.training_state import CANNOT_BE_KEPT, TrainingState
 from apt_core.families import Layer
 from apt_core.jobs import Recover
 from apt_core.measure.dense_cache import known_perplexity_events
@@ -166,8 +168,8 @@ def _check_zeros(layers: list[Layer], kept: list[Tensor]) -> None:
 
 def _recalled(job: Recover, context: Context) -> tuple[TrainingState, dict[str, Tensor]] | None:
     """What another run has kept of the same training; or this one, where it begins again because its node was lost."""
-    own = context.folder / TRAINING
-    if own.exists():
+    if training_state.is_kept(context.folder):
+        own = context.folder / TRAINING
         state, tensors = training_state.recall(own, TrainingState)
         return (state, tensors) if state.asked == asked(job) else None
     if job.resume is None:
@@ -177,11 +179,16 @@ def _recalled(job: Recover, context: Context) -> tuple[TrainingState, dict[str, 
         raise BadInput(
             f"Run {job.resume} trained something else; to go on from it, ask for the same model, method, text and seed."
         )
+    if state.step > job.optimiser_steps:
+        raise BadInput(
+            f"Run {job.resume} came to step {state.step} already; to go on from it, ask for at least as many steps."
+        )
     return state, tensors
 
 
 def asked(job: Recover) -> str:
-    """What two trainings must have in common so that one can go on from the other's state."""
+    """What two trainings must have in common so that one can go on from the other's state. With as many steps and as
+    much warm-up as well it ends where an undisturbed one would; otherwise with the learning rates of the new plan."""
     same = job.model_dump(mode="json", include={"model", "method", "training", "seed", "clip"})
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
@@ -209,6 +216,7 @@ class _Training:
         self._step, self._seconds = 0, 0.0
         self._curve: list[Trained] = []
         self._losses: list[float] = []
+        self._told = False
 
     def _plan(self) -> Plan:
         job = self._job
@@ -235,6 +243,7 @@ class _Training:
     def run(self, state: tuple[TrainingState, dict[str, Tensor]] | None) -> Iterator[Event]:
         if state is not None:
             self._restore(*state)
+            yield from self._kept()  # the other run may be deleted now
         yield self._began()
         yield from self._curve
         if not self._curve:
@@ -242,7 +251,8 @@ class _Training:
         try:
             yield from self._steps()
         except GeneratorExit:  # asked to stop between two steps
-            self._keep()
+            with contextlib.suppress(OSError):
+                self._keep()
             raise
 
     def _steps(self) -> Iterator[Event]:
@@ -256,7 +266,7 @@ class _Training:
                     yield Warned(message=said)
                     return
             if perf_counter() - kept_at > _KEEP_SECONDS or self._step - kept_step >= _KEEP_STEPS:
-                self._keep()
+                yield from self._kept()
                 kept_at, kept_step = perf_counter(), self._step
         yield Progress(stage="train", done=self._step, total=self._job.optimiser_steps)
 
@@ -271,11 +281,16 @@ class _Training:
         self._seconds += perf_counter() - began
 
     def _point(self) -> Trained:
+        held_out = mean_loss(self._model, self._texts.held_out, next_token_loss, self._job.training.batch)
+        if not math.isfinite(held_out):
+            raise RunFailed(
+                f"The held-out loss is no number any more at step {self._step}; use a smaller learning rate."
+            )
         found = Trained(
             step=self._step,
             tokens=self._step * self._job.tokens_per_step,
             loss=fmean(self._losses) if self._losses else None,
-            held_out=mean_loss(self._model, self._texts.held_out, next_token_loss, self._job.training.batch),
+            held_out=held_out,
             learning_rate=self._trainer.rate(self._step) if self._step else 0.0,
             seconds=round(self._seconds, 3),
         )
@@ -311,7 +326,17 @@ class _Training:
             dense_loss=self._dense.loss,
         )
 
+    def _kept(self) -> Iterator[Event]:
+        """Without room to keep how far it came the training goes on, and says once what that means."""
+        try:
+            self._keep()
+        except OSError as error:
+            if not self._told:
+                yield Warned(message=f"{CANNOT_BE_KEPT} ({' '.join(str(error).split())[:100]}).")
+            self._told = True
+
     def _keep(self) -> None:
+        """Raises OSError."""
         state = TrainingState(
             asked=asked(self._job),
             step=self._step,
@@ -325,12 +350,13 @@ class _Training:
         try:
             self._trainer.restore(tensors, state.step)
         except (KeyError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise BadInput(
                 "What that run had kept of its training does not fit this model; start the recovery again."
             ) from error
         self._step, self._seconds = state.step, state.seconds
         self._curve, self._losses = list(state.curve), list(state.losses)
-        self._keep()  # the other run may be deleted now
 
 
 def _in_half(job: Recover, opened: Opened) -> bool:

@@ -17,14 +17,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.errors import BadInput
 from apt_core.base.values import Frozen
-from apt_core.events import Candidate, Event, Generation, Progress, SearchBegan
+from apt_core.events import Candidate, Event, Generation, Progress, SearchBegan, Warned
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
 from apt_core.execute.kept import TRAINING
 from apt_core.execute.search_space import Space, importance_of
 from apt_core.execute.shrink_given import Given
+from apt_core.execute.training_state import CANNOT_BE_KEPT
 from apt_core.jobs import Search
 from apt_core.maths.kept_sets import Draws
 from apt_core.methods.searching.shapes import Shape
@@ -32,6 +33,7 @@ from apt_core.passes.genomes import Chances, Genome, Importance, children, first
 from apt_core.passes.masked import Judge, Masked
 
 _KEEP_SECONDS = 5.0  # between two kept populations
+_EMPTY_GENERATIONS = 5  # in a row, after which there is nothing left to try
 _BLOCKS, _GROUPS, _IMPORTANCE = "blocks", "groups.", "importance."
 
 
@@ -66,8 +68,8 @@ Recalled = tuple[SearchState, dict[str, Tensor]]
 
 def recalled(job: Search, context: Context) -> Recalled | None:
     """What another run has kept of the same search; or this one, where it begins again because its node was lost."""
-    own = context.folder / TRAINING
-    if own.exists():
+    if training_state.is_kept(context.folder):
+        own = context.folder / TRAINING
         found = training_state.recall(own, SearchState)
         return found if found[0].asked == asked(job) else None
     if job.resume is None:
@@ -100,12 +102,14 @@ class Searching:
         self._curve: list[Generation] = []
         self._tried, self._seconds, self._kept_at = 0, 0.0, 0.0
         self._dense: float | None = None
+        self._warned = False
         self._importance: Importance
         self._start: Candidate
 
     def run(self, state: Recalled | None) -> Generator[Event, None, Found]:
         if state is not None:
             self._restore(*state)
+            yield from self._kept()  # the other run may be deleted now
         else:
             self._importance = yield from importance_of(self._given, self._space)
             self._dense = _number((yield from self._measured(self._whole(), "the dense model", 0.0)))
@@ -114,7 +118,7 @@ class Searching:
         try:
             yield from self._generations()
         except BaseException:  # asked to stop, or something is wrong: what was reached is kept
-            with contextlib.suppress(OSError, PruneError):
+            with contextlib.suppress(OSError):
                 self._keep()
             raise
         start = first_ones(self._space.start, (), self._importance, 1, self._chances, self._job.seed)[0]
@@ -123,7 +127,7 @@ class Searching:
     def _generations(self) -> Generator[Event, None, None]:
         if not self._curve:
             yield from self._generation(self._first_ones())
-        while len(self._curve) <= self._job.generations and not self._late:
+        while len(self._curve) <= self._job.generations and not self._late and not self._exhausted:
             yield from self._generation(self._children())
 
     def _generation(self, genomes: list[Genome]) -> Generator[Event, None, None]:
@@ -139,14 +143,18 @@ class Searching:
             )
             self._seconds += perf_counter() - began
             found.append(Member(genome, perplexity))
-        self._tried += len(found)
         if not self._curve:
             self._start = self._space.candidate(*found[0])
         ranked = sorted((*self._members, *found), key=lambda member: member.perplexity)
-        self._members = ranked[: self._job.evolution.population]
-        self._curve.append(self._told())
+        members, tried = ranked[: self._job.evolution.population], self._tried + len(found)
+        curve = [*self._curve, self._told(members, tried)]
+        self._members, self._tried, self._curve = (
+            members,
+            tried,
+            curve,
+        )  # stopped at any moment: all of it or nothing
         if perf_counter() - self._kept_at > _KEEP_SECONDS:
-            self._keep()
+            yield from self._kept()
         yield self._curve[-1]
 
     def _first_ones(self) -> list[Genome]:
@@ -169,6 +177,12 @@ class Searching:
     @property
     def _late(self) -> bool:
         return self._seconds >= 60 * self._job.minutes
+
+    @property
+    def _exhausted(self) -> bool:
+        """Several generations had no candidate that was not known."""
+        last = [one.tried for one in self._curve[-_EMPTY_GENERATIONS - 1 :]]
+        return len(last) > _EMPTY_GENERATIONS and len(set(last)) == 1
 
     def _share(self, within: float) -> float:
         """How much of the search is done, by whichever bound is nearer."""
@@ -205,16 +219,26 @@ class Searching:
             dense=self._dense,
         )
 
-    def _told(self) -> Generation:
+    def _told(self, members: list[Member], tried: int) -> Generation:
         return Generation(
             number=len(self._curve),
-            tried=self._tried,
+            tried=tried,
             seconds=round(self._seconds, 3),
             start=self._start,
-            population=tuple(self._space.candidate(*member) for member in self._members),
+            population=tuple(self._space.candidate(*member) for member in members),
         )
 
+    def _kept(self) -> Generator[Event, None, None]:
+        """Without room to keep the population the search goes on, and says once what that means."""
+        try:
+            self._keep()
+        except OSError as error:
+            if not self._warned:
+                yield Warned(message=f"{CANNOT_BE_KEPT} ({' '.join(str(error).split())[:100]}).")
+            self._warned = True
+
     def _keep(self) -> None:
+        """Raises OSError."""
         if not self._curve:
             return
         genomes = [member.genome for member in self._members]
@@ -255,7 +279,6 @@ class Searching:
         self._dense, self._tried, self._seconds = state.dense, state.tried, state.seconds
         self._curve = list(state.generations)
         self._start = self._curve[0].start
-        self._keep()  # the other run may be deleted now
 
 
 def _distinct(genomes: Iterable[Genome], known: set[bytes]) -> list[Genome]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from apt_core.base.limits import TIMED_IN_TURNS_BYTES
+from apt_core.base.out_of_room import is_out_of_memory
 from apt_core.events import Event, Measured, Progress, Warned
 from apt_core.execute.opening import Opened
 from apt_core.measure.speed import Speeds, held, in_turns
@@ -81,7 +82,9 @@ def _all_of(model: PreTrainedModel, store: WeightStore) -> Iterator[PreTrainedMo
 def _timed(folders: Mapping[str, Path], holders: Callable[[], Mapping[str, Holder]]) -> Iterator[Event]:
     try:
         speeds = yield from _with_progress(holders())
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         yield Warned(message=_NO_ROOM)
         return
     for subject, folder in folders.items():

@@ -6,7 +6,7 @@ what was asked for are JSON in its header. Written whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
+import shutil
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from apt_core.execute import kept_tensors
 from apt_core.execute.kept import KEPT_BY_TRAINING, TRAINING
 
 _FILE = Path(KEPT_BY_TRAINING).name
+CANNOT_BE_KEPT = "How far this came cannot be kept, so once stopped it would have to begin again"
 State = TypeVar("State", bound=Frozen)
 
 
@@ -39,6 +40,11 @@ def keep(folder: Path, state: Frozen, tensors: dict[str, Tensor]) -> None:
     kept_tensors.write(tensors, folder / KEPT_BY_TRAINING, said)
 
 
+def is_kept(folder: Path) -> bool:
+    """folder: of the run. A run that was killed while it kept its first state has the folder and nothing in it."""
+    return (folder / KEPT_BY_TRAINING).is_file()
+
+
 def recall(folder: Path, kind: type[State]) -> tuple[State, dict[str, Tensor]]:
     """folder: what `RunReader.training_of` gives. Raises BadInput with one sentence where it cannot be read."""
     try:
@@ -53,6 +59,4 @@ def recall(folder: Path, kind: type[State]) -> tuple[State, dict[str, Tensor]]:
 
 def forget(folder: Path) -> None:
     """Remove what was kept, once the run has made its weights."""
-    with contextlib.suppress(OSError):
-        (folder / KEPT_BY_TRAINING).unlink()
-        (folder / TRAINING).rmdir()
+    shutil.rmtree(folder / TRAINING, ignore_errors=True)

@@ -11,6 +11,7 @@ Fitted by robust least squares from several starts, positive constants as logari
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -197,8 +198,8 @@ class Fit(NamedTuple):
 
 
 def fit(points: Sequence[Point], form: Form | None = None, bootstraps: int = 0, seed: int = 0) -> Fit:
-    """Raises BadInput where there are too few points for the form."""
-    points = [one for one in points if one.tokens > 0]
+    """Raises BadInput where there are too few points for the form; losses that are no numbers are none."""
+    points = [one for one in points if one.tokens > 0 and math.isfinite(one.loss)]
     if not points:
         raise BadInput("There is no point of a training curve to fit; recover a pruned model first.")
     form = form or form_for(points)
@@ -227,6 +228,7 @@ def fit(points: Sequence[Point], form: Form | None = None, bootstraps: int = 0, 
 
 def expected_fall(points: Sequence[tuple[float, float]]) -> float | None:
     """(tokens, loss) of one curve -> by how much as many tokens again would lower the loss; None before it is known."""
+    points = [(tokens, loss) for tokens, loss in points if tokens > 0 and math.isfinite(loss)]
     if len(points) < len(ALONE.constants) + 3:
         return None
     found = fit([Point("", tokens, loss) for tokens, loss in points], ALONE)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apt_core.base.errors import CannotWrite
-from apt_core.runs.worker_errors import is_disk_full
+from apt_core.base.out_of_room import is_disk_full
 
 
 def check_file(file: Path, replace: bool) -> None:

@@ -10,9 +10,10 @@ import time
 import pytest
 import torch
 from recoveries import TRAINING, WINDOWS, done, events, here, pruned, recovery, weights
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from apt_core.base.errors import BadInput, BadText
+from apt_core.base.errors import BadInput, BadText, RunFailed
 from apt_core.events import Evaluated, Finished, Trained, TrainingBegan
 from apt_core.events.records import summary
 from apt_core.execute import kept, training_state
@@ -161,17 +162,64 @@ def test_another_training_is_not_gone_on_from(store, parent, tmp_path):
         list(events(store, recovery(parent.id, resume=stopped), tmp_path))
 
 
-def test_a_full_disk_leaves_the_earlier_state(store, parent, tmp_path, monkeypatch):
+def test_a_state_that_was_never_whole_begins_anew(store, parent, tmp_path):
+    """Of a worker killed while it kept its first one."""
+    (tmp_path / kept.TRAINING).mkdir()
+    (tmp_path / kept.TRAINING / "state.part").write_bytes(b"half")
+    found = list(events(store, recovery(parent.id, steps=2), tmp_path))
+    assert next(one for one in found if isinstance(one, TrainingBegan)).step == 0
+    assert isinstance(found[-1], Finished) and not (tmp_path / kept.TRAINING).exists()
+
+
+def test_fewer_steps_than_were_done_are_refused(store, parent, tmp_path):
+    stopped = store.create(recovery(parent.id))
+    store.request_cancel(stopped)
+    trained_until(recovery(parent.id), store, tmp_path, 3)
+    state_in(store, stopped, tmp_path)
+    with pytest.raises(BadInput, match="came to step 3 already"):
+        list(events(store, recovery(parent.id, steps=2, resume=stopped), tmp_path))
+
+
+def test_too_little_memory_to_go_on_does_not_condemn_the_state(store, parent, tmp_path, monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes")
+
+    trained_until(recovery(parent.id), store, tmp_path, 2)
+    monkeypatch.setattr("apt_core.passes.training.Trainer.restore", no_memory)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        list(events(store, recovery(parent.id), tmp_path))
+
+
+def test_weights_that_broke_in_the_last_step_are_one_sentence(store, parent, tmp_path, monkeypatch):
+    losses = iter([2.0, 3.0, float("nan")])  # of the dense model, before the first step, and after it
+    monkeypatch.setattr("apt_core.execute.recover.mean_loss", lambda *_: next(losses))
+    with pytest.raises(RunFailed, match="smaller learning rate"):
+        list(events(store, recovery(parent.id, {"name": "spp"}), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left"), SafetensorError("No space left (os error 28)")]
+)
+def test_a_full_disk_stops_no_training(store, parent, tmp_path, monkeypatch, error):
+    """It cannot be gone on from later than where it was kept last, and says so once."""
     trained_until(recovery(parent.id), store, tmp_path, 2)
     before = (tmp_path / kept.TRAINING / "state.safetensors").read_bytes()
 
     def full(*_args, **_more):
         (tmp_path / kept.TRAINING / "state.part").write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr("apt_core.execute.kept_tensors.save_file", full)
-    with pytest.raises(OSError, match="No space"):
-        trained_until(recovery(parent.id), store, tmp_path, 3)
+    monkeypatch.setattr("apt_core.execute.recover._KEEP_STEPS", 1)
+    warnings = []
+    work = events(store, recovery(parent.id), tmp_path)
+    for event in work:
+        warnings += [event.message] if event.kind == "warned" else []
+        if event.kind == "progress" and event.stage == "train" and event.done == 4:
+            work.close()
+    assert (
+        [one for one in warnings if "cannot be kept" in one and "No space left" in one] == warnings[:1] != []
+    )
     assert (tmp_path / kept.TRAINING / "state.safetensors").read_bytes() == before
     assert [path.name for path in (tmp_path / kept.TRAINING).iterdir()] == ["state.safetensors"]
 

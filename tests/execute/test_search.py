@@ -257,16 +257,25 @@ def test_another_search_is_not_gone_on_from(store, tmp_path):
 
 def test_a_full_disk_leaves_the_population_that_was_kept(store, tmp_path, monkeypatch):
     monkeypatch.setattr("apt_core.execute.search_population._KEEP_SECONDS", -1.0)
-    work, kept = events(search(), tmp_path, store), 0
+    work, kept, warned = events(search(generations=4), tmp_path, store), 0, []
     real = kept_tensors.save_file
-    with pytest.raises(OSError, match="full"):
-        for event in work:
-            if isinstance(event, Generation) and event.number == 1:
-                kept = training_state.recall(tmp_path / STATE_FOLDER, SearchState)[0].tried
-                monkeypatch.setattr(kept_tensors, "save_file", _full)
+    for event in work:
+        warned += [event.message] if event.kind == "warned" else []
+        if isinstance(event, Generation) and event.number == 1:
+            kept = training_state.recall(tmp_path / STATE_FOLDER, SearchState)[0].tried
+            monkeypatch.setattr(kept_tensors, "save_file", _full)
+        if isinstance(event, Generation) and event.number == 3:
+            work.close()
     monkeypatch.setattr(kept_tensors, "save_file", real)
     assert kept and training_state.recall(tmp_path / STATE_FOLDER, SearchState)[0].tried == kept
+    assert sum("cannot be kept" in one for one in warned) == 1, "and the search went on"
     assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def test_a_search_ends_when_there_is_nothing_left_to_try(tmp_path, monkeypatch):
+    monkeypatch.setattr("apt_core.execute.search_population.children", lambda *_: [])
+    found = [event for event in events(search(generations=50), tmp_path) if isinstance(event, Generation)]
+    assert len(found) == 6
 
 
 def _full(*_, **__):

@@ -8,8 +8,8 @@ import pytest
 
 import apt_core
 from apt_core.base.errors import DISK_FULL_ERRNOS, DiskFull
+from apt_core.base.out_of_room import is_disk_full
 from apt_core.models.fetch import disk
-from apt_core.runs.worker_errors import is_disk_full
 
 
 @pytest.mark.parametrize("number", sorted(DISK_FULL_ERRNOS))
