@@ -50,7 +50,7 @@ class Context(NamedTuple):
     """place and walk: what decides where the job leaves it open (`estimate.placing`); None takes what the job says,
     in memory and halting where it says nothing. shared: a folder in which the runs of one study keep for one another
     what is the same for all of them. pause: asked between two blocks that are pruned; where it says yes, the job keeps
-    what it has come to, says `Paused` and ends."""
+    what it has come to, says `Paused` and ends. model_bytes: the most that is downloaded for the job's model."""
 
     folder: Path  # of this run; what it makes goes to `checkpoint/` in it
     device: str  # that was asked for: auto, cpu, cuda, mps
@@ -61,12 +61,13 @@ class Context(NamedTuple):
     walk: ChooseWalk | None = None
     shared: Path | None = None
     pause: Callable[[], bool] | None = None
+    model_bytes: int | None = None
 
     @classmethod
     def of(
         cls, job: Job, folder: Path, policy: HostPolicy, store: RunReader | None = None, **planned: Any
     ) -> Context:
-        """planned: `place`, `walk`, `shared` and `pause`."""
+        """planned: `place`, `walk`, `shared`, `pause` and `model_bytes`."""
         return cls(folder, job.resources.device, Clock(), policy, store, **planned)
 
     def made_by(self, run_id: str) -> Made:

@@ -51,7 +51,9 @@ def fetch_model(job: Job, context: Context) -> Generator[Event, None, Path]:
     """The folder of the job's model: what a run made as it lies in the store, any other from wherever it comes."""
     if job.model.run is not None:
         return context.made_by(job.model.run).folder
-    folder = yield from with_progress(lambda progress: resolve(job.model, progress, context.policy))
+    folder = yield from with_progress(
+        lambda progress: resolve(job.model, progress, context.policy, context.model_bytes)
+    )
     if packing := unpacked_from(folder):
         yield Warned(
             message=f"The weights are those of a GGUF ({packing}), dequantised; what it had lost did not come back."

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -35,7 +37,7 @@ class Hosting:
 
     def __init__(self, folder: Path):
         self._path = folder / _FILE
-        self._lock = threading.Lock()
+        self._lock, self._changing = threading.Lock(), threading.Lock()
         self._seen: tuple[int, Decisions] | None = None
 
     def now(self) -> Decisions:
@@ -43,8 +45,11 @@ class Hosting:
         with self._lock:
             try:
                 at = self._path.stat().st_mtime_ns
-            except OSError:
+            except FileNotFoundError:
                 return Decisions()
+            except OSError as error:
+                _log.warning("%s cannot be looked at: %s", self._path, error)
+                return self._seen[1] if self._seen else Decisions()
             if self._seen is None or self._seen[0] != at:
                 self._seen = (at, self._read() or (self._seen[1] if self._seen else Decisions()))
             return self._seen[1]
@@ -54,18 +59,17 @@ class Hosting:
 
     def drain(self, wanted: bool) -> None:
         """Accept and begin no run, or do so again; raises OSError."""
-        self._write(self.now().model_copy(update={"draining": wanted}))
+        self._change(lambda now: {"draining": wanted})
 
     def ban(self, name: str, wanted: bool = True) -> None:
         """Serve this visitor no more, or again; raises OSError."""
-        banned = self.now().banned | {name} if wanted else self.now().banned - {name}
-        self._write(self.now().model_copy(update={"banned": banned}))
+        self._change(lambda now: {"banned": now.banned | {name} if wanted else now.banned - {name}})
 
     def ban_address(self, address: str, wanted: bool = True) -> None:
         """Serve nobody from this address, whoever they say they are, or again; raises OSError."""
-        now = self.now()
-        addresses = now.addresses | {address} if wanted else now.addresses - {address}
-        self._write(now.model_copy(update={"addresses": addresses}))
+        self._change(
+            lambda now: {"addresses": now.addresses | {address} if wanted else now.addresses - {address}}
+        )
 
     def check_serves(self, visitor: Visitor) -> None:
         """Raise NotYours for a visitor who was banned, or comes from a banned address; they can still read."""
@@ -83,6 +87,11 @@ class Hosting:
             raise OverQuota(
                 "This page accepts no new runs for now, as it is about to be restarted; try again later."
             )
+
+    def _change(self, how: Callable[[Decisions], dict[str, Any]]) -> None:
+        with self._changing:
+            now = self.now()
+            self._write(now.model_copy(update=how(now)))
 
     def _read(self) -> Decisions | None:
         try:

@@ -11,6 +11,7 @@ import psutil
 
 from apt_core.base.paths import absolute_environment
 
+_OF_THE_PAGE = ("OAUTH_CLIENT_SECRET",)  # signs the sessions of those who signed in
 _SAME_BIRTH_SECONDS = 0.5  # psutil rounds to clock ticks
 
 
@@ -19,9 +20,10 @@ def heavy_environment() -> dict[str, str]:
 
     An OpenMP thread that waits spins for about 50 microseconds and then sleeps. Spinning on, as it would by
     itself, made a run four times slower whenever anything else wanted a core; sleeping at once (the PASSIVE
-    policy) makes it twice as slow on an idle machine.
+    policy) makes it twice as slow on an idle machine. What only the page must know is left out.
     """
-    return {"GOMP_SPINCOUNT": "20000"} | os.environ | absolute_environment()
+    ours = {name: value for name, value in os.environ.items() if name not in _OF_THE_PAGE}
+    return {"GOMP_SPINCOUNT": "20000"} | ours | absolute_environment()
 
 
 def memory_of(pid: int) -> int:

@@ -104,10 +104,13 @@ class Reader:
             return
         try:
             answer = self._begin(request)
-        except OSError as error:
+        except (OSError, RuntimeError, MemoryError) as error:  # no process or thread more can be had
             self._turn.release()
-            yield _lost(f" ({error.strerror})")
+            yield _lost(f" ({getattr(error, 'strerror', None) or error})")
             return
+        except BaseException:
+            self._turn.release()
+            raise
         asking.answer = answer
         try:
             yield from answer.replies(self._silence)

@@ -36,7 +36,10 @@ class Usage:
     def __init__(self, quotas: Quotas):
         self.quotas = quotas
         self._rates = FixedWindowRateLimiter(MemoryStorage())
-        self._lock, self._starting = threading.Lock(), threading.Lock()
+        self._starting = threading.Lock()
+        self._lock = (
+            threading.RLock()
+        )  # whoever holds it may collect a `Counted` as garbage, which takes it too
         self._asking: Counter[str] = Counter()  # visitor -> questions that wait or are being answered
         self._addresses: OrderedDict[str, str] = OrderedDict()  # visitor -> where they came from last
 

@@ -20,10 +20,11 @@ from apt_core import events as ev
 from apt_core import execute
 from apt_core.base.errors import PruneError
 from apt_core.base.lazy import lazy
-from apt_core.base.policy import HostPolicy
+from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.execute import Context
 from apt_core.runs import keeping, liveness, processes, warm
 from apt_core.runs.executors import executor_of
+from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
 from apt_core.runs.throttle import Throttle
 from apt_core.runs.worker_errors import failure_of
@@ -167,6 +168,7 @@ def work(
                 walk=lambda *asked: placing.choose_walk(*asked),
                 shared=store.shared_folder(record.study) if record.study else None,
                 pause=pause,
+                model_bytes=_most_bytes(store, record.owner, policy),
             )
             events = (executor or executor_of(os.environ).do)(job, context)
         with contextlib.closing(events):
@@ -185,6 +187,12 @@ def work(
         with contextlib.suppress(OSError, PruneError):  # a full disk: the last word says it
             for held in throttle.flush():
                 store.append(run_id, held)
+
+
+def _most_bytes(store: Store, owner: str, policy: HostPolicy) -> int | None:
+    """That a model of this visitor may have; whoever is at the machine may fetch any."""
+    most = None if owner == LOCAL else Quotas.of(policy, os.environ, store.root).model_gb
+    return None if most is None else int(most * 1e9)
 
 
 def _until_stopped(events: Iterator[ev.Event], stop: Stopping) -> Iterator[ev.Event]:

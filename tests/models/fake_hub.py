@@ -287,7 +287,7 @@ from apt_core.models.catalogue.facts import model_facts
 from apt_core.models.fetch.sources import resolve
 from apt_core.jobs import ModelRef
 
-def call(what, id, revision=None, stop_after=None, token=None, shared=False):
+def call(what, id, revision=None, stop_after=None, token=None, shared=False, most_bytes=None):
     ref = ModelRef.model_construct(id=id, revision=revision)
     reports = []
     def report(*values):
@@ -302,7 +302,7 @@ def call(what, id, revision=None, stop_after=None, token=None, shared=False):
         from apt_core.models.fetch.hub_search import search
         return {"found": [found._asdict() for found in search(id, policy)]}
     if what == "resolve":
-        return {"path": str(resolve(ref, report, policy)), "reports": reports}
+        return {"path": str(resolve(ref, report, policy, most_bytes)), "reports": reports}
     if what == "facts":
         return {"facts": model_facts(ref, policy).model_dump(), "torch": "torch" in sys.modules}
     from apt_core.texts.sources import read

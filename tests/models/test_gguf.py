@@ -56,6 +56,28 @@ def test_the_most_precise_file_is_fetched_and_dequantised_once(hub, raw, asking)
     assert {stage for stage, *_ in first["reports"]} == {"download", "convert"}
 
 
+def test_what_one_visitor_may_read_is_not_dequantised_for_all(hub, raw, asking):
+    hub.models[REPO], hub.ggufs[REPO] = {"tiny-Q8_0.gguf": raw}, TOLD
+    hub.gated.add(REPO)
+    hub.accounts["hf_ann"] = "ann"
+    mine, others, again = asking.ask(
+        resolve(REPO, token="hf_ann"), resolve(REPO), resolve(REPO, token="hf_ann"), APT_PUBLIC="1"
+    )
+    assert "path" in mine and others["error"] == "gated_model"
+    assert again["path"] == mine["path"] and hub.downloads().count("tiny-Q8_0.gguf") == 1
+
+
+@pytest.mark.parametrize("other", ["evil-main", "evil/main", "main-v1"])
+def test_another_revision_is_another_model(tmp_path, monkeypatch, other):
+    monkeypatch.setenv("APT_CACHE", str(tmp_path))
+    monkeypatch.setattr(gguf.manifest, "is_whole", Path.is_dir)
+    gguf.folder_of("o/n", "m.gguf", other).mkdir(parents=True)
+    assert gguf.cached("o/n", None) is None
+    assert gguf.cached("o/n", "evil") is None
+    assert gguf.cached("o/n", other) == gguf.folder_of("o/n", "m.gguf", other)
+    assert gguf.cached("o/n", "evil-main" if other == "evil/main" else "evil/main") is None
+
+
 def test_a_file_can_be_named(hub, raw, asking):
     hub.models[REPO] = {"one-Q8_0.gguf": raw, "two-Q8_0.gguf": raw}
     unclear, named, wrong = asking.ask(

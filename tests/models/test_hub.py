@@ -7,12 +7,16 @@ import json
 import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from apt_core.base.errors import NotAModel
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.fetch import hub as hub_module
 from apt_core.models.fetch import hub_cache
+from apt_core.models.fetch.hub import HubModel
 from tests.models.fake_hub import COMMIT, Client
 
 REPO = "someone/tiny-llama"
@@ -57,6 +61,38 @@ def test_one_form_of_the_weights_is_enough(ask, hub, tiny):
     (answer,) = ask(resolve(REPO))
     assert hub.downloads().count("model.safetensors") == 1 and not set(others) & set(hub.downloads())
     assert not (Path(answer["path"]) / "original").exists()
+
+
+def test_what_grew_since_it_was_asked_for_is_not_fetched(ask, hub, tiny):
+    hub.add(REPO, tiny)
+    (large,) = ask(resolve(REPO, most_bytes=1000))
+    assert large["error"] == "not_a_model" and "are the most that is fetched here" in large["message"]
+    assert "model.safetensors" not in hub.downloads()
+    (fits,) = ask(resolve(REPO, most_bytes=10**9))
+    assert "path" in fits
+
+
+def test_headers_are_read_within_bounds(ask, hub, shards, monkeypatch):
+    hub.add(REPO, shards)
+    found = HubModel(REPO, "main", COMMIT, None, False, {}, {"a.safetensors": 1})
+    monkeypatch.setattr(hub_module, "_MOST_FILES", 0)
+    with pytest.raises(NotAModel, match="1 files"):
+        hub_module._tensors_of(found, STRICT)
+    header = SimpleNamespace(tensors={str(n): SimpleNamespace(dtype="F32", shape=[1]) for n in range(20)})
+    monkeypatch.setattr(hub_module, "_MOST_FILES", 500)
+    monkeypatch.setattr(hub_module, "_MOST_TENSORS", 30)
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.parse_safetensors_file_metadata",
+        lambda self, repo, file, **_: (
+            asked.append(file)
+            or SimpleNamespace(tensors={file + name: facts for name, facts in header.tensors.items()})
+        ),
+    )
+    many = found._replace(files={f"{n}.safetensors": 1 for n in range(400)})
+    with pytest.raises(NotAModel, match="more than 30 tensors"):
+        hub_module._tensors_of(many, STRICT)
+    assert len(asked) == 4, "and the others are not asked for"
 
 
 def test_a_model_in_parts_is_downloaded_whole(ask, hub, shards):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from apt_core.base.errors import NotYours, OverQuota
@@ -53,6 +56,25 @@ def test_a_torn_file_decides_what_was_known(tmp_path, text):
     before = hosting.now()
     (tmp_path / "hosting.json").write_text(text, "latin-1")
     assert hosting.now() == before and Hosting(tmp_path).now() == Decisions()
+
+
+def test_a_file_that_cannot_be_looked_at_lifts_no_ban(tmp_path, monkeypatch):
+    hosting = Hosting(tmp_path)
+    hosting.ban("v:ann")
+    before = hosting.now()
+
+    def fails(*_args, **_named):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "stat", fails)
+    assert hosting.now() == before and before.banned == {"v:ann"}
+
+
+def test_decisions_at_the_same_time_are_all_kept(tmp_path):
+    hosting = Hosting(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(hosting.ban, (f"v:{number}" for number in range(40))))
+    assert len(Hosting(tmp_path).now().banned) == 40
 
 
 def test_while_it_drains_no_run_begins(store, recipe, monkeypatch):

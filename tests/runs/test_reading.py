@@ -328,6 +328,28 @@ def test_a_program_that_is_not_there(store, run_id):
     assert isinstance(reply, ev.Failed)
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), MemoryError(), KeyboardInterrupt()]
+)
+def test_no_thread_to_be_had_bars_nobody(reader_for, run_id, monkeypatch, error):
+    reader = reader_for()
+    real = reader._begin
+
+    def fails(_request):
+        raise error
+
+    monkeypatch.setattr(reader, "_begin", fails)
+    if isinstance(error, Exception):
+        (reply,) = reader.ask(run_id, SHORT)
+        assert isinstance(reply, ev.Failed)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            list(reader.ask(run_id, SHORT))
+    monkeypatch.setattr(reader, "_begin", real)
+    *_, answered = reader.ask(run_id, SHORT)
+    assert answered.dense == "one two three one "
+
+
 def test_any_two_models_can_be_asked(reader_for, tmp_path):
     for dense in (ModelRef(id="owner/name", revision="abc"), tmp_path / "made-by-a-run"):
         sides = Sides(dense=dense, pruned=(tmp_path,))

@@ -206,6 +206,24 @@ def test_whoever_never_comes_back_holds_no_memory():
     assert len(usage._asking) == 0
 
 
+@pytest.mark.alone
+def test_a_question_collected_as_garbage_in_the_middle_of_a_count_locks_nobody():
+    usage = Usage(Quotas(questions_each=5))
+    usage.question(ANN, Asking)  # never read, and collected by whichever thread happens to
+
+    def collect():
+        with usage._lock:
+            gc.collect()
+
+    circle = [usage.question(ANN, Asking)]
+    circle.append(circle)
+    del circle
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive() and usage._asking[ANN.name] == 0
+
+
 def test_the_door_counts_files_and_new_visitors():
     usage = Usage(Quotas(uploads_per_hour=2, visitors_per_hour=3))
     assert [usage.takes_upload("a") for _ in range(3)] == [True, True, False] and usage.takes_upload("b")

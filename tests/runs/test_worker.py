@@ -12,8 +12,9 @@ import time
 import pytest
 
 from apt_core.base.errors import BadText
+from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.jobs import Prune
-from apt_core.runs import processes
+from apt_core.runs import processes, worker
 from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.worker_errors import failure_of
 from tests.runs.helpers import fake_command, layers_of, small_disk, until, worker_pid
@@ -106,6 +107,28 @@ def test_a_failure_is_one_sentence_and_leaves_no_weights(store, recipe, launch, 
     assert len(record.layers) == 1, "what it had done stays"
     assert leftovers(store, record.id) == ["events.jsonl", "job.json", "worker.log"]
     assert "The run failed" in (store.folder(record.id) / "worker.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("owner", "policy", "said", "most"),
+    [
+        (LOCAL, HostPolicy(public=True), None, None),
+        ("v:ann", HostPolicy(public=True), None, 5 * 10**9),
+        ("v:ann", HostPolicy(public=True), "0.5", 5 * 10**8),
+        ("v:ann", HostPolicy(public=True), "off", None),
+        ("v:ann", HostPolicy(), None, None),
+    ],
+)
+def test_how_large_a_model_may_be_is_asked_again_when_it_is_fetched(
+    store, monkeypatch, owner, policy, said, most
+):
+    monkeypatch.setenv("APT_MODEL_GB", said or "")
+    assert worker._most_bytes(store, owner, policy) == most
+
+
+def test_what_only_the_page_must_know_is_not_told(monkeypatch):
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "signs sessions")
+    assert "signs sessions" not in processes.heavy_environment().values()
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "finished"])

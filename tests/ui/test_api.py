@@ -22,11 +22,14 @@ from apt_core.base.policy import HostPolicy
 from apt_core.cli import main
 from apt_core.models.catalogue import terms
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.owners import Visitor
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from apt_core.runs.usage import Usage
 from apt_core.ui import launch, page, serving
+from apt_core.ui.acting import acting_for
+from apt_core.ui.api import endpoints
 from apt_core.ui.api.arguments import options_of
 from apt_core.ui.api.endpoints import ENDPOINTS, MOST_SECONDS
 from apt_core.ui.api.wiring import function_of
@@ -281,6 +284,22 @@ def test_both_models_answer(studio):
     assert said["run"] == run_id and said["question"]["max_tokens"] == 4
     assert said["answer"]["dense"] == "a b c d " and said["answer"]["first_divergence"] == 2
     assert "too long for the model" in refusal(opened, "generate", run=run_id, prompt="refuse")
+
+
+def test_on_a_public_host_a_call_waits_for_a_little_while_only(studio, monkeypatch):
+    """Few calls are answered at the same time, and they are everybody's."""
+    waited = []
+
+    def once_ended(opened, run_id, seconds):
+        waited.append(seconds)
+        return opened.record(run_id)
+
+    monkeypatch.setattr(endpoints, "_once_ended", once_ended)
+    for policy in (AT_HOME, AT_HOME.model_copy(update={"public": True})):
+        opened = studio(behaviour="slow", policy=policy)
+        with acting_for(Visitor(names=("v:ann",))):
+            ask(opened, "prune", **TINY, pattern="2:4", wait=600)
+    assert waited == [600, endpoints.MOST_PUBLIC_SECONDS]
 
 
 @pytest.mark.slow

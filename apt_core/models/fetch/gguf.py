@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from apt_core.base.errors import NotAModel
 from apt_core.base.paths import cache_dir
@@ -91,7 +92,9 @@ def cached(name: str, revision: str | None, policy: HostPolicy = STRICT) -> Path
     if file is not None:
         places = [folder_of(repo, file, revision)]
     elif hub_cache.is_hub_id(repo):
-        places = sorted(_folders(repo).glob(f"*{_ending(revision)}"))
+        ending = _ending(revision)
+        there = sorted(_folders(repo).glob(f"*{ending}"))
+        places = [place for place in there if place.name.removesuffix(ending).lower().endswith(".gguf")]
     else:
         places = []
     return next((place for place in places if manifest.is_whole(place)), None)
@@ -102,7 +105,7 @@ def _folders(repo: str) -> Path:
 
 
 def _ending(revision: str) -> str:
-    return f"-{re.sub('[^A-Za-z0-9._-]', '-', revision)}-v{_CONVERSION}"
+    return f"-{quote(revision, safe='')}-v{_CONVERSION}"
 
 
 def _is_model(name: str) -> bool:

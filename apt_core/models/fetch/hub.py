@@ -5,8 +5,10 @@ HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,9 +28,12 @@ from apt_core.models.fetch.gguf import GgufFile
 from apt_core.models.fetch.hub_cache import DEFAULT_REVISION, FOR_MEMBERS, our_cache, storage_of
 from apt_core.models.fetch.hub_files import Wanted
 from apt_core.models.fetch.hub_token import handed, token
-from apt_core.models.fetch.network import CONNECT_SECONDS, within
+from apt_core.models.fetch.network import CONNECT_SECONDS, DEADLINE_SECONDS, within
 from apt_core.models.fetch.progress import Report
 
+_MOST_FILES = 500  # of weights
+_MOST_TENSORS = 300_000
+_HEADERS_AT_ONCE = 4
 # What a causal language model needs beside its weights, at the top of the repository; no pickle, no Python.
 _COMPANIONS = (
     "config.json",
@@ -73,6 +78,16 @@ def ask(name: str, revision: str | None, policy: HostPolicy = STRICT) -> HubMode
     return within(lambda: _ask(name, revision or DEFAULT_REVISION, policy), _no_answer(name))
 
 
+def check_may_read(found: HubModel, policy: HostPolicy = STRICT) -> None:
+    """Of a gated repository the Hub shows everybody what it holds; a file it gives to those alone who may read it.
+    Raises GatedModel for others."""
+    if not found.members_only:
+        return
+    with translated(found.repo, found.revision, policy):
+        url = huggingface_hub.hf_hub_url(found.repo, next(iter(found.files)), revision=found.commit)
+        huggingface_hub.get_hf_file_metadata(url, token=token(policy), timeout=CONNECT_SECONDS)
+
+
 def ask_with_tensors(
     name: str, revision: str | None, policy: HostPolicy = STRICT
 ) -> tuple[HubModel, dict[str, checkpoints.TensorFacts]]:
@@ -93,16 +108,29 @@ def ask_with_tensors(
 
 
 def _tensors_of(found: HubModel, policy: HostPolicy) -> dict[str, checkpoints.TensorFacts]:
+    """From the headers of its files, a few at a time: nobody knows how long they are before they are here."""
     _draw_no_bars()
-    with translated(found.repo, found.revision, policy):
-        metadata = huggingface_hub.HfApi(token=token(policy)).get_safetensors_metadata(
-            found.repo, revision=found.revision
-        )
-    return {
-        name: checkpoints.TensorFacts(facts.dtype, tuple(facts.shape))
-        for file in metadata.files_metadata.values()
-        for name, facts in file.tensors.items()
-    }
+    api, until = huggingface_hub.HfApi(token=token(policy)), time.monotonic() + DEADLINE_SECONDS
+    files = [name for name in found.files if name.endswith(".safetensors")]
+    if len(files) > _MOST_FILES:
+        raise NotAModel(f"The weights of {found.repo} are {len(files):,} files; choose a model with fewer.")
+
+    def header_of(file: str) -> Any:
+        return api.parse_safetensors_file_metadata(found.repo, file, revision=found.commit).tensors
+
+    tensors: dict[str, checkpoints.TensorFacts] = {}
+    with translated(found.repo, found.revision, policy), ThreadPoolExecutor(_HEADERS_AT_ONCE) as threads:
+        for start in range(0, len(files), _HEADERS_AT_ONCE):
+            for header in threads.map(header_of, files[start : start + _HEADERS_AT_ONCE]):
+                for name, facts in header.items():
+                    tensors[name] = checkpoints.TensorFacts(facts.dtype, tuple(facts.shape))
+            if len(tensors) > _MOST_TENSORS:
+                raise NotAModel(
+                    f"{found.repo} has more than {_MOST_TENSORS:,} tensors; choose another model."
+                )
+            if time.monotonic() > until:  # nobody waits any more
+                break
+    return tensors
 
 
 def _draw_no_bars() -> None:

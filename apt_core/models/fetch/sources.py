@@ -11,8 +11,9 @@ import re
 from functools import partial
 from pathlib import Path
 
-from apt_core.base.errors import NotReachable, UnknownModel
+from apt_core.base.errors import NotAModel, NotReachable, UnknownModel
 from apt_core.base.policy import STRICT, HostPolicy
+from apt_core.base.words import size
 from apt_core.jobs import ModelRef
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
@@ -24,8 +25,12 @@ from apt_core.models.fetch.progress import Report, silent
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
-def resolve(ref: ModelRef, progress: Report = silent, policy: HostPolicy = STRICT) -> Path:
+def resolve(
+    ref: ModelRef, progress: Report = silent, policy: HostPolicy = STRICT, most_bytes: int | None = None
+) -> Path:
     """The folder of a whole safetensors causal language model.
+
+    most_bytes: that may be downloaded for it from the Hub, whatever its repository held when it was asked for.
 
     progress(stage, done, total, detail) is called with stage "download" or "convert" while it takes long;
     an exception that it raises ends the work. Raises UnknownModel, GatedModel, TermsNotAccepted, NotAModel,
@@ -35,26 +40,36 @@ def resolve(ref: ModelRef, progress: Report = silent, policy: HostPolicy = STRIC
     if name not in CATALOGUE and (folder := local_path(name, policy)) is not None:
         checkpoints.check(folder)
         return folder
-    folder = _kept(name, ref.revision, progress, policy)
+    folder = _kept(name, ref.revision, progress, policy, most_bytes)
     cache_list.mark_used(name)
     return folder
 
 
-def _kept(name: str, revision: str | None, progress: Report, policy: HostPolicy) -> Path:
+def _kept(
+    name: str, revision: str | None, progress: Report, policy: HostPolicy, most_bytes: int | None
+) -> Path:
     """What comes with the app, or lies in its cache from now on."""
     if name in CATALOGUE and CATALOGUE[name].source != "hub":
         return _own(CATALOGUE[name], progress)
     here = gguf.cached(name, revision, policy) or hub_cache.snapshot(name, revision, policy)
-    return here or _from_hub(name, revision, progress, policy)
+    return here or _from_hub(name, revision, progress, policy, most_bytes)
 
 
-def _from_hub(name: str, revision: str | None, progress: Report, policy: HostPolicy) -> Path:
+def _from_hub(
+    name: str, revision: str | None, progress: Report, policy: HostPolicy, most_bytes: int | None
+) -> Path:
     found = hub.ask(name, revision, policy)
+    if most_bytes is not None and found.download_bytes > most_bytes:
+        raise NotAModel(
+            f"{found.repo} now holds {size(found.download_bytes)}, and {size(most_bytes)} are the most that is fetched "
+            "here; choose a smaller model."
+        )
     packed = found.gguf
     if packed is None:
         folder = hub.download(found, progress, policy)
         checkpoints.check(folder)
         return folder
+    hub.check_may_read(found, policy)  # its dequantised form may lie here for somebody else
     return convert.from_gguf(
         fetch=lambda: hub.download(found, progress, policy) / packed.name,
         architecture=packed.architecture,

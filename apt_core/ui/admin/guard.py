@@ -72,9 +72,10 @@ class Guard:
         return self._keys.serializer(_SALT).dumps(self._fingerprint())
 
     def may_try(self, address: str) -> bool:
-        """Whether one more token may be tried from here; it is counted."""
-        here = self._tries.hit(RateLimitItemPerMinute(_TRIES), "here", address)
-        return self._tries.hit(RateLimitItemPerMinute(_TRIES_OF_ALL), "all") and here
+        """Whether one more token may be tried from here; it is counted. What is refused here counts for nobody else."""
+        return self._tries.hit(RateLimitItemPerMinute(_TRIES), "here", address) and self._tries.hit(
+            RateLimitItemPerMinute(_TRIES_OF_ALL), "all"
+        )
 
     def _is_ours(self, cookie: str | None) -> bool:
         try:

@@ -7,6 +7,7 @@ from collections import Counter
 from functools import partial
 
 from gradio import oauth
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -89,10 +90,10 @@ async def _do(studio: Studio, guard: Guard, request: Request) -> Response:
         return _page(login_page(), 401)
     async with request.form(max_files=0, max_fields=8) as form:
         try:
-            said = act(studio, form)
+            said, status = await run_in_threadpool(act, studio, form), 200
         except (PruneError, OSError) as error:
-            return _page(admin_page(seen(studio), str(error)), 400)
-    return _page(admin_page(seen(studio), said))
+            said, status = str(error), 400
+    return _page(admin_page(await run_in_threadpool(seen, studio), said), status)
 
 
 def act(studio: Studio, form: FormData) -> str:

@@ -69,7 +69,10 @@ class SigningKeys:
             yield
             return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:  # a network's folder
+                _log.warning("Nothing can be locked in %s: %s", self._path.parent, error)
             yield
         finally:
             os.close(lock)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import stat
@@ -72,6 +74,18 @@ def test_a_torn_file_is_made_anew(tmp_path, text):
     (tmp_path / "keys.json").write_text(text)
     signed = SigningKeys(tmp_path).serializer("x").dumps("ann")
     assert SigningKeys(tmp_path).serializer("x").loads(signed) == "ann"
+
+
+def test_a_folder_that_cannot_be_locked_is_done_without(tmp_path, monkeypatch):
+    """As of some networks."""
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    keys = SigningKeys(tmp_path)
+    assert keys.serializer("x").loads(keys.serializer("x").dumps("ann")) == "ann"
+    assert SigningKeys(tmp_path).serializer("x").loads(keys.serializer("x").dumps("bob")) == "bob"
 
 
 def test_without_a_folder_they_live_in_memory(tmp_path):
