@@ -20,6 +20,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from apt_core.models.catalogue import terms
 from benchmarks import accuracy_tables, runs
 from benchmarks.judge import HeldOut, losses
 from benchmarks.peers import peer
@@ -32,6 +33,8 @@ def main() -> None:
     options = _options()
     known = accuracy_tables.read(options.results)
     texts = [HeldOut.parse(text) for text in options.held_out]
+    if options.accept_terms:
+        terms.accept(options.model)  # the dense model is judged before any run asks for them
     if not options.tables:
         for line in measured(options, texts, {key(line) for line in known}):
             with options.results.open("a") as results:
