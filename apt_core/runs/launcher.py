@@ -21,7 +21,7 @@ from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
-from apt_core.runs import keeping, processes, token_holder
+from apt_core.runs import keeping, models_in_use, processes, token_holder
 from apt_core.runs.beginnings import may_begin_again
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.executors import Executor, Seat, executor_of
@@ -71,7 +71,8 @@ class Launcher:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = ""  # what the log last said, so that it is said once
-        self._liveness = Liveness(limits or RunLimits())
+        self._limits = limits or RunLimits()
+        self._liveness = Liveness(self._limits)
 
     def submit(self, job: Job, token: str | None = None, owner: str = LOCAL) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
@@ -140,6 +141,8 @@ class Launcher:
             self._idle.run_ended()
         if any(status == "finished" for _, status in ended):
             self._keep_within_cap()
+        if ended and self._limits.models_bytes is not None:
+            self._keep_models_within(self._limits.models_bytes)
         for study_id in {row.study for row, _ in ended if row.study}:
             self._run_of_study_ended(study_id)
 
@@ -324,6 +327,15 @@ class Launcher:
             return
         if gone:
             _log.info("Removed the weights of %s to stay within APT_KEEP_GB.", ", ".join(gone))
+
+    def _keep_models_within(self, most: int) -> None:
+        try:
+            gone = models_in_use.keep_within(self.store, most)
+        except (PruneError, OSError) as error:
+            _log.warning("Old models could not be removed: %s", error)
+            return
+        if gone:
+            _log.info("Removed the models %s to stay within APT_MODELS_GB.", ", ".join(gone))
 
     def _run_of_study_ended(self, study_id: str) -> None:
         """Ask for the next run where the results so far decide it; what the runs shared goes with the last."""

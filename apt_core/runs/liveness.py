@@ -33,22 +33,25 @@ _PUBLIC_MEMORY = 0.8  # of the machine
 
 class RunLimits(Frozen):
     """silent_seconds: without a sign of life. run_seconds: from the start of a run; None for as long as it takes.
-    memory_bytes: that a worker may hold; None for as much as the machine has."""
+    memory_bytes: that a worker may hold; None for as much as the machine has. models_bytes: that downloaded models may
+    take once a run has ended; None for as much as there is room for."""
 
     silent_seconds: float = 300.0
     run_seconds: float | None = None
     memory_bytes: int | None = None
+    models_bytes: int | None = None
 
     @classmethod
     def of(cls, policy: HostPolicy, environment: Mapping[str, str], quotas: Quotas) -> RunLimits:
-        """The minutes of the quotas, and APT_RUN_GB (four fifths of the machine's memory on a public host); without
-        limit on a person's own machine. Raises BadInput."""
+        """The minutes and gigabytes of the quotas, and APT_RUN_GB (four fifths of the machine's memory on a public
+        host); without limit on a person's own machine. Raises BadInput."""
         gigabytes = _number("APT_RUN_GB", environment, "gigabytes")
         if policy.public:
             gigabytes = gigabytes or _PUBLIC_MEMORY * psutil.virtual_memory().total / 1e9
         return cls(
             run_seconds=60 * quotas.run_minutes if quotas.run_minutes else None,
             memory_bytes=int(1e9 * gigabytes) if gigabytes else None,
+            models_bytes=None if quotas.models_gb is None else int(1e9 * quotas.models_gb),
         )
 
 

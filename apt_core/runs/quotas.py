@@ -58,6 +58,11 @@ class Quotas(Frozen):
     )
     model_gb: float | None = _limit("APT_MODEL_GB", 5, "gigabytes of the weights of a model")
     model_blocks: int | None = _limit("APT_MODEL_BLOCKS", 64, "decoder blocks of a model")
+    models_gb: float | None = _limit(
+        "APT_MODELS_GB",
+        40,
+        "gigabytes of downloaded models that are kept; what was not used for longest goes",
+    )
     disk_gb: float | None = _limit(
         "APT_VISITOR_GB", 10, "gigabytes that the runs of one visitor hold on the disk"
     )

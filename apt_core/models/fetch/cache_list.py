@@ -18,6 +18,7 @@ from apt_core.base.paths import cache_dir
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import disk, gguf, hub_cache, manifest, packages
 
+HUB = "Hub"
 _BUSY = "{} is being downloaded or converted just now; stop that first."
 
 
@@ -93,7 +94,7 @@ def _from_hub() -> Iterator[CachedModel]:
         whole = any(map(_is_whole, places))
         n_bytes = sum(map(_size_of, places))
         if n_bytes > 0 and (whole or _has_weights(places)):
-            yield CachedModel(name, "Hub", places, n_bytes, _used_at(name, places), whole)
+            yield CachedModel(name, HUB, places, n_bytes, _used_at(name, places), whole)
 
 
 def _from_index() -> Iterator[CachedModel]:
