@@ -1,4 +1,4 @@
-"""`sweep`: an estimate, then one run after another as one study, a line for each, and a table of all.
+"""`sweep`: an estimate, then the runs as one study, a line for each, and a table of all.
 
 With `--within` the study is a search: each run follows from the results before it.
 """
@@ -6,6 +6,7 @@ With `--within` the study is a search: each run follows from the results before 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space, make_space
 from apt_core.jobs.study import Study
 from apt_core.reports.as_json import error_of
+from apt_core.runs.executors import executor_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
@@ -134,15 +136,16 @@ def _estimated(
     """What all of them take; raises BadInput for what cannot work, before anything is queued."""
     facts = facts_for(jobs[0], options.policy, store)
     each = [estimate(job, facts, policy=options.policy) for job in jobs]
-    needs = together(jobs, each, facts, asked_by_results)
+    needs = together(jobs, each, facts, asked_by_results, *executor_of(os.environ).places())
     if needs.refusal:
         raise BadInput(needs.refusal)
     return needs
 
 
 def _say_needs(needs: Estimate, runs: int, dropped: Sequence[str], bound: str = "") -> None:
+    beside = f", up to {needs.at_once} at once" if needs.at_once > 1 else ""
     about = f", about {words.duration(needs.seconds)}" if needs.seconds is not None else ""
-    say(f"{bound}{runs} {'run' if runs == 1 else 'runs'}{about}.")
+    say(f"{bound}{runs} {'run' if runs == 1 else 'runs'}{beside}{about}.")
     for sentence in (*needs.sentences, *dropped):
         say(f"  {sentence}")
 

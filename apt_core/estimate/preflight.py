@@ -63,6 +63,7 @@ class Estimate(Frozen):
     measured_here: bool = False
     basis: str = ""  # in words, what the seconds go by
     where: str = ""  # the run is done, in words, where that is not simply this machine
+    at_once: int = 1  # of several runs, the most at work at the same time
 
 
 def estimate(

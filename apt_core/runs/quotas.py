@@ -42,6 +42,11 @@ class Quotas(Frozen):
     tokens_per_hour: int | None = _limit(
         "APT_TOKENS_PER_HOUR", 30_000, "tokens that are generated for one visitor in an hour"
     )
+    looks_per_hour: int | None = _limit(
+        "APT_LOOKS_PER_HOUR",
+        240,
+        "looks inside a run and probability gaps of an answer, worked out for one visitor in an hour",
+    )
     questions_each: int | None = _limit(
         "APT_QUESTIONS_EACH", 2, "questions of one visitor that wait or are being answered"
     )

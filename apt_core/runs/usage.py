@@ -102,19 +102,22 @@ class Usage:
 
     # --- questions -------------------------------------------------------------------------------
 
-    def question(self, visitor: Visitor, asking: Callable[[], Any], tokens: int = 0) -> Any:
+    def question(self, visitor: Visitor, asking: Callable[[], Any], tokens: int = 0, looks: int = 0) -> Any:
         """The replies of `asking()`, counted; its place is given back with the last of them. tokens: that it may
-        generate. Raises OverQuota."""
+        generate; looks: how many looks into a run it is. Raises OverQuota."""
         if visitor.everything:
             return asking()
         self._note_address(visitor)
         self._check_rate("tokens", visitor.name, self.quotas.tokens_per_hour, tokens, _TOO_MANY_TOKENS)
+        self._check_rate("looks", visitor.name, self.quotas.looks_per_hour, looks, _TOO_MANY_LOOKS)
         self._take_place(visitor)
         try:
-            return Counted(asking(), lambda spent: self._answered(visitor, spent))
+            counted = Counted(asking(), lambda spent: self._answered(visitor, spent))
         except BaseException:
             self._answered(visitor, 0)
             raise
+        self._count("looks", visitor.name, self.quotas.looks_per_hour, looks)
+        return counted
 
     def _take_place(self, visitor: Visitor) -> None:
         each, every = self.quotas.questions_each, self.quotas.questions
@@ -199,6 +202,11 @@ _TOO_MANY_HERE = (
 )
 _TOO_MANY_TOKENS = (
     "{most:,} tokens may be generated for you in an hour, and {left:,} of them are left; ask for fewer, or again in "
+    "{wait}."
+)
+
+_TOO_MANY_LOOKS = (
+    "You may look inside runs {most} times an hour on this page, and {left} of them are left; look again in "
     "{wait}."
 )
 

@@ -1,7 +1,8 @@
-"""What all runs of a study will take: their needs, one after another, with what they share counted once. No torch."""
+"""What all runs of a study will take: their needs added up, with what they share counted once. No torch."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Hashable, Sequence
 
 from apt_core.base.words import duration, size
@@ -13,23 +14,32 @@ _LISTED = 6  # runs whose own time is said
 
 
 def together(
-    jobs: Sequence[Pruning], needs: Sequence[Estimate], facts: ModelFacts, asked_by_results: bool = False
+    jobs: Sequence[Pruning],
+    needs: Sequence[Estimate],
+    facts: ModelFacts,
+    asked_by_results: bool = False,
+    at_once: int = 1,
+    apart: bool = False,
 ) -> Estimate:
     """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is.
 
     asked_by_results: the jobs are asked for one after the other, so there are at most as many.
+    at_once: the most at work at the same time. Those that share the cores take as long as one after another at most;
+    apart: each has a machine or a GPU of its own, and the next run takes the first that is free.
     """
     first = needs[0]
     if len(needs) == 1:
         return first
     seconds = _seconds(jobs, needs)
     known = all(each is not None for each in seconds)
+    beside = 1 if asked_by_results else min(at_once, len(jobs))
     total = first.model_copy(
         update={
-            "seconds": sum(each or 0.0 for each in seconds) if known else None,
-            "memory_bytes": _largest(needs),
+            "seconds": _until_all_end(seconds, beside if apart else 1) if known else None,
+            "memory_bytes": _largest(needs, beside),
             "disk_bytes": _disk(needs, facts),
-            "sentences": _sentences(jobs, seconds, needs, asked_by_results),
+            "sentences": _sentences(jobs, seconds, needs, asked_by_results, beside, apart),
+            "at_once": beside,
         }
     )
     return total.model_copy(update={"refusal": _refusal(jobs, needs) or disk_refusal(total)})
@@ -60,9 +70,18 @@ def _seconds(jobs: Sequence[Pruning], needs: Sequence[Estimate]) -> list[float |
     return found
 
 
-def _largest(needs: Sequence[Estimate]) -> int | None:
-    """Runs wait for one another, so the hungriest decides."""
-    return max((each.memory_bytes for each in needs if each.memory_bytes is not None), default=None)
+def _until_all_end(seconds: Sequence[float | None], beside: int) -> float:
+    """Each run begins, in their order, where a place is free first."""
+    free = [0.0] * beside
+    for spent in seconds:
+        heapq.heapreplace(free, free[0] + (spent or 0.0))
+    return max(free)
+
+
+def _largest(needs: Sequence[Estimate], beside: int = 1) -> int | None:
+    """Of those that may be at work beside one another the hungriest decide."""
+    known = sorted((each.memory_bytes for each in needs if each.memory_bytes is not None), reverse=True)
+    return sum(known[:beside]) if known else None
 
 
 def _disk(needs: Sequence[Estimate], facts: ModelFacts) -> int | None:
@@ -93,17 +112,23 @@ def _sentences(
     seconds: Sequence[float | None],
     needs: Sequence[Estimate],
     asked_by_results: bool,
+    beside: int,
+    apart: bool,
 ) -> tuple[str, ...]:
     if any(spent is None for spent in seconds):
         return needs[0].sentences
     gradients = sum(bool(each.parts.get("gradients")) for each in needs)
     said = (
         f"{_times(jobs, seconds)}; {needs[0].basis}.",
+        "Runs at the same time share the cores, so together they take as long as one after another, or somewhat less."
+        if beside > 1 and not apart
+        else None,
         "The dense perplexity is measured once, by the first run, and reused by the others.",
         "The gradients of the dense loss are taken once for all runs with the same calibration text and target."
         if gradients > 1
         else None,
-        f"About {size(_largest(needs))} of memory at most, since one run waits for the other.",
+        f"About {size(_largest(needs, beside))} of memory at most, "
+        + (f"with {beside} at work." if beside > 1 else "since one run waits for the other."),
         f"{'At most ' if asked_by_results else ''}{len(needs)} pruned models stay on the disk.",
     )
     return tuple(sentence for sentence in said if sentence)

@@ -46,9 +46,9 @@ class Admission(NamedTuple):
         """Raise OverQuota for a model that is too large for this host."""
         self.usage.check_model(self.visitor, facts)
 
-    def question(self, asking: Callable[[], Any], tokens: int = 0) -> Any:
+    def question(self, asking: Callable[[], Any], tokens: int = 0, looks: int = 0) -> Any:
         """The replies to a question of the visitor; raises PruneError where they may ask no more just now."""
         if self.visitor.everything:
             return asking()
         self.check_served()
-        return self.usage.question(self.visitor, asking, tokens)
+        return self.usage.question(self.visitor, asking, tokens, looks)

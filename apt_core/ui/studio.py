@@ -325,7 +325,7 @@ class Studio:
     def score(self, run_id: str, question: Prompt, tokens: Sequence[int], others: Sequence[str] = ()):
         """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
         self._runs.check_may_ask([run_id, *others])
-        return self._admission.question(lambda: self.reader.score(run_id, question, tokens, others))
+        return self._admission.question(lambda: self.reader.score(run_id, question, tokens, others), looks=1)
 
     def keep_upload(self, path: str) -> str:
         """Keep a text that the visitor sent; returns its token. Raises PruneError, OSError."""
@@ -344,7 +344,8 @@ class Studio:
     def look_inside(self, question: Question) -> Generator[Any]:
         """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""
         self.check_may_use(question.run)
-        return self._admission.question(lambda: self._inside.replies(self.inspector, question))
+        looks = 0 if self.inspector.kept(question) else 1  # what was found before costs nothing
+        return self._admission.question(lambda: self._inside.replies(self.inspector, question), looks=looks)
 
     def seen_inside(self, question: Question) -> Answer | None:
         """What was found before, None where nothing was; raises BadInput where it is not for everybody."""

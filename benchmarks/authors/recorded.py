@@ -9,6 +9,7 @@ from torch import Tensor
 
 import apt_core
 from apt_core import families
+from apt_core.base.policy import PRIVATE
 from apt_core.families import opening_token
 from apt_core.texts.sources import load_text
 from apt_core.texts.windows import token_windows
@@ -26,7 +27,9 @@ class Dense(NamedTuple):
 def record(name: str, text: str, samples: int, length: int) -> Dense:
     model, tokenizer = apt_core.load_model(name, "cpu", "float32")
     opening = opening_token(model.config, tokenizer)
-    windows = token_windows(tokenizer, load_text(text, "calibration"), length, samples, opening)
+    windows = token_windows(
+        tokenizer, load_text(text, "calibration", policy=PRIVATE), length, samples, opening
+    )
     layers = families.all_layers(families.decoder_blocks(model))
     count = 1 + max(layer.block for layer in layers)
     weights: list[dict[str, Tensor]] = [{} for _ in range(count)]

@@ -101,6 +101,7 @@ def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
     from safetensors.torch import save_file
     from transformers import AutoConfig, AutoTokenizer
 
+    from apt_core.base.policy import PRIVATE
     from apt_core.families import opening_token
     from apt_core.texts.sources import load_text
     from apt_core.texts.windows import token_windows
@@ -108,7 +109,7 @@ def _save_windows(model: Path, options: argparse.Namespace, file: Path) -> None:
     if options.seed:
         raise SystemExit("A peer can only be given the first windows: leave --seed at 0.")
     tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
-    text = load_text(options.calibration, "calibration")
+    text = load_text(options.calibration, "calibration", policy=PRIVATE)
     opening = opening_token(AutoConfig.from_pretrained(model, local_files_only=True), tokenizer)
     save_file({"windows": token_windows(tokenizer, text, options.length, options.samples, opening)}, file)
 

@@ -79,6 +79,7 @@ def test_cores_that_are_none_are_a_sentence(text):
 
 def test_the_worker_is_told_what_its_run_will_take():
     ray_executor = executor_of({"APT_EXECUTOR": "ray", "APT_AT_ONCE": "2", "APT_RAY_ADDRESS": "head:6379"})
+    assert ray_executor.places() == (2, False)
     assert "on a Ray cluster, up to 2 at once" in ray_executor.words()
     seat = ray_executor.seat(Demand(memory_bytes=123), [])
     assert ray_executor.environment(seat) == {"APT_RUN_DEMAND_BYTES": "123"}

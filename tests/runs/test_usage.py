@@ -199,6 +199,27 @@ def test_tokens_are_counted_as_they_come():
     assert usage.question(HERE, lambda: "as it is", tokens=10_000) == "as it is"
 
 
+def test_looks_are_counted_where_they_begin():
+    usage = Usage(Quotas(looks_per_hour=2, questions_each=1))
+
+    def refused():
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        usage.question(ANN, refused, looks=1)
+    first = usage.question(ANN, Asking, looks=1)
+    with pytest.raises(OverQuota, match="waiting for an answer"):
+        usage.question(ANN, Asking, looks=1)
+    first.close()
+    usage.question(ANN, Asking, looks=1).close()
+    with pytest.raises(
+        OverQuota, match=r"look inside runs 2 times an hour on this page, and 0 of them are left"
+    ):
+        usage.question(ANN, Asking, looks=1)
+    usage.question(ANN, Asking, tokens=100).close()
+    usage.question(BOB, Asking, looks=1).close()
+
+
 def test_whoever_never_comes_back_holds_no_memory():
     usage = Usage(Quotas(questions_each=1))
     for number in range(1000):

@@ -70,6 +70,28 @@ def test_runs_of_a_grid_share_the_gradients_of_their_calibration_set():
     assert "30%" in total.sentences[0] and "50%" in total.sentences[0]
 
 
+def test_runs_at_once_on_the_same_cores_take_as_long_as_one_after_another_and_more_memory():
+    each = needs()
+    alone, beside = together(RECIPES, each, FACTS), together(RECIPES, each, FACTS, at_once=2)
+    assert beside.seconds == alone.seconds and (alone.at_once, beside.at_once) == (1, 2)
+    assert beside.memory_bytes == sum(sorted(one.memory_bytes for one in each)[-2:])
+    assert any("with 2 at work" in said for said in beside.sentences)
+    assert any("share the cores" in said for said in beside.sentences)
+    assert not any("share the cores" in said for said in alone.sentences)
+    assert together(RECIPES, each, FACTS, at_once=9).at_once == 3
+    assert together(RECIPES, each, FACTS, asked_by_results=True, at_once=2).at_once == 1
+
+
+def test_runs_with_a_gpu_each_take_the_first_that_is_free():
+    each = [
+        one.model_copy(update={"seconds": at, "parts": {}})
+        for one, at in zip(needs(), (5, 3, 4), strict=True)
+    ]
+    assert together(RECIPES, each, FACTS, at_once=2, apart=True).seconds == 7
+    assert together(RECIPES, each, FACTS, at_once=3, apart=True).seconds == 5
+    assert together(RECIPES, each, FACTS, at_once=1, apart=True).seconds == 12
+
+
 def test_many_runs_are_said_by_their_shortest_and_longest():
     jobs = make_space(a_recipe(), seeds=tuple(range(9))).expand().jobs
     total = together(jobs, [estimate(job, FACTS) for job in jobs], FACTS)

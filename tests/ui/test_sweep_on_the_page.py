@@ -8,6 +8,7 @@ import pytest
 from apt_core import events as ev
 from apt_core.base.policy import HostPolicy
 from apt_core.jobs.space import make_space
+from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
@@ -65,6 +66,13 @@ def test_the_estimate_comes_first_and_names_the_cap(studio, tab):
     assert "4 runs, one after another" in said(shown, tab.estimate)
     assert "at most 64 runs" in said(shown, tab.estimate) and shown[tab.start]["interactive"]
     assert studio.store.list() == []
+
+
+def test_a_host_that_does_two_at_once_says_so(studio, tab, monkeypatch):
+    monkeypatch.setattr(studio.launcher, "executor", LocalExecutor(at_once=2, cores=2))
+    shown = sweep.estimate(tab, studio, AXES, CHOSEN)
+    assert "4 runs, up to 2 at once: about " in said(shown, tab.estimate)
+    assert "one after another:" not in said(shown, tab.estimate)
 
 
 @pytest.mark.parametrize(

@@ -346,6 +346,30 @@ def _no_more():
     return Failed(reason="bad_text", message="no")
 
 
+def test_looks_and_gaps_have_an_hourly_limit_and_what_was_seen_before_is_free(studio):
+    run, known = finished(studio), []
+    studio.usage = type(studio.usage)(Quotas(looks_per_hour=2))
+    studio.inspector = SimpleNamespace(
+        ask=lambda question: iter(["found"]),
+        stop=lambda question: None,
+        kept=lambda question: "found" if question in known else None,
+    )
+    studio.reader = FakeReader(_no_more())
+    question = DepthQuestion(run=run)
+    with acting_for(ANN):
+        assert list(studio.look_inside(question)) == ["found"]
+        known.append(question)
+        for _ in range(5):
+            assert list(studio.look_inside(question)) == ["found"]
+        list(studio.score(run, ASKED, [1, 2]))
+        with pytest.raises(OverQuota, match="look inside runs 2 times an hour"):
+            studio.score(run, ASKED, [1, 2])
+        with pytest.raises(OverQuota, match="look inside runs 2 times an hour"):
+            studio.look_inside(DepthQuestion(run=run, windows=3))
+    with acting_for(BOB):
+        list(studio.score(run, ASKED, [1, 2]))
+
+
 def test_work_that_two_wait_for_is_ended_by_neither_alone(studio):
     run, ended = finished(studio), []
     studio.inspector = SimpleNamespace(

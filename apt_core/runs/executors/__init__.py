@@ -14,9 +14,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from apt_core.base.errors import BadInput
-from apt_core.runs.executors.executor import AtWork, Demand, Executor, Seat
+from apt_core.runs.executors.executor import AtWork, Demand, Executor, Places, Seat
 
-__all__ = ["EXECUTORS", "AtWork", "Demand", "Executor", "Seat", "executor_of"]
+__all__ = ["EXECUTORS", "AtWork", "Demand", "Executor", "Places", "Seat", "executor_of"]
 
 _OWN = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
 EXECUTORS: dict[str, Callable[[Mapping[str, str]], Executor]] = {

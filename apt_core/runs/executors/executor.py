@@ -33,11 +33,23 @@ class AtWork(NamedTuple):
     held_bytes: int
 
 
+class Places(NamedTuple):
+    """at_once: the most runs at work; apart: whether each has a machine or a GPU of its own, so that none slows another
+    down."""
+
+    at_once: int = 1
+    apart: bool = False
+
+
 class Executor(Protocol):
     """One way to do runs."""
 
     def words(self) -> str:
         """Where runs are done, for the page: 'on this machine, one at a time'."""
+        ...
+
+    def places(self) -> Places:
+        """How many runs may be at work at once, and whether they share what they work with."""
         ...
 
     def wants_demand(self) -> bool:

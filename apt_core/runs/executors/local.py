@@ -18,7 +18,7 @@ from apt_core.estimate.free import free_memory
 from apt_core.events import Event
 from apt_core.execute import Context
 from apt_core.jobs import Job
-from apt_core.runs.executors.executor import AtWork, Demand, Seat, free_number, runs_at_once
+from apt_core.runs.executors.executor import AtWork, Demand, Places, Seat, free_number, runs_at_once
 from apt_core.runs.executors.trace import traced
 
 NAME = "local"
@@ -38,6 +38,9 @@ class LocalExecutor(NamedTuple):
             return "on this machine, one at a time"
         each = f", a GPU each for {len(self.gpus)}" if len(self.gpus) > 1 else ""
         return f"on this machine, up to {self.at_once} at once{each}"
+
+    def places(self) -> Places:
+        return Places(self.at_once, apart=1 < self.at_once <= len(self.gpus))
 
     def wants_demand(self) -> bool:
         return self.at_once > 1

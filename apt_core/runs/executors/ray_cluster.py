@@ -31,6 +31,7 @@ from apt_core.runs.executors import on_node
 from apt_core.runs.executors.executor import (
     AtWork,
     Demand,
+    Places,
     Seat,
     free_number,
     number_above_zero,
@@ -61,6 +62,10 @@ class RayExecutor(NamedTuple):
 
     def words(self) -> str:
         return f"on a Ray cluster, up to {self.at_once} at once"
+
+    def places(self) -> Places:
+        """Tasks that find no room on a node wait there, so these are at most so many."""
+        return Places(self.at_once)
 
     def wants_demand(self) -> bool:
         return True

@@ -13,7 +13,7 @@ from apt_core import execute
 from apt_core.events import Event
 from apt_core.execute import Context
 from apt_core.jobs import Job
-from apt_core.runs.executors.executor import AtWork, Demand, Seat, number_above_zero
+from apt_core.runs.executors.executor import AtWork, Demand, Places, Seat, number_above_zero
 from apt_core.runs.executors.trace import traced
 
 NAME = "zerogpu"
@@ -28,6 +28,9 @@ class ZeroGpuExecutor(NamedTuple):
 
     def words(self) -> str:
         return f"on a ZeroGPU, in calls of up to {self.seconds:g} s while this page is open; {_QUOTA}"
+
+    def places(self) -> Places:
+        return Places()
 
     def wants_demand(self) -> bool:
         return False

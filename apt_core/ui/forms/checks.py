@@ -97,7 +97,9 @@ def estimate_of(
     """
     rates = rates_for(studio, facts)
     each = [_needs(studio, job, facts, rates) for job in jobs]
-    return together(jobs, each, facts, asked_by_results).model_copy(update={"where": studio.where})
+    places = studio.launcher.executor.places()
+    total = together(jobs, each, facts, asked_by_results, *places)
+    return total.model_copy(update={"where": studio.where})
 
 
 def check(studio: Studio, job: Job, facts: ModelFacts) -> None:

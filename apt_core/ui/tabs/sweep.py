@@ -66,7 +66,7 @@ class SweepTab(NamedTuple):
 
 def lay_out() -> SweepTab:
     gr.HTML(
-        "<h2>Sweep</h2><p class='lead'>Many runs, one after another, each with other choices. Model, texts and "
+        "<h2>Sweep</h2><p class='lead'>Many runs of one model, each with other choices. Model, texts and "
         "options are those under Explore; here is what varies.</p>",
         apply_default_css=False,
     )

@@ -50,7 +50,7 @@ def bundled_text_line() -> Markup:
 
 
 def preflight_card(estimate: Estimate, runs: int = 1) -> Markup:
-    """What the run (or these runs, one after another) will take and why; or, in words, why it cannot work."""
+    """What the run (or these runs together) will take and why; or, in words, why it cannot work."""
     if estimate.refusal:
         return sentence_card(estimate.refusal)
     about = "≈ "
@@ -74,11 +74,12 @@ def _where_line(where: str) -> Markup:
 
 
 def _race_line(estimate: Estimate, runs: int) -> Markup:
-    """'4 runs, one after another: about 6 min.'; nothing for a single run."""
+    """'4 runs, one after another: about 6 min.' or 'up to 2 at once'; nothing for a single run."""
     if runs < 2:
         return Markup("")
     how_long = f": about {_rounded(estimate.seconds)}" if estimate.seconds else ""
-    return Markup('<p class="line-up">{} runs, one after another{}.</p>').format(runs, how_long)
+    how = "one after another" if estimate.at_once == 1 else f"up to {estimate.at_once} at once"
+    return Markup('<p class="line-up">{} runs, {}{}.</p>').format(runs, how, how_long)
 
 
 def sentence_card(message: str, element: str = "") -> Markup:
