@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.values import Frozen
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
 
@@ -69,6 +70,14 @@ class Job(Frozen):
     def _take_one_evaluation(cls, value: Any) -> Any:
         """One evaluation counts as a tuple of one."""
         return (value,) if isinstance(value, dict | Evaluation) else value
+
+    def changed(self, **fields: Any) -> Self:
+        """The same job with other values of these fields, checked as a new one is. Raises BadInput with one
+        sentence."""
+        try:
+            return type(self).model_validate(dict(self) | fields)
+        except ValidationError as error:
+            raise BadInput(one_sentence(error)) from error
 
     @property
     def labels(self) -> tuple[str, str]:

@@ -83,16 +83,19 @@ class Space(Frozen):
         for job, said in self._jobs():
             if said:
                 dropped[said] = None
-            jobs[job] = None
+            if job is not None:
+                jobs[job] = None
             if len(jobs) > most:
                 raise BadInput(
                     f"These choices make up to {self.combinations:,} runs, and a sweep holds at most {most} here; "
                     "choose fewer."
                 )
+        if not jobs:
+            raise BadInput(next(iter(dropped)))
         return Expanded(tuple(jobs), tuple(dropped))
 
-    def _jobs(self) -> Iterator[tuple[Prune, str]]:
-        """Every combination, with a sentence where it is another combination's job."""
+    def _jobs(self) -> Iterator[tuple[Prune | None, str]]:
+        """Every combination, with a sentence where it is another combination's job, or none at all."""
         for name, pattern, allocation, seed, samples in product(*self._axes()):
             method = _method_of(self.base, name)
             said = ""
@@ -100,7 +103,10 @@ class Space(Frozen):
                 method, said = _with_allocation(method, allocation, pattern)
             calibration = Calibration(**self.base.calibration.model_dump() | {"samples": samples})
             changes = {"method": method, "pattern": pattern, "seed": seed, "calibration": calibration}
-            yield self.base.model_copy(update=changes), said
+            try:
+                yield self.base.changed(**changes), said
+            except BadInput as error:
+                yield None, f"{method.title} at {pattern.label} is left out: {error}"
 
 
 class Expanded(NamedTuple):

@@ -43,7 +43,7 @@ class Race(NamedTuple):
 def line_up(job: Prune, names: Any) -> list[Prune]:
     """The job, then one for every rival in the order of the registry: all else the same, default options.
 
-    The method of `job` is not its own rival. Raises BadInput with one sentence for what is no method.
+    The method of `job` is not its own rival. Raises BadInput with one sentence for what is no method, or cannot do it.
     """
     for name in _listed(names):
         if not isinstance(name, str) or name not in METHODS:
@@ -51,7 +51,15 @@ def line_up(job: Prune, names: Any) -> list[Prune]:
                 f"There is no method '{str(name)[:40]}' to race; choose from {', '.join(METHODS)}."
             )
     rivals = [name for name in METHODS if name in _listed(names) and name != job.method.name]
-    return [job, *(job.model_copy(update={"method": make_method(name)}) for name in rivals)]
+    return [job, *(_rival(job, name) for name in rivals)]
+
+
+def _rival(job: Prune, name: str) -> Prune:
+    method = make_method(name)
+    try:
+        return job.changed(method=method)
+    except BadInput as error:
+        raise BadInput(f"{method.title} cannot take part: {error}") from error
 
 
 def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:

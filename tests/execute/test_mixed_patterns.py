@@ -9,7 +9,9 @@ from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.cli import main
 from apt_core.jobs import make_job, read_job
+from apt_core.jobs.space import make_space
 from apt_core.reports.verdict import _is_two_of_four
+from apt_core.studies.race import line_up
 
 TEXTS = {
     "calibration": {"text": "wiki-sample", "samples": 4, "length": 64},
@@ -41,6 +43,34 @@ def test_an_allocation_that_gives_all_layers_the_same_is_refused(capsys):
     arguments = ["prune", "--model", "tiny-random-llama", "--method", "wanda", "--pattern", "2:4 mixed"]
     assert main(arguments) == 2
     assert "choose another, such as loss, owl or by-hand" in capsys.readouterr().err
+
+
+def test_a_race_refuses_a_rival_that_gives_all_layers_the_same():
+    mixed = a_job({"name": "apt-joint"})
+    with pytest.raises(BadInput, match=r"^ALPS cannot take part: 2:4 mixed lets layers differ"):
+        line_up(mixed, ["alps"])
+    assert [
+        job.method.name for job in line_up(a_job({"name": "apt", "allocation": "owl"}), ["apt-joint"])
+    ] == [
+        "apt",
+        "apt-joint",
+    ]
+
+
+def test_a_sweep_leaves_out_the_combinations_that_cannot_be_and_says_so():
+    base = make_job("prune", model={"id": "tiny-random-llama"}, method="apt")
+    space = make_space(base, methods=("apt-joint", "alps"), patterns=("2:4", "2:4 mixed"))
+    jobs, dropped = space.expand()
+    assert [(job.method.name, job.pattern.label) for job in jobs] == [
+        ("apt-joint", "2:4"),
+        ("apt-joint", "2:4 mixed"),
+        ("alps", "2:4"),
+    ]
+    assert len(dropped) == 1 and dropped[0].startswith("ALPS at 2:4 mixed is left out: 2:4 mixed lets layers")
+    for job in jobs:
+        assert read_job(job.model_dump_json()) == job
+    with pytest.raises(BadInput, match="ALPS at 2:4 mixed is left out"):
+        make_space(base, methods=("alps",), patterns=("2:4 mixed",)).expand()
 
 
 def test_a_stored_job_of_before_is_read_as_plain():
