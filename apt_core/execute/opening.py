@@ -28,7 +28,8 @@ from apt_core.models.load.placement import Placement
 from apt_core.models.load.skeleton import NotByBlock
 from apt_core.models.load.spread_store import SpreadStore
 from apt_core.models.load.weight_store import MemoryStore, WeightStore
-from apt_core.texts.sources import Split, never_overlaps, read
+from apt_core.texts.overlap import overlap
+from apt_core.texts.sources import Split, read
 from apt_core.texts.windows import token_windows
 
 if TYPE_CHECKING:
@@ -150,13 +151,12 @@ def prunable_of(layers: list[Layer]) -> int:
 def calibration_windows(job: Pruning, opened: Opened, policy: HostPolicy) -> Generator[Event, None, Tensor]:
     """[n, length] token ids. Warns where an evaluation reads the same text."""
     wanted = job.calibration
-    shared = wanted.text in {one.text for one in job.evaluation}
-    if shared and not never_overlaps(wanted.text):
+    if _measured_too(wanted.text, job):
         yield Warned(
             message="Calibration and evaluation read the same text, so the pruned perplexity is flattered; "
             "choose another evaluation text."
         )
-    text = yield from _text(wanted.text, "calibration", policy, shared)
+    text = yield from _text(wanted.text, "calibration", policy, _named_twice(wanted.text, job))
     windows = _drawn(opened, text, wanted, job.seed)
     check_tokens(windows, opened.model)
     yield from _said_if_few(windows, wanted, "calibration")
@@ -194,10 +194,9 @@ def searching_windows(
 def _with_held_out(
     job: Job, wanted: Training | Choosing, opened: Opened, policy: HostPolicy, said: str, same: str
 ) -> Generator[Event, None, tuple[Tensor, Tensor]]:
-    shared = wanted.text in {one.text for one in job.evaluation}
-    if shared and not never_overlaps(wanted.text):
+    if _measured_too(wanted.text, job):
         raise BadText(same)
-    text = yield from _text(wanted.text, "calibration", policy, shared)
+    text = yield from _text(wanted.text, "calibration", policy, _named_twice(wanted.text, job))
     opening = families.opening_token(cast(Any, opened.model.config), opened.tokenizer)
     windows = token_windows(opened.tokenizer, text, wanted.length, wanted.samples + wanted.held_out, opening)
     check_tokens(windows, opened.model)
@@ -207,6 +206,15 @@ def _with_held_out(
             "out; choose a longer text, shorter windows, or hold fewer out."
         )
     return windows[: -wanted.held_out], windows[-wanted.held_out :]
+
+
+def _measured_too(text: str, job: Job) -> bool:
+    """Whether an evaluation of the job reads what is read of this text."""
+    return any(overlap(text, one.text) for one in job.evaluation)
+
+
+def _named_twice(text: str, job: Job) -> bool:
+    return text in {one.text for one in job.evaluation}
 
 
 def evaluation_windows(

@@ -97,7 +97,7 @@ def _beginning(store: Store, run_id: str, folder: Path) -> list[ev.Event]:
     """What is written down before the work: that it begins, that it begins again, nothing where it goes on."""
     begun = any(isinstance(stamped.event, ev.Started) for stamped in store.events_since(run_id))
     if not begun:
-        return [ev.Started(pid=os.getpid())]
+        return worker.beginning(store, run_id)
     if (folder / KEPT_BY_PRUNING).exists():
         return []
     return [ev.Restarted(message=_ON if (folder / KEPT_BY_TRAINING).exists() else _AGAIN)]

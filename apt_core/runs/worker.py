@@ -22,7 +22,7 @@ from apt_core.base.errors import PruneError
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.execute import Context
-from apt_core.runs import keeping, liveness, processes, warm
+from apt_core.runs import keeping, liveness, processes, read_before, warm
 from apt_core.runs.executors import executor_of
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
@@ -115,7 +115,7 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
     if spared is None:
         _lower_priority()
     ended = liveness.show_life(store.folder(run_id))
-    last_word = work(store, run_id, executor, stop, policy, [ev.Started(pid=os.getpid())])
+    last_word = work(store, run_id, executor, stop, policy, beginning(store, run_id))
     ended()
     if isinstance(last_word, ev.Finished) and spared is not None:
         last_word = last_word.model_copy(update={"spared": last_word.spared | {ev.LIBRARIES: spared}})
@@ -123,6 +123,14 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
         keeping.remove_checkpoints(store.folder(run_id))
     store.append(run_id, last_word)
     return _EXIT_STATUS.get(last_word.kind, 1)
+
+
+def beginning(store: Store, run_id: str) -> list[ev.Event]:
+    """What is written before the work."""
+    said: list[ev.Event] = [ev.Started(pid=os.getpid())]
+    with contextlib.suppress(PruneError):  # the work itself says what is wrong with the store
+        said += read_before.warnings_of(store, run_id)
+    return said
 
 
 def claim(store: Store, run_id: str) -> bool:

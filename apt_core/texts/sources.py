@@ -103,11 +103,6 @@ def is_file(name: str) -> bool:
     return name not in TEXTS and not name.startswith("hub:")
 
 
-def never_overlaps(name: str) -> bool:
-    """Whether calibration and evaluation read different parts when both name this text."""
-    return not is_file(name)
-
-
 def _articles(text: Text, progress: Report) -> list[str]:
     if text.wheel is None:
         return (ASSETS / "texts" / f"{text.name}.txt").read_text(encoding="utf-8").strip().split(_JOIN)

@@ -7,7 +7,7 @@ import pytest
 from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.jobs import make_job
 from apt_core.measure.questions import Sides
-from apt_core.runs import token_holder
+from apt_core.runs import read_before, token_holder, worker
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 from tests.runs.test_store import finish
@@ -104,3 +104,23 @@ def test_what_is_made_of_a_members_model_is_for_members_too(store, parent):
 def test_a_question_goes_to_the_parent_and_the_child(store, parent, child):
     sides = Reader(store)._sides_of([child])
     assert sides == Sides(dense=store.checkpoint(parent), pruned=(store.checkpoint(child),))
+
+
+def test_a_text_that_the_lineage_was_calibrated_on_is_said_where_it_is_measured(store, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("words")
+    first = store.create(
+        make_job("prune", model={"id": "tiny-random-llama"}, method="wanda", calibration={"text": str(text)})
+    )
+    finish(store, first)
+    second = store.create(child_of(first))
+    finish(store, second)
+    measured = [{"text": f"{tmp_path}/./mine.txt"}, {"text": "wiki-sample"}]
+    asked = store.create(make_job("evaluate", model={"id": f"run:{second}"}, evaluation=measured))
+    said = [warned.message for warned in read_before.warnings_of(store, asked)]
+    assert len(said) == 1 and said[0].startswith(f"Run {first}, which made this model, has read mine.txt")
+    assert [event.kind for event in worker.beginning(store, asked)] == ["started", "warned"]
+    other = store.create(make_job("evaluate", model={"id": f"run:{second}"}, evaluation=measured[1:]))
+    assert read_before.warnings_of(store, other) == []
+    store.delete(first, orphan=True)
+    assert read_before.warnings_of(store, asked) == []

@@ -16,6 +16,7 @@ from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.pins import WIKIPEDIA
 from apt_core.texts import check, sources, windows
+from apt_core.texts.overlap import overlap
 from apt_core.texts.sources import TEXTS, load_text
 from apt_core.texts.windows import first_tokens, token_windows
 
@@ -162,8 +163,27 @@ def test_impossible_dataset_names_are_refused_without_asking(name):
 
 
 def test_only_a_file_is_read_by_both_splits_alike():
-    assert sources.never_overlaps("wikipedia") and sources.never_overlaps("hub:owner/name:config:test")
-    assert not sources.never_overlaps("/home/me/my text.txt")
+    assert not overlap("wikipedia", "wikipedia") and not overlap("wiki-sample", "wikipedia")
+    assert overlap("/home/me/my text.txt", "/home/me/../me/my text.txt")
+    assert not overlap("/home/me/my text.txt", "/home/me/other.txt") and not overlap("a.txt", "wikipedia")
+
+
+@pytest.mark.parametrize(
+    ("read", "measured", "in_one_job", "in_two"),
+    [
+        ("hub:o/d:c", "hub:o/d:c", False, False),
+        ("hub:o/d:c", "hub:o/d:c:train", True, True),
+        ("hub:o/d:c", "hub:o/d:c:test", False, False),
+        ("hub:o/d:c:test", "hub:o/d:c", True, True),
+        ("hub:o/d:c:train", "hub:o/d:c", False, False),
+        ("hub:o/d:c:train", "hub:o/d:c:train", False, True),
+        ("hub:o/d:c:train", "hub:o/d:other:train", False, False),
+        ("hub:o/d:c:train", "hub:o/e:c:train", False, False),
+        ("hub:o/d", "hub:not a name", False, False),
+    ],
+)
+def test_splits_of_a_dataset_overlap_where_both_read_the_same_one(read, measured, in_one_job, in_two):
+    assert overlap(read, measured) == in_one_job and overlap(read, measured, together=False) == in_two
 
 
 # ---- windows
