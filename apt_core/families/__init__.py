@@ -21,7 +21,13 @@ from apt_core.families.finding import (
     prunable_layers,
     what_was_guessed,
 )
-from apt_core.families.known import FAMILIES, UNLISTED, family_of_type, may_be_pruned
+from apt_core.families.known import (
+    FAMILIES,
+    UNLISTED,
+    add_families_from_outside,
+    family_of_type,
+    may_be_pruned,
+)
 from apt_core.families.layer import Layer
 
 __all__ = [
@@ -53,3 +59,5 @@ __all__ = [
     "structures_of",
     "what_was_guessed",
 ]
+
+add_families_from_outside()  # last, as they import from here

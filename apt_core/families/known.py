@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
 
 from apt_core.families.bamba import BAMBA
 from apt_core.families.falcon import FALCON
@@ -28,6 +31,31 @@ _ALL = (
 )  # fmt: skip
 
 FAMILIES: dict[str, Family] = {model_type: family for family in _ALL for model_type in family.model_types}
+ENTRY_POINTS = "apt_core.families"  # each names a `Family` of a package outside
+_log = logging.getLogger(__name__)
+
+
+def _from_outside() -> Iterator[Family]:
+    """What other packages add; one that cannot be loaded, or names something else, is left out and said."""
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            family = entry.load()
+        except Exception:  # whatever somebody else's package does at import, ours goes on without it
+            _log.exception(
+                "The package that adds the family %s = %s cannot be loaded", entry.name, entry.value
+            )
+            continue
+        if isinstance(family, Family):
+            yield family
+        else:
+            _log.error("The package that adds the family %s = %s names no Family", entry.name, entry.value)
+
+
+def add_families_from_outside() -> None:
+    """Ours stay what they are: of two families that name a model type the first counts."""
+    for family in _from_outside():
+        for model_type in family.model_types:
+            FAMILIES.setdefault(model_type, family)
 
 
 _ROUTERS = ("*gate", "*router", "*router.*", "*gate.wg")

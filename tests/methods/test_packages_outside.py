@@ -1,4 +1,5 @@
-"""A package that somebody installs adds a mask; page, command line, estimate and runs have it without another line."""
+"""A package that somebody installs adds a mask or a family; page, command line, estimate and runs have it without
+another line."""
 
 from __future__ import annotations
 
@@ -40,6 +41,49 @@ class RandomMask(Mask):
         return MaskedWeight.untouched(problem.weight, choose_in_matrix(scores, problem.pattern))
 '''
 BROKEN = "raise RuntimeError('a package that does not load')\n"
+FAMILY = '''
+"""StableLM, of which the gates stay dense."""
+
+from apt_core.families import Family
+
+STABLELM = Family(
+    title="StableLM",
+    model_types=("stablelm", "llama"),
+    projections=(
+        "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj",
+    ),
+    never=("mlp.gate_proj",),
+)
+NO_FAMILY = "StableLM"
+'''
+LAYERS = """
+import json
+from transformers import AutoModelForCausalLM, StableLmConfig
+from apt_core import families
+
+config = StableLmConfig(
+    vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+    num_key_value_heads=2,
+)
+model = AutoModelForCausalLM.from_config(config)
+layers = families.prunable_layers(families.decoder_blocks(model)[0], 0)
+print(json.dumps({
+    "layers": [layer.name for layer in layers],
+    "guessed": families.what_was_guessed(model, layers),
+    "llama": families.family_of_type("llama").title,
+}))
+"""
+ESTIMATE = """
+import json
+from apt_core.estimate.preflight import estimate
+from apt_core.jobs import ModelRef, make_job
+from apt_core.models.catalogue.facts import model_facts
+
+method = {"name": "wanda", "mask": {"name": "random", "draw": 5}}
+job = make_job("prune", model={"id": "tiny-random-llama"}, method=method)
+needs = estimate(job, model_facts(ModelRef(id="tiny-random-llama")))
+print(json.dumps([needs.refusal, needs.seconds, needs.memory_bytes]))
+"""
 ON_THE_PAGE = """
 import json, sys
 import gradio as gr
@@ -64,12 +108,17 @@ print(json.dumps({
 def installed(tmp_path_factory) -> Path:
     """As `pip install --target` leaves packages there: one that adds a mask, one that is broken."""
     target = tmp_path_factory.mktemp("installed")
-    for package, source in (("random_mask", MODULE), ("broken_mask", BROKEN)):
+    for package, source, points in (
+        ("random_mask", MODULE, "[apt_core.components]\nrandom_mask = random_mask\n"),
+        ("broken_mask", BROKEN, "[apt_core.components]\nbroken_mask = broken_mask\n"),
+        ("stable", FAMILY, "[apt_core.families]\nstablelm = stable:STABLELM\nnothing = stable:NO_FAMILY\n"),
+        ("broken_family", BROKEN, "[apt_core.families]\nbroken = broken_family:FAMILY\n"),
+    ):
         (target / f"{package}.py").write_text(source)
         info = target / f"{package}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[apt_core.components]\n{package} = {package}\n")
+        (info / "entry_points.txt").write_text(points)
     return target
 
 
@@ -111,6 +160,19 @@ def test_methods_lists_it(python):
 def test_it_can_be_imported_before_the_library_looks_for_it(python):
     code = "import random_mask; from apt_core.methods import COMPONENTS; print(list(COMPONENTS['mask']))"
     assert "'random'" in python("-c", code)
+
+
+def test_the_estimate_counts_it(python):
+    refusal, seconds, memory = json.loads(python("-c", ESTIMATE).splitlines()[-1])
+    assert refusal is None and seconds > 0 and memory > 0
+
+
+def test_a_family_from_outside_says_what_is_pruned_and_replaces_none_of_ours(python):
+    said = json.loads(python("-c", LAYERS).splitlines()[-1])
+    assert said["layers"] == [
+        "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj",
+    ]  # fmt: skip
+    assert said["guessed"] is None and said["llama"] == "Llama"
 
 
 @pytest.mark.slow
