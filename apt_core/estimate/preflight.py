@@ -32,9 +32,7 @@ from apt_core.estimate.training import state_bytes
 from apt_core.estimate.work import stages_of
 from apt_core.families import check_has_groups
 from apt_core.jobs import Calibration, Evaluation, Job, Search, Shrink
-from apt_core.methods.searching.evolution import Evolution
-from apt_core.methods.structured.depth import Depth, blocks_removed
-from apt_core.methods.structured.llm_pruner import LLMPruner, pruned_blocks, share_of_each
+from apt_core.methods.structured.base import StructuredMethod
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch.disk import free_bytes
 from apt_core.texts.sources import TEXTS, Split
@@ -200,12 +198,10 @@ def _minutes_refusal(job: Job, policy: HostPolicy) -> str | None:
 def _structure_refusal(job: Shrink | Search, facts: ModelFacts) -> str | None:
     """Nothing where the model's blocks are not known yet: the worker asks again."""
     try:
-        if isinstance(job.method, Depth) and facts.blocks:
-            blocks_removed(job.pattern.sparsity, facts.blocks)
-        if isinstance(job.method, LLMPruner | Evolution) and facts.layers:
+        if job.method.couples and facts.layers:
             check_has_groups([layer.name for layer in facts.layers], facts.title)
-        if isinstance(job.method, LLMPruner) and facts.blocks:
-            share_of_each(job.pattern.sparsity, pruned_blocks(job.method, facts.blocks), facts.blocks)
+        if isinstance(job.method, StructuredMethod) and facts.blocks:
+            job.method.check_removes(job.pattern.sparsity, facts.blocks)
     except BadInput as error:
         return str(error)
     return None

@@ -51,15 +51,13 @@ from apt_core.estimate.machine import Machine
 from apt_core.estimate.training import points_of, step_cost
 from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Search, Shrink
 from apt_core.methods import Method
-from apt_core.methods.structured.depth import Depth
-from apt_core.methods.structured.llm_pruner import LLMPruner
+from apt_core.methods.structured.base import THERE_AND_BACK
 from apt_core.models.catalogue.facts import ModelFacts
 
 _ACTIVATIONS = 10  # times that a block's inputs and outputs are read or written
 _BACK = 3  # times as many on the way back
 _CALLS = 180  # operations of one block, called once
 _HEAD_CALLS = 600  # of the model without its blocks, called once
-_THERE_AND_BACK = 5  # forwards, once more, and back with the gradients of the weights
 _MIRRORING = 4  # passes over a Gram matrix of which only half was added up
 _COPIES = 6  # of the inputs whose products are added up
 _LAYER_CALLS = 1000  # of hooks, counts and events around one layer
@@ -170,7 +168,7 @@ def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dic
 def _of_shrinking(job: Shrink, facts: ModelFacts, model: _Model) -> dict[str, Stage]:
     """The smaller model takes less of everything, and as many passes as its structures are looked at."""
     evaluating, left = model.evaluating(job.evaluation), 1 - job.pattern.sparsity
-    passes, first = structured_passes(job, facts.blocks or 0)
+    passes, first = job.method.passes(facts.blocks or 0)
     read = job.calibration
     few = read.model_copy(update={"samples": gradient_windows(read.samples, read.length)})
     return {
@@ -191,7 +189,7 @@ def _of_searching(job: Search, model: _Model) -> dict[str, Stage]:
     few = read.model_copy(update={"samples": gradient_windows(read.samples, read.length)})
     tried = 2 + evolution.population + job.generations * (evolution.mutations + evolution.crossings)
     one = model.evaluating((Evaluation(text=read.text, samples=read.held_out, length=read.length),))
-    gradients = _THERE_AND_BACK if evolution.takes_gradients else 0
+    gradients = THERE_AND_BACK if evolution.takes_gradients else 0
     return {
         "dense_eval": evaluating,
         "gradients": model.passing(few, gradients + 1),
@@ -203,17 +201,6 @@ def _of_searching(job: Search, model: _Model) -> dict[str, Stage]:
         "divergence": model.comparing(job.evaluation[0]),
         "size": model.sizing().times(job.keep),
     }
-
-
-def structured_passes(job: Shrink, blocks: int) -> tuple[float, float]:
-    """(passes of all calibration windows, passes of the first ones) through the dense blocks."""
-    method = job.method
-    if isinstance(method, Depth):
-        whole = {"influence": 1, "last": 0, "perplexity": 0, "reconstruction": 3}[method.criterion]
-        return whole, {"perplexity": blocks / 2, "reconstruction": 1}.get(method.criterion, 0)
-    if isinstance(method, LLMPruner):
-        return float(method.compensate), _THERE_AND_BACK if method.takes_gradients else 0
-    return float(method.reads_text), 0
 
 
 class _Model:

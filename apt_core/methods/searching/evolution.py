@@ -27,6 +27,7 @@ class Evolution(Labelled):
     )
     removes: ClassVar[str] = "whole blocks, attention heads and MLP channels"
     reads_text: ClassVar[bool] = True
+    couples: ClassVar[bool] = True  # heads and channels, which a model must have
 
     population: int = Field(
         default=12,

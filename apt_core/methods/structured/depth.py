@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from apt_core.base.errors import BadOption
-from apt_core.methods.structured.base import StructuredMethod
+from apt_core.methods.structured.base import Passes, StructuredMethod
 
 Criterion = Literal["influence", "last", "perplexity", "reconstruction"]
 
@@ -42,6 +42,19 @@ class Depth(StructuredMethod):
     @property
     def reads_text(self) -> bool:
         return self.criterion != "last"
+
+    def passes(self, blocks: int) -> Passes:
+        """perplexity: the first windows through what is left of the model without each block."""
+        whole, first = {
+            "influence": (1, 0),
+            "last": (0, 0),
+            "perplexity": (0, blocks / 2),
+            "reconstruction": (3, 1),
+        }[self.criterion]
+        return Passes(whole, first)
+
+    def check_removes(self, sparsity: float, blocks: int) -> None:
+        blocks_removed(sparsity, blocks)
 
 
 def blocks_removed(sparsity: float, blocks: int) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from apt_core.base.errors import BadOption
-from apt_core.methods.structured.base import StructuredMethod
+from apt_core.methods.structured.base import THERE_AND_BACK, Passes, StructuredMethod
 
 Importance = Literal["param_first", "param_second", "param_mix", "vectorize", "l1", "l2"]
 WidthsOf = Literal["uniform", "middle", "global"]
@@ -68,6 +68,7 @@ class LLMPruner(StructuredMethod):
     )
     removes: ClassVar[str] = "attention heads and MLP channels"
     place: ClassVar[int] = 202
+    couples: ClassVar[bool] = True
 
     importance: Importance = Field(
         default="param_first",
@@ -128,6 +129,12 @@ class LLMPruner(StructuredMethod):
     @property
     def takes_gradients(self) -> bool:
         return self.importance not in OF_WEIGHTS_ALONE
+
+    def passes(self, blocks: int) -> Passes:
+        return Passes(float(self.compensate), THERE_AND_BACK if self.takes_gradients else 0)
+
+    def check_removes(self, sparsity: float, blocks: int) -> None:
+        share_of_each(sparsity, pruned_blocks(self, blocks), blocks)
 
 
 def pruned_blocks(method: LLMPruner, blocks: int) -> range:
