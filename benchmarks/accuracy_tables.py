@@ -15,6 +15,7 @@ _PAIRS = (
     ("apt-joint", "uniform", "alps", "uniform", "same allocation: the solver and its target"),
     ("apt-joint", "loss", "alps", "loss", "same allocation by the loss"),
     ("alps", "loss", "alps", "uniform", "same solver: the allocation alone"),
+    ("sparsegpt", "loss", "sparsegpt", "uniform", "same solver: the allocation alone"),
 )
 
 
@@ -136,23 +137,11 @@ def more_text_table(lines: Sequence[dict]) -> str:
 def _pairs(
     lines: Sequence[dict], ours: tuple[str, str], theirs: tuple[str, str], pattern: str
 ) -> list[tuple[dict, dict]]:
-    """The runs of both that have a seed in common. With N:M every layer gets the pattern, whatever the
-    allocation, unless it is mixed."""
-    grouped = ":" in pattern and "mixed" not in pattern
-    if grouped and "loss" in (ours[1], theirs[1]) and ours[0] == theirs[0]:
-        return []
+    """The runs of both that have a seed in common."""
 
     def by_seed(method: str, allocation: str) -> dict[int, dict]:
-        return {
-            line["seed"]: line
-            for line in lines
-            if line["method"] == method
-            and line["pattern"] == pattern
-            and (grouped or _allocation(line) == allocation)
-        }
+        return {line["seed"]: line for line in lines if _is(line, method, allocation, pattern)}
 
-    if grouped and (ours[1], theirs[1]) != ("uniform", "uniform"):
-        return []
     mine, others = by_seed(*ours), by_seed(*theirs)
     return [(mine[seed], others[seed]) for seed in sorted(mine.keys() & others.keys())]
 
@@ -185,7 +174,10 @@ def _is(line: dict, method: str, allocation: str, pattern: str) -> bool:
 
 
 def _allocation(line: dict) -> str:
-    """By name, also where a run was left with its method's own."""
+    """By name, also where a run was left with its method's own. With plain N:M every layer gets the pattern, whatever
+    was asked for."""
+    if ":" in line["pattern"] and "mixed" not in line["pattern"]:
+        return "uniform"
     return line["allocation"] or ("loss" if line["method"].startswith("apt-joint") else "uniform")
 
 

@@ -167,6 +167,7 @@ def test_a_pattern_leaves_an_allocation_nothing_to_share_out():
     runs = [line("alps", "2:4", [2.5, 2.8]), line("apt-joint", "2:4", [2.4, 2.6])]
     table = accuracy_tables.paired_table([dense, *runs])
     assert table.count("2:4") == 1
+    assert "| apt-joint | uniform |" in accuracy_tables.main_table([dense, *runs])
 
 
 def test_a_visitor_finds_the_events_of_the_page_by_name():
