@@ -1,7 +1,17 @@
 """Everything that a run can say, and its record: the fold of what it said. No torch. Imports jobs and below."""
 
 from apt_core.events.common import TERMINAL, Event, FileBytes, ModelLoaded, Progress, Stamped, Unknown
-from apt_core.events.judging import Diverged, Evaluated, Measured, Rounded, Sized, Speed, Subject, TaskScored
+from apt_core.events.judging import (
+    Diverged,
+    Evaluated,
+    Measured,
+    Rounded,
+    Sized,
+    SparseKernels,
+    Speed,
+    Subject,
+    TaskScored,
+)
 from apt_core.events.life import (
     LIBRARIES,
     Cancelled,
@@ -48,6 +58,7 @@ __all__ = [
     "SearchBegan",
     "Shrunk",
     "Sized",
+    "SparseKernels",
     "Speed",
     "Stamped",
     "Started",

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from apt_core.base.values import Frozen
-from apt_core.events.judging import Diverged, Evaluated, Measured, Rounded, Sized, Subject, TaskScored
+from apt_core.events.judging import (
+    Diverged,
+    Evaluated,
+    Measured,
+    Rounded,
+    Sized,
+    SparseKernels,
+    Subject,
+    TaskScored,
+)
 from apt_core.events.life import (
     Cancelled,
     Failed,
@@ -96,7 +105,19 @@ KNOWN: dict[str, type[Frozen]] = {
             Measured,
             Warned,
         ),
-        *(Sized, Diverged, Rounded, TaskScored, Used, TrainingBegan, Trained, Cancelled, Failed, Finished),
+        *(
+            SparseKernels,
+            Sized,
+            Diverged,
+            Rounded,
+            TaskScored,
+            Used,
+            TrainingBegan,
+            Trained,
+            Cancelled,
+            Failed,
+            Finished,
+        ),
         *(SearchBegan, Generation),
     )
 }
@@ -123,6 +144,7 @@ Event = Annotated[
     | Annotated[Shrunk, Tag("shrunk")]
     | Annotated[Evaluated, Tag("evaluated")]
     | Annotated[Measured, Tag("measured")]
+    | Annotated[SparseKernels, Tag("sparse_kernels")]
     | Annotated[Sized, Tag("sized")]
     | Annotated[Diverged, Tag("diverged")]
     | Annotated[Rounded, Tag("rounded")]

@@ -64,6 +64,20 @@ class Measured(Frozen):
     decode: Speed | None = None
 
 
+class SparseKernels(Frozen):
+    """The pruned model with torch.sparse's 2:4 kernels, where a GPU was asked for them.
+
+    layers: whose weights they multiplied; 0 where they refused, and `why` says it in torch's own words. prefill and
+    decode: in the same turns as those of the dense and the pruned model.
+    """
+
+    kind: Literal["sparse_kernels"] = "sparse_kernels"
+    layers: int
+    why: str = ""
+    prefill: Speed | None = None
+    decode: Speed | None = None
+
+
 class Sized(Frozen):
     """Bytes of a model's weights."""
 

@@ -38,6 +38,7 @@ class RunRecord(Frozen):
     sized: tuple[ev.Sized, ...] = ()
     diverged: tuple[ev.Diverged, ...] = ()  # of the texts that dense and pruned were compared on
     rounded: ev.Rounded | None = None
+    sparse_kernels: ev.SparseKernels | None = None
     scored: tuple[ev.TaskScored, ...] = ()
     used: tuple[ev.Used, ...] = ()  # memory and processor time, over the run
     training: ev.TrainingBegan | None = None
@@ -194,6 +195,7 @@ _FORGOTTEN: dict[str, Any] = {
         "model",
         "allocated",
         "rounded",
+        "sparse_kernels",
         "training",
         "search",
         "progress",
@@ -222,6 +224,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"shrunk": event}
         case ev.Rounded():
             return {"rounded": event}
+        case ev.SparseKernels():
+            return {"sparse_kernels": event}
         case ev.TrainingBegan():
             return {"training": event}
         case ev.SearchBegan():

@@ -77,7 +77,8 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     yield from measured(context, opened, "pruned", checkpoint, alone)
     if not alone:
         with clock("measure"):
-            yield from speed_events(opened, checkpoint, dtype, device)
+            kernels = _may_use_sparse_kernels(job, device)
+            yield from speed_events(opened, checkpoint, dtype, device, kernels)
     pruning_state.forget(context.folder)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
@@ -122,6 +123,11 @@ def _prune(
             checkpoint = store.finish()
     store.then_read(checkpoint)
     return checkpoint, removed if parts is None else parts.removed
+
+
+def _may_use_sparse_kernels(job: Prune, device: str) -> bool:
+    """Those of torch.sparse are for 2:4 on a GPU."""
+    return device.startswith("cuda") and job.pattern == SemiStructured(keep=2, of=4)
 
 
 def _walk(job: Prune, context: Context, opened: Opened) -> WalkName:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from apt_core.base.limits import TIMED_IN_TURNS_BYTES
 from apt_core.base.out_of_room import is_out_of_memory
-from apt_core.events import Event, Measured, Progress, Warned
+from apt_core.events import Event, Measured, Progress, SparseKernels, Warned
 from apt_core.execute.opening import Opened
+from apt_core.measure.sparse_kernels import Taken, sparse_weights, taken
 from apt_core.measure.speed import Speeds, held, in_turns
 from apt_core.models.checkpoint.whole import checkpoint_bytes
 from apt_core.models.load.loading import load, load_by_block
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _TURNS = 3  # that count
 _PREFILL, _DECODE = 64, 8  # tokens of a turn
 _SECONDS = 5.0  # after which no further turn begins
+_SPARSE = "sparse"  # the pruned model, multiplied by sparse kernels
 _NO_ROOM = "Speed was not measured: there was no room for both models at once."
 
 
@@ -40,13 +43,47 @@ def timed_in_turns(dense_folder: Path) -> bool:
     return checkpoint_bytes(dense_folder) <= TIMED_IN_TURNS_BYTES
 
 
-def speed_events(opened: Opened, checkpoint: Path, dtype: torch.dtype, device: str) -> Iterator[Event]:
-    """Prefill and decoding of the dense and of the pruned model; nothing where they cannot be called as a whole."""
+def speed_events(
+    opened: Opened, checkpoint: Path, dtype: torch.dtype, device: str, sparse_kernels: bool = False
+) -> Iterator[Event]:
+    """Prefill and decoding of the dense and of the pruned model; nothing where they cannot be called as a whole.
+
+    sparse_kernels: a third turn measures the pruned model with the kernels of torch.sparse, where they take its layers.
+    """
     with opened.store.all_loaded() as why_not:
         if why_not:
             return
+        asked = taken(_linear(opened)) if sparse_kernels else Taken([])
     folders = {"dense": opened.folder, "pruned": checkpoint}
-    yield from _timed(folders, lambda: _holders(opened, folders, dtype, device))
+
+    def holders() -> Mapping[str, Holder]:
+        dense_and_pruned = _holders(opened, folders, dtype, device)
+        if not asked.layers:
+            return dense_and_pruned
+        return dense_and_pruned | {_SPARSE: partial(_sparse, dense_and_pruned["pruned"], asked.layers)}
+
+    speeds = yield from _timed(folders, holders)
+    if sparse_kernels and not asked.layers:
+        yield SparseKernels(layers=0, why=asked.why)
+    if found := speeds.get(_SPARSE):
+        yield SparseKernels(
+            layers=len(asked.layers), why=asked.why, prefill=found.prefill, decode=found.decode
+        )
+
+
+def _linear(opened: Opened) -> list[nn.Linear]:
+    """The layers whose weight is a parameter of an nn.Linear of its own."""
+    return [
+        layer.module
+        for layer in opened.layers
+        if isinstance(layer.module, nn.Linear) and layer.experts is None
+    ]
+
+
+@contextmanager
+def _sparse(pruned: Holder, layers: list[nn.Linear]) -> Iterator[PreTrainedModel]:
+    with pruned() as model, sparse_weights(layers):
+        yield model
 
 
 def speeds_of_two(dense: Path, smaller: Opened, dtype: torch.dtype, device: str) -> Iterator[Event]:
@@ -79,14 +116,17 @@ def _all_of(model: PreTrainedModel, store: WeightStore) -> Iterator[PreTrainedMo
         yield model
 
 
-def _timed(folders: Mapping[str, Path], holders: Callable[[], Mapping[str, Holder]]) -> Iterator[Event]:
+def _timed(
+    folders: Mapping[str, Path], holders: Callable[[], Mapping[str, Holder]]
+) -> Generator[Event, None, dict[str, Speeds]]:
+    """Yields what was measured of the models in these folders; returns it by the name of the holder."""
     try:
         speeds = yield from _with_progress(holders())
     except (MemoryError, OSError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         yield Warned(message=_NO_ROOM)
-        return
+        return {}
     for subject, folder in folders.items():
         found = speeds[subject]
         yield Measured.model_validate(
@@ -98,6 +138,7 @@ def _timed(folders: Mapping[str, Path], holders: Callable[[], Mapping[str, Holde
                 "decode": found.decode,
             }
         )
+    return speeds
 
 
 def _holders(

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import apt_core
+from apt_core.base.patterns import parse_pattern
 from apt_core.events.records import RunRecord, fold
-from apt_core.execute import measuring, speeds
+from apt_core.execute import measuring, prune, speeds
 from apt_core.measure.speed import Speeds
 from apt_core.reports.verdict import verdict_of
 
@@ -68,3 +69,27 @@ def test_a_run_does_not_fail_at_its_end_for_want_of_room(monkeypatch, error):
     assert record.status == "finished" and record.dense_speed.tokens_per_second is None
     assert any("no room for both models" in warning.message for warning in record.warnings)
     assert verdict_of(record).speed == "not measured"
+
+
+def test_what_sparse_kernels_refuse_is_said_and_the_run_goes_on(monkeypatch):
+    monkeypatch.setattr(prune, "_may_use_sparse_kernels", lambda job, device: True)
+    record = record_of(apt_core.run(PLAN))
+    assert record.status == "finished" and record.pruned_speed.decode
+    assert record.sparse_kernels.layers == 0 and record.sparse_kernels.why
+
+
+def test_sparse_kernels_have_turns_of_their_own(monkeypatch):
+    monkeypatch.setattr(prune, "_may_use_sparse_kernels", lambda job, device: True)
+    monkeypatch.setattr(torch.sparse, "to_sparse_semi_structured", lambda weight: weight.clone())
+    record = record_of(apt_core.run(PLAN))
+    found = record.sparse_kernels
+    assert found.layers == len(record.layers) and found.why == ""
+    assert found.decode.repeats == record.pruned_speed.decode.repeats and found.prefill.median > 0
+
+
+def test_only_two_of_four_on_a_gpu_asks_for_sparse_kernels():
+    other = PLAN.model_copy(update={"pattern": parse_pattern("4:8")})
+    asked = [
+        prune._may_use_sparse_kernels(job, device) for job in (PLAN, other) for device in ("cuda:0", "cpu")
+    ]
+    assert asked == [True, False, False, False]

@@ -104,3 +104,33 @@ def test_it_is_in_the_json_of_a_run():
 )
 def test_the_reason_goes_by_pattern_and_device(pattern, words):
     assert words in verdict(record(a_recipe(pattern=pattern), sized()))
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (None, "speed was measured with dense kernels alone"),
+        (
+            ev.SparseKernels(layers=0, why="needs sm_80"),
+            "No sparse kernel was used: torch.sparse refused (needs sm_80).",
+        ),
+        (
+            ev.SparseKernels(
+                layers=14,
+                why="odd shape",
+                prefill=ev.Speed(median=800, low=790, high=810, repeats=4),
+                decode=ev.Speed(median=20.2, low=19.6, high=20.4, repeats=4),
+            ),
+            "With torch.sparse's 2:4 kernels in 14 layers a prompt is read 1.60 times as fast as by the dense model "
+            "and a token is written no faster than by the dense model, as far as the repeats show. They refused other "
+            "layers (odd shape).",
+        ),
+    ],
+)
+def test_what_sparse_kernels_did_on_a_gpu_is_in_the_verdict(found, says):
+    recipe = a_recipe(pattern={"kind": "n:m", "keep": 2, "of": 4})
+    events = [*sized(), *in_turns((20, 19.5, 20.5), (20.1, 19.7, 20.4)), *([found] if found else [])]
+    of_gpu = record(recipe, events)
+    of_gpu = of_gpu.model_copy(update={"model": of_gpu.model.model_copy(update={"device": "cuda:0"})})
+    assert says in verdict(of_gpu)
+    assert "need an NVIDIA GPU" in verdict(record(recipe, events))
