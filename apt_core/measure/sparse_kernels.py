@@ -68,7 +68,7 @@ def sparse_weights(layers: Sequence[nn.Linear]) -> Iterator[None]:
     before: list[tuple[nn.Linear, nn.Parameter]] = []
     try:
         for layer in layers:
-            before.append((layer, layer.weight))
+            before.append((layer, cast(nn.Parameter, layer.weight)))
             layer.weight = nn.Parameter(_compressed(layer.weight), requires_grad=False)
         yield
     finally:
