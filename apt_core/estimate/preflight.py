@@ -307,6 +307,7 @@ def _sentences(
         *(_window_sentence(split, part, policy) for split, part in texts(job)),
         "At a sparsity of 0 nothing is removed." if prunes(job) and job.pattern.sparsity == 0 else None,
         "This model has no optional layers." if no_optional else None,
+        job.method.caveat if prunes(job) else None,
     ]
     return tuple(sentence for sentence in said if sentence)
 

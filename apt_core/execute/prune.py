@@ -62,6 +62,8 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     _check_pattern(opened.layers, job.pattern)
     if guessed := families.what_was_guessed(opened.model, opened.layers):
         yield Warned(message=guessed)
+    if job.method.caveat:
+        yield Warned(message=job.method.caveat)
     yield describe(job, context, opened, device, dtype)
 
     dense, pruned = (LastStates(compared_windows(*texts[0].shape)) for _ in range(2))

@@ -12,6 +12,8 @@ from typing import Any
 from apt_core.base.errors import BadOption
 from apt_core.methods.base import Component, LayerKey, Method, Pruned, Statistic
 from apt_core.methods.flat import nested
+from apt_core.methods.reconstructions.exact import Exact
+from apt_core.methods.reconstructions.search import SearchResult
 from apt_core.methods.registry import COMPONENTS, METHODS, STRUCTURED, listed, with_options
 from apt_core.methods.structured.base import StructuredMethod
 
@@ -44,7 +46,22 @@ def make_method(name: str, options: dict[str, Any] | None = None) -> Method:
             )
         raise BadOption(f"There is no method '{name}'; choose one of {', '.join([*METHODS, *STRUCTURED])}.")
     kind = METHODS[name]
-    return with_options(kind, nested(name, options or {}), kind.title)
+    return with_options(kind, _made_up_for(kind, nested(name, options or {})), kind.title)
+
+
+def _made_up_for(kind: type[Method], options: dict[str, Any]) -> dict[str, Any]:
+    """What a search has moved makes up for its own mask: a refined one is reconstructed exactly, unless somebody says
+    how."""
+    own = kind()
+    refinement = options.get("refinement", own.refinement)
+    name = refinement.get("name") if isinstance(refinement, dict) else getattr(refinement, "name", refinement)
+    if (
+        "reconstruction" in options
+        or name in (None, "none")
+        or not isinstance(own.reconstruction, SearchResult)
+    ):
+        return options
+    return options | {"reconstruction": {"name": Exact.name}}
 
 
 def make_structured(name: str, options: dict[str, Any] | None = None) -> StructuredMethod:

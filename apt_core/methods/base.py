@@ -27,6 +27,7 @@ from apt_core.methods.component import (
 from apt_core.methods.masks.wanda import WandaMask
 from apt_core.methods.problem import LayerProblem, MaskedWeight, Pruned
 from apt_core.methods.reconstructions.none import NoReconstruction
+from apt_core.methods.reconstructions.search import SearchResult
 from apt_core.methods.refinements.none import NoRefinement
 from apt_core.methods.registry import component_of
 from apt_core.methods.targets.own_inputs import OwnInputs
@@ -139,6 +140,17 @@ class Method(Named):
         found = self.refinement.refine(problem, self.mask.search(problem))
         solved = self.reconstruction.solve(problem, found)
         return solved.masked_fill(found.pruned, 0), found.pruned
+
+    @property
+    def caveat(self) -> str:
+        """What somebody who chose this composition should know, in one sentence; empty where nothing is odd."""
+        refined = not isinstance(self.refinement, NoRefinement)
+        if not (refined and self.mask.moves_weights and isinstance(self.reconstruction, SearchResult)):
+            return ""
+        return (
+            f"{self.refinement.title} changes the mask that {self.mask.title} has made up for, and nothing makes up "
+            "for the new one; choose the reconstruction exact."
+        )
 
     def settings(self) -> dict[str, Any]:
         """Every choice by the path that `--set` takes: {"mask": "apt", "mask.block_size": 256, "dampening": 0.01}."""

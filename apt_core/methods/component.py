@@ -186,6 +186,9 @@ class Mask(Component):
     compares: ClassVar[str] = (
         ""  # the function of `maths.saliency` that it compares, where it compares one as it is
     )
+    moves_weights: ClassVar[bool] = (
+        False  # does the search move the weights that stay, to make up for those that go?
+    )
     closed_form: ClassVar[bool] = False  # do sets of weights go at once, with APT's closed-form compensation?
 
     def search(self, problem: LayerProblem) -> MaskedWeight:
@@ -195,7 +198,8 @@ class Mask(Component):
 
 
 class Refinement(Component):
-    """The same number of removals per row and group, better placed."""
+    """The same number of removals per row and group, better placed. What stays begins at the layer's own weights: what
+    the search moved was for another mask."""
 
     slot: ClassVar[str] = "refinement"
 

@@ -67,6 +67,49 @@ def test_sparseswaps_lowers_wandas_error_without_touching_what_stays():
     assert ours < relative_error(weight, wanda.weight, stats.gram)
 
 
+COMPENSATING = [name for name, mask in COMPONENTS["mask"].items() if mask.moves_weights]
+
+
+@pytest.mark.parametrize("mask", COMPONENTS["mask"])
+def test_a_mask_says_whether_its_search_moves_what_stays(mask):
+    weight, stats = problem(out=12, width=64)
+    found = COMPONENTS["mask"][mask]().search(LayerProblem(weight, stats, parse_pattern("0.5"), 0.01))
+    moved = not torch.equal(found.weight, weight.masked_fill(found.pruned, 0))
+    assert moved == COMPONENTS["mask"][mask].moves_weights
+
+
+@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
+@pytest.mark.parametrize("refinement", ["dsnot", "sparseswaps"])
+@pytest.mark.parametrize("mask", COMPENSATING)
+def test_a_refined_mask_starts_from_the_layers_own_weights(mask, refinement, pattern):
+    """What the search moved made up for the mask that it had found."""
+    weight, stats = problem(out=12, width=64)
+    choice = {"name": "dsnot", "where": "everywhere", "tolerance": 0} if refinement == "dsnot" else refinement
+    wanted = parse_pattern(pattern)
+
+    def pruned_by(reconstruction):
+        options = {"mask": mask, "refinement": choice, "reconstruction": reconstruction}
+        return make_method("wanda", options).prune(weight, stats, wanted)
+
+    searched, none, exact = map(pruned_by, ("search", "none", "exact"))
+    unrefined = make_method("wanda", {"mask": mask, "reconstruction": "none"}).prune(weight, stats, wanted)
+    assert not torch.equal(none.pruned, unrefined.pruned), "something was traded"
+    assert torch.equal(searched.weight, none.weight) and torch.equal(none.pruned, exact.pruned)
+    best = full_compensation(weight, exact.pruned, dampened(stats.gram, 0.01))
+    assert torch.allclose(exact.weight, best, atol=1e-4)
+
+
+def test_a_refined_mask_is_made_up_for_unless_somebody_says_how():
+    for name in ("sparsegpt", "apt", "thanos", "d2prune", "admm"):
+        refined = make_method(name, {"refinement": "dsnot"})
+        assert refined.reconstruction.name == "exact" and refined.caveat == ""
+        assert make_method(name).reconstruction.name == "search"
+    assert make_method("wanda", {"refinement": "dsnot"}).reconstruction.name == "none"
+    said = make_method("sparsegpt", {"refinement": "dsnot", "reconstruction": "search"})
+    assert said.caveat.startswith("DSnoT changes the mask that SparseGPT has made up for")
+    assert make_method("sparsegpt", {"refinement": {"name": "none"}}).reconstruction.name == "search"
+
+
 def test_a_composition_is_called_by_what_it_changed():
     assert make_method("wanda").label == "Wanda"
     assert make_method("apt", {"mask.block_size": 64}).label == "APT (mask.block_size 64)"
@@ -119,14 +162,3 @@ def test_d2prune_without_its_output_term_is_sparsegpt():
             weight, stats, parse_pattern(pattern)
         )
         assert not torch.equal(full.pruned, sparsegpt.pruned)
-
-
-@pytest.mark.parametrize("pattern", ["0.5", "2:4"])
-def test_a_weight_that_returns_in_a_swap_begins_at_its_own_value_and_the_others_as_searched(pattern):
-    weight, stats = problem(out=32, width=128, tokens=2000)
-    searched = make_method("apt").prune(weight, stats, parse_pattern(pattern))
-    swapped = make_method("apt", {"refinement": "sparseswaps"}).prune(weight, stats, parse_pattern(pattern))
-    back = searched.pruned & ~swapped.pruned
-    stayed = ~searched.pruned & ~swapped.pruned
-    assert back.any() and torch.equal(swapped.weight[back], weight[back])
-    assert torch.equal(swapped.weight[stayed], searched.weight[stayed])

@@ -26,6 +26,7 @@ class ADMMMask(Mask):
     source: ClassVar[str] = "this project; after arXiv 2406.07831"
     summary: ClassVar[str] = "All weights of a layer trade places while a growing penalty settles the mask."
     place: ClassVar[int] = 95
+    moves_weights: ClassVar[bool] = True
 
     steps: int = Field(
         default=30, ge=1, le=300, title="Steps", description="After each, every weight may have traded places"

@@ -23,6 +23,7 @@ class ALPSMask(Mask):
     source: ClassVar[str] = "Meng et al. 2024, arXiv 2406.07831"
     summary: ClassVar[str] = "All weights of a layer trade places until the mask settles."
     place: ClassVar[int] = 90
+    moves_weights: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Statistic]:

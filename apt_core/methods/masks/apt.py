@@ -43,6 +43,7 @@ class APTMask(ColumnBlocks, Mask):
         "Of every block of columns those weights go together whose loss all other weights make up for best."
     )
     place: ClassVar[int] = 60
+    moves_weights: ClassVar[bool] = True
     closed_form: ClassVar[bool] = True
 
     solution: Literal["auto", "S", "M"] = Field(

@@ -22,6 +22,7 @@ class GradualADMMMask(Mask):
     source: ClassVar[str] = "Boza 2024, arXiv 2401.02938"
     summary: ClassVar[str] = "More and more weights go in fifteen steps while the rest keeps adjusting."
     place: ClassVar[int] = 80
+    moves_weights: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Statistic]:

@@ -32,6 +32,7 @@ class SparseGPTMask(Mask):
         "Column by column the weights go whose loss the columns to the right can make up for best."
     )
     place: ClassVar[int] = 40
+    moves_weights: ClassVar[bool] = True
 
     block_size: int = Field(
         default=128, ge=16, le=4096, title="Block size", description="Columns whose mask is chosen together"

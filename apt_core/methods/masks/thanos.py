@@ -29,6 +29,7 @@ class ThanosMask(ColumnBlocks, Mask):
         "Wanda's rule among all columns still to come, each block made up for before the next is chosen."
     )
     place: ClassVar[int] = 70
+    moves_weights: ClassVar[bool] = True
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
         """The blocks' compensation; unstructured each block selects among all columns that remain."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SearchResult(Reconstruction):
-    """What the mask's own search has moved stays where it is."""
+    """What the mask's own search has moved stays where it is; after a refinement what stays is the layer's own."""
 
     name: ClassVar[str] = "search"
     title: ClassVar[str] = "As searched"

@@ -55,5 +55,4 @@ class DSnoT(Refinement):
         pruned = maths.dsnot.grown_and_pruned(
             problem.weight, found.pruned, inputs, problem.pattern, self.cycles, self.tolerance
         )
-        back = found.pruned & ~pruned  # what returns begins at the weight it had
-        return MaskedWeight(pruned, problem.weight.where(back, found.weight).masked_fill_(pruned, 0))
+        return MaskedWeight.untouched(problem.weight, pruned)

@@ -60,5 +60,4 @@ class SparseSwaps(Refinement):
         pruned = maths.swaps.swapped(
             problem.weight, found.pruned, problem.stats.gram, problem.pattern, self.swaps
         )
-        back = found.pruned & ~pruned  # what returns begins at the weight it had
-        return MaskedWeight(pruned, problem.weight.where(back, found.weight).masked_fill_(pruned, 0))
+        return MaskedWeight.untouched(problem.weight, pruned)
