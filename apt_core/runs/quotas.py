@@ -45,7 +45,7 @@ class Quotas(Frozen):
     looks_per_hour: int | None = _limit(
         "APT_LOOKS_PER_HOUR",
         240,
-        "looks inside a run and probability gaps of an answer, worked out for one visitor in an hour",
+        "looks inside a run, probability gaps of an answer and GGUF files, worked out for one visitor in an hour",
     )
     questions_each: int | None = _limit(
         "APT_QUESTIONS_EACH", 2, "questions of one visitor that wait or are being answered"

@@ -119,6 +119,12 @@ class Usage:
         self._count("looks", visitor.name, self.quotas.looks_per_hour, looks)
         return counted
 
+    def look(self, visitor: Visitor) -> None:
+        """Count one look that is answered at once. Raises OverQuota."""
+        most = self.quotas.looks_per_hour
+        self._check_rate("looks", visitor.name, most, 1, _TOO_MANY_LOOKS)
+        self._count("looks", visitor.name, most, 1)
+
     def _take_place(self, visitor: Visitor) -> None:
         each, every = self.quotas.questions_each, self.quotas.questions
         with self._lock:
@@ -206,8 +212,8 @@ _TOO_MANY_TOKENS = (
 )
 
 _TOO_MANY_LOOKS = (
-    "You may look inside runs {most} times an hour on this page, and {left} of them are left; look again in "
-    "{wait}."
+    "Looks inside runs and GGUF files: you have {most} an hour on this page, and {left} of them are left; try again "
+    "in {wait}."
 )
 
 

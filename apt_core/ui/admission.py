@@ -46,6 +46,12 @@ class Admission(NamedTuple):
         """Raise OverQuota for a model that is too large for this host."""
         self.usage.check_model(self.visitor, facts)
 
+    def look(self) -> None:
+        """Count a look of the visitor; raises PruneError where they may have no more just now."""
+        if not self.visitor.everything:
+            self.check_served()
+            self.usage.look(self.visitor)
+
     def question(self, asking: Callable[[], Any], tokens: int = 0, looks: int = 0) -> Any:
         """The replies to a question of the visitor; raises PruneError where they may ask no more just now."""
         if self.visitor.everything:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,9 +25,6 @@ from starlette.routing import Mount, Route
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.paths import ASSETS
 from apt_core.events.records import RunRecord
-from apt_core.models.checkpoint.headers import INDEX, is_packed
-from apt_core.models.checkpoint.packing import DESCRIPTION, PACKED_SUFFIX
-from apt_core.models.checkpoint.plain_files import plain_files, plain_index
 from apt_core.plots import charts_of
 from apt_core.plots.chart import Sheet
 from apt_core.reports.document import document_of
@@ -41,6 +36,8 @@ from apt_core.reports.run_words import has_numbers
 from apt_core.studies.compare import compare
 from apt_core.ui.acting import acting_for, visitor_of
 from apt_core.ui.forms import options
+from apt_core.ui.gguf_file import gguf_response
+from apt_core.ui.model_files import zip_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.views import inside_model
 from apt_core.ui.views.compare_sheets import sheet_of
@@ -160,6 +157,8 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
             media_type="application/zip",
             headers=_as(f"{stem}.zip"),
         )
+    if what == "model.gguf" and (folder := studio.checkpoint(run_id)):
+        return gguf_response(studio, record, folder, f"{stem}.gguf")
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
 
 
@@ -234,59 +233,6 @@ def _sheet_of(studio: Studio, record: RunRecord, name: str) -> Sheet | None:
         return found
     runs = studio.run_set(record)
     return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
-
-
-def zip_of(folder: Path, name: str, more: Mapping[str, bytes]) -> Iterator[bytes]:
-    """The files of a folder, and `more`, as a zip without compression (weights do not shrink), made while it is
-    sent."""
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for file, content in more.items():
-            archive.writestr(f"{name}/{file}", content)
-        for file, pieces in _plain_content(folder):
-            with archive.open(f"{name}/{file}", "w", force_zip64=True) as target:
-                for piece in pieces:
-                    target.write(piece)
-                    yield sink.take()
-    yield sink.take()
-
-
-def _plain_content(folder: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
-    """(name, content in pieces) of every file of a model; packed weights as they were before."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    packed = is_packed(folder)
-    for path in files:
-        if not (packed and (path.name == DESCRIPTION or path.name.endswith(PACKED_SUFFIX))):
-            yield str(path.relative_to(folder)), _chunks(path)
-    if packed:
-        yield from ((file.name, file.pieces) for file in plain_files(folder))
-        if index := plain_index(folder):
-            yield INDEX, [index]
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            yield chunk
-
-
-class _Sink(io.RawIOBase):
-    """A file that cannot go back: what is written waits until it is taken."""
-
-    def __init__(self) -> None:
-        self._waiting = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data) -> int:
-        self._waiting += data
-        return len(data)
-
-    def take(self) -> bytes:
-        out = bytes(self._waiting)
-        self._waiting.clear()
-        return out
 
 
 def _asset(path: Path, media_type: str):

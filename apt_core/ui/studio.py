@@ -347,6 +347,11 @@ class Studio:
         looks = 0 if self.inspector.kept(question) else 1  # what was found before costs nothing
         return self._admission.question(lambda: self._inside.replies(self.inspector, question), looks=looks)
 
+    def take_look(self) -> None:
+        """Count something that is worked out for the visitor at once as a look; raises PruneError where they may have
+        no more just now."""
+        self._admission.look()
+
     def seen_inside(self, question: Question) -> Answer | None:
         """What was found before, None where nothing was; raises BadInput where it is not for everybody."""
         self.check_may_use(question.run)

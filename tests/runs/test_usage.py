@@ -212,9 +212,7 @@ def test_looks_are_counted_where_they_begin():
         usage.question(ANN, Asking, looks=1)
     first.close()
     usage.question(ANN, Asking, looks=1).close()
-    with pytest.raises(
-        OverQuota, match=r"look inside runs 2 times an hour on this page, and 0 of them are left"
-    ):
+    with pytest.raises(OverQuota, match=r"you have 2 an hour on this page, and 0 of them are left"):
         usage.question(ANN, Asking, looks=1)
     usage.question(ANN, Asking, tokens=100).close()
     usage.question(BOB, Asking, looks=1).close()

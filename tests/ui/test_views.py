@@ -214,7 +214,7 @@ def test_downloads_name_the_run_and_never_a_file():
         f"studio/runs/20261124-100000-abcd/{what}"
         for what in (
             *("results.json", "layers.csv", "perplexity.csv", "heat-map.csv"),
-            *("report.html", "report.md", "model.zip"),
+            *("report.html", "report.md", "model.zip", "model.gguf"),
         )
     ]
     assert "removed to save disk" in downloads_block(a_record(), has_weights=False)

@@ -362,9 +362,9 @@ def test_looks_and_gaps_have_an_hourly_limit_and_what_was_seen_before_is_free(st
         for _ in range(5):
             assert list(studio.look_inside(question)) == ["found"]
         list(studio.score(run, ASKED, [1, 2]))
-        with pytest.raises(OverQuota, match="look inside runs 2 times an hour"):
+        with pytest.raises(OverQuota, match="you have 2 an hour"):
             studio.score(run, ASKED, [1, 2])
-        with pytest.raises(OverQuota, match="look inside runs 2 times an hour"):
+        with pytest.raises(OverQuota, match="you have 2 an hour"):
             studio.look_inside(DepthQuestion(run=run, windows=3))
     with acting_for(BOB):
         list(studio.score(run, ASKED, [1, 2]))

@@ -44,6 +44,8 @@ SHAPES = {
     "qwen3": Shape("qwen3"),
     "gemma3_text": Shape("gemma3", norms_plus_one=True),
 }
+# As transformers names their classes.
+ARCHITECTURES = frozenset(f"{name}ForCausalLM" for name in ("Llama", "Qwen2", "Qwen3", "Gemma3"))
 # Of models whose blocks differ in width. `deci` turns neighbouring pairs, as `llama` does, and norms no queries.
 UNEVEN_SHAPES = {
     "llama": Shape("deci", permuted=True),

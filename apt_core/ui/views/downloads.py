@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apt_core.base.words import size
 from apt_core.events.records import RunRecord
+from apt_core.models.checkpoint import to_gguf
 from apt_core.plots import charts_of
 from apt_core.plots.chart import RunSet
 from apt_core.reports.run_words import has_numbers
@@ -20,6 +21,8 @@ def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
         measured = record.pruned_speed
         how_big = f", {size(measured.bytes_on_disk)}" if measured else ""
         links.append(_link(f"studio/runs/{record.id}/model.zip", f"Pruned model, safetensors{how_big}"))
+        if record.model and record.model.architecture in to_gguf.ARCHITECTURES:
+            links.append(_link(f"studio/runs/{record.id}/model.gguf", "Pruned model, GGUF"))
     elif _made_a_model(record):
         links.append(Markup('<span class="quiet">The pruned weights were removed to save disk space.</span>'))
     return Markup('<nav class="downloads" aria-label="Download"><span>Download</span>{}</nav>').format(

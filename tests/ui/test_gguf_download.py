@@ -1,0 +1,113 @@
+"""The pruned model as a GGUF file from the page: the bytes that the command line writes, and nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from ui_helpers import ANN, FakeLauncher, FakeReader, FakeStore, a_record, some_events
+
+from apt_core.base.paths import cache_dir
+from apt_core.base.policy import PRIVATE, STRICT
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.checkpoint import packed, to_gguf
+from apt_core.runs.quotas import Quotas
+from apt_core.ui import gguf_file, server
+from apt_core.ui.acting import acting_for
+from apt_core.ui.studio import Studio
+from apt_core.ui.views.downloads import downloads_block
+
+RUN = "20261124-100000-abcd"
+ADDRESS = f"/studio/runs/{RUN}/model.gguf"
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
+    return shutil.copytree(CATALOGUE["tiny-llama"].folder, tmp_path / "checkpoint")
+
+
+@pytest.fixture
+def policy():
+    return PRIVATE
+
+
+@pytest.fixture
+def studio(checkpoint, policy):
+    store = FakeStore(checkpoint)
+    store.put(RUN, some_events())
+    return Studio(store, FakeLauncher(store), FakeReader(), {}, policy)
+
+
+@pytest.fixture
+def client(studio):
+    with TestClient(Starlette(routes=server.routes(studio))) as client:
+        yield client
+
+
+def left_over():
+    return list(cache_dir().glob("gguf-*"))
+
+
+@pytest.mark.parametrize("stored", ["plain", "packed"])
+def test_it_is_the_file_that_the_command_line_writes(client, studio, checkpoint, tmp_path, stored):
+    record = studio.record(RUN)
+    to_gguf.write(checkpoint, tmp_path / "expected.gguf", f"{studio.title(record)} {record.job.label}")
+    if stored == "packed":
+        packed.pack_in_place(checkpoint)
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 200 and answer.content == (tmp_path / "expected.gguf").read_bytes()
+    assert f"{RUN}.gguf" in answer.headers["content-disposition"] and left_over() == []
+
+
+def test_what_has_no_such_form_is_one_sentence(client, checkpoint):
+    config = checkpoint / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"opt"'))
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 404 and answer.text.startswith(
+        "Models of the type opt cannot be written as GGUF"
+    )
+    assert left_over() == []
+
+
+def test_a_full_disk_is_one_sentence(client, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(to_gguf, "write", full)
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 404 and "no room to write the GGUF file" in answer.text and left_over() == []
+
+
+def test_one_at_a_time(client):
+    with gguf_file._making:
+        answer = client.get(ADDRESS)
+    assert answer.status_code == 503 and "try again in a minute" in answer.text
+    assert client.get(ADDRESS).status_code == 200
+
+
+@pytest.mark.parametrize("policy", [STRICT])
+def test_each_counts_as_a_look(studio, policy):
+    studio.usage = type(studio.usage)(Quotas(looks_per_hour=1))
+    record = studio.record(RUN)
+    with acting_for(ANN):
+        first, second = (
+            gguf_file.gguf_response(studio, record, studio.checkpoint(RUN), "a.gguf") for _ in range(2)
+        )
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert b"you have 1 an hour" in second.body
+
+
+def test_the_link_is_there_for_architectures_that_have_the_form():
+    def shown(architecture, has_weights=True):
+        record = a_record()
+        model = record.model.model_copy(update={"architecture": architecture})
+        return str(downloads_block(record.model_copy(update={"model": model}), has_weights))
+
+    assert "Pruned model, GGUF" in shown("LlamaForCausalLM") and "model.gguf" in shown("Qwen2ForCausalLM")
+    assert "gguf" not in shown("OPTForCausalLM") and "gguf" not in shown(
+        "LlamaForCausalLM", has_weights=False
+    )
