@@ -9,6 +9,7 @@ FALCON = Family(
     projections=(
         "self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"
     ),
+    states_heads=False,
     coupled=(
         Side(
             unit="channels",

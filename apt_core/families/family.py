@@ -67,6 +67,8 @@ class Family(Frozen):
     # Patterns of the projections of an attention: what those before a layer gave waits there with its input.
     attention: tuple[str, ...] = ("*attn.*", "*attention.*")
     heads: dict[str, Heads] = _HEADS  # by the last name of a projection of an attention
+    # Does config.json say how many heads keys and values have, and how wide all are (where they are not as usual)?
+    states_heads: bool = True
     fused: tuple[Fused, ...] = ()
     # Heads and channels that can go as a whole: where the configuration can say so, and nothing normalises over them.
     coupled: tuple[Side, ...] = ()

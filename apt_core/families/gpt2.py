@@ -9,6 +9,7 @@ GPT2 = Family(
     projections=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
     transposed=True,
     heads={"c_proj": ("columns", "queries")},
+    states_heads=False,
     coupled=(
         Side(unit="channels", rows=(("mlp.c_fc", ("channels",)),), reader="mlp.c_proj", width="n_inner"),
     ),

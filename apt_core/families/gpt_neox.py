@@ -8,6 +8,7 @@ GPT_NEOX = Family(
     blocks="gpt_neox.layers",
     by_block=False,
     projections=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    states_heads=False,
     coupled=(
         Side(
             unit="channels",

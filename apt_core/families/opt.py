@@ -14,5 +14,6 @@ OPT = Family(
         "fc1",
         "fc2",
     ),
+    states_heads=False,
     coupled=(Side(unit="channels", rows=(("fc1", ("channels",)),), reader="fc2", width="ffn_dim"),),
 )

@@ -12,6 +12,7 @@ from apt_core.base.errors import NotAModel
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.checkpoint import headers
 from apt_core.models.checkpoint.agreement import check_agreement
+from apt_core.models.checkpoint.tensor_facts import TensorFacts
 from tests.families import tiny_families
 
 WEIGHTS = "model.safetensors"
@@ -40,6 +41,10 @@ def changed(folder, **values):
         ({"intermediate_size": 10**7}, "intermediate_size is 10,000,000"),
         ({"max_position_embeddings": -1}, "max_position_embeddings is -1"),
         ({"hidden_size": True}, "no whole number"),
+        ({"num_attention_heads": 8}, "num_attention_heads is 8 and head_dim 16, but"),
+        ({"num_key_value_heads": 1}, "num_key_value_heads is 1 and head_dim 16, but"),
+        ({"head_dim": 8}, "head_dim 8, but"),
+        ({"intermediate_size": 8}, "intermediate_size is 8, but"),
     ],
 )
 def test_what_does_not_fit_is_refused(tiny, values, said):
@@ -56,6 +61,60 @@ def test_every_bundled_model_agrees(name):
 def test_every_family_agrees(name, tmp_path):
     folder = tiny_families.write(name, tmp_path)
     check_agreement(headers.read_config(folder), headers.read_tensors(folder), name)
+
+
+WRONG = {
+    "llama": [
+        ({"num_attention_heads": 4, "num_key_value_heads": 4}, "is 4 and head_dim 16, but .* 32 "),
+        (
+            {"num_key_value_heads": 1, "head_dim": None},
+            "num_key_value_heads is 1 and num_attention_heads 2, but",
+        ),
+        ({"intermediate_size": 32}, "intermediate_size is 32, but .* 48 "),
+    ],
+    "qwen3": [({"num_attention_heads": 4}, "num_attention_heads is 4"), ({"head_dim": 32}, "head_dim 32")],
+    "gemma2": [
+        ({"num_attention_heads": 1}, "num_attention_heads is 1"),
+        ({"intermediate_size": 33}, "is 33"),
+    ],
+    "gemma3_text": [({"num_attention_heads": 4}, "num_attention_heads is 4")],
+    "phi3": [
+        ({"num_attention_heads": 4}, "columns"),
+        ({"num_key_value_heads": 2}, "the number of heads of queries, keys and values is 6"),
+        ({"intermediate_size": 47}, "intermediate_size is 47, but .* 48 "),
+    ],
+    "gpt2": [({"n_inner": 32}, "n_inner is 32, but .* 64 ")],
+    "opt": [({"ffn_dim": 32}, "ffn_dim is 32, but .* 48 ")],
+    "gpt_neox": [({"intermediate_size": 32}, "intermediate_size is 32")],
+    "falcon": [({"ffn_hidden_size": 32}, "ffn_hidden_size is 32")],
+    "olmo2": [({"intermediate_size": 32}, "is 32"), ({"num_attention_heads": 4}, "num_attention_heads is 4")],
+    "mixtral": [({"num_attention_heads": 4}, "num_attention_heads is 4")],
+    "jamba": [({"num_attention_heads": 4}, "num_attention_heads is 4")],
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "said"), [(family, *one) for family, several in WRONG.items() for one in several]
+)
+def test_heads_and_channels_are_those_of_the_layers(family, values, said, tmp_path):
+    """Stated heads and narrower channels passed, and the run failed when the weights were loaded."""
+    folder = changed(tiny_families.write(family, tmp_path), **values)
+    config = headers.read_config(folder)
+    with pytest.raises(NotAModel, match=said):
+        check_agreement(config, headers.read_tensors(folder), family)
+
+
+def test_other_towers_have_heads_of_their_own(tmp_path):
+    folder = tiny_families.write("llama", tmp_path)
+    config, tensors = headers.read_config(folder), dict(headers.read_tensors(folder))
+    tensors["vision_tower.layers.0.self_attn.q_proj.weight"] = TensorFacts("F32", (17, 32))
+    check_agreement(config, tensors, "llama")
+
+
+def test_what_is_known_of_no_family_is_not_refused(tmp_path):
+    folder = tiny_families.write("llama", tmp_path)
+    config = headers.read_config(folder) | {"model_type": "a-new-one", "num_attention_heads": 4}
+    check_agreement(config, headers.read_tensors(folder), "new")
 
 
 def with_header(folder, **tensors):

@@ -11,6 +11,7 @@ from typing import Any
 
 from apt_core.base.errors import NotAModel
 from apt_core.families.block_widths import BLOCK_WIDTHS, WIDTH_NAMES
+from apt_core.models.checkpoint.layer_agreement import disagreement
 from apt_core.models.checkpoint.tensor_facts import IN_BLOCK, TensorFacts
 
 MOST_BLOCKS = 1_000
@@ -48,6 +49,8 @@ def check_agreement(config: Mapping[str, Any], tensors: Facts, where: str) -> No
     _check_heads(text, where)
     _check_block_widths(text, where)
     _check_widths(text, tensors, where)
+    if said := disagreement(text, tensors):
+        raise _wrong(where, said)
 
 
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
