@@ -20,6 +20,7 @@
         ├── NotPositiveDefinite   a Hessian that cannot be factorised, even with more dampening
         ├── OutOfMemory
         ├── DiskFull
+        ├── Silent          no sign of life for long, so it was ended
         └── WorkerDied      the worker process ended without a word
 
 Third-party errors are translated into these once, at the edge where they appear
@@ -132,6 +133,10 @@ class OutOfMemory(RunFailed):
 
 class DiskFull(RunFailed):
     kind = "disk_full"
+
+
+class Silent(RunFailed):
+    kind = "silent"
 
 
 class WorkerDied(RunFailed):

@@ -62,5 +62,12 @@ def _base(variable: str, below_home: str) -> Path:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Of all files below; 0 where there is no such folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Of all files below; 0 where there is no such folder. What goes meanwhile counts for nothing."""
+    return sum(_file_bytes(Path(place, name)) for place, _, names in os.walk(folder) for name in names)
+
+
+def _file_bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

@@ -20,7 +20,7 @@ import psutil
 
 from apt_core import events as ev
 from apt_core.base import words
-from apt_core.base.errors import BadInput
+from apt_core.base.errors import BadInput, OutOfMemory, Silent
 from apt_core.base.policy import HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.runs import processes
@@ -42,12 +42,20 @@ class RunLimits(Frozen):
     models_bytes: int | None = None
 
     @classmethod
-    def of(cls, policy: HostPolicy, environment: Mapping[str, str], quotas: Quotas) -> RunLimits:
+    def of(
+        cls,
+        policy: HostPolicy,
+        environment: Mapping[str, str],
+        quotas: Quotas,
+        machine_bytes: int | None = None,
+    ) -> RunLimits:
         """The minutes and gigabytes of the quotas, and APT_RUN_GB (four fifths of the machine's memory on a public
-        host); without limit on a person's own machine. Raises BadInput."""
+        host); without limit on a person's own machine. machine_bytes: where runs work; None for here. Raises BadInput.
+        """
         gigabytes = _number("APT_RUN_GB", environment, "gigabytes")
         if policy.public:
-            gigabytes = gigabytes or _PUBLIC_MEMORY * psutil.virtual_memory().total / 1e9
+            machine_bytes = machine_bytes or psutil.virtual_memory().total
+            gigabytes = gigabytes or _PUBLIC_MEMORY * machine_bytes / 1e9
         return cls(
             run_seconds=60 * quotas.run_minutes if quotas.run_minutes else None,
             memory_bytes=int(1e9 * gigabytes) if gigabytes else None,
@@ -88,6 +96,27 @@ def show_life(folder: Path, every: float = _EVERY_SECONDS) -> Callable[[], None]
     return end
 
 
+def too_silent(limits: RunLimits, seconds: float) -> str:
+    """What is said of a run that has shown no sign of life for so long, empty where it may be as silent."""
+    if seconds <= limits.silent_seconds:
+        return ""
+    return (
+        f"The run gave no sign of life for {words.duration(limits.silent_seconds)} and was ended; its "
+        "process was stopped from outside, or hangs. Start it again."
+    )
+
+
+def too_much_memory(limits: RunLimits, held: int) -> str:
+    """What is said of a run that holds so many bytes, empty where it may."""
+    most = limits.memory_bytes
+    if most is None or held <= most:
+        return ""
+    return (
+        f"The run held {words.size(held)} of memory and was ended: {words.size(most)} is the most that a run may "
+        "hold here; choose a smaller model or fewer or shorter windows."
+    )
+
+
 class _Heard(NamedTuple):
     signs: tuple[int, ...]
     since: float  # monotonic: when they changed last
@@ -124,23 +153,15 @@ class Liveness:
                 "smaller model, less text or a faster method."
             )
             return ev.Failed(reason="too_long", message=message)
-        if silent > self._limits.silent_seconds:
-            message = (
-                f"The run gave no sign of life for {words.duration(self._limits.silent_seconds)} and was ended; its "
-                "process was stopped from outside, or hangs. Start it again."
-            )
-            return ev.Failed(reason="silent", message=message)
+        if said := too_silent(self._limits, silent):
+            return ev.Failed(reason=Silent.kind, message=said)
         return None
 
     def _judge_memory(self, pid: int | None) -> ev.Failed | None:
-        most = self._limits.memory_bytes
-        if most is None or pid is None or (held := processes.memory_of(pid)) <= most:
+        if self._limits.memory_bytes is None or pid is None:
             return None
-        message = (
-            f"The run held {words.size(held)} of memory and was ended: {words.size(most)} is the most that a run may "
-            "hold here; choose a smaller model or fewer or shorter windows."
-        )
-        return ev.Failed(reason="out_of_memory", message=message)
+        said = too_much_memory(self._limits, processes.memory_of(pid))
+        return ev.Failed(reason=OutOfMemory.kind, message=said) if said else None
 
     def attend(self, working: Collection[str]) -> None:
         """Only these runs are at work: of one that waits between two calls its waiting counts for nothing."""
@@ -160,10 +181,11 @@ class Liveness:
 
 def _signs_of(folder: Path) -> tuple[int, ...]:
     """Whatever changes while a worker works; 0 for what is not there."""
-    return tuple(_changed(folder / name) for name in (SIGN, "events.jsonl", "worker.log"))
+    return tuple(changed(folder / name) for name in (SIGN, "events.jsonl", "worker.log"))
 
 
-def _changed(file: Path) -> int:
+def changed(file: Path) -> int:
+    """When a file was touched last, in nanoseconds; 0 where it is not there."""
     try:
         return os.stat(file).st_mtime_ns
     except OSError:

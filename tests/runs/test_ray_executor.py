@@ -6,16 +6,21 @@ import contextlib
 import os
 import sys
 import threading
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from apt_core import __version__
-from apt_core.base.errors import BadInput, NotReachable
+from apt_core import events as ev
+from apt_core.base.errors import BadInput, NotReachable, Silent
+from apt_core.base.policy import PRIVATE, STRICT
+from apt_core.execute import Context
 from apt_core.jobs import make_job
 from apt_core.runs.executors import Demand, Seat, executor_of, on_node, ray_cluster
 from apt_core.runs.executors.on_node import Piece, Task, pieces_of
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.liveness import RunLimits
 from tests.runs.helpers import until
 
 
@@ -60,6 +65,42 @@ def test_what_a_killed_task_left_goes_with_the_next(fresh_cache):
     left.mkdir(parents=True)
     mine = on_node._folder_for("run")
     assert mine.name == f"run-{os.getpid()}" and list(mine.parent.iterdir()) == [mine]
+
+
+def test_a_node_holds_the_limit_of_a_download_and_says_where_it_works(fresh_cache, monkeypatch):
+    given = []
+
+    def run(job, context):
+        given.append(context)
+        (context.folder / "report.json").write_text("{}")
+        yield ev.Finished(seconds={"total": 1.0}, peak_rss_bytes=1)
+
+    monkeypatch.setattr(on_node.execute, "run", run)
+    monkeypatch.setattr(on_node, "_node", lambda: "here")
+    said = list(
+        on_node.work(
+            task(job=tiny().model_dump_json(), policy=STRICT.model_dump_json(), study="s", model_bytes=123),
+            None,
+        )
+    )
+    assert given[0].model_bytes == 123 and given[0].policy == STRICT
+    assert given[0].shared == fresh_cache / "studies" / "s"
+    begun, *events = said
+    assert begun.pid == os.getpid() and begun.sign.endswith("/alive")
+    assert [one.path for one in events if isinstance(one, Piece)][:1] == ["report.json"], (
+        "the sign is not sent"
+    )
+    assert not list((fresh_cache / "at-work").iterdir())
+
+
+def test_the_store_tells_a_node_the_limit_of_a_download(tmp_path, monkeypatch):
+    sent = []
+    remote = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda one, _: sent.append(one)))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(remote=lambda _: remote))
+    job = tiny()
+    context = Context.of(job, tmp_path / "run", STRICT, model_bytes=123)
+    ray_cluster._submit(job, context, {"CPU": 1, "memory": 0})
+    assert sent[0].model_bytes == 123
 
 
 # ---- what is refused
@@ -196,3 +237,28 @@ def test_more_than_any_node_has_is_a_sentence(cluster, store, monkeypatch):
     launcher = Launcher(store)
     record = launcher.wait(launcher.submit(tiny()))
     assert "No node of the cluster has 64 cores" in record.failure.message
+
+
+@pytest.mark.slow
+def test_a_task_that_is_stopped_on_its_node_is_silent_and_killed(cluster, tmp_path, monkeypatch):
+    """The driver lives on, and nobody else looks at the task."""
+    monkeypatch.setattr(ray_cluster, "_limits", lambda *_: RunLimits(silent_seconds=15))
+    job = make_job("prune", model={"id": "tiny-llama"}, method="alps")
+    context = Context.of(job, tmp_path / "run", PRIVATE)
+    context.folder.mkdir()
+    stopped: list[psutil.Process] = []
+    with ray_cluster._cluster(cluster.address):
+        events = ray_cluster._task(job, context, {"CPU": 1, "memory": 0})
+        with pytest.raises(Silent, match="no sign of life for 15 s"):
+            for event in events:
+                if event.kind == "layer_pruned" and not stopped:
+                    stopped.append(_task_process(cluster))
+                    stopped[0].suspend()
+    until(lambda: not stopped[0].is_running(), seconds=20)
+
+
+def _task_process(cluster) -> psutil.Process:
+    raylet = psutil.Process(_at_work(cluster).all_processes["raylet"][0].process.pid)
+    return next(
+        child for child in raylet.children(recursive=True) if "ray::work" in " ".join(child.cmdline())
+    )

@@ -1,14 +1,20 @@
 """What a node of a cluster does: one job in a folder of its own, its events and files sent as they come.
 
 Events go as JSON, files in pieces. A node keeps in its cache the models that it has fetched or been sent, and what the
-runs of one study share; the folder of a run goes with the task, that of a killed task with the next one.
+runs of one study share; of what it was sent and what they share, APT_NODE_GB at most, and what was used longest ago
+goes. The folder of a run goes with the task, that of a killed task with the next one.
+
+`look` is asked beside a task, in a process of its own: whether the task lives, and what memory it holds.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +30,9 @@ from apt_core.execute import Context
 from apt_core.execute.context import Made
 from apt_core.jobs import ModelRef, read_job
 from apt_core.models.fetch import hub_token
+from apt_core.runs import liveness, processes
+from apt_core.runs.executors import node_kept
+from apt_core.runs.executors.executor import number_above_zero
 from apt_core.runs.executors.trace import traced
 
 if TYPE_CHECKING:
@@ -35,10 +44,12 @@ else:
     placing = lazy("apt_core.estimate.placing")
 
 _PIECE_BYTES = 8_000_000
+_KEPT_GB = 20.0
 
 
 class Task(NamedTuple):
-    """What a node is told: ids and JSON. token: of whoever asked for the run, for models that are not for everybody."""
+    """What a node is told: ids and JSON. token: of whoever asked for the run, for models that are not for everybody.
+    model_bytes: the most that is downloaded for the run's model."""
 
     version: str
     run: str
@@ -46,6 +57,25 @@ class Task(NamedTuple):
     policy: str
     study: str | None
     token: str | None
+    model_bytes: int | None = None
+
+
+class Begun(NamedTuple):
+    """The first word of a task: where it works. born: when its process was. sign: the file that it touches as long as
+    it lives. memory_bytes: of the node's machine."""
+
+    node: str
+    pid: int
+    born: float
+    sign: str
+    memory_bytes: int
+
+
+class Life(NamedTuple):
+    """What a look at a task finds. sign: when it was touched last, in the node's nanoseconds. held_bytes: memory."""
+
+    sign: int
+    held_bytes: int
 
 
 class Piece(NamedTuple):
@@ -113,8 +143,8 @@ def pieces_of(folder: Path) -> Iterator[Piece]:
                     break
 
 
-def work(task: Task, parent: Parent | None) -> Iterator[str | Piece]:
-    """Do the job of a task. Yields its events as JSON, and before the last one the files that it made.
+def work(task: Task, parent: Parent | None) -> Iterator[Begun | str | Piece]:
+    """Do the job of a task. Yields where it works, its events as JSON, and before the last one the files it made.
 
     Raises BadInput where the node's version of this package is another, and whatever the job raises.
     """
@@ -122,16 +152,46 @@ def work(task: Task, parent: Parent | None) -> Iterator[str | Piece]:
         raise BadInput(
             f"The node has version {__version__} of apt-studio and the store {task.version}; install the same on all."
         )
-    folder = _folder_for(task.run)
+    ours = _folder_for(task.run)
+    ended = liveness.show_life(ours)
     try:
-        yield from _done(task, folder, _OneParent(*_received(parent)))
+        yield _begun(ours)
+        with ExitStack() as using:
+            store = _OneParent(*_received(parent, using))
+            shared = _shared(task.study, using) if task.study else None
+            _make_room()
+            yield from _done(task, ours / "run", store, shared)
     finally:
         hub_token.keep(None)
-        shutil.rmtree(folder, ignore_errors=True)
+        ended()
+        shutil.rmtree(ours, ignore_errors=True)
 
 
-def _done(task: Task, folder: Path, store: _OneParent) -> Iterator[str | Piece]:
+def look(begun: Begun) -> Life:
+    """At a task of this node, from another process."""
+    return Life(liveness.changed(Path(begun.sign)), processes.memory_of(begun.pid))
+
+
+def end(begun: Begun) -> None:
+    """Kill a task of this node that is stopped or hangs, from another process."""
+    if processes.birth(begun.pid) == begun.born:
+        os.kill(begun.pid, signal.SIGKILL)
+
+
+def _begun(ours: Path) -> Begun:
+    """Here: the folder of this task shows its life."""
+    pid, memory = os.getpid(), psutil.virtual_memory().total
+    return Begun(_node(), pid, processes.birth(pid) or 0.0, str(ours / liveness.SIGN), memory)
+
+
+def _node() -> str:
+    """Of the cluster; empty where there is none around this process."""
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
+
+
+def _done(task: Task, folder: Path, store: _OneParent, shared: Path | None) -> Iterator[str | Piece]:
     hub_token.keep(task.token)
+    folder.mkdir()
     job = read_job(task.job)
     context = Context.of(
         job,
@@ -140,7 +200,8 @@ def _done(task: Task, folder: Path, store: _OneParent) -> Iterator[str | Piece]:
         store,
         place=placing.place,
         walk=placing.choose_walk,
-        shared=_shared(task.study) if task.study else None,
+        shared=shared,
+        model_bytes=task.model_bytes,
     )
     for event in traced(execute.run(job, context)):
         if isinstance(event, ev.Finished):
@@ -148,10 +209,22 @@ def _done(task: Task, folder: Path, store: _OneParent) -> Iterator[str | Piece]:
         yield event.model_dump_json()
 
 
-def _shared(study: str) -> Path:
-    folder = cache_dir() / "studies" / study
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _shared(study: str, using: ExitStack) -> Path:
+    return using.enter_context(node_kept.held(_studies() / study, lambda folder: None))
+
+
+def _studies() -> Path:
+    return cache_dir() / "studies"
+
+
+def _of_runs() -> Path:
+    return cache_dir() / "of-runs"
+
+
+def _make_room() -> None:
+    """Raises BadInput where APT_NODE_GB is no number."""
+    most = number_above_zero(os.environ, "APT_NODE_GB", _KEPT_GB)
+    node_kept.keep_within((_of_runs(), _studies()), int(most * 1e9))
 
 
 def _folder_for(run: str) -> Path:
@@ -168,15 +241,16 @@ def _folder_for(run: str) -> Path:
     return folder
 
 
-def _received(parent: Parent | None) -> tuple[str | None, Made | None, ModelRef | None]:
-    """The model that the task starts from, kept by this node for the next task that does."""
+def _received(parent: Parent | None, using: ExitStack) -> tuple[str | None, Made | None, ModelRef | None]:
+    """The model that the task starts from, kept by this node for the next task that does, and for as long as `using`
+    lasts. Of two tasks that start at once one fetches it and the other waits."""
     if parent is None:
         return None, None, None
-    folder = cache_dir() / "of-runs" / parent.run
-    if not folder.exists():
-        partial = folder.with_name(f"{parent.run}-{os.getpid()}")
-        for reference in parent.pieces:
-            ray.get(reference).write_into(partial)
-        partial.rename(folder)
+    folder = using.enter_context(node_kept.held(_of_runs() / parent.run, partial(_fetch, parent.pieces)))
     dense = ModelRef(id=parent.dense[0], revision=parent.dense[1]) if parent.dense else None
     return parent.run, Made(folder, parent.title), dense
+
+
+def _fetch(pieces: list[Any], folder: Path) -> None:
+    for reference in pieces:
+        ray.get(reference).write_into(folder)

@@ -4,8 +4,9 @@
 
 The worker process of a run here is the task's driver: events and the files that the run makes stream into the store
 here, so that the nodes need no folder in common. A node that is lost takes its task with it: the run begins again on
-another node, once, and says so. Nodes need this package, in the same version; each keeps the models that it has
-fetched, and what the runs of a study share.
+another node, once, and says so. A task that shows no sign of life, or holds more memory than a run may, is ended there
+(`ray_watch`). Nodes need this package, in the same version; each keeps the models that it has fetched, and what the
+runs of a study share.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -22,8 +24,9 @@ from pydantic import TypeAdapter
 
 from apt_core import __version__
 from apt_core import events as ev
-from apt_core.base.errors import BadInput, NotReachable, OutOfMemory, PruneError
+from apt_core.base.errors import BadInput, NotReachable, OutOfMemory, PruneError, Silent
 from apt_core.base.lazy import lazy
+from apt_core.base.policy import HostPolicy
 from apt_core.execute import Context
 from apt_core.jobs import Job
 from apt_core.models.fetch import hub_token
@@ -37,6 +40,9 @@ from apt_core.runs.executors.executor import (
     number_above_zero,
     runs_at_once,
 )
+from apt_core.runs.executors.ray_watch import Watch
+from apt_core.runs.liveness import RunLimits
+from apt_core.runs.quotas import Quotas
 
 if TYPE_CHECKING:
     import ray
@@ -175,12 +181,17 @@ def _twice_at_most(job: Job, context: Context, needs: Mapping[str, float]) -> Ge
 
 def _task(job: Job, context: Context, needs: Mapping[str, float]) -> Generator[ev.Event, None, None]:
     """The events of one task; the files that it sends are written as they come."""
-    stream = _submit(job, context, needs)
+    stream, watch = _submit(job, context, needs), Watch(partial(_limits, context.policy))
     progress = ev.Progress(stage=STAGE, done=0, total=1)
     over = False
     try:
         for item in _items(stream):
-            if isinstance(item, on_node.Piece):
+            if why := watch.why_to_end():
+                _end(stream, watch, why)
+                raise why
+            if isinstance(item, on_node.Begun):
+                watch.begin(item)
+            elif isinstance(item, on_node.Piece):
                 item.write_into(context.folder)
             elif item is None:
                 yield progress  # again: a moment in which the run may be stopped
@@ -195,6 +206,11 @@ def _task(job: Job, context: Context, needs: Mapping[str, float]) -> Generator[e
     finally:
         if not over:
             _stop(stream)
+
+
+def _limits(policy: HostPolicy, machine_bytes: int) -> RunLimits:
+    """Of a run on a node with so much memory; how long it may take is judged by whoever started its worker."""
+    return RunLimits.of(policy, os.environ, Quotas(), machine_bytes)
 
 
 def _submit(job: Job, context: Context, needs: Mapping[str, float]) -> Any:
@@ -213,6 +229,7 @@ def _submit(job: Job, context: Context, needs: Mapping[str, float]) -> Any:
         policy=context.policy.model_dump_json(),
         study=context.shared.parent.name if context.shared else None,
         token=hub_token.handed(),
+        model_bytes=context.model_bytes,
     )
     return remote.remote(task, _parent(job, context))
 
@@ -270,6 +287,14 @@ def _here(event: ev.Event, folder: Path) -> ev.Event:
     if isinstance(event, ev.Finished) and event.checkpoint:
         return event.model_copy(update={"checkpoint": str(folder / "checkpoint")})
     return event
+
+
+def _end(stream: Any, watch: Watch, why: PruneError) -> None:
+    """End a task that has broken a limit, also one that hears nothing."""
+    if isinstance(why, Silent):
+        with suppress(Exception):  # the cluster may be gone
+            watch.end()
+    _stop(stream)
 
 
 def _stop(stream: Any) -> None:
