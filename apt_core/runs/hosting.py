@@ -1,7 +1,7 @@
 """What whoever looks after a host has decided: no new runs for a while, and whom it does not serve any more.
 
-One small file of the data folder, read again whenever it changes, so that the decision holds in every process and
-after a restart.
+One small file of the data folder, read again whenever it changes, so that the decision holds in every process. Who is
+banned stays so after a restart; draining ends with it, since it is what comes before one.
 """
 
 from __future__ import annotations
@@ -60,6 +60,15 @@ class Hosting:
     def drain(self, wanted: bool) -> None:
         """Accept and begin no run, or do so again; raises OSError."""
         self._change(lambda now: {"draining": wanted})
+
+    def opened(self) -> None:
+        """The page begins: what it was drained for is over. Bans stay."""
+        if not self.draining():
+            return
+        try:
+            self.drain(False)
+        except OSError as error:
+            _log.warning("The page still accepts no runs: %s cannot be written: %s", self._path, error)
 
     def ban(self, name: str, wanted: bool = True) -> None:
         """Serve this visitor no more, or again; raises OSError."""

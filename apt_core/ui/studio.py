@@ -380,6 +380,7 @@ def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
     store = Store()
     quotas, hosting = Quotas.of(policy, os.environ, store.root), Hosting(store.root)
+    hosting.opened()
     limits = RunLimits.of(policy, os.environ, quotas)
     launcher = Launcher(store, advance=bisection.advance, limits=limits, paused=hosting.draining)
     for study in store.studies():  # a search whose last run ended while nobody looked

@@ -1,4 +1,4 @@
-"""Draining and banning hold in every process and after a restart."""
+"""Draining and banning hold in every process; a restart ends the draining, and no ban."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from apt_core.base.errors import NotYours, OverQuota
+from apt_core.base.paths import data_dir
+from apt_core.base.policy import STRICT
 from apt_core.runs.hosting import Decisions, Hosting
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.owners import HERE, Visitor
+from apt_core.ui.studio import open_studio
 
 ANN = Visitor(names=("hf:ann", "v:ann"))
 
@@ -88,3 +91,27 @@ def test_while_it_drains_no_run_begins(store, recipe, monkeypatch):
     hosting.drain(False)
     launcher.tick()
     assert begun == [run]
+
+
+def test_the_next_start_accepts_runs_again_and_serves_nobody_who_was_banned(tmp_path, fresh_cache):
+    """Draining was kept for ever: the host said for days that it was about to be restarted."""
+    hosting = Hosting(data_dir())
+    hosting.drain(True)
+    hosting.ban("v:ann")
+    studio = open_studio(STRICT)
+    try:
+        assert not studio.launcher.held_back() and Hosting(data_dir()).now() == Decisions(banned={"v:ann"})
+    finally:
+        studio.close()
+
+
+def test_a_start_on_a_full_disk_stays_closed_and_says_so(tmp_path, monkeypatch, caplog):
+    hosting = Hosting(tmp_path)
+    hosting.drain(True)
+
+    def full(*_args, **_named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    hosting.opened()
+    assert hosting.draining() and "still accepts no runs" in caplog.text

@@ -66,7 +66,10 @@ def _document(body: Markup) -> Markup:
 
 def _drain(draining: bool) -> Markup:
     if draining:
-        said = "No run is accepted or begun; what works may end. Then the app can be stopped without loss."
+        said = (
+            "No run is accepted or begun; what works may end. Then the app can be stopped without loss, and its next "
+            "start accepts runs again and begins what waits."
+        )
         return Markup("<p>{}</p>").format(said) + _button("accept", "Accept runs again")
     return Markup("<p>Runs are accepted.</p>") + _button("drain", "Drain: accept and begin no run")
 
