@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from apt_core.base import logs
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
@@ -191,7 +192,7 @@ class _Process:
 
     def __init__(self, command: list[str]):
         self._heard: queue.Queue[Reply | None] = queue.Queue()
-        with open(_log_path(), "wb") as log:
+        with logs.begin(_log_path()) as log:
             self._popen = subprocess.Popen(
                 command,
                 cwd=REPOSITORY,
@@ -210,6 +211,7 @@ class _Process:
         return self._popen.poll() is None
 
     def say(self, line: str) -> None:
+        logs.bound(_log_path())
         assert self._popen.stdin  # it is a pipe
         with contextlib.suppress(OSError, ValueError):  # it is gone: `hear` says so
             self._popen.stdin.write(f"{line}\n")
@@ -278,9 +280,7 @@ def _file(folder: Path, question: Question) -> Path:
 
 
 def _log_path() -> Path:
-    folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "inspector.log"
+    return cache_dir() / "inspector.log"
 
 
 def _lost(how: str) -> Failed:

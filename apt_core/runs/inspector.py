@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ValidationError
 
+from apt_core.base import logs
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.hardware import choose_device
 from apt_core.base.policy import HostPolicy
@@ -185,5 +186,5 @@ def _said(steps: Generator[Any, None, Any], where: Any, detail: str) -> Generato
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up_child(os.environ)
     sys.exit(main())

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from apt_core import events as ev
+from apt_core.base import logs
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord
@@ -29,7 +30,7 @@ from apt_core.runs.idle import WhileIdle
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
 from apt_core.runs.seats import Seats
-from apt_core.runs.starting import WORKER_COMMAND, Child, Starter
+from apt_core.runs.starting import WORKER_COMMAND, WORKER_LOG, Child, Starter
 from apt_core.runs.store import NO_ROOM, Store
 
 _log = logging.getLogger(__name__)
@@ -203,6 +204,7 @@ class Launcher:
     def _look_after(self, rows: Rows, row: Row) -> str | None:
         """What became of a running row: its final status once its worker is gone, None before."""
         if processes.is_alive(row.pid, row.pid_created, row.id):
+            logs.bound(self.store.folder(row.id) / WORKER_LOG)
             self._end_when_overdue(row)
             return None
         ending = self._log_of(row).ending()

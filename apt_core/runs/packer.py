@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from apt_core.base import logs
 from apt_core.base.errors import PruneError
 from apt_core.base.lazy import lazy
 from apt_core.models.checkpoint import headers as checkpoints
@@ -91,5 +92,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
+    logs.set_up_child(os.environ)
     sys.exit(main())

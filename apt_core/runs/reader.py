@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from pydantic import BaseModel, ValidationError
 
+from apt_core.base import logs
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
@@ -237,5 +238,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up_child(os.environ)
     sys.exit(main())

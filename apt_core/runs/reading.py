@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from apt_core.base import logs
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.base.paths import cache_dir
@@ -259,7 +260,7 @@ class _Process:
         self._writing = threading.Lock()
         self._gone = False
         self._heard_at = time.monotonic()
-        with open(_log_path(), "wb") as log:
+        with logs.begin(_log_path()) as log:
             self._popen = subprocess.Popen(
                 command,
                 cwd=REPOSITORY,
@@ -291,6 +292,7 @@ class _Process:
             gone = self._gone
         if gone:
             answer.put(self._last_word())
+        logs.bound(_log_path())
         self._write(request.model_dump_json())
         return answer
 
@@ -327,6 +329,7 @@ class _Process:
                 answer = self._answer
             if answer is not None:
                 answer.put(reply)
+            logs.bound(_log_path())
         self._stdout.close()
         self._popen.wait()
         with self._lock:
@@ -340,9 +343,7 @@ class _Process:
 
 
 def _log_path() -> Path:
-    folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "reader.log"
+    return cache_dir() / "reader.log"
 
 
 def _lost(how: str) -> Failed:

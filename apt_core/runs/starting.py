@@ -19,6 +19,7 @@ from apt_core.runs import ids, processes
 from apt_core.runs.warm import PLACEHOLDER, READY, SOCKET, Request
 
 WORKER_COMMAND = (sys.executable, "-m", "apt_core.runs.worker")
+WORKER_LOG = "worker.log"  # in the folder of a run; `logs.bound` keeps it short
 REPOSITORY = Path(__file__).resolve().parents[2]
 _NVIDIA = Path("/proc/driver/nvidia")
 _REPLY_SECONDS = 2.0
@@ -50,7 +51,7 @@ class Starter:
     def start(self, run_id: str, folder: Path, token: str | None, told: Mapping[str, str]) -> Child:
         """token: of the Hub, handed over through a pipe. told: more environment. Raises OSError."""
         environment = self._environment() | dict(told)
-        with self._alone, open(folder / "worker.log", "ab") as log:
+        with self._alone, open(folder / WORKER_LOG, "ab") as log:
             if (warm := self._ready()) and (child := warm.copy(run_id, environment, token, log.fileno())):
                 return child
             return self._afresh(run_id, environment, token, log.fileno())

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from apt_core import events as ev
 from apt_core import execute
+from apt_core.base import logs
 from apt_core.base.errors import PruneError
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import LOCAL, HostPolicy
@@ -228,7 +229,7 @@ def _take_token() -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up_child(os.environ)
     if warm.is_placeholder(sys.argv[1]):
         _lower_priority()
         copied = warm.become_a_worker()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import signal
 import threading
@@ -17,16 +18,27 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("GRADIO_TEMP_DIR", str(cache_dir() / "gradio"))
 
+from apt_core.base import logs
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
 from apt_core.ui.admin.guard import Access
+from apt_core.ui.door.health import Metrics
 from apt_core.ui.door.origins import Names
+from apt_core.ui.door.quiet_log import Once
+from apt_core.ui.door.request_ids import request_now
 from apt_core.ui.gpu_calls import open_calls
 from apt_core.ui.port import of_environment as port_of_environment
 from apt_core.ui.serving import served
 from apt_core.ui.studio import open_studio
 
-_OWNERS_TOKENS = ("APT_ADMIN_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+_BURST = 20  # lines of one place in the code, a minute
+_OWNERS_TOKENS = (
+    "APT_ADMIN_TOKEN",
+    "APT_METRICS",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HUGGINGFACE_HUB_TOKEN",
+)
 
 
 def launch(port: int | None = None) -> None:
@@ -36,8 +48,9 @@ def launch(port: int | None = None) -> None:
     """
     port = port or port_of_environment()
     use_mounted_volume()
+    logs.set_up(os.environ, logging.WARNING, request_now, Once(burst=_BURST))
     policy = HostPolicy.from_environment()
-    access = Access.of(policy, os.environ)
+    access, metrics = Access.of(policy, os.environ), Metrics.of(policy, os.environ)
     if policy.public:
         forget_owners_token()
     if policy.framed:
@@ -47,7 +60,9 @@ def launch(port: int | None = None) -> None:
     studio = open_studio(policy)
     try:
         names, call = Names.of(studio.policy, os.environ), open_calls(studio)
-        with served(studio, server_name(policy), port, names, access=access, call=call) as address:
+        with served(
+            studio, server_name(policy), port, names, access=access, metrics=metrics, call=call
+        ) as address:
             _collect_from_here()
             print(f"APT Studio is at {address}", flush=True)
             _wait_for_the_end()

@@ -23,11 +23,12 @@ from apt_core.ui.door import health
 from apt_core.ui.door.bodies import BoundedBodies
 from apt_core.ui.door.connections import server_config
 from apt_core.ui.door.crowd import counter_of
-from apt_core.ui.door.health import Answers
+from apt_core.ui.door.health import Answers, Metrics
 from apt_core.ui.door.keys import SigningKeys
 from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.door.origins import Names, OwnSite
 from apt_core.ui.door.quiet_log import quieten
+from apt_core.ui.door.request_ids import RequestIds
 from apt_core.ui.door.same_page import SamePage
 from apt_core.ui.door.visitors import AtTheDoor, Cookies
 from apt_core.ui.gpu_calls import Call
@@ -41,11 +42,17 @@ _LOUD = ("asyncio", "uvicorn.error")
 
 
 def application(
-    studio: Studio, page: gr.Blocks, names: Names, limits: DoorLimits, access: Access | None = None
+    studio: Studio,
+    page: gr.Blocks,
+    names: Names,
+    limits: DoorLimits,
+    access: Access | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Page and downloads as one ASGI application. Other sites may read nothing of it (CORS without origins).
 
     access: who may open the page of the host's owner; on a public host nobody when None.
+    metrics: who may read the figures; the same.
     """
     answers: Counter[int] = Counter()
     keys = SigningKeys(studio.store.root)
@@ -60,7 +67,7 @@ def application(
     guard = Guard(access or Access(home=not studio.policy.public), keys)
     ours = [
         *server.routes(studio),
-        *health.routes(studio.store.live, answers, not studio.policy.public),
+        *health.routes(studio.store.live, answers, metrics or Metrics(open=not studio.policy.public)),
         *admin.routes(studio, guard),
     ]
     around = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, middleware=door, routes=ours)
@@ -85,6 +92,7 @@ def served(
     names: Names | None = None,
     limits: DoorLimits | None = None,
     access: Access | None = None,
+    metrics: Metrics | None = None,
     call: Call | None = None,
 ) -> Iterator[str]:
     """The page, served by a thread while the context lasts; gives its address. port 0 takes a free one.
@@ -95,7 +103,8 @@ def served(
     limits, names = limits or DoorLimits(), names or Names.of(studio.policy, {})
     listening = _listen(host, port)
     page = build(studio, call)
-    serving = uvicorn.Server(server_config(application(studio, page, names, limits, access), limits))
+    ours = application(studio, page, names, limits, access, metrics)
+    serving = uvicorn.Server(server_config(RequestIds(ours), limits))
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
     quieten(*_LOUD)
     thread.start()

@@ -110,7 +110,7 @@ def _opens(visitor: httpx.Client) -> str:
 
 def _keeps_its_figures(visitor: httpx.Client) -> str:
     if (status := visitor.get("/metrics").status_code) == 200:
-        raise Trouble("/metrics is open to everybody; unset APT_METRICS.")
+        raise Trouble("/metrics is open to everybody; unset APT_PUBLIC, or set APT_METRICS to a token.")
     return f"/metrics is closed to visitors ({status})."
 
 

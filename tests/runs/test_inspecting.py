@@ -304,3 +304,12 @@ def test_what_was_found_before_is_known_without_looking(store, run_id, inspector
     assert inspectors(store, "mortal").kept(question) == first
     assert inspectors(store).kept(DepthQuestion(run="20260101-000000-abcd")) is None
     assert inspectors(store).kept(DepthQuestion(run="../../etc")) is None
+
+
+def test_its_log_is_emptied_when_it_has_grown(store, run_id, inspectors, tmp_path):
+    one, log = inspectors(store), tmp_path / "cache" / "inspector.log"
+    last(one.ask(DepthQuestion(run=run_id)))
+    with log.open("ab") as noise:
+        noise.write(b"again\n" * 500_000)
+    last(one.ask(DepthQuestion(run=run_id, windows=2)))
+    assert log.stat().st_size < 100_000 and log.with_name("inspector.log.1").stat().st_size == 2_000_000

@@ -296,3 +296,16 @@ def test_an_idle_tick_does_not_ask_for_the_write_lock(store, recipe, launch):
     holder.execute("BEGIN EXCLUSIVE")
     launcher.tick()  # would raise StoreUnusable
     holder.close()
+
+
+def test_a_log_without_end_stays_short(launch, store, recipe):
+    """A library that warns at every step filled the disk."""
+    launcher = launch("leisurely")
+    run_id = launcher.submit(recipe)
+    log = store.folder(run_id) / "worker.log"
+    until(lambda: layers_of(store, run_id), between=launcher.tick)
+    with log.open("ab") as noise:
+        noise.write(b"again\n" * 500_000)
+    launcher.tick()
+    assert log.stat().st_size < 100_000 and (log.with_name("worker.log.1")).stat().st_size == 2_000_000
+    assert launcher.wait(run_id).status == "finished"

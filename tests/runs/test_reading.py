@@ -372,3 +372,13 @@ def test_the_process_by_hand(tmp_path):
     kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
     assert kinds == ["failed", "ready", "step", "step", "step", "step", "answered", "failed"]
     assert "a library prints to stdout" in done.stderr
+
+
+def test_its_log_stays_short(reader_for, run_id, tmp_path):
+    """As long as it was asked it wrote into one file without end."""
+    reader, log = reader_for(), tmp_path / "cache" / "reader.log"
+    list(reader.ask(run_id, SHORT))
+    with log.open("ab") as noise:
+        noise.write(b"again\n" * 500_000)
+    list(reader.ask(run_id, SHORT))
+    assert log.stat().st_size < 100_000 and log.with_name("reader.log.1").stat().st_size == 2_000_000

@@ -569,6 +569,7 @@ def test_the_real_server_keeps_strangers_out(address):
     assert httpx.post(address + "/gradio_api/queue/join", headers=evil, json={}).status_code == 403
     long = httpx.post(address + "/gradio_api/queue/join", content=b" " * 2_000_000)
     assert long.status_code == 413 and "1" in long.text
+    assert len(answer.headers["X-Request-ID"]) == 16 == len(long.headers["X-Request-ID"])
     assert httpx.get(address + "/docs").status_code == 404 == httpx.get(address + "/openapi.json").status_code
 
 

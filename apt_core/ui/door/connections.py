@@ -19,6 +19,7 @@ def server_config(app: Any, limits: DoorLimits, **settings: Any) -> uvicorn.Conf
         h11_max_incomplete_event_size=limits.header_bytes,
         timeout_graceful_shutdown=1,  # event streams never end by themselves
         log_level="warning",
+        log_config=None,  # as the process has set it up
         access_log=False,
         server_header=False,
         **settings,

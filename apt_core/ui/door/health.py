@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
@@ -16,8 +18,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apt_core import __version__
-from apt_core.base.errors import PruneError
+from apt_core.base.errors import BadInput, PruneError
+from apt_core.base.policy import HostPolicy
+from apt_core.base.values import Frozen
 from apt_core.events.records import RunRecord
+
+OFF = "off"
+_SHORTEST = 16  # characters of a token
 
 Live = Callable[[], list[RunRecord]]
 
@@ -38,8 +45,38 @@ class Answers:
         await self._app(scope, receive, counted if scope["type"] == "http" else send)
 
 
-def routes(live: Live, answers: Counter[int], metrics: bool) -> list[Route]:
-    """/health for everybody; /metrics where the host's owner wants it. live: the runs that wait or work."""
+class Metrics(Frozen):
+    """Who may read /metrics. open: whoever may open the page (a person's own machine). token: whoever sends it as a
+    bearer; nobody while it is empty."""
+
+    open: bool = False
+    token: str = ""
+
+    @classmethod
+    def of(cls, policy: HostPolicy, environment: Mapping[str, str]) -> Metrics:
+        """APT_METRICS: a token, or `off`; where it is not set, open at home and off on a public host.
+
+        Raises BadInput."""
+        stated = environment.get("APT_METRICS", "").strip()
+        if stated in ("", OFF):
+            return cls(open=not policy.public and not stated)
+        if len(stated) < _SHORTEST:
+            raise BadInput(
+                f"APT_METRICS has {len(stated)} characters; take {_SHORTEST} random ones or more, or '{OFF}'."
+            )
+        return cls(token=stated)
+
+    def lets_in(self, authorization: str) -> bool:
+        """By the header of a request. The comparison takes the same time whatever is given."""
+        given, right = (
+            hashlib.sha256(text.encode()).digest() for text in (authorization, f"Bearer {self.token}")
+        )
+        return self.open or (bool(self.token) and hmac.compare_digest(given, right))
+
+
+def routes(live: Live, answers: Counter[int], metrics: Metrics) -> list[Route]:
+    """/health for everybody; /metrics for whoever may read it, and not there where nobody may. live: the runs that wait
+    or work."""
 
     def health(_: Request) -> Response:
         try:
@@ -48,14 +85,19 @@ def routes(live: Live, answers: Counter[int], metrics: bool) -> list[Route]:
             return JSONResponse({"status": "unwell", "why": str(error)}, status_code=503)
         return JSONResponse({"status": "ok", "version": __version__, **_counts(runs)})
 
-    def prometheus(_: Request) -> Response:
+    def prometheus(request: Request) -> Response:
+        if not metrics.lets_in(request.headers.get("authorization", "")):
+            return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
         try:
             runs = live()
         except (PruneError, OSError):
             return Response(status_code=503)
         return Response(generate_latest(_registry(runs, answers)), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/health", health), *([Route("/metrics", prometheus)] if metrics else [])]
+    return [
+        Route("/health", health),
+        *([Route("/metrics", prometheus)] if metrics.open or metrics.token else []),
+    ]
 
 
 def _counts(runs: list[RunRecord]) -> dict[str, int]:

@@ -30,6 +30,23 @@ def test_the_count_is_said_when_it_is_said_again(caplog):
     assert [record.getMessage() for record in caplog.records] == ["again", "again (and 1 more times)"]
 
 
+def test_a_few_are_said_before_it_is_quiet(caplog):
+    logger = logging.getLogger("a.loud.four")
+    few = Once(seconds=60, burst=3)
+    logger.addFilter(few)
+    for number in range(10):
+        if number == 9:
+            few._seconds = 0.0
+        logger.error("run %d", number)
+    logger.removeFilter(few)
+    assert [record.getMessage() for record in caplog.records] == [
+        "run 0",
+        "run 1",
+        "run 2",
+        "run 9 (and 6 more times)",
+    ]
+
+
 def test_other_messages_are_not_held_back(caplog):
     logger = logging.getLogger("a.loud.three")
     quieten("a.loud.three")
