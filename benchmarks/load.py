@@ -1,13 +1,17 @@
-"""The page under load: many visitors polling, some starting runs, one heavy run; how long they wait.
+"""The page under load: many visitors polling, some starting runs, some asking, one heavy run; how long they wait.
 
     python -m benchmarks.load --visitors 100 --seconds 60
     python -m benchmarks.load --visitors 20 --seconds 10 --json
 
 The real app in a process of its own on this machine's loopback, with a cache and a store of its own, as a public host
-(its quotas count as answers, not as errors). Every visitor opens the page, runs its first event and then asks every
-second what is new, as the page's script does; one in five starts a run by the page's own button. Seconds by
-percentiles; exits 1 when the page takes longer than 1 s, an event longer than 2 s or a poll longer than 0.3 s at the
-95th percentile, or anything but a quota's sentence goes wrong.
+(its quotas count as answers, not as errors). A search over smaller models is at work from before the first visitor
+comes until the last one goes. Every visitor opens the page, runs its first event and then asks every second what is
+new, as the page's script does; one in five starts a run by the page's own button, one in twenty asks the dense and the
+pruned model of a finished run one question after the other. Seconds by percentiles, those of answers (which the models'
+own speed decides) without a target. Exits 1 when the page takes longer than 1 s, an event longer than 2 s or a poll
+longer than 0.3 s at the 95th percentile, when the page's memory grew by more than 200 MB and 2 MB for each visitor or
+more than 100 files stay open after they have gone, when nobody got an answer, when the heavy run ended early, or when
+anything but a quota's sentence goes wrong.
 """
 
 from __future__ import annotations
@@ -15,12 +19,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,115 +32,41 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.load_runs import HeavyRun, run_to_ask
+from benchmarks.load_visitors import Found, Page, Role, Visitor
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
 
 TARGETS = {"page": 1.0, "event": 2.0, "poll": 0.3}  # seconds at the 95th percentile
-_STARTERS = 0.2  # of the visitors
+_GROWTH_BYTES, _GROWTH_EACH = 200_000_000, 2_000_000
+_MORE_FILES = 100
+_STARTERS, _ASKERS = 5, 20  # one visitor in so many
 _PATIENCE = 120.0
+_GONE_SECONDS = 3.0  # until the connections of the last visitor are closed
 
 
-class Page:
-    """What a visitor's browser knows of the page: its components and the events that they trigger."""
-
-    def __init__(self, config: dict[str, Any]):
-        self._components = {each["id"]: each for each in config["components"]}
-        self._events = config["dependencies"]
-
-    def event(self, trigger: str, elem_id: str | None = None) -> tuple[int, list[Any]]:
-        """(number, first inputs) of the event that `trigger` of the component called `elem_id` (the page: None) has."""
-        for number, event in enumerate(self._events):
-            for target, name in event["targets"]:
-                component = self._components.get(target)
-                called = component["props"].get("elem_id") if component else None
-                if name == trigger and called == elem_id and event["backend_fn"]:
-                    return event.get("id", number), [self._value(each) for each in event["inputs"]]
-        raise LookupError(f"the page has no {trigger} of {elem_id}")
-
-    def _value(self, component: int) -> Any:
-        return self._components[component]["props"].get("value")
+def role_of(number: int) -> Role:
+    """What a visitor does beside looking: of a hundred, 20 start and 5 ask."""
+    if number % _ASKERS == 1:
+        return "ask"
+    return "start" if number % _STARTERS == 0 else "watch"
 
 
-class Visitor:
-    """One tab of one browser."""
-
-    def __init__(
-        self,
-        client: httpx.AsyncClient,
-        page: Page,
-        shown: str,
-        seconds: dict[str, list[float]],
-        errors: Counter[str],
-    ):
-        self._client = client
-        self._page = page
-        self._shown = shown  # the run that the tab asks for what is new
-        self._seen: dict[str, Any] = {"run": shown, "status": "finished", "seq": 0}  # of it: at first little
-        self._seconds = seconds
-        self._errors = errors
-        self._session = uuid.uuid4().hex[:12]
-
-    async def stay(self, until: float, starts: bool) -> None:
-        try:
-            await self._open()
-            await self._event("load")
-            if starts:
-                await self._event("click", "prune")
-            while time.monotonic() < until:
-                await self._poll()
-                await asyncio.sleep(1.0)
-        except Exception as error:
-            self._errors[f"{type(error).__name__}: {str(error)[:80]}"] += 1
-
-    async def _open(self) -> None:
-        """The document, which holds Gradio's configuration; what it links to is cached for ever."""
-        begun = time.perf_counter()
-        answer = await self._client.get("/")
-        answer.raise_for_status()
-        self._seconds["page"].append(time.perf_counter() - begun)
-
-    async def _event(self, trigger: str, elem_id: str | None = None) -> None:
-        """From the press to the last answer of the queue."""
-        number, inputs = self._page.event(trigger, elem_id)
-        begun = time.perf_counter()
-        asked = {"data": inputs, "fn_index": number, "session_hash": self._session, "event_data": None}
-        joined = await self._client.post("/gradio_api/queue/join", json=asked)
-        joined.raise_for_status()
-        stream = self._client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self._session})
-        async with stream as answer:
-            async for line in answer.aiter_lines():
-                if '"process_completed"' in line:
-                    self._seconds["event"].append(time.perf_counter() - begun)
-                    if not json.loads(line.removeprefix("data:")).get("success", True):
-                        self._errors["an event failed"] += 1
-                    return
-
-    async def _poll(self) -> None:
-        begun = time.perf_counter()
-        answer = await self._client.get(f"/studio/runs/{self._shown}/live", params=self._seen)
-        answer.raise_for_status()
-        self._seconds["poll"].append(time.perf_counter() - begun)
-        self._seen = answer.json()["seen"]
-
-
-async def visit(
-    address: str, shown: str, visitors: int, seconds: float
-) -> tuple[dict[str, list[float]], Counter[str]]:
-    """(seconds by kind of request, errors by their words) of so many visitors, who come within ten seconds."""
-    found: dict[str, list[float]] = {kind: [] for kind in TARGETS}
-    errors: Counter[str] = Counter()
+async def visit(address: str, shown: str, asked: str, visitors: int, seconds: float) -> Found:
+    """So many visitors, who come within ten seconds."""
+    found = Found({kind: [] for kind in (*TARGETS, "ask")})
     page = Page(httpx.get(f"{address.rstrip('/')}/config", timeout=_PATIENCE).json())
     until = time.monotonic() + seconds
 
     async def come(number: int) -> None:
         await asyncio.sleep(random.Random(number).uniform(0, min(10.0, seconds / 3)))
-        async with httpx.AsyncClient(
-            base_url=address, timeout=_PATIENCE
-        ) as client:  # with a cookie of its own
-            await Visitor(client, page, shown, found, errors).stay(until, number < visitors * _STARTERS)
+        client = httpx.AsyncClient(base_url=address, timeout=_PATIENCE)  # with a cookie of its own
+        async with client:
+            await Visitor(client, page, shown, asked, found).stay(until, role_of(number))
 
     await asyncio.gather(*(come(number) for number in range(visitors)))
-    return found, errors
+    return found
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
@@ -155,8 +85,13 @@ def main() -> int:
 
 
 def missed(found: dict[str, Any]) -> list[str]:
-    """The kinds of request that took too long, or were never answered."""
-    return [kind for kind, most in TARGETS.items() if not found[kind]["p95"] <= most]
+    """The kinds of request that took too long or were never answered, and what grew too much."""
+    late = [kind for kind, most in TARGETS.items() if not found[kind]["p95"] <= most]
+    grown = {
+        "rss_growth_bytes": _GROWTH_BYTES + _GROWTH_EACH * found["visitors"],
+        "files_growth": _MORE_FILES,
+    }
+    return late + [name for name, most in grown.items() if found[name] > most]
 
 
 def _measure(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -164,7 +99,8 @@ def _measure(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     from apt_core.reports import samples
 
-    shown = next(iter(samples.load()))
+    shown, asked = next(iter(samples.load())), run_to_ask(scratch)
+    heavy = HeavyRun(scratch, options.heavy, options.seconds)
     app = App(
         scratch,
         APT_PUBLIC="1",
@@ -172,35 +108,51 @@ def _measure(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
         GRADIO_SERVER_NAME="127.0.0.1",
         APT_VISITORS_PER_HOUR="off",  # all of them come from one address
         APT_ADDRESS_RUNS_PER_HOUR="off",
+        OMP_NUM_THREADS=str(os.cpu_count() or 1),  # of the heavy run
     ).start()
     try:
+        heavy.wait_until_it_works()
         process = psutil.Process(app._process.pid)
-        before = process.memory_info().rss
-        seconds, errors = asyncio.run(visit(app.address, shown, options.visitors, options.seconds))
+        before, files = process.memory_info().rss, process.num_fds()
+        found = asyncio.run(visit(app.address, shown, asked, options.visitors, options.seconds))
+        found.errors += _faults(found, heavy)
+        time.sleep(_GONE_SECONDS)
         return {
-            **{kind: percentiles(values) for kind, values in seconds.items()},
-            "errors": sum(errors.values()),
-            "what": dict(errors),
+            **{kind: percentiles(values) for kind, values in found.seconds.items()},
+            "errors": sum(found.errors.values()),
+            "what": dict(found.errors),
+            "refused": dict(found.refused),
             "rss_growth_bytes": process.memory_info().rss - before,
-            "files": process.num_fds(),
-            "requests": {kind: len(values) for kind, values in seconds.items()},
+            "files_growth": process.num_fds() - files,
+            "requests": {kind: len(values) for kind, values in found.seconds.items()},
             "visitors": options.visitors,
             "seconds": options.seconds,
         }
     finally:
         app.stop()
+        heavy.end()
+
+
+def _faults(found: Found, heavy: HeavyRun) -> Counter[str]:
+    """What makes the figures say less than they seem to."""
+    faults = Counter[str]()
+    faults["the heavy run ended early"] += not heavy.works
+    faults["nobody got an answer"] += not found.seconds["ask"]
+    return +faults
 
 
 def table(found: dict[str, Any]) -> str:
     lines = ["| seconds | p50 | p95 | p99 | at most (p95) | asked |", "|---|---:|---:|---:|---:|---:|"]
-    for kind, most in TARGETS.items():
+    for kind in (*TARGETS, "ask"):
         cells = [f"{found[kind][name]:.3f}" for name in ("p50", "p95", "p99")]
-        lines.append(f"| {kind} | {' | '.join(cells)} | {most:g} | {found['requests'][kind]} |")
+        most = f"{TARGETS[kind]:g}" if kind in TARGETS else "–"
+        lines.append(f"| {kind} | {' | '.join(cells)} | {most} | {found['requests'][kind]} |")
     growth = found["rss_growth_bytes"] / 1e6
     lines += [
         "",
-        f"{found['visitors']} visitors for {found['seconds']:g} s; {found['errors']} errors {found['what'] or ''}; the "
-        f"page's memory grew by {growth:.0f} MB, {found['files']} files are open.",
+        f"{found['visitors']} visitors for {found['seconds']:g} s; {found['errors']} errors {found['what'] or ''}; "
+        f"{sum(found['refused'].values())} times a quota's sentence; the page's memory grew by {growth:.0f} MB, "
+        f"{found['files_growth']} files more are open after they have gone.",
     ]
     return "\n".join(lines)
 
@@ -211,6 +163,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--visitors", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument(
+        "--heavy", default="tiny-llama", metavar="MODEL", help="of the run that works meanwhile"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

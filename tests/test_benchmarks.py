@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+from collections import Counter
 
 import pytest
+from markupsafe import Markup
 
-from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, measured_methods
+from apt_core.base.errors import OverQuota
+from apt_core.runs import reading
+from apt_core.runs.owners import Visitor
+from apt_core.runs.quotas import Quotas
+from apt_core.runs.usage import Usage
+from apt_core.ui.tabs import read
+from apt_core.ui.views.cards import sentence_card
+from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, load_visitors, measured_methods
 from benchmarks.judge import HeldOut, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
@@ -136,8 +146,6 @@ def test_an_allocation_is_a_setting(method, allocation, written):
 
 def test_the_newest_run_counts(tmp_path):
     file = tmp_path / "runs.jsonl"
-    import json
-
     lines = [line("alps", "0.5", [3.0]), line("alps", "0.5", [2.0]), line("alps", "0.5", [1.0], seed=1)]
     file.write_text("".join(json.dumps(each) + "\n" for each in lines))
     assert [each["losses"]["text"] for each in accuracy_tables.read(file)] == [[2.0], [1.0]]
@@ -196,8 +204,54 @@ def test_percentiles_are_those_of_the_sorted_seconds():
 def test_what_goes_wrong_under_load_is_in_the_exit_status():
     one = {"p50": 0.1, "p95": 0.2, "p99": 0.3}
     found = {kind: one for kind in load.TARGETS}
+    found |= {"visitors": 100, "rss_growth_bytes": 400_000_000, "files_growth": 100}
     assert load.missed(found) == [] and load.missed(found | {"poll": one | {"p95": 0.31}}) == ["poll"]
     assert load.missed(found | {"page": dict.fromkeys(one, float("nan"))}) == ["page"]
+    assert load.missed(found | {"rss_growth_bytes": 400_000_001}) == ["rss_growth_bytes"]
+    assert load.missed(found | {"files_growth": 101}) == ["files_growth"]
+
+
+def test_of_a_hundred_visitors_twenty_start_and_five_ask():
+    assert Counter(map(load.role_of, range(100))) == {"watch": 75, "start": 20, "ask": 5}
+    assert "ask" in map(load.role_of, range(3)), "of a few one asks too"
+
+
+def test_a_question_is_put_where_the_page_has_its_prompt():
+    page = load.Page({
+        "components": [
+            {"id": 1, "props": {"elem_id": "ask"}},
+            {"id": 2, "props": {"elem_id": "prompt", "value": ""}},
+            {"id": 3, "props": {"value": 96}},
+            {"id": 4, "props": {"elem_id": "seen", "value": None}},
+        ],
+        "dependencies": [{"id": 7, "targets": [[1, "click"]], "inputs": [4, 2, 3], "backend_fn": True}],
+    })  # fmt: skip
+    assert page.filled("click", "ask", prompt="Why?", seen={"run": "r"}) == (7, [{"run": "r"}, "Why?", 96])
+    with pytest.raises(LookupError, match="temperature"):
+        page.filled("click", "ask", temperature=1)
+
+
+def test_a_sentence_of_a_quota_is_an_answer_and_any_other_an_error():
+    visitor, found = Visitor(names=("v:ann",)), load_visitors.Found()
+    usage = Usage(Quotas(questions_each=1, tokens_per_hour=100, looks_per_hour=1, runs_per_hour=1, waiting=1))
+    held = usage.question(visitor, lambda: iter(()))
+    for more in ({}, {"tokens": 101}, {"looks": 2}):
+        with pytest.raises(OverQuota) as refused:
+            usage.question(visitor, lambda: iter(()), **more)
+        found.said("ask", str(refused.value))
+    assert held is not None and len(found.refused) == 3 and not found.errors
+    found.said("ask", str(Markup.escape(reading._BUSY.message)))
+    found.said("ask", "There is no pruned model to ask here; prune one first.")
+    assert len(found.refused) == 4 and sum(found.errors.values()) == 1
+
+
+def test_the_sentence_of_a_refused_question_is_found_in_what_the_page_sends():
+    line = read._line("You have one waiting for an answer.", bad=True)
+    said = "data: " + json.dumps({"msg": "process_generating", "output": {"data": [line]}})
+    assert load_visitors.WORDS_OF.findall(said) == ["You have one waiting for an answer."]
+    card = json.dumps({"data": [str(sentence_card("No run is accepted now.", "model"))]})
+    assert load_visitors.CARD_OF.findall(card) == ["No run is accepted now."]
+    assert load_visitors.WORDS_OF.findall(json.dumps([read._line("The models are loaded.")])) == []
 
 
 @pytest.mark.slow
