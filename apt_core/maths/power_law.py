@@ -25,8 +25,11 @@ _FEWEST = 2  # eigenvalues of a tail
 
 
 def tail_exponent(weight: Float[Tensor, "out in"], fit: TailFit = "mid") -> float:
-    """alpha of a weight matrix. `mid`: the tail is the larger half of the spectrum. `peak`: it begins near the mode of
-    ln lambda, where the power law fits best by Kolmogorov-Smirnov distance."""
+    """alpha of a weight matrix, infinite where no eigenvalue of the tail is larger than another.
+
+    `mid`: the tail is the larger half of the spectrum. `peak`: it begins near the mode of ln lambda, where the power
+    law fits best by Kolmogorov-Smirnov distance.
+    """
     values = double(torch.linalg.svdvals(weight.float())).square().clamp_min(_SMALLEST).sort().values
     if len(values) <= _FEWEST:
         return 1.0

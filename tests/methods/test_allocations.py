@@ -89,6 +89,33 @@ def test_alphapruning_takes_the_mean_of_a_block_or_each_matrix():
     assert mean["q"] == mean["mlp"] == pytest.approx((each["q"] + each["mlp"]) / 2)
 
 
+@pytest.mark.parametrize("by", ["block", "matrix"])
+def test_a_matrix_without_a_spectrum_loses_as_much_as_the_most_prunable(by):
+    """Zeros have no exponent; they are no reason to spend the budget elsewhere, or to have none."""
+    torch.manual_seed(0)
+    asked = allocation("alphapruning", by=by)
+    scores = {}
+    for block in range(4):
+        q = torch.zeros(20, 20) if block == 2 else torch.randn(20, 20)
+        found = asked.scores({"q": SeenLayer(q), "mlp": SeenLayer(torch.randn(20, 80))})
+        scores |= {(block, name): score for name, score in found.items()}
+    shares = asked.shares(DenseModel(SIZES, scores=scores), HALF)
+    assert removed(shares) == 2000 * 4 // 2
+    if by == "matrix":
+        assert shares[2, "q"] == max(shares.values()) > min(shares.values())
+    else:
+        assert scores[2, "q"] == scores[2, "mlp"] < 100, "the mean of a block is that of its other matrices"
+        assert shares[2, "q"] == pytest.approx(shares[2, "mlp"], abs=2e-3)
+
+
+def test_where_no_matrix_has_a_spectrum_layers_are_alike():
+    scores = dict.fromkeys(SIZES, float("inf"))
+    assert allocation("alphapruning").shares(DenseModel(SIZES, scores=scores), HALF) is None
+    whole = scores | {(0, "q"): 2.0, (0, "mlp"): 3.0}
+    shares = allocation("alphapruning").shares(DenseModel(SIZES, scores=whole), HALF)
+    assert removed(shares) == 4000 and shares[0, "q"] == min(shares.values())
+
+
 def test_by_hand_follows_the_points_and_keeps_the_total():
     shares = allocation("by-hand", points="0.2, 0.8").shares(DenseModel(SIZES), HALF)
     for (block, _), share in shares.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import ClassVar, Literal
 
@@ -27,7 +28,8 @@ class AlphaPruning(Allocation):
     """Sparsities linear in the power-law exponent of each layer's spectrum; no data is needed.
 
     phi_l runs from 1 - deviation at the smallest exponent to 1 + deviation at the largest; a layer loses eta phi_l,
-    clipped at 0.99, with the one eta that meets the budget by parameters.
+    clipped at 0.99, with the one eta that meets the budget by parameters. A matrix without a tail, as one of zeros, has
+    no exponent: it loses as much as the one with the largest, and does not count in the mean of a block.
     """
 
     name: ClassVar[str] = "alphapruning"
@@ -72,15 +74,24 @@ class AlphaPruning(Allocation):
         found = {
             name: maths.power_law.tail_exponent(layer.weight, self.metric) for name, layer in block.items()
         }
-        return dict.fromkeys(found, fmean(found.values())) if self.by == "block" and found else found
+        if self.by == "matrix":
+            return found
+        known = [one for one in found.values() if math.isfinite(one)]
+        return dict.fromkeys(found, fmean(known) if known else math.inf)
 
     def shares(
         self, dense: DenseModel, pattern: Unstructured | SemiStructured
     ) -> dict[LayerKey, float] | None:
-        scores = [dense.scores[key] for key in dense.sizes] if dense.scores else []
+        scores = _placed([dense.scores[key] for key in dense.sizes] if dense.scores else [])
         if not self.varies(pattern) or not scores or pattern.sparsity == 0 or max(scores) == min(scores):
             return None
         spread = max(scores) - min(scores)
         wishes = [1 - self.deviation + 2 * self.deviation * (one - min(scores)) / spread for one in scores]
         sizes = list(dense.sizes.values())
         return exact_shares(dense.sizes, maths.shares.scaled(wishes, sizes, pattern.sparsity))
+
+
+def _placed(scores: Sequence[float]) -> list[float]:
+    """What has no exponent stands beside the largest; nothing where none has one."""
+    known = [one for one in scores if math.isfinite(one)]
+    return [min(one, max(known)) for one in scores] if known else []
