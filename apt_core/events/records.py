@@ -51,6 +51,9 @@ class RunRecord(Frozen):
     owner: str = LOCAL  # whose run it is, as `runs.owners` names visitors
     study: str = ""  # the id of the study that this run belongs to
     orphaned: bool = False  # the run that its model was made by has been deleted
+    lineage: tuple[
+        str, ...
+    ] = ()  # the runs that its model goes back to, as far as they are here; the nearest first
     conditions: str = ""  # for recorded samples: where and when they were recorded
     look: str = ""  # for recorded samples: what to look at in them
 
@@ -194,6 +197,7 @@ _FORGOTTEN: dict[str, Any] = {
     for name in (
         "model",
         "allocated",
+        "shrunk",
         "rounded",
         "sparse_kernels",
         "training",
@@ -259,6 +263,7 @@ def summary(record: RunRecord, policy: HostPolicy = STRICT) -> dict[str, Any]:
         "status": record.status,
         "model": name(record.job.model.id),
         "made_from": record.made_from,
+        "lineage": _lineage(record),
         "study": record.study or None,
         **record.job.request(name),
         **_results(record, name),
@@ -319,9 +324,23 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
         "allocated": record.allocated.shares if record.allocated else None,
+        "allocation": _allocation(record),
         "layers": [layer.model_dump(exclude={"kind"}) for layer in record.layers],
         "warnings": [warning.message for warning in record.warnings],
     }
+
+
+def _lineage(record: RunRecord) -> list[str]:
+    """The runs that its model goes back to, the nearest first; of a run outside of any store the nearest alone."""
+    return list(record.lineage) or [run for run in (record.made_from,) if run is not None]
+
+
+def _allocation(record: RunRecord) -> dict[str, Any] | None:
+    """Which allocation decided, and what it gave each layer (None where all were given the same, or nothing yet)."""
+    if not isinstance(record.job, Prune):
+        return None
+    shares = record.allocated.shares if record.allocated else None
+    return {"name": record.job.method.allocation.name, "layers": shares}
 
 
 def _recovered(record: RunRecord) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from apt_core.runs.labels import Labels
 if TYPE_CHECKING:
     from apt_core.reports.document import Document
 
-_LONG = ("layers", "allocated", "generations", "warnings", "versions")
+_LONG = ("layers", "allocated", "allocation", "generations", "warnings", "versions")
 
 
 def run_json(record: RunRecord, policy: HostPolicy, checkpoint: str | None = None) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apt_core.base.errors import BadInput
+from apt_core.base.errors import BadInput, NotAModel
 from apt_core.execute.context import Made
-from apt_core.execute.kept import TRAINING
+from apt_core.execute.kept import KEPT_BY_TRAINING, TRAINING
 from apt_core.jobs import ModelRef
+from apt_core.models.checkpoint.headers import parse_json, read_metadata
 from apt_core.runs.folders import Folders
 from apt_core.runs.records import Records
 
@@ -39,3 +40,13 @@ def training_of(run_id: str, records: Records, folders: Folders) -> Path:
     if not any(folder.glob("*.safetensors")):
         raise BadInput(f"Run {run_id} has kept no state to go on from; start a run of its own.")
     return folder
+
+
+def step_reached(run_id: str, records: Records, folders: Folders) -> int:
+    """The step behind which a recovery has kept its state; raises BadInput where it has kept none that can be read."""
+    training_of(run_id, records, folders)
+    file = folders.run(run_id) / KEPT_BY_TRAINING
+    try:
+        return int(parse_json(read_metadata(file)["state"].encode(), "The state")["step"])
+    except (NotAModel, KeyError, TypeError, ValueError, OSError) as error:
+        raise BadInput(f"What run {run_id} kept of its training cannot be read; start it again.") from error

@@ -65,12 +65,18 @@ class Records:
             changes["owner"] = row.owner
         if record.study != (row.study or ""):  # another run has taken its place in the study
             changes["study"] = row.study or ""
-        if row.made_from and not self._folders.run(row.made_from).exists():
-            changes["orphaned"] = True
+        if row.made_from:
+            changes["lineage"] = self._lineage(row.id)
+            if not self._folders.run(row.made_from).exists():
+                changes["orphaned"] = True
         if record.finished and record.finished.checkpoint:
             here = str(self._folders.run(row.id) / Path(record.finished.checkpoint).name)
             changes["finished"] = record.finished.model_copy(update={"checkpoint": here})
         return record.model_copy(update=changes) if changes else record
+
+    def _lineage(self, run_id: str) -> tuple[str, ...]:
+        with self._index.read() as rows:
+            return tuple(rows.lineage(run_id))
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """They are gone."""

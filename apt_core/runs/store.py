@@ -254,6 +254,12 @@ class Store:
             order = {}
         return self._records.readable(sorted(found, key=lambda row: order.get(row.id, len(order))))
 
+    def made_from(self, run_id: str) -> List[RunRecord]:
+        """The runs whose model this run made, as they were asked for."""
+        with self.index.read() as rows:
+            found = rows.made_from(check_id(run_id))
+        return self._records.readable(found)
+
     def shared_folder(self, study_id: str) -> Path:
         """Where the runs of a study keep for one another what is the same for all of them."""
         return self._folders.studies / check_id(study_id) / "shared"
@@ -274,6 +280,10 @@ class Store:
     def training_of(self, run_id: str) -> Path:
         """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
         return lineage.training_of(run_id, self._records, self._folders)
+
+    def step_reached(self, run_id: str) -> int:
+        """The step behind which a recovery has kept its state; raises BadInput where it has kept none."""
+        return lineage.step_reached(run_id, self._records, self._folders)
 
     def events_since(self, run_id: str, seq: int = -1) -> List[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""

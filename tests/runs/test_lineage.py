@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownRun
+from apt_core.events.records import RunRecord, summary
 from apt_core.jobs import make_job
 from apt_core.measure.questions import Sides
 from apt_core.runs import read_before, token_holder, worker
@@ -38,6 +40,29 @@ def test_a_run_remembers_what_it_was_made_from(store, parent, child):
     again = Store(store.root)
     with pytest.raises(BadInput, match=child):
         again.delete(parent)
+
+
+def test_the_whole_line_is_told_the_nearest_first(store, parent, child):
+    grandchild = store.create(child_of(child))
+    assert store.get(grandchild).lineage == (child, parent)
+    assert summary(store.get(grandchild))["lineage"] == [child, parent]
+    assert summary(store.get(parent))["lineage"] == []
+    store.request_cancel(grandchild)
+    store.delete(child, orphan=True)
+    assert store.get(grandchild).lineage == (child,), "it ends at the run that is gone"
+
+
+def test_an_allocation_is_told_by_its_name_and_by_layer(store, parent):
+    record = store.get(parent)
+    assert summary(record)["allocation"]["name"] == record.job.method.allocation.name
+    given = record.model_copy(update={"allocated": ev.Allocated(shares={"0:q_proj": 0.25})})
+    assert summary(given)["allocation"]["layers"] == {"0:q_proj": 0.25} == summary(given)["allocated"]
+    measured = RunRecord(id=parent, job=make_job("evaluate", model={"id": "tiny-llama"}))
+    assert summary(measured)["allocation"] is None
+
+
+def test_what_a_run_made_is_found_again(store, parent, child):
+    assert [run.id for run in store.made_from(parent)] == [child] and store.made_from(child) == []
 
 
 def test_deletion_names_what_hangs_on_it(store, parent, child):

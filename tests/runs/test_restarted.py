@@ -23,6 +23,14 @@ def test_what_came_before_does_not_count():
     assert again.status == "finished" and again.started_at == 0.0
 
 
+def test_what_a_smaller_model_had_become_does_not_count():
+    """A share and parameters of before would stand in every table until the new ones come."""
+    shrunk = ev.Shrunk(blocks=4, kept=(0, 1, 2), dense_parameters=100, parameters=80, share=0.25)
+    again = record_of(ev.Started(pid=1), shrunk, ev.Restarted(message="The node was lost."))
+    assert again.shrunk is None and again.sparsity is None
+    assert again.parameters == {"dense": None, "pruned": None}
+
+
 def test_read_in_pieces_it_is_the_same():
     said = [layer(0), ev.Progress(stage="prune", done=1, total=2), ev.Restarted(message="Lost."), layer(3)]
     stamped = [ev.Stamped(seq=number, at=float(number), event=one) for number, one in enumerate(said)]
