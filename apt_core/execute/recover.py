@@ -214,6 +214,7 @@ class _Training:
             opened.model, attached.trained, job.method.loss, self._plan(), dense.model, _in_half(job, opened)
         )
         self._step, self._seconds = 0, 0.0
+        self._warm_up = round(job.warm_up * job.optimiser_steps)
         self._curve: list[Trained] = []
         self._losses: list[float] = []
         self._told = False
@@ -299,9 +300,9 @@ class _Training:
         return found
 
     def _flat(self) -> str:
-        """Why to stop now, by the curve so far; nothing where it still falls, or nobody asked."""
+        """Why to stop now, by the curve behind the warm-up; nothing where it still falls, or nobody asked."""
         least = self._job.stop_when_flat
-        points = [(one.tokens, one.held_out) for one in self._curve if one.tokens]
+        points = [(one.tokens, one.held_out) for one in self._curve if one.step > self._warm_up]
         if not least or self._step >= self._job.optimiser_steps:
             return ""
         fall = expected_fall(points)
@@ -316,7 +317,7 @@ class _Training:
         return TrainingBegan(
             step=self._step,
             steps=self._job.optimiser_steps,
-            warm_up=round(self._job.warm_up * self._job.optimiser_steps),
+            warm_up=self._warm_up,
             trained=sum(one.numel() for one in self._attached.trained.values()),
             windows=len(self._texts.trained),
             held_out=len(self._texts.held_out),
@@ -341,6 +342,7 @@ class _Training:
             asked=asked(self._job),
             step=self._step,
             seconds=self._seconds,
+            warm_up=self._warm_up,
             curve=tuple(self._curve),
             losses=tuple(self._losses),
         )
@@ -356,6 +358,7 @@ class _Training:
                 "What that run had kept of its training does not fit this model; start the recovery again."
             ) from error
         self._step, self._seconds = state.step, state.seconds
+        self._warm_up = max(self._warm_up, state.warm_up)  # a shorter plan leaves the curve as it was
         self._curve, self._losses = list(state.curve), list(state.losses)
 
 

@@ -30,6 +30,7 @@ class TrainingState(Frozen):
     asked: str
     step: int
     seconds: float
+    warm_up: int = 0  # steps, of the longest plan so far
     curve: tuple[Trained, ...] = ()
     losses: tuple[float, ...] = ()  # of the steps since the last point of the curve
 

@@ -151,7 +151,7 @@ class Studio:
 
     def title(self, record: RunRecord) -> str:
         """'SmolLM2 135M'; of a model that a run made its title and what was done to it."""
-        return run_title(record, self._known)
+        return run_title(record, self.known)
 
     def as_json(self, record: RunRecord) -> dict[str, Any]:
         """The run as one JSON object."""
@@ -168,9 +168,10 @@ class Studio:
 
     def card(self, record: RunRecord) -> str:
         """The model card of what a run made."""
-        return card_of(record, self._known)
+        return card_of(record, self.known)
 
-    def _known(self, run_id: str) -> RunRecord | None:
+    def known(self, run_id: str) -> RunRecord | None:
+        """A run that the visitor may read, None where there is none."""
         try:
             return self.record(run_id)
         except PruneError:
@@ -198,6 +199,14 @@ class Studio:
     def can_go_on(self, record: RunRecord) -> bool:
         """Whether this run stopped in the middle of a training or a search whose state is kept."""
         return self._runs.can_go_on(record)
+
+    def step_reached(self, record: RunRecord) -> int:
+        """How many steps of a recovery that stopped are kept; 0 where nothing is."""
+        return self._runs.step_reached(record)
+
+    def made_from(self, run_id: str) -> list[RunRecord]:
+        """The runs whose model this run made, of those that stand in the visitor's lists."""
+        return self._runs.made_from(run_id)
 
     def withholds(self, run_id: str) -> bool:
         """Whether the weights of this run stay here: on a public host, when its model came with a visitor's
@@ -312,7 +321,7 @@ class Studio:
 
     def readable(self, run_ids: Sequence[str]) -> list[RunRecord]:
         """The records of these runs; one that was deleted a moment ago is left out."""
-        found = (self._known(run_id) for run_id in run_ids)
+        found = (self.known(run_id) for run_id in run_ids)
         return [record for record in found if record is not None]
 
     def ask(self, run_id: str, question: Prompt, others: Sequence[str] = (), dense: bool = True):

@@ -109,6 +109,22 @@ class VisibleRuns(NamedTuple):
         except PruneError:
             return False
 
+    def step_reached(self, record: RunRecord) -> int:
+        """How many steps of a recovery that stopped are kept; 0 where nothing is."""
+        if not isinstance(record.job, Recover) or not self.can_go_on(record):
+            return 0
+        try:
+            return int(self.store.step_reached(record.id))
+        except PruneError:
+            return 0
+
+    def made_from(self, run_id: str) -> list[RunRecord]:
+        """The runs whose model this run made, of those that stand in the visitor's lists."""
+        if run_id in self.samples:
+            return []
+        found: list[RunRecord] = self.store.made_from(run_id)
+        return [record for record in found if owners.lists(self.visitor, record.owner)]
+
     def askable_beside(self, record: RunRecord, runs: Sequence[RunRecord]) -> dict[str, str]:
         """Run -> name of the other finished ones of these runs that pruned the same model and still have their
         weights."""

@@ -231,6 +231,35 @@ def test_it_stops_when_the_curve_is_flat(store, parent):
     assert any("the curve is flat" in one.message for one in child.warnings)
 
 
+def test_points_of_the_warm_up_do_not_say_that_a_curve_is_flat(store, parent):
+    """While the learning rate rises from nothing every curve is flat."""
+    asked = {"stop_when_flat": 5.0, "warm_up": 0.5, "training": TRAINING | {"held_out": 2}}
+    child = done(store, recovery(parent.id, {"name": "spp", "learning_rate": 1e-6}, steps=20, **asked))
+    assert child.training.warm_up == 10
+    assert 10 + 6 <= child.steps[-1].step < 20
+    assert any("the curve is flat" in one.message for one in child.warnings)
+
+
+def test_what_a_stopped_run_reached_can_be_made_a_model(store, parent, tmp_path):
+    """With the steps that were done alone it merges and measures; the warm-up is still that of the plan it stopped in,
+    and the stopped run can be gone on from afterwards."""
+    stopped = store.create(recovery(parent.id, warm_up=0.5))
+    store.request_cancel(stopped)
+    trained_until(recovery(parent.id, warm_up=0.5), store, tmp_path, 4)
+    state_in(store, stopped, tmp_path)
+    assert store.step_reached(stopped) == 4
+    early = done(store, recovery(parent.id, steps=4, warm_up=0.5, resume=stopped))
+    assert early.status == "finished", early.failure
+    assert early.steps[-1].step == 4 and early.made is not None and store.checkpoint(early.id)
+    assert early.training.warm_up == 3
+    assert store.step_reached(stopped) == 4
+    with pytest.raises(BadInput, match="kept no state"):
+        store.step_reached(parent.id)
+    (store.folder(stopped) / kept.KEPT_BY_TRAINING).write_bytes(b"torn")
+    with pytest.raises(BadInput, match="cannot be read"):
+        store.step_reached(stopped)
+
+
 def test_events_come_in_their_order(store, parent, tmp_path):
     kinds = [type(event) for event in events(store, recovery(parent.id, steps=1), tmp_path)]
     said = [kind for kind in kinds if kind in (Evaluated, TrainingBegan, Trained, Finished)]

@@ -162,6 +162,21 @@ def test_a_training_that_stopped_goes_on(explore, studio, store, tmp_path):
         recover.going_on(RUN, studio)
 
 
+def test_a_training_that_stopped_can_be_finished_with_what_it_reached(explore, studio, store, tmp_path):
+    store.put(RUN, some(0, 2, end=ev.Cancelled()), a_job())
+    store.training_of = lambda run_id: tmp_path
+    assert recover.show(explore.recovering, studio, store.get(RUN))[explore.recovering.finish]["visible"]
+    assert recover.finished_early(RUN, studio) == a_job(resume=RUN, optimiser_steps=2)
+    store.put(OTHER, some(0, end=ev.Cancelled()), a_job())  # stopped before its first step
+    assert not recover.show(explore.recovering, studio, store.get(OTHER))[explore.recovering.finish][
+        "visible"
+    ]
+    with pytest.raises(BadInput, match="start the recovery again"):
+        recover.finished_early(OTHER, studio)
+    store.put(RUN, some(0, 2, end="finished"), a_job())
+    assert not recover.show(explore.recovering, studio, store.get(RUN))[explore.recovering.finish]["visible"]
+
+
 def test_the_curve_grows_while_it_runs_and_foretells_nothing():
     one, two = (RunSet(a_record(*range(0, 2 * count, 2))) for count in (3, 6))
     assert recovery.looks(one) != recovery.looks(two)

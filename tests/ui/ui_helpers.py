@@ -174,6 +174,13 @@ class FakeStore:
     def runs_of(self, study_id: str) -> list[RunRecord]:
         return [self.get(run_id) for run_id, study in self.studies.items() if study == study_id]
 
+    def made_from(self, run_id: str) -> list[RunRecord]:
+        return [self.get(one) for one, job in self.recipes.items() if job.model.run == run_id]
+
+    def step_reached(self, run_id: str) -> int:
+        """Behind its last point."""
+        return self.get(run_id).steps[-1].step
+
     def came_with_token(self, run_id: str) -> bool:
         return run_id in self.with_token
 

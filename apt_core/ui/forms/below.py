@@ -40,11 +40,12 @@ def queued(note: gr.HTML, queue: Callable[[], str], shown: Callable[[str], dict[
         return {note: str(sentence_card(said))}
 
 
-def going_on(kind: type[Kind], run_id: str, studio: Studio, nothing: str) -> Kind:
-    """The same job from where it stopped; raises BadInput with `nothing` where nothing of it was kept."""
+def going_on(kind: type[Kind], run_id: str, studio: Studio, nothing: str, **changes: Any) -> Kind:
+    """The same job from where it stopped, but for `changes`; raises BadInput with `nothing` where nothing of it was
+    kept."""
     record = studio.record(run_id)
     if not isinstance(record.job, kind) or not studio.can_go_on(record):
         raise BadInput(nothing)
-    again = make_job(**record.job.model_dump() | {"resume": run_id})
+    again = make_job(**record.job.model_dump() | {"resume": run_id} | changes)
     assert isinstance(again, kind)
     return again

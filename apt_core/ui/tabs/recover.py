@@ -26,6 +26,7 @@ _UNUSED = frozenset(
 )
 _FIRST = ("method", "training.text", "optimiser_steps")  # the rest is beside one another below
 _START = "recover-"  # some of the same fields are on the page already, for pruning
+_NOTHING = "Nothing was kept of this training; start the recovery again."
 _ASKS_AGAIN = (
     "method",
     "optimiser_steps",
@@ -43,6 +44,7 @@ class Recovering(NamedTuple):
     needs: gr.HTML
     note: gr.HTML
     go_on: gr.Button
+    finish: gr.Button
 
     @property
     def inputs(self) -> list[Component]:
@@ -51,7 +53,7 @@ class Recovering(NamedTuple):
     @property
     def outputs(self) -> list[Any]:
         evaluated = [control for path, control in self.controls.items() if path.startswith("evaluation.")]
-        return [self.section, *evaluated, self.needs, self.note, self.go_on]
+        return [self.section, *evaluated, self.needs, self.note, self.go_on, self.finish]
 
 
 def lay_out() -> Recovering:
@@ -59,6 +61,7 @@ def lay_out() -> Recovering:
     fields = _fields()
     controls: dict[str, Component] = {}
     go_on = gr.Button("Go on training", size="sm", elem_id="recover-go-on", visible=False)
+    finish = gr.Button("Finish with what was reached", size="sm", elem_id="recover-finish", visible=False)
     with gr.Accordion(
         "Recover by training", open=False, visible=False, elem_id="recover", elem_classes="fold"
     ) as section:
@@ -70,7 +73,7 @@ def lay_out() -> Recovering:
                     controls |= below.drawn(field, _START)
         needs = html("recover-needs")
         start = gr.Button("Recover", elem_id="recover-start")
-    return Recovering(section, controls, start, needs, html("recover-note"), go_on)
+    return Recovering(section, controls, start, needs, html("recover-note"), go_on, finish)
 
 
 def wire(
@@ -95,13 +98,16 @@ def wire(
         concurrency_limit=4,
         **quiet,
     )
-    recovering.go_on.click(
-        lambda view: start(recovering, studio, lambda: going_on(ViewState.parse(view).run, studio), shown),
-        seen,
-        outputs,
-        concurrency_limit=4,
-        **quiet,
-    )
+    for button, job_from in ((recovering.go_on, going_on), (recovering.finish, finished_early)):
+        button.click(
+            lambda view, job_from=job_from: start(
+                recovering, studio, lambda: job_from(ViewState.parse(view).run, studio), shown
+            ),
+            seen,
+            outputs,
+            concurrency_limit=4,
+            **quiet,
+        )
     gr.on(
         [recovering.section.expand, *(recovering.controls[path].change for path in _ASKS_AGAIN)],  # type: ignore[attr-defined]
         lambda view, *given: needs_of(ViewState.parse(view).run, values_of(given), studio),
@@ -124,6 +130,7 @@ def show(recovering: Recovering, studio: Studio, record: RunRecord) -> dict[Any,
     return {
         recovering.section: gr.update(visible=made),
         recovering.go_on: gr.update(visible=isinstance(record.job, Recover) and studio.can_go_on(record)),
+        recovering.finish: gr.update(visible=studio.step_reached(record) > 0),
         recovering.needs: "",
         recovering.note: "",
         **evaluated,
@@ -170,9 +177,15 @@ def job_of(run_id: str, values: dict[str, Any], studio: Studio) -> Recover:
 
 def going_on(run_id: str, studio: Studio) -> Recover:
     """The same recovery from where it stopped; raises BadInput where nothing of it was kept."""
-    return below.going_on(
-        Recover, run_id, studio, "Nothing was kept of this training; start the recovery again."
-    )
+    return below.going_on(Recover, run_id, studio, _NOTHING)
+
+
+def finished_early(run_id: str, studio: Studio) -> Recover:
+    """The same recovery with the steps that were done alone: it merges, stores and measures what was reached."""
+    reached = studio.step_reached(studio.record(run_id))
+    if not reached:
+        raise BadInput(_NOTHING)
+    return below.going_on(Recover, run_id, studio, _NOTHING, optimiser_steps=reached)
 
 
 def _fields() -> dict[str, Field]:
