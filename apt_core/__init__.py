@@ -37,13 +37,18 @@ if TYPE_CHECKING:
     import apt_core.methods as _methods
     import apt_core.models.fetch.sources as _sources
     import apt_core.models.load.loading as _loading
+    import apt_core.reports.export as _exporting
     import apt_core.runs.store as _stores
     import apt_core.studies.compare as _comparing
+    import apt_core.studies.law_runs as _law_runs
+    import apt_core.studies.named_runs as _naming
+    import apt_core.studies.scaling_law as _laws
     from apt_core.events import Evaluated, Event
     from apt_core.events.records import RunRecord
     from apt_core.jobs import Job, Pruning
     from apt_core.measure.questions import Answered
     from apt_core.studies.compare import Comparison
+    from apt_core.studies.scaling_law import Laws
 else:
     _hardware, _patterns = lazy("apt_core.base.hardware"), lazy("apt_core.base.patterns")
     _placing, _execute = lazy("apt_core.estimate.placing"), lazy("apt_core.execute")
@@ -52,10 +57,23 @@ else:
     _methods = lazy("apt_core.methods")
     _duels, _questions = lazy("apt_core.measure.generate"), lazy("apt_core.measure.questions")
     _sources, _loading = lazy("apt_core.models.fetch.sources"), lazy("apt_core.models.load.loading")
-    _comparing = lazy("apt_core.studies.compare")
+    _comparing, _exporting = lazy("apt_core.studies.compare"), lazy("apt_core.reports.export")
+    _law_runs, _laws = lazy("apt_core.studies.law_runs"), lazy("apt_core.studies.scaling_law")
+    _naming = lazy("apt_core.studies.named_runs")
 
 __version__ = "0.2.0"
-__all__ = ["compare", "evaluate", "generate", "load_model", "plan", "prune", "recover", "run", "search"]
+__all__ = [
+    "compare",
+    "evaluate",
+    "generate",
+    "law",
+    "load_model",
+    "plan",
+    "prune",
+    "recover",
+    "run",
+    "search",
+]
 
 Watch = Callable[["Event"], None]
 
@@ -185,6 +203,18 @@ def compare(runs: Sequence[str]) -> Comparison:
     """
     records = _comparing.runs_to_compare(runs, _stores.Store().get)
     return _comparing.compare(records, HostPolicy.from_environment())
+
+
+def law(runs: str | Sequence[str], within: float | None = None, seed: int = 0) -> Laws:
+    """The power law of stored recoveries, or of those that a study or a run led to, by their ids: one for each way to
+    prune and to train, with 95% intervals of its constants.
+
+    within: how many tokens until perplexity is at most this many times the dense one. Raises BadInput with a sentence.
+    """
+    store = _stores.Store()
+    named = _naming.named_runs(store, runs if isinstance(runs, str) else ",".join(runs))
+    records = _law_runs.recoveries_of(named, store.made_from)
+    return _laws.laws_of(records, within, seed=seed, known=_exporting.reader_of(store))
 
 
 def _record_of(job: Job, out: str | Path | None, on_event: Watch | None) -> RunRecord:

@@ -117,7 +117,9 @@ def _add_search(commands: Any) -> None:
 
 def _add_law(commands: Any) -> None:
     parser = add(commands, "law", "law:run", "fit the power law of post-training to the curves of recoveries")
-    parser.add_argument("runs", metavar="STUDY|RUN,RUN", help="recoveries, or a study of some")
+    parser.add_argument(
+        "runs", metavar="STUDY|RUN,RUN", help="recoveries, or a study or runs whose models were recovered"
+    )
     parser.add_argument(
         "--within",
         type=float,

@@ -1,4 +1,7 @@
-"""`law`: the power law of post-training, fitted to the curves of stored recoveries. Starts nothing."""
+"""`law`: the power law of post-training, fitted to the curves of stored recoveries. Starts nothing.
+
+A study, or a run that pruned, stands for the recoveries that were made from it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import argparse
 
 from apt_core.base.words import number
 from apt_core.cli.output import print_json, table
-from apt_core.cli.share import named_runs
+from apt_core.reports.export import reader_of
 from apt_core.runs.store import Store
+from apt_core.studies.law_runs import recoveries_of
+from apt_core.studies.named_runs import named_runs
 from apt_core.studies.scaling_law import (
     SCHEDULE,
     Law,
     check_sentence,
     determined_sentence,
     form_sentence,
-    law_json,
+    laws_json,
     laws_of,
     within_sentence,
 )
@@ -23,12 +28,13 @@ _HEADS = ("constant", "value", "95% interval")
 
 
 def run(options: argparse.Namespace) -> int:
-    records = named_runs(Store(), options.runs)
-    laws = laws_of(records, options.within, seed=options.seed)
+    store = Store()
+    records = recoveries_of(named_runs(store, options.runs), store.made_from)
+    found = laws_of(records, options.within, seed=options.seed, known=reader_of(store))
     if options.json:
-        print_json({"within": options.within, "laws": [law_json(law) for law in laws]})
+        print_json(laws_json(found, options.within))
     else:
-        print("\n\n".join(map(_report, laws)))
+        print("\n\n".join(filter(None, [found.apart, *map(_report, found.laws), *found.left_out])))
     return 0
 
 

@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 
 from apt_core.base import words
-from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.base.lazy import lazy
 from apt_core.cli.output import print_json
-from apt_core.events.records import RunRecord
 from apt_core.reports import export as exporting
 from apt_core.reports.as_json import report_json
 from apt_core.reports.document import document_of
@@ -18,6 +16,7 @@ from apt_core.reports.markdown import to_markdown
 from apt_core.reports.run_words import run_title
 from apt_core.reports.writing import check_file, new_file
 from apt_core.runs.store import Store
+from apt_core.studies.named_runs import named_runs
 
 pushing = lazy("apt_core.reports.push")
 
@@ -37,25 +36,6 @@ def report(options: argparse.Namespace) -> int:
     else:
         print(f"{file}: {document.title} ({words.size(len(text.encode()))}).")
     return 0
-
-
-def named_runs(store: Store, text: str) -> list[RunRecord]:
-    """The runs of a list with commas, or of a study. Raises BadInput for what is neither."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise BadInput("Name a run, a study, or several runs with commas; 'runs' lists them.")
-    return [record for name in names for record in _named(store, name)]
-
-
-def _named(store: Store, name: str) -> list[RunRecord]:
-    try:
-        return [store.get(name)]
-    except UnknownRun:
-        try:
-            store.study(name)
-        except UnknownRun:
-            raise UnknownRun(f"There is no run and no study {name[:60]!r}; 'runs' lists the runs.") from None
-        return store.runs_of(name)
 
 
 def export(options: argparse.Namespace) -> int:

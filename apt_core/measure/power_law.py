@@ -2,9 +2,10 @@
 
     L = L0 + rho^-gamma N^-delta (N_C / N^alpha + D_C / D^beta + E)          P2 law, arXiv 2411.10272
 
-N: parameters before pruning, in billions; D: tokens of training, in millions; rho: share of the pruned layers' weights
-that is gone; L0: the dense model's loss on the same windows. What several sizes and sparsities do not tell apart is
-left out of the form (`form_for`); a single curve determines a + b D^-beta alone. No torch.
+N: parameters before pruning, in billions; D: tokens of training, in millions; rho: share of these parameters that is
+gone, as zeros or with whole structures; L0: the dense model's loss on the same windows. What several sizes and
+sparsities do not tell apart is left out of the form (`form_for`); a single curve determines a + b D^-beta alone. No
+torch.
 
 Fitted by robust least squares from several starts, positive constants as logarithms.
 """

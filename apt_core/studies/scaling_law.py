@@ -1,7 +1,7 @@
 """The law of post-training, fitted to the curves of stored recoveries: a fold over their records. No torch.
 
-Recoveries of one method on one text are fitted together; each group has a law of its own, because its constants are
-those of a way to prune and a way to train. The points of the warm-up are left out.
+Recoveries of one family of models, pruned in one way and trained in one way, are fitted together (`law_groups`). The
+points of the warm-up are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apt_core.base.words import count, number, times
 from apt_core.events.records import RunRecord
 from apt_core.measure import power_law
 from apt_core.measure.power_law import Fit, Point
-from apt_core.texts.titles import text_title
+from apt_core.studies.law_groups import Known, apart_sentence, grouped, labels_of
 
 EARLY = 2 / 3  # of a curve's points: the law of these is held against the rest
 _BOOTSTRAPS = 60
@@ -60,31 +60,52 @@ class Law(NamedTuple):
     within: tuple[Within, ...] = ()
 
 
+class Laws(NamedTuple):
+    """The law of each group of recoveries. apart: what kept the groups apart, in words, empty where there is one.
+    left_out: a sentence for each group that has no law, because it has too few points."""
+
+    laws: list[Law]
+    apart: str = ""
+    left_out: tuple[str, ...] = ()
+
+
 def laws_of(
-    records: Iterable[RunRecord], within: float | None = None, bootstraps: int | None = None, seed: int = 0
-) -> list[Law]:
-    """The law of each group. Raises BadInput where there is no recovery, or one has too few points."""
+    records: Iterable[RunRecord],
+    within: float | None = None,
+    bootstraps: int | None = None,
+    seed: int = 0,
+    known: Known = lambda run_id: None,
+) -> Laws:
+    """The law of each group. known: the runs that these were made from.
+
+    Raises BadInput where there is no recovery, or no group has enough points.
+    """
     records = list(records)
-    groups = grouped(records)
+    groups = grouped(records, known)
     if not groups:
-        named = f"Run {records[0].id} is" if len(records) == 1 else "These runs are"
-        raise BadInput(f"{named} no recovery with a curve; recover a pruned model first ('recover --help').")
+        named = f"Run {records[0].id} is no" if len(records) == 1 else "None of these runs is, or led to, a"
+        raise BadInput(f"{named} recovery with a curve; recover a pruned model first ('recover --help').")
+    check_ratio(within)
+    times_drawn = _BOOTSTRAPS if bootstraps is None else bootstraps
+    laws: list[Law] = []
+    refused: dict[str, BadInput] = {}
+    for group, label in labels_of(list(groups)).items():
+        try:
+            laws.append(_law(label, groups[group], within, times_drawn, seed))
+        except BadInput as error:
+            refused[label] = error
+    if not laws:
+        raise next(iter(refused.values()))
+    left_out = tuple(f"{label}: {error}" for label, error in refused.items())
+    return Laws(laws, apart_sentence(list(groups)), left_out)
+
+
+def check_ratio(within: float | None) -> None:
+    """Raise BadInput for what is no ratio of perplexities."""
     if within is not None and not (math.isfinite(within) and within >= 1):
         raise BadInput(
             f"--within {within:g} is no ratio of perplexities; give a number from 1, such as 1.05."
         )
-    times_drawn = _BOOTSTRAPS if bootstraps is None else bootstraps
-    return [_law(label, members, within, times_drawn, seed) for label, members in groups.items()]
-
-
-def grouped(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Label -> the recoveries with a curve that share a method and a text."""
-    found: dict[str, list[RunRecord]] = {}
-    for record in records:
-        if record.training is not None and record.steps:
-            read = ", ".join(text_title(text.text) for text in record.job.reads)
-            found.setdefault(f"{record.job.labels[0]} on {read}", []).append(record)
-    return found
 
 
 def points_of(record: RunRecord) -> list[Point]:
@@ -98,12 +119,23 @@ def points_of(record: RunRecord) -> list[Point]:
             tokens=one.tokens,
             loss=one.held_out,
             parameters=began.model_parameters,
-            sparsity=began.sparsity,
+            sparsity=share_gone(record),
             dense_loss=began.dense_loss,
         )
         for one in record.steps
         if one.step > began.warm_up
     ]
+
+
+def share_gone(record: RunRecord) -> float:
+    """Which share of the dense model's parameters is gone when a recovery begins, as zeros or with whole structures."""
+    began, opened = record.training, record.model
+    if began is None:
+        return 0.0
+    if opened is None:  # before it was opened there is no curve; recorded curves have no more than this
+        return began.sparsity
+    zeros = began.sparsity * opened.prunable
+    return 1 - (opened.parameters - zeros) / began.model_parameters
 
 
 def _law(label: str, records: Sequence[RunRecord], within: float | None, bootstraps: int, seed: int) -> Law:
@@ -171,7 +203,10 @@ def form_sentence(found: Fit) -> str:
         "size and sparsity": "two model sizes: N_C and alpha cannot be told apart from E",
         "P2": "the whole P2 law",
     }[found.form.name]
-    return f"{found.form.formula} ({why}; D in millions of tokens, N in billions of parameters)."
+    rho = (
+        ", rho the share of the dense model's parameters that is gone" if "rho" in found.form.formula else ""
+    )
+    return f"{found.form.formula} ({why}; D in millions of tokens, N in billions of parameters{rho})."
 
 
 SCHEDULE = (
@@ -216,6 +251,16 @@ def within_sentence(answer: Within) -> str:
         f"The loss is {target} behind about {count(answer.tokens)} tokens{between}, {times(far)} what was trained "
         f"on{guess}."
     )
+
+
+def laws_json(found: Laws, within: float | None) -> dict[str, Any]:
+    """What `law --json` prints, Python gives and the page answers to programs."""
+    return {
+        "within": within,
+        "laws": [law_json(law) for law in found.laws],
+        "apart": found.apart or None,
+        "left_out": list(found.left_out),
+    }
 
 
 def law_json(law: Law) -> dict[str, Any]:

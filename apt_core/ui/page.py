@@ -59,6 +59,7 @@ def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
         items = (explore_item, compare_item, sweep_item, models_item, methods_item)
         others = tuple(item for item in items if item)
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
+        compare_tab.wire(compare, studio)
         _wire_compare(compare, tabs, (runs.bar, *sweep.openers), explore, studio)
         arrival.wire(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)

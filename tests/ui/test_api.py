@@ -37,7 +37,21 @@ from apt_core.ui.studio import Studio, open_studio
 from tests.runs.helpers import fake_command, until
 from tests.studies.compared_runs import job_of, put, worse
 
-NAMES = {"models", "prune", "evaluate", "recover", "search", "runs", "run", "compare", "report", "generate"}
+NAMES = {
+    *(
+        "models",
+        "prune",
+        "evaluate",
+        "recover",
+        "search",
+        "runs",
+        "run",
+        "compare",
+        "law",
+        "report",
+        "generate",
+    ),
+}
 TINY = {"model": "tiny-random-llama", "calibration": "wiki-sample", "eval": "wiki-sample"}
 AT_HOME = HostPolicy(api=True)
 PUBLIC = HostPolicy(public=True, api=True)
@@ -87,7 +101,7 @@ def refusal(studio: Studio, name: str, **values: Any) -> str:
 # ---- what is offered
 
 
-def test_eight_endpoints_and_no_callback_of_the_page(studio):
+def test_eleven_endpoints_and_no_callback_of_the_page(studio):
     built = page.build(studio())
     try:
         named = [fn for fn in built.fns.values() if fn.api_visibility != "private"]

@@ -60,6 +60,8 @@ def named(tab, updates):
     names = {component: name for name, component in tab.parts.items()} | {
         tab.note: "note",
         tab.compared: "compared",
+        tab.law.section: "law",
+        tab.law.said: "law-said",
     }
     return {names[component]: value for component, value in updates.items()}
 

@@ -17,7 +17,6 @@ from apt_core.cli import recover as recover_command
 from apt_core.cli import search as search_command
 from apt_core.cli.generate import question_from
 from apt_core.cli.options import facts_for, prune_from
-from apt_core.cli.share import named_runs
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
@@ -32,6 +31,9 @@ from apt_core.reports.markdown import to_markdown
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.query import Query
 from apt_core.studies.compare import compare
+from apt_core.studies.law_runs import recoveries_of
+from apt_core.studies.named_runs import named_runs
+from apt_core.studies.scaling_law import laws_json, laws_of
 from apt_core.ui.api.arguments import Argument, arguments_of, options_of
 from apt_core.ui.forms.form import open_terms
 from apt_core.ui.studio import Studio
@@ -130,6 +132,12 @@ def compare_runs(studio: Studio, options: argparse.Namespace, more: dict[str, An
     return compare(studio.compared(options.runs).members, studio.policy).model_dump(mode="json")
 
 
+def law(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
+    records = recoveries_of(named_runs(studio.store, options.runs), studio.made_from)
+    found = laws_of(records, options.within, seed=options.seed, known=studio.known)
+    return laws_json(found, options.within)
+
+
 def report(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
     """The file itself is `text`; files are named without their folders, as a report goes to others."""
     forms = {"markdown": (to_markdown, "md"), "html": (to_html, "html")}
@@ -223,6 +231,12 @@ ENDPOINTS = (
         ("compare",),
         compare_runs,
         "Two to twelve runs side by side: fields that differ, perplexities, each paired with the first.",
+    ),
+    Endpoint(
+        "law",
+        ("law",),
+        law,
+        "The power law of recoveries, or of those that a study or run led to: its constants, and tokens until a loss.",
     ),
     Endpoint(
         "report",

@@ -11,6 +11,8 @@ from apt_core.base.errors import PruneError
 from apt_core.plots import charts
 from apt_core.plots.chart import Chart
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import law
+from apt_core.ui.tabs.law import LawSection
 from apt_core.ui.tabs.result import html, section
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.chart_payload import part_of
@@ -23,6 +25,7 @@ class CompareTab(NamedTuple):
     parts: dict[str, gr.HTML]
     note: gr.HTML
     compared: gr.HTML  # which runs; its script keeps the address in step
+    law: LawSection
 
     @property
     def openers(self) -> list[gr.HTML]:
@@ -32,7 +35,7 @@ class CompareTab(NamedTuple):
 
     @property
     def outputs(self) -> list[Any]:
-        return [*self.parts.values(), self.note, self.compared]
+        return [*self.parts.values(), self.note, self.compared, *self.law.outputs]
 
 
 def lay_out(compared: gr.HTML) -> CompareTab:
@@ -45,8 +48,19 @@ def lay_out(compared: gr.HTML) -> CompareTab:
         shown["head"].value = NOTHING
         for one in _charts():
             shown |= section(one, compare=True)
+        of_recoveries = law.lay_out("compare-")
         shown["downloads"] = html("compare-downloads")
-    return CompareTab(shown, note, compared)
+    return CompareTab(shown, note, compared, of_recoveries)
+
+
+def wire(tab: CompareTab, studio: Studio) -> None:
+    law.wire(tab.law, studio, tab.compared, compared_in)
+
+
+def compared_in(value: Any) -> list[str]:
+    """The runs that the address part says are compared."""
+    runs = value.get("runs") if isinstance(value, dict) else None
+    return ids_of(",".join(map(str, runs))) if isinstance(runs, list) else []
 
 
 def lay_out_address() -> gr.HTML:
@@ -67,7 +81,8 @@ def show(tab: CompareTab, studio: Studio, run_ids: Sequence[str]) -> dict[Any, A
     except PruneError as error:
         return {tab.note: str(sentence_card(str(error)))}
     updates: dict[Any, Any] = {tab.parts[name]: value for name, value in compare_parts(studio, runs).items()}
-    return updates | {tab.note: "", tab.compared: {"runs": list(run_ids)}}
+    of_recoveries = law.show(tab.law, studio, runs.members)
+    return updates | of_recoveries | {tab.note: "", tab.compared: {"runs": list(run_ids)}}
 
 
 def asked_for(event: gr.EventData) -> list[str] | None:

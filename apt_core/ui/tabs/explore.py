@@ -18,9 +18,10 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import inside, inside_model, measure, read, recover, result, search
+from apt_core.ui.tabs import inside, inside_model, law, measure, read, recover, result, search
 from apt_core.ui.tabs.inside import Inside
 from apt_core.ui.tabs.inside_model import InsideModel
+from apt_core.ui.tabs.law import LawSection
 from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.recover import Recovering
@@ -42,6 +43,7 @@ class Explore(NamedTuple):
     reading: Reading
     measuring: Measuring
     recovering: Recovering
+    law: LawSection
     searching: SearchForm
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
@@ -59,6 +61,7 @@ class Explore(NamedTuple):
             self.measuring.controls["model"],
             self.measuring.note,
             *self.recovering.outputs,
+            *self.law.outputs,
             *self.searching.outputs,
             *self.reading.outputs,
             self.seen,
@@ -93,11 +96,13 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             looking = inside.lay_out()
             looking_along = inside_model.lay_out()
             recovering = recover.lay_out()
+            of_recoveries = law.lay_out()
             searching = search.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
     return Explore(
-        *(chooser, shown, looking, looking_along, reading, measuring, recovering, searching),
+        *(chooser, shown, looking, looking_along, reading, measuring, recovering),
+        *(of_recoveries, searching),
         *(seen, folded, last_run, choices, forget),
     )
 
@@ -113,6 +118,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
 
     measure.wire(explore.measuring, studio, opened, explore.outputs)
     recover.wire(explore.recovering, studio, explore.seen, opened, explore.outputs)
+    law.wire(explore.law, studio, explore.seen, lambda view: [ViewState.parse(view).run])
     search.wire(explore.searching, studio, explore.seen, opened, explore.outputs)
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
@@ -221,6 +227,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
         | read.show(explore.reading, studio, record)
         | measure.show(explore.measuring, studio, record)
         | recover.show(explore.recovering, studio, record)
+        | law.show(explore.law, studio, [record])
         | search.show(explore.searching, studio, record)
         | {
             explore.result.note: "",
