@@ -25,6 +25,19 @@ def ask_for(page, steps):
         page.locator(f"{box} input").press("Tab")
 
 
+def ask_for_the_law(page):
+    """Constants with intervals, and how many tokens until the loss is near the dense one's."""
+    page.locator("#law .label-wrap").click()
+    page.locator("#law-within input").fill("0.5")
+    page.locator("#law-fit").click()
+    says(page, "#law-said", "give a number from 1", 30)
+    page.locator("#law-within input").fill("1.5")
+    page.locator("#law-fit").click()
+    says(page, "#law-said", "within 1.50", 60)
+    said = page.locator("#law-said").inner_text()
+    assert "95% interval" in said and "beta" in said and "of the dense perplexity" in said
+
+
 @pytest.mark.slow
 def test_a_pruned_run_is_recovered_stopped_and_gone_on_with(open_page):
     page = open_page()
@@ -49,6 +62,9 @@ def test_a_pruned_run_is_recovered_stopped_and_gone_on_with(open_page):
     page.wait_for_function(f"document.querySelectorAll('{POINTS}').length > 2", timeout=60_000)
     page.locator("#stop").click()
     says(page, "#status", "Stopped behind step", 60)
+    page.locator("#recover-finish").click()
+    says(page, "#headline", "steps of SPP; the dense model has", 90)
+    assert "3000" not in text(page, "#headline") and not page.locator("#recover-finish").is_visible()
 
 
 @pytest.mark.slow
@@ -64,4 +80,5 @@ def test_the_end_of_a_recovery_is_shown(open_page):
     page.wait_for_selector(POINTS)
     assert "law of the first two thirds" in page.locator("#recovery-chart").inner_text()
     assert "L = a + b D^-beta" in text(page, "#recovery-note")
+    ask_for_the_law(page)
     assert page.locator("#recover").is_visible() and not page.locator("#recover-go-on").is_visible()

@@ -67,6 +67,11 @@ def test_two_of_one_way_are_fitted_together_and_each_is_named(studio):
     assert f"{RUN}: The loss" in said and f"{OTHER}: The loss" in said
 
 
+def test_the_field_itself_refuses_nothing(section):
+    """Gradio would answer with an error of its own, and no sentence."""
+    assert section.within.minimum is None and section.within.maximum is None
+
+
 @pytest.mark.parametrize("within", [None, "x", 0.9, float("nan"), True])
 def test_what_is_no_ratio_is_a_sentence(studio, within):
     assert "give a number from 1" in law.said_of(studio, [RUN], within)

@@ -47,7 +47,6 @@ def lay_out(before: str = "") -> LawSection:
                 _WITHIN,
                 label="Within, times the dense perplexity",
                 info="How many tokens until it is there, by the law of the curve",
-                minimum=1,
                 step=0.05,
                 elem_id=f"{before}law-within",
             )
