@@ -18,6 +18,7 @@
     ├── StoreUnusable       the run index is held by another program or cannot be written
     └── RunFailed           the run started and could not go on (exit status 1)
         ├── NotPositiveDefinite   a Hessian that cannot be factorised, even with more dampening
+        ├── NotNumbers      a model whose predictions are no numbers, such as one that lost too many weights
         ├── OutOfMemory
         ├── DiskFull
         ├── Silent          no sign of life for long, so it was ended
@@ -125,6 +126,10 @@ class NotPositiveDefinite(RunFailed):
             f"The calibration statistics of a layer cannot be factorised{at}; "
             "use more calibration samples or a larger dampening."
         )
+
+
+class NotNumbers(RunFailed):
+    kind = "not_numbers"
 
 
 class OutOfMemory(RunFailed):

@@ -24,6 +24,7 @@ from apt_core.jobs.study import Study
 from apt_core.reports.as_json import error_of
 from apt_core.runs.executors import executor_of
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.making import must_be_renewed
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
 from apt_core.studies.study_estimate import together
@@ -212,7 +213,8 @@ def _end(store: Store, study: Study, interrupted: bool, as_json: bool) -> int:
     if interrupted:
         say(f"Stopped. Go on with: sweep --resume {study.id}")
         return INTERRUPTED
-    errors = [error for row in rows if row.record and (error := error_of(row.record))]
+    broken = [row.record for row in rows if row.record and must_be_renewed(study, row.record)]
+    errors = [error for record in broken if (error := error_of(record))]
     return exit_status_of(errors[0]["kind"]) if errors else 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apt_core import events as ev
+from apt_core.base.errors import NotNumbers
 from apt_core.base.policy import LOCAL, STRICT, HostPolicy
 from apt_core.base.status import LIVE as LIVE
 from apt_core.base.status import Status as Status
@@ -133,6 +134,13 @@ class RunRecord(Frozen):
         if self.dense is None or self.made is None:
             return None
         return self.made.perplexity / self.dense.perplexity
+
+    @property
+    def lost_its_predictions(self) -> bool:
+        """Whether what was made predicts no numbers any more, though the dense model does: asked again, the job ends
+        the same way."""
+        failed = self.failure is not None and self.failure.reason == NotNumbers.kind
+        return failed and self.dense is not None
 
     @property
     def mean_relative_error(self) -> float | None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from apt_core import families
-from apt_core.base.errors import RunFailed
+from apt_core.base.errors import NotNumbers
 from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.decoding import Decoder
 from apt_core.measure.interval import perplexity_interval
@@ -59,7 +59,7 @@ def perplexity_events(
         yield Progress(stage="evaluate", subject=subject, done=step.done, total=step.total, detail="blocks")
     mean = statistics.fmean(losses)
     if not math.isfinite(mean):
-        raise RunFailed(
+        raise NotNumbers(
             "The model's predictions are not numbers any more; use more dampening or less sparsity."
         )
     low, high = perplexity_interval(losses)

@@ -12,6 +12,7 @@ from pathlib import Path
 from apt_core import events as ev
 from apt_core.base.errors import DISK_FULL_ERRNOS as NO_ROOM
 from apt_core.base.errors import BadInput
+from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
@@ -22,6 +23,15 @@ from apt_core.runs.folders import JOB_FILE, MEMBERS_ONLY, Folders
 from apt_core.runs.ids import new_id
 from apt_core.runs.index import Index, Row, Rows, StudyRow
 from apt_core.runs.records import Records
+
+
+def must_be_renewed(study: Study, record: RunRecord | None) -> bool:
+    """Whether a place of a study has no run that waits, works or has finished, by the run's own last word: its process
+    may still be tidying up. A search for the most sparsity has its answer also from a run that broke the model."""
+    if record is None:
+        return True
+    answered = study.bisection is not None and record.lost_its_predictions
+    return record.status in ("cancelled", "failed") and not answered
 
 
 class Making:
@@ -52,7 +62,8 @@ class Making:
             members_only = any(map(self._folders.came_with_token, study.runs))
             with self._undone(before) as run_ids:
                 for place, (job, old) in enumerate(zip(before.jobs, before.runs, strict=True)):
-                    if not self._has_to_be_renewed(rows.get(old)):
+                    row = rows.get(old)
+                    if not must_be_renewed(before, self._records.of(row) if row else None):
                         continue
                     run_ids.append(
                         self._add_run(rows, job, needs_our_token, study_id, before.owner, members_only)
@@ -69,11 +80,6 @@ class Making:
         for run_id in never_began:
             shutil.rmtree(self._folders.run(run_id), ignore_errors=True)
         return study
-
-    def _has_to_be_renewed(self, row: Row | None) -> bool:
-        """Whether a place of a study has no run that waits, works or has finished, by the run's own last word: its
-        process may still be tidying up."""
-        return row is None or self._records.of(row).status in ("cancelled", "failed")
 
     def extend_study(self, known: Study, job: Job) -> Study | None:
         with self._index.write() as rows:

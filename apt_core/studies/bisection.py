@@ -2,11 +2,13 @@
 
 Whole percent are tried. What passes counts as the lower end, what fails as the upper one (0% and 100% before anything
 is known), and the middle is next. When both ends are close enough, one more run half-way to the next failure above
-looks whether perplexity really grows with sparsity; the largest sparsity that passed is the answer in any case.
+looks whether perplexity really grows with sparsity; the largest sparsity that passed is the answer in any case. A run
+whose model predicts no numbers any more has failed to pass; any other that did not finish holds the search up.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from apt_core.jobs import Prune
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.study import Study
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.making import must_be_renewed
 from apt_core.runs.store import Store
 from apt_core.studies.sweep import BISECTION
 
@@ -46,6 +49,8 @@ class Found(NamedTuple):
 
 
 class _Tried(NamedTuple):
+    """ratio: infinite where the model predicts no numbers any more."""
+
     percent: int
     ratio: float
     run: str
@@ -60,17 +65,35 @@ def next_job(study: Study, records: Iterable[RunRecord]) -> Ask | Wait | Found:
     """What follows from the records of the study's runs that are known so far."""
     search = _search_of(study)
     known = {record.id: record for record in records}
-    tried = []
+    tried = [one for run in study.runs if (one := _result(known.get(run)))]
     for run in study.runs:
-        record = known.get(run)
-        if record is None or record.status in ("cancelled", "failed"):
-            return Wait(f"Run {run} did not finish, so the search stands still; resume it to go on.")
-        if record.ratio is None or record.live:
+        if must_be_renewed(study, record := known.get(run)):
+            stands = f"Run {run} did not finish, so the search stands still; resume it to go on."
+            return Wait(" ".join(filter(None, (stands, _so_far(tried, search)))))
+        if _result(record) is None:
             return Wait()
-        tried.append(_Tried(round(100 * record.pruning.pattern.sparsity), record.ratio, run))
     if (percent := _next_percent(tried, search)) is None or len(tried) >= MOST_RUNS:
         return _answer(tried, search)
     return Ask(_at(search, percent))
+
+
+def _result(record: RunRecord | None) -> _Tried | None:
+    """What a run says about its sparsity; None while that is not known."""
+    if record is None or record.live:
+        return None
+    ratio = math.inf if record.lost_its_predictions else record.ratio
+    if ratio is None:
+        return None
+    return _Tried(round(100 * record.pruning.pattern.sparsity), ratio, record.id)
+
+
+def _so_far(tried: list[_Tried], search: Bisection) -> str:
+    """The best that a search has found which stands still; empty for nothing."""
+    passed = [one for one in tried if one.ratio <= search.within]
+    if not passed:
+        return ""
+    best = max(passed, key=lambda one: one.percent)
+    return f"So far {best.percent}% is the most that passed ({times(best.ratio)}, run {best.run})."
 
 
 def _next_percent(tried: list[_Tried], search: Bisection) -> int | None:
@@ -100,7 +123,8 @@ def _answer(tried: list[_Tried], search: Bisection) -> Found:
     bound = f"within {times(search.within)} of the dense perplexity"
     if not passed:
         least = min(tried, key=lambda one: one.percent)
-        said = f"No sparsity that was tried stays {bound}; at {least.percent}% it is {times(least.ratio)}."
+        end = f"it is {times(least.ratio)}" if math.isfinite(least.ratio) else "nothing is predicted any more"
+        said = f"No sparsity that was tried stays {bound}; at {least.percent}% {end}."
         return Found(None, None, said)
     best = max(passed, key=lambda one: one.percent)
     said = f"{best.percent}% is the most sparsity found {bound} ({times(best.ratio)})."

@@ -12,6 +12,7 @@ from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.jobs.study import Study
+from apt_core.runs.making import must_be_renewed
 
 SWEEP = "sweep"
 BISECTION = "bisection"
@@ -79,9 +80,9 @@ def live(rows: Sequence[Row]) -> bool:
     return any(row.record is not None and row.record.live for row in rows)
 
 
-def can_go_on(rows: Sequence[Row]) -> bool:
+def can_go_on(study: Study, rows: Sequence[Row]) -> bool:
     """Whether `Store.renew_study` would queue anything."""
-    return any(row.status in ("cancelled", "failed", "deleted") for row in rows)
+    return any(must_be_renewed(study, row.record) for row in rows)
 
 
 def total_seconds(rows: Iterable[Row]) -> dict[str, float]:

@@ -20,8 +20,18 @@ SEARCH = Bisection(base=BASE)
 
 
 def record(run, job, ratio):
+    """ratio: None for a run that broke the model."""
+    if ratio is None:
+        return broken(run, job)
     measured = (evaluated("dense", 10.0), evaluated("pruned", 10.0 * ratio))
     return RunRecord(id=run, job=job, status="finished", evaluated=measured)
+
+
+def broken(run, job, reason="not_numbers"):
+    """A run that measured the dense model and failed after that."""
+    failure = ev.Failed(reason=reason, message="The predictions are not numbers any more.")
+    found = record(run, job, 1.0)
+    return found.model_copy(update={"status": "failed", "evaluated": found.evaluated[:1], "failure": failure})
 
 
 def a_study(jobs, search=SEARCH):
@@ -87,6 +97,46 @@ def test_a_run_that_works_is_waited_for_and_a_stopped_one_stops_the_search():
         step = next_job(study, [live.model_copy(update={"status": status})])
         assert isinstance(step, Wait) and "r0" in step.reason
     assert next_job(study, []).reason  # deleted
+
+
+def test_a_model_that_predicts_no_numbers_did_not_pass_and_the_search_goes_on():
+    tried, found = searched(lambda sparsity: 1.05 if sparsity <= 0.5 else None)
+    assert found.percent == 50 and found.run == "r0" and tried[:3] == [50, 75, 62]
+    tried, found = searched(lambda sparsity: None)
+    assert found.percent is None and min(tried) == 1
+    assert "at 1% nothing is predicted any more" in found.sentence
+
+
+def test_another_failure_stands_beside_the_best_so_far():
+    study = a_study([first_job(SEARCH), BASE])
+    passed = record("r0", study.jobs[0], 1.05)
+    step = next_job(study, [passed, broken("r1", study.jobs[1], "out_of_memory")])
+    assert isinstance(step, Wait) and "r1 did not finish" in step.reason
+    assert "So far 50% is the most that passed (1.05 ×, run r0)." in step.reason
+    dense_too = broken("r1", study.jobs[1]).model_copy(update={"evaluated": ()})
+    assert "r1 did not finish" in next_job(study, [passed, dense_too]).reason
+
+
+def test_what_broke_the_model_is_not_run_again(tmp_path):
+    store = Store(tmp_path / "data")
+    study = store.create_study("bisection", [first_job(SEARCH)], asked=SEARCH)
+    fail(store, study.runs[0], "not_numbers")
+    assert store.renew_study(study.id).runs == study.runs and advance(store, study.id)
+    assert [job.pattern.label for job in store.study(study.id).jobs] == ["50%", "25%"]
+    fail(store, store.study(study.id).runs[1], "worker_died")
+    assert not advance(store, study.id)
+    assert store.renew_study(study.id).runs[1] not in study.runs
+
+
+def fail(store, run_id, reason):
+    with store.index.write() as rows:
+        rows.update(run_id, status="failed")
+    for event in (
+        ev.Started(pid=1),
+        evaluated("dense", 10.0),
+        ev.Failed(reason=reason, message="It could not go on."),
+    ):
+        store.append(run_id, event)
 
 
 def test_the_state_is_the_study_and_its_records(tmp_path):

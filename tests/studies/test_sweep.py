@@ -62,7 +62,7 @@ def test_the_json_has_every_run_with_what_it_was_asked_for():
 
 
 def test_what_was_stopped_can_go_on():
-    assert sweep.can_go_on(ROWS) and not sweep.can_go_on(ROWS[:2]) and not sweep.live(ROWS)
+    assert sweep.can_go_on(STUDY, ROWS) and not sweep.can_go_on(STUDY, ROWS[:2]) and not sweep.live(ROWS)
 
 
 def test_a_race_is_no_sweep():

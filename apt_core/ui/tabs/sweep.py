@@ -267,7 +267,7 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
         tab.note: "",
         tab.view: str(sweep_view(study, rows)),
         tab.stop: gr.update(visible=going and mine),
-        tab.go_on: gr.update(visible=mine and not going and can_go_on(rows)),
+        tab.go_on: gr.update(visible=mine and not going and can_go_on(study, rows)),
         tab.study: study.id,
         tab.timer: gr.Timer(active=going),
         **_drawn(tab, records, seen),
