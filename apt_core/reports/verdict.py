@@ -39,7 +39,7 @@ def verdict_of(record: RunRecord) -> Verdict | None:
     if (before := record.size_of("dense")) and (after := record.size_of("pruned")):
         on_disk = after.on_disk / max(before.on_disk, 1)
     smaller, speed = on_disk < _SMALLER, pace(dense, pruned)
-    first = lead(smaller, speed)
+    first = _lead_without_structures(smaller, dense, pruned) if record.shrunk else lead(smaller, speed)
     said = (first, _packed(record), _speeds(dense, pruned, speed), sparse_kernel(record))
     return Verdict(
         smaller=smaller,
@@ -72,14 +72,33 @@ def pace(dense: Measured, pruned: Measured) -> Pace:
 
 
 def lead(smaller: bool, speed: Pace) -> str:
-    """The answer and its reason, in one sentence."""
-    zeros = ", because zeros are stored and multiplied like other weights."
+    """The answer and its reason, in one sentence, of a model whose weights were zeroed."""
+    zeros = f", because zeros are {'' if smaller else 'stored and '}multiplied like other weights."
     if speed.startswith("not"):
         return f"{'Smaller' if smaller else 'Not smaller'} as it is{'' if smaller else zeros[:-1]}; speed is {speed}."
     if speed == "faster":
         reason = "." if smaller else ", because zeros are stored like other weights."
         return f"{'Smaller and faster' if smaller else 'Faster but not smaller'} as it is{reason}"
     return f"{'Smaller but not' if smaller else 'Neither smaller nor'} faster as it is{zeros}"
+
+
+def _lead_without_structures(smaller: bool, dense: Measured, pruned: Measured) -> str:
+    """The same of a model that lost whole structures: there are no zeros to be stored or multiplied."""
+    speed = pace(dense, pruned)
+    hardly = "" if smaller else ", because hardly anything was removed"
+    if speed.startswith("not"):
+        return f"{'Smaller' if smaller else 'Not smaller'} as it is{hardly}; speed is {speed}."
+    if speed == "faster":
+        return f"{'Smaller and faster' if smaller else 'Faster but not smaller'} as it is{hardly}."
+    if not smaller:
+        return f"Neither smaller nor faster as it is{hardly}."
+    if speed == "slower":
+        return "Smaller but slower as it is."
+    once = dense.decode is None or pruned.decode is None
+    why = (
+        "each was measured once, which shows no difference" if once else "repeats of one model differ as much"
+    )
+    return f"Smaller but not faster as it is, because {why}."
 
 
 def sparse_kernel(record: RunRecord) -> str:

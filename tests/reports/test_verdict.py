@@ -78,6 +78,43 @@ def test_measured_once_each_minutes_apart_a_difference_is_not_shown():
     assert verdict_of(busy).speed == "not measurable now" and "206" not in verdict(busy)
 
 
+def a_shrunk(*events, on_disk=800):
+    """A run that removed whole blocks."""
+    gone = ev.Shrunk(blocks=4, kept=(0, 1, 2), dense_parameters=100, parameters=80, share=0.25)
+    return record(events=[gone, *sized(on_disk=on_disk), *events])
+
+
+@pytest.mark.parametrize(
+    ("pruned", "lead"),
+    [
+        ((20.4, 19.8, 20.6), "Smaller but not faster as it is, because repeats of one model differ as much."),
+        ((10, 9.9, 10.1), "Smaller but slower as it is."),
+        ((40, 39, 41), "Smaller and faster as it is."),
+        ((22, 10, 39), "Smaller as it is; speed is not measurable now."),
+    ],
+)
+def test_what_lost_whole_structures_has_no_zeros_to_blame(pruned, lead):
+    found = verdict_of(a_shrunk(*in_turns((20, 19.5, 20.5), pruned)))
+    assert found.lead == lead and "zeros" not in found.sentence
+    barely = verdict_of(a_shrunk(*in_turns((20, 19.5, 20.5), pruned), on_disk=990))
+    assert not barely.smaller and "because hardly anything was removed" in barely.lead
+    assert "zeros" not in barely.sentence
+
+
+def test_a_smaller_one_that_was_measured_once_says_that():
+    said = verdict_of(a_shrunk()).lead
+    assert said == (
+        "Smaller but not faster as it is, because each was measured once, which shows no difference."
+    )
+
+
+def test_zeros_of_a_packed_model_are_not_called_stored():
+    said = verdict(record(events=sized(on_disk=560)))
+    assert said.startswith(
+        "Smaller but not faster as it is, because zeros are multiplied like other weights."
+    )
+
+
 def test_smaller_and_faster():
     found = verdict_of(record(events=[*sized(on_disk=500), *in_turns((20, 20, 20), (40, 40, 40))]))
     assert (found.smaller, found.speed, found.on_disk, found.decode) == (True, "faster", 0.5, 2.0)
