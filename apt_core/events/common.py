@@ -52,6 +52,7 @@ class ModelLoaded(Frozen):
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # layer -> the projections its rows are
     device: str
     dtype: str
+    license: str | None = None  # of a model of the Hub, as its card states it; None where that is not known
     hardware: str  # e.g. "Intel Xeon, 2 cores, 23 GB"
     versions: dict[str, str]
 

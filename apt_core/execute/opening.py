@@ -22,6 +22,7 @@ from apt_core.models.catalogue.entries import title_of
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.fetch.background import with_progress
 from apt_core.models.fetch.gguf import unpacked_from
+from apt_core.models.fetch.hub_cache import licence_of
 from apt_core.models.fetch.sources import resolve
 from apt_core.models.load.loading import load, load_by_block, load_spread
 from apt_core.models.load.placement import Placement
@@ -134,6 +135,7 @@ def describe(job: Job, context: Context, opened: Opened, device: str, dtype: tor
         scans=folder_facts(opened.folder, job.model.id, source="local folder").scans,
         parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
         device=device,
+        license=licence_of(job.model.id),
         dtype=str(dtype).removeprefix("torch."),
         hardware=hardware.hardware_name(device),
         versions=hardware.versions(),

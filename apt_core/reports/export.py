@@ -42,9 +42,9 @@ def exported(store: Store, run_id: str) -> Exported:
 
 def card_of(record: RunRecord, known: Callable[[str], RunRecord | None]) -> str:
     """The model card of what a run made; its base is the model that no run made."""
-    return model_card(
-        record, run_title(record, known), root_model(record, known).id, is_uneven(record, known)
-    )
+    root = root_record(record, known)
+    stated = root.model.license if root.model else None
+    return model_card(record, run_title(record, known), root.job.model.id, is_uneven(record, known), stated)
 
 
 def is_uneven(record: RunRecord, known: Callable[[str], RunRecord | None]) -> bool:
@@ -69,8 +69,13 @@ def reader_of(store: Store) -> Callable[[str], RunRecord | None]:
 
 def root_model(record: RunRecord, known: Callable[[str], RunRecord | None]) -> ModelRef:
     """The model that no run made, at the beginning of the line; the nearest that is known."""
+    return root_record(record, known).job.model
+
+
+def root_record(record: RunRecord, known: Callable[[str], RunRecord | None]) -> RunRecord:
+    """The run that began with that model."""
     parent = known(record.made_from) if record.made_from else None
-    return root_model(parent, known) if parent else record.job.model
+    return root_record(parent, known) if parent else record
 
 
 def write_folder(model: Exported, folder: Path, replace: bool = False) -> Path:

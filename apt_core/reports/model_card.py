@@ -28,6 +28,15 @@ _LICENCES = {
     "Llama 3.2 Community License": "llama3.2",
     "MIT": "mit",
 }
+# Names of licences that the Hub knows; any other is `other` there, with its name beside it.
+_ON_THE_HUB = frozenset(
+    (
+        *("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "mpl-2.0", "unlicense", "cc0-1.0"),
+        *("cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "openrail"),
+        *("bigscience-openrail-m", "bigscience-bloom-rail-1.0", "bigcode-openrail-m", "gemma"),
+        *("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"),
+    )
+)
 _USE = """from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("FOLDER")
@@ -37,16 +46,19 @@ _USE_UNEVEN = """import apt_core  # pip install apt-studio
 model, tokenizer = apt_core.load_model("FOLDER")"""
 
 
-def model_card(record: RunRecord, title: str, base: str, uneven: bool = False) -> str:
+def model_card(
+    record: RunRecord, title: str, base: str, uneven: bool = False, stated: str | None = None
+) -> str:
     """base: the catalogue name, Hub id or folder of the model that was there before any pruning. uneven: whether blocks
-    differ in width. Files are named without their folders, because the card goes to others. Raises BadInput for a run
-    that pruned nothing."""
+    differ in width. stated: the licence that the base's repository states. Files are named without their folders,
+    because the card goes to others. Raises BadInput for a run that pruned nothing."""
     if len(record.job.subjects) == 1:
         raise BadInput(f"Run {record.id} measures a model and makes none, so there is no model to describe.")
     by, amount = record.job.labels
+    licence = licence_of(base, stated)
     done = "pruned" if run_words.prunes(record) else record.job.done
     parts = (
-        f"---\n{_header(record, base, uneven)}\n---",
+        f"---\n{_header(record, base, uneven, licence)}\n---",
         f"# {escaped(title)}, {done} with {escaped(by)} ({escaped(amount)})",
         f"**{escaped(run_words.headline_sentence(record, title))}**",
         _how_stored(record, uneven),
@@ -56,7 +68,7 @@ def model_card(record: RunRecord, title: str, base: str, uneven: bool = False) -
         "## Recipe and conditions",
         bullets(stamped_facts(record)),
         "## Limits",
-        "\n".join(f"- {escaped(limit)}" for limit in _limits(record, base)),
+        "\n".join(f"- {escaped(limit)}" for limit in _limits(record, licence)),
         "## Made again",
         fenced(reproduce.command(record.job), "sh"),
         fenced(reproduce.python_source([record.job]), "python"),
@@ -80,13 +92,15 @@ def _how_stored(record: RunRecord, uneven: bool) -> str:
     )
 
 
-def licence_of(base: str) -> tuple[str, str] | None:
-    """(what people call it, what the Hub calls it) for a model of the catalogue; None where it is not known here."""
-    entry = CATALOGUE.get(base)
-    return (entry.license, _LICENCES.get(entry.license, "other")) if entry else None
+def licence_of(base: str, stated: str | None = None) -> tuple[str, str] | None:
+    """(what people call it, what the Hub calls it), as the catalogue or else the repository states it; None where it
+    is not known here."""
+    if entry := CATALOGUE.get(base):
+        return entry.license, _LICENCES.get(entry.license, "other")
+    return (stated, stated if stated in _ON_THE_HUB else "other") if stated else None
 
 
-def _header(record: RunRecord, base: str, uneven: bool) -> str:
+def _header(record: RunRecord, base: str, uneven: bool, licence: tuple[str, str] | None) -> str:
     fields: dict[str, Any] = {
         "library_name": "apt-studio" if uneven else "transformers",
         "pipeline_tag": "text-generation",
@@ -94,7 +108,7 @@ def _header(record: RunRecord, base: str, uneven: bool) -> str:
     }
     if hub_id := _hub_id(base):
         fields["base_model"] = hub_id
-    if licence := licence_of(base):
+    if licence:
         fields["license"] = licence[1]
         if licence[1] == "other":
             fields["license_name"] = licence[0]
@@ -115,9 +129,8 @@ def _hub_id(base: str) -> str | None:
     return base if is_hub_id(base) and (entry is None or entry.source == "hub") else None
 
 
-def _limits(record: RunRecord, base: str) -> list[str]:
+def _limits(record: RunRecord, licence: tuple[str, str] | None) -> list[str]:
     """What the figures do not say."""
-    licence = licence_of(base)
     return [
         run_words.honest_sentence(record)
         if run_words.prunes(record)

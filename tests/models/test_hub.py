@@ -377,6 +377,17 @@ def test_a_public_host_does_not_look_into_its_owners_own_cache(ask, hub, tiny, t
     assert hub_cache.snapshot(REPO, policy=STRICT) is None and hub_cache.snapshot(REPO) is None
 
 
+def test_the_licence_of_a_repository_is_remembered_with_its_files(ask, hub, tiny):
+    hub.add(REPO, tiny)
+    hub.licenses[REPO] = "llama3.2"
+    ask(resolve(REPO))
+    assert hub_cache.licence_of(REPO) == "llama3.2" == hub_cache.licence_of(f"{REPO}:model.gguf")
+    (there,) = ask(facts(REPO))
+    assert there["facts"]["cached"] and there["facts"]["license"] == "llama3.2"
+    for unknown in ("someone/else", "tiny-llama", "/srv/model", "../../etc"):
+        assert hub_cache.licence_of(unknown) is None
+
+
 @pytest.mark.parametrize(
     ("license", "said"),
     [(["mit", "apache-2.0"], "mit, apache-2.0"), ([], None), ({"name": "x"}, "{'name': 'x'}")],

@@ -8,7 +8,7 @@ from ui_helpers import a_recipe, a_record
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
 from apt_core.jobs import make_job
-from apt_core.reports.export import root_model
+from apt_core.reports.export import card_of, root_model
 from apt_core.reports.model_card import model_card
 
 
@@ -39,6 +39,20 @@ def test_the_licence_is_that_of_the_model_at_the_beginning_of_the_line():
     assert root.id == "smollm2-135m"
     card = huggingface_hub.ModelCard(model_card(second, "Tiny", root.id))
     assert card.data.license == "apache-2.0" and "Licence of the base model: Apache-2.0" in card.text
+
+
+@pytest.mark.parametrize(
+    ("stated", "on_the_hub", "name"),
+    [("apache-2.0", "apache-2.0", None), ("tongyi-qianwen", "other", "tongyi-qianwen")],
+)
+def test_the_licence_of_any_other_model_of_the_hub_is_what_its_repository_states(stated, on_the_hub, name):
+    plain = a_record(run_id="20261124-100000-aaaa", recipe=a_recipe(model={"id": "someone/unknown-model"}))
+    first = plain.model_copy(update={"model": plain.model.model_copy(update={"license": stated})})
+    second = a_record(recipe=a_recipe(model={"id": f"run:{first.id}"}))
+    for record in (first, second):
+        card = huggingface_hub.ModelCard(card_of(record, {first.id: first}.get))
+        assert (card.data.license, card.data.to_dict().get("license_name")) == (on_the_hub, name)
+        assert f"Licence of the base model: {stated}." in card.text
 
 
 def test_what_a_record_says_stays_text():

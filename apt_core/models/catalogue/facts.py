@@ -99,7 +99,8 @@ def model_facts(ref: ModelRef, policy: HostPolicy = STRICT) -> ModelFacts:
         return folder_facts(folder, name, source="local folder")
     if folder := gguf.cached(name, ref.revision, policy) or hub_cache.snapshot(name, ref.revision, policy):
         facts = folder_facts(folder, name, source="Hub")
-        return facts.model_copy(update={"dequantised_from": gguf.unpacked_from(folder)})
+        known = {"dequantised_from": gguf.unpacked_from(folder), "license": hub_cache.licence_of(name)}
+        return facts.model_copy(update=known)
     return _of_hub(*hub.ask_with_tensors(name, ref.revision, policy))
 
 

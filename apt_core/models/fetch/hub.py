@@ -25,7 +25,13 @@ from apt_core.models.catalogue.entries import suggestion
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.fetch import disk, gguf, hub_files
 from apt_core.models.fetch.gguf import GgufFile
-from apt_core.models.fetch.hub_cache import DEFAULT_REVISION, FOR_MEMBERS, our_cache, storage_of
+from apt_core.models.fetch.hub_cache import (
+    DEFAULT_REVISION,
+    FOR_MEMBERS,
+    keep_licence,
+    our_cache,
+    storage_of,
+)
 from apt_core.models.fetch.hub_files import Wanted
 from apt_core.models.fetch.hub_token import handed, token
 from apt_core.models.fetch.network import CONNECT_SECONDS, DEADLINE_SECONDS, within
@@ -225,6 +231,7 @@ def download(found: HubModel, report: Report, policy: HostPolicy = STRICT) -> Pa
             mark = storage_of(found.repo) / FOR_MEMBERS
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
+        keep_licence(found.repo, found.license)
         wanted = Wanted(found.repo, found.revision, found.commit, found.files)
         return hub_files.fetch(wanted, report, token(policy))
 

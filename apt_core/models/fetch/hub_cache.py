@@ -14,6 +14,8 @@ from apt_core.models.checkpoint import headers as checkpoints
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 DEFAULT_REVISION = "main"
 FOR_MEMBERS = ".for-members"  # an empty file in the storage of a gated or private repository
+_LICENCE = ".licence"  # a file beside it: what the repository's card said when it was downloaded
+_LONGEST_LICENCE = 200
 
 
 def is_hub_id(text: str) -> bool:
@@ -52,6 +54,25 @@ def _snapshot_in(cache: Path, repo: str, revision: str) -> Path | None:
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
     folder = storage / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
+
+
+def keep_licence(repo: str, licence: str | None) -> None:
+    """Remember the licence that the Hub states for a repository which is downloaded to our cache."""
+    storage = storage_of(repo)
+    if licence:
+        storage.mkdir(parents=True, exist_ok=True)
+        (storage / _LICENCE).write_text(licence[:_LONGEST_LICENCE], encoding="utf-8")
+
+
+def licence_of(name: str) -> str | None:
+    """What was remembered for `owner/name` or `owner/name:file.gguf`; None where nothing was."""
+    repo = name.partition(":")[0]
+    if not is_hub_id(repo):
+        return None
+    try:
+        return (storage_of(repo) / _LICENCE).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def is_whole(folder: Path) -> bool:
