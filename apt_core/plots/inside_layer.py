@@ -1,4 +1,4 @@
-"""The figures of one layer's inside: mask, kept weights, before against after, saliencies, input norms."""
+"""The figures of one layer's inside: mask, N:M groups, kept weights, before and after, saliencies, input norms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from apt_core.base.words import percent
 from apt_core.measure.inside import words
 from apt_core.measure.inside.values import Histogram, KeptCounts, LayerInside, Saliency, Tile
 from apt_core.plots.look import LEGEND_ABOVE, ground, hover_label, thin_axis
@@ -21,13 +22,14 @@ class Drawn(NamedTuple):
     summary: str
 
 
-NAMES = ("mask", "kept", "change", "saliency", "norms")
+NAMES = ("mask", "groups", "kept", "change", "saliency", "norms")
 
 
 def drawn(seen: LayerInside) -> dict[str, Drawn | None]:
     """Every figure by its name; None for what was not asked for."""
     return {
         "mask": _mask(seen),
+        "groups": _groups(seen),
         "kept": _kept(seen),
         "change": _change(seen),
         "saliency": _saliencies(seen),
@@ -48,7 +50,22 @@ def _mask(seen: LayerInside) -> Drawn:
     return Drawn(_heat(tile, "share removed", (0.0, 1.0), "pruned"), title, said)
 
 
-def _heat(tile: Tile, name: str, span: tuple[float, float], token: str) -> go.Figure:
+def _groups(seen: LayerInside) -> Drawn | None:
+    """Where groups hold the N:M pattern and where they do not; None for a mask without groups."""
+    if (groups := seen.groups) is None:
+        return None
+    in_weights = groups.map.model_copy(update={"columns_each": groups.map.columns_each * groups.of})
+    pattern = f"{groups.keep}:{groups.of}"
+    worst = max(share for row in groups.map.shares for share in row)
+    title = f"{'No group violates' if not groups.violating else 'Groups that violate'} {pattern}"
+    said = words.groups_sentence(seen)
+    if groups.violating:
+        said = f"{said} In the worst cell {percent(worst)} of the groups do."
+    plot = _heat(in_weights, "share of groups that violate", (0.0, worst or 1.0), "failure", "violating")
+    return Drawn(plot, title, said)
+
+
+def _heat(tile: Tile, name: str, span: tuple[float, float], token: str, bar: str = "removed") -> go.Figure:
     """Rows downwards as in the matrix; the axes count weights."""
     plot = go.Figure(
         go.Heatmap(
@@ -58,7 +75,7 @@ def _heat(tile: Tile, name: str, span: tuple[float, float], token: str) -> go.Fi
             zmin=span[0],
             zmax=span[1],
             colorscale=[[0, colour("surface")], [1, colour(token)]],
-            colorbar=_bar("removed", tickformat=".0%"),
+            colorbar=_bar(bar, tickformat=".0%"),
             hovertemplate=f"from row %{{y}}, column %{{x}}<br>{name} %{{z:.1%}}<extra></extra>",
         )
     )
@@ -130,10 +147,12 @@ def _saliencies(seen: LayerInside) -> Drawn | None:
     if shown.threshold is not None:
         plot.add_vline(x=shown.threshold, line={"color": colour("ink"), "width": 1, "dash": "dash"})
     said = " ".join(map(words.saliency_sentence, seen.inputs.saliencies))
+    if shown.threshold is not None:
+        said = f"{said} The dashed line is the threshold."
     return Drawn(
         _laid_out(plot, f"log10 of {shown.formula}", "weights"),
         f"{shown.title} of what went and what stayed",
-        f"{said} The dashed line is the threshold.",
+        said,
     )
 
 

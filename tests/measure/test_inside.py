@@ -18,7 +18,7 @@ from apt_core.measure.inside.change import change
 from apt_core.measure.inside.inputs import input_statistics, inputs_of
 from apt_core.measure.inside.losers import heads, neurons
 from apt_core.measure.inside.tiles import groups_of, histogram, kept_counts, tile
-from apt_core.measure.inside.words import worked_lines, worked_note
+from apt_core.measure.inside.words import saliency_sentence, worked_lines, worked_note
 from apt_core.measure.inside.worked import worked
 from apt_core.models.checkpoint.packed import pack_folder
 from apt_core.models.load.layer_weight import read_layer
@@ -297,6 +297,21 @@ def test_outliers_thresholds_and_dead_inputs():
     assert own.zeros == int((scores == 0).sum()) == 10
     assert sum(own.removed) + sum(own.kept) + own.zeros == 80
     assert sum(own.removed) == 20  # the ten of the dead input have no logarithm
+
+
+def test_where_only_zero_scores_went_there_is_no_threshold():
+    """A score of zero has no logarithm: a line at 10^0 would be drawn where nothing is."""
+    dense, gram = seeded(10, 8), torch.diag(torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 0]))
+    pruned = torch.zeros(10, 8, dtype=torch.bool)
+    pruned[:5, 7] = True  # weights of the dead input alone
+    found = inputs_of(dense, dense * ~pruned, pruned, LayerStats(gram, 100), 0.01, "wanda", 0.5)
+    own = found.saliencies[0]
+    assert own.threshold is None and own.agreement == 1
+    said = saliency_sentence(own)
+    assert "score exactly zero" in said and "100% of the removed" in said and "at 1," not in said
+    nothing = torch.zeros(10, 8, dtype=torch.bool)
+    whole = inputs_of(dense, dense, nothing, LayerStats(gram, 100), 0.01, "wanda", 0.0).saliencies[0]
+    assert whole.threshold is None and "nothing was removed" in saliency_sentence(whole)
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def _saliency(name: str, scores: Tensor, pruned: Tensor, own: bool) -> Saliency:
             "title": title,
             "formula": formula,
             "own": own,
-            "threshold": cut and _log10(cut),
+            "threshold": _log10(cut) if cut else None,
             "agreement": None if cut is None else float((flat[gone] <= cut).double().mean()),
             "zeros": int((~above).sum()),
             "edges": bins.edges,

@@ -95,8 +95,9 @@ class Outlier(Frozen):
 class Saliency(Frozen):
     """What one score says of every dense weight, of those that went and those that stayed.
 
-    Bins are of log10 of the score. threshold: as many weights score at most this as were removed (log10).
-    agreement: the share of the removed weights that score at most this.
+    Bins are of log10 of the score. threshold: as many weights score at most this as were removed (log10); None where
+    nothing was removed, and where that is a score of zero, which has no logarithm. agreement: the share of the removed
+    weights that score at most this, None where nothing was removed.
     """
 
     name: Literal["wanda", "obs"]

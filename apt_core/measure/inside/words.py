@@ -76,8 +76,13 @@ def lost(share: float) -> str:
 
 
 def saliency_sentence(saliency: Saliency) -> str:
-    if saliency.threshold is None:
+    if saliency.agreement is None:
         return f"{saliency.title}, {saliency.formula}: nothing was removed."
+    if saliency.threshold is None:
+        return (
+            f"{saliency.title}, {saliency.formula}: at least as many weights score exactly zero as were removed, so a "
+            f"threshold would not choose among them; {percent(saliency.agreement)} of the removed weights score zero."
+        )
     own = ", what this run's mask compares (row by row or group by group)" if saliency.own else ""
     return (
         f"{saliency.title}, {saliency.formula}{own}: with one threshold for the whole layer, at "
