@@ -40,7 +40,7 @@
     if (!spoken || made.querySelector('[data-slide="answers"]')) return made;
     const slide = made.querySelector('[data-slide="gain"]').cloneNode(true);
     slide.dataset.slide = "answers";
-    const prompt = document.querySelector("#prompt textarea")?.value.trim();
+    const prompt = document.querySelector("#answers .asked-prompt")?.dataset.prompt.trim();
     const title = document.createElement("h2");
     title.textContent = prompt ? `Both were asked: ${prompt}` : "Both were asked the same";
     slide.querySelector(".slide-body").replaceChildren(title, said.cloneNode(true));

@@ -57,6 +57,18 @@ def test_a_further_run_answers_beside_dense_and_pruned(open_page, two_runs):
     assert not scrolls_sideways(page)
 
 
+def test_the_slides_name_the_prompt_that_was_asked(open_page, two_runs):
+    page = open_page(f"?run={two_runs[0]}")
+    ready(page, "What is the capital of France?")
+    page.locator("#ask").click()
+    says(page, "#reading-state", "Done after", 90)
+    page.locator("#prompt textarea").fill("Something that nobody has asked yet")
+    page.locator("#present a").click()
+    title = page.locator('.presenter [data-slide="answers"] h2')
+    title.wait_for(state="attached")
+    assert title.text_content() == "Both were asked: What is the capital of France?"
+
+
 def test_a_blind_reading_says_nothing_before_the_vote(open_page, two_runs):
     page = open_page(f"?run={two_runs[0]}")
     ready(page)
