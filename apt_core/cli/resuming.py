@@ -20,5 +20,6 @@ def resumed(
     if not isinstance(before, kind):
         raise BadInput(f"Run {options.resume} is no {word}; --resume takes one that stopped.")
     store.training_of(options.resume)  # raises BadInput
-    asked = {bound: value for bound in bounds if (value := getattr(options, bound)) is not None}
+    flags = {path: flag for flag, path in options.job_fields.items()}
+    asked = {bound: value for bound in bounds if (value := getattr(options, flags[bound])) is not None}
     return make_job(**before.model_dump() | {"resume": options.resume} | asked)

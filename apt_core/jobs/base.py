@@ -94,6 +94,12 @@ class Job(Frozen):
         """The texts that its main work reads."""
         return self.evaluation
 
+    @property
+    def goes_on_from(self) -> str | None:
+        """The run whose kept state this one starts with (`resume`, in kinds that have it); None for one that starts
+        anew."""
+        return getattr(self, "resume", None)
+
     def request(self, name: Name) -> dict[str, Any]:
         """What was asked for, as the JSON of a run says it; names and paths pass through `name`."""
         texts = [one.model_dump() | {"text": name(one.text)} for one in self.evaluation]

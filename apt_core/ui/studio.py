@@ -197,7 +197,8 @@ class Studio:
         return self._runs.checkpoint(run_id)
 
     def can_go_on(self, record: RunRecord) -> bool:
-        """Whether this run stopped in the middle of a training or a search whose state is kept."""
+        """Whether this run stopped in the middle of a training or a search whose state is kept, and the visitor may go
+        on with it."""
         return self._runs.can_go_on(record)
 
     def step_reached(self, record: RunRecord) -> int:
@@ -214,6 +215,10 @@ class Studio:
         return self._runs.withholds(run_id)
 
     def check_may_use(self, run_id: str) -> None:
+    def check_may_resume(self, run_id: str) -> None:
+        """Raise NotYours for a run of another visitor."""
+        self._runs.check_may(Action.RESUME, [run_id])
+
         """Raise BadInput where what a run made is not for everybody."""
         self._runs.check_may_use(run_id)
 

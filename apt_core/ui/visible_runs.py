@@ -64,10 +64,13 @@ class VisibleRuns(NamedTuple):
         owners.check(self.visitor, action, [self.owner_of(self.record(run_id)) for run_id in run_ids])
 
     def check_may_build_on(self, job: Job) -> None:
-        """Raise PruneError where the job's model is that of a run which the visitor may not use."""
+        """Raise PruneError where the job's model is that of a run which the visitor may not use, and where it goes on
+        from a run which the visitor may not resume."""
         if job.model.run is not None:
             self.check_may(Action.BUILD_ON, [job.model.run])
             self.check_may_use(job.model.run)
+        if job.goes_on_from is not None:
+            self.check_may(Action.RESUME, [job.goes_on_from])
 
     def check_may_ask(self, run_ids: Sequence[str]) -> None:
         self.check_may(Action.ASK, run_ids)
@@ -101,8 +104,10 @@ class VisibleRuns(NamedTuple):
         return self.store.labels_of(run_id) if mine and run_id not in self.samples else NOTHING_WRITTEN
 
     def can_go_on(self, record: RunRecord) -> bool:
-        """Whether this run stopped in the middle of a training or a search whose state is kept."""
-        if not isinstance(record.job, Recover | Search) or record.status not in ("cancelled", "failed"):
+        """Whether this run stopped in the middle of a training or a search whose state is kept, and the visitor may
+        resume it."""
+        stopped = isinstance(record.job, Recover | Search) and record.status in ("cancelled", "failed")
+        if not stopped or not self.may(Action.RESUME, record):
             return False
         try:
             return bool(self.store.training_of(record.id))

@@ -14,6 +14,7 @@ from apt_core.base.paths import ASSETS
 from apt_core.cli import main
 from apt_core.cli.parser import build_parser
 from apt_core.cli.recover import job_from
+from apt_core.execute.kept import TRAINING
 from apt_core.runs.store import Store
 
 
@@ -86,6 +87,18 @@ def test_a_run_that_is_not_there_or_made_nothing(parent, capsys):
     assert json.loads(capsys.readouterr().out)["error"]["kind"] == "unknown_run"
     assert main(["recover", "--resume", parent.id, "--json"]) == 2
     assert "is no recovery" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+@pytest.mark.parametrize(("flags", "steps"), [((), 5), (("--steps", "9"), 9)])
+def test_one_that_stopped_goes_on_with_as_many_steps_as_are_asked_for(parent, flags, steps):
+    store = Store()
+    stopped = store.create(asked(parent, "--method", "spp", "--steps", "5", "--text", "wiki-sample"))
+    kept = store.folder(stopped) / TRAINING
+    kept.mkdir()
+    (kept / "state.safetensors").write_bytes(b"0")
+    store.request_cancel(stopped)
+    job = job_from(build_parser().parse_args(["recover", "--resume", stopped, *flags]), store)
+    assert (job.resume, job.optimiser_steps, job.model.run) == (stopped, steps, parent.id)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from types import SimpleNamespace
 
 import gradio as gr
@@ -12,8 +13,11 @@ from ui_helpers import ANN, BOB, FakeReader, a_recipe
 
 import apt_core
 from apt_core.base.errors import BadInput, NotYours, OverQuota
+from apt_core.base.paths import ASSETS
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events import Failed
+from apt_core.execute.kept import TRAINING
+from apt_core.jobs import make_job
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.jobs.space import Space
 from apt_core.measure.inside.questions import DepthQuestion
@@ -31,7 +35,7 @@ from apt_core.ui.api.endpoints import ENDPOINTS
 from apt_core.ui.forms import checks, uploads
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
-from apt_core.ui.tabs import measure, runs, sweep
+from apt_core.ui.tabs import measure, recover, runs, search, sweep
 from apt_core.ui.tabs.runs import Click
 from apt_core.ui.views.run_view import ViewState
 from tests.runs.test_store import finish
@@ -241,6 +245,56 @@ def test_nobody_stops_or_goes_on_with_anothers_sweep(studio, parts, visitor):
     with acting_for(ANN):
         sweep.go_on(parts.sweep, studio, study.id)
     assert {run.owner for run in studio.store.live()} == {"v:ann"}
+
+
+# ---- what stopped
+
+
+def stopped(studio, kind):
+    """Ann's search or recovery that ended in the middle and has kept its state."""
+    if kind == "search":
+        job = make_job("search", model={"id": "tiny-random-llama"})
+    else:
+        made = finished(studio)
+        whole = studio.store.folder(made) / "checkpoint"
+        shutil.copytree(ASSETS / "models" / "tiny-random-llama", whole, dirs_exist_ok=True)
+        job = make_job("recover", model={"id": f"{RUN_PREFIX}{made}"}, method={"name": "spp"})
+    run = submit(studio, ANN, [job])
+    kept = studio.store.folder(run) / TRAINING
+    kept.mkdir(parents=True)
+    (kept / "state.safetensors").write_bytes(b"0")
+    studio.store.request_cancel(run)
+    return run
+
+
+def going_on(parts, kind):
+    """The callbacks of the page for a run of this kind, and the form that they belong to."""
+    return (search, parts.explore.searching) if kind == "search" else (recover, parts.explore.recovering)
+
+
+@pytest.mark.parametrize("visitor", OTHERS)
+@pytest.mark.parametrize("kind", ["search", "recover"])
+def test_nobody_goes_on_with_anothers_run(studio, parts, kind, visitor):
+    run = stopped(studio, kind)
+    tab, form = going_on(parts, kind)
+    record = studio.store.get(run)
+    job = make_job(**record.job.model_dump() | {"resume": run})
+    before = len(studio.store.list())
+    with acting_for(visitor):
+        assert tab.show(form, studio, record)[form.go_on]["visible"] is False
+        said = tab.start(form, studio, lambda: tab.going_on(run, studio), lambda run_id: {})
+        assert "only they can resume" in said[form.note] or "needs its cookie" in said[form.note]
+        with pytest.raises(NotYours):
+            studio.submit([job])
+        endpoint = next(one for one in ENDPOINTS if one.name == kind)
+        values = {one.name: one.default for one in endpoint.arguments} | {"resume": run}
+        with pytest.raises(NotYours):
+            endpoint.ask(studio, values)
+    assert len(studio.store.list()) == before
+    with acting_for(ANN):
+        assert tab.show(form, studio, record)[form.go_on]["visible"] is True
+        tab.start(form, studio, lambda: tab.going_on(run, studio), lambda run_id: {})
+    assert len(studio.store.list()) == before + 1
 
 
 # ---- starting

@@ -103,6 +103,8 @@ def evaluate(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) 
 
 
 def recover(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
+    if options.resume:
+        studio.check_may_resume(options.resume)
     for run_id in filter(None, (options.run, options.resume)):
         studio.check_may_use(studio.record(run_id.removeprefix(RUN_PREFIX)).id)
     return _queued(studio, recover_command.job_from(options, studio.store), more["wait"])
@@ -110,7 +112,8 @@ def recover(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -
 
 def search(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
     if options.resume:
-        studio.check_may_use(studio.record(options.resume).id)
+        studio.check_may_resume(options.resume)
+        studio.check_may_use(options.resume)
     if options.model:
         _check_rights(studio, options)
     return _queued(studio, search_command.job_from(options, studio.store), more["wait"])

@@ -42,7 +42,8 @@ def queued(note: gr.HTML, queue: Callable[[], str], shown: Callable[[str], dict[
 
 def going_on(kind: type[Kind], run_id: str, studio: Studio, nothing: str, **changes: Any) -> Kind:
     """The same job from where it stopped, but for `changes`; raises BadInput with `nothing` where nothing of it was
-    kept."""
+    kept, NotYours where it is another visitor's."""
+    studio.check_may_resume(run_id)
     record = studio.record(run_id)
     if not isinstance(record.job, kind) or not studio.can_go_on(record):
         raise BadInput(nothing)
