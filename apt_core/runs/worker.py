@@ -1,7 +1,8 @@
 """The process that does one run: `python -m apt_core.runs.worker RUN_ID`, started by the launcher.
 
 It takes the events of the job and appends them to the run's log. It stops when the index says that
-the run is cancelled, or on SIGTERM; every exception becomes one `Failed` event here.
+the run is cancelled, or on SIGTERM; every exception becomes one `Failed` event here. An index that another program
+holds is waited for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from apt_core import events as ev
 from apt_core import execute
-from apt_core.base import logs
+from apt_core.base import logs, words
 from apt_core.base.errors import PruneError
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import LOCAL, HostPolicy
@@ -39,6 +40,8 @@ _NICE = 5  # below the page, which must answer while both cores prune
 _ASK_EVERY_SECONDS = 0.2
 _EXIT_STATUS = {"finished": 0, "cancelled": 0, "failed": 1}
 _NOT_CLAIMED = 3
+_CLAIM_SECONDS = 60.0  # for which an index that is held is waited for
+_CLAIM_AGAIN_SECONDS = 0.2
 
 
 class Cancel(BaseException):
@@ -109,7 +112,11 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
     spared: of a copy of the warm process, which lowers its priority itself: seconds that importing would have taken.
     """
     store, policy = Store(), HostPolicy.from_environment()
-    if not claim(store, run_id):
+    try:
+        claimed = claim_in_time(store, run_id, _CLAIM_SECONDS)
+    except PruneError as error:
+        return _could_not_begin(store, run_id, error)
+    if not claimed:
         print(f"Run {run_id} is not waiting for this worker; nothing was done.", file=sys.stderr)
         return _NOT_CLAIMED
     stop = Stop(store, run_id)
@@ -145,6 +152,31 @@ def claim(store: Store, run_id: str) -> bool:
             return False
         rows.update(run_id, pid_created=processes.birth(os.getpid()))
         return True
+
+
+def claim_in_time(store: Store, run_id: str, seconds: float) -> bool:
+    """`claim`, again and again while the index cannot be had; raises PruneError after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return claim(store, run_id)
+        except PruneError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_CLAIM_AGAIN_SECONDS)
+
+
+def _could_not_begin(store: Store, run_id: str, error: PruneError) -> int:
+    """Say in the log of the run why it did not begin, unless another worker has begun it; returns the exit status."""
+    message = (
+        f"The run waited {words.duration(_CLAIM_SECONDS)} for the run index and could not begin: {error} Then start "
+        "the run again."
+    )
+    print(message, file=sys.stderr)
+    begun = (ev.Started, *ev.TERMINAL)
+    if not any(isinstance(stamped.event, begun) for stamped in store.events_since(run_id)):
+        store.append(run_id, ev.Failed(reason=error.kind, message=message))
+    return _EXIT_STATUS["failed"]
 
 
 def work(

@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from apt_core import events as ev
 from apt_core.base.errors import BadText
 from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.jobs import Prune
 from apt_core.runs import processes, worker
 from apt_core.runs.starting import REPOSITORY
+from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import failure_of
 from tests.runs.helpers import fake_command, layers_of, small_disk, until, worker_pid
 
@@ -161,6 +165,48 @@ def test_the_real_worker_module_takes_the_run_id(store, recipe):
     assert run_id in done.stderr
 
 
+@pytest.fixture
+def held_for_me(store, recipe, monkeypatch):
+    """(a run that this very process is to do, the connection of another program that holds the index)."""
+    run_id = store.create(recipe)
+    with store.index.write() as rows:
+        rows.update(run_id, status="running", pid=os.getpid(), pid_created=processes.birth(os.getpid()))
+    monkeypatch.setattr(worker, "Store", lambda: Store(store.root, patience=0.05))
+    holder = sqlite3.connect(store.root / "runs.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    yield run_id, holder
+    holder.close()
+    with store.index.write() as rows:  # no launcher is to take this process for a worker
+        rows.update(run_id, status="failed", pid=None)
+
+
+def test_a_held_index_is_waited_for_at_the_start(store, held_for_me):
+    run_id, holder = held_for_me
+    threading.Timer(0.5, holder.rollback).start()
+    assert worker.claim_in_time(Store(store.root, patience=0.05), run_id, 30.0)
+
+
+def test_an_index_that_stays_held_is_one_sentence_in_the_log(store, held_for_me, monkeypatch):
+    run_id, holder = held_for_me
+    monkeypatch.setattr(worker, "_CLAIM_SECONDS", 0.4)
+    assert worker.main(run_id) == 1
+    holder.rollback()
+    failure = store.get(run_id).failure
+    assert (
+        failure.reason == "store_unusable" and "could not begin: Another program has held" in failure.message
+    )
+    assert "\n" not in failure.message and not failure.detail and "want of memory" not in failure.message
+    assert kinds(store, run_id) == ["queued", "failed"]
+
+
+def test_a_worker_too_many_does_not_fail_the_run_of_another(store, held_for_me, monkeypatch):
+    run_id, _ = held_for_me
+    store.append(run_id, ev.Started(pid=4711))
+    monkeypatch.setattr(worker, "_CLAIM_SECONDS", 0.2)
+    assert worker.main(run_id) == 1
+    assert kinds(store, run_id) == ["queued", "started"]
+
+
 class OutOfMemoryError(RuntimeError):
     """As torch calls it on every device."""
 
@@ -201,8 +247,6 @@ def test_every_error_gets_a_stable_reason(error, reason):
 
 @pytest.mark.parametrize("behaviour", ["filling", "hoarding"])
 def test_a_disk_that_is_full_to_the_last_byte(tmp_path, recipe, launch, behaviour):
-    from apt_core.runs.store import Store
-
     with small_disk(tmp_path / "disk", "1m") as disk:
         store = Store(disk)
         launcher = launch(behaviour, of=store)
