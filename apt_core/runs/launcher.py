@@ -22,7 +22,7 @@ from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.jobs.study import Asked, Study
-from apt_core.runs import keeping, models_in_use, processes, token_holder
+from apt_core.runs import keeping, liveness, models_in_use, processes, token_holder
 from apt_core.runs.beginnings import may_begin_again
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.executors import Executor, Seat, executor_of
@@ -30,6 +30,7 @@ from apt_core.runs.idle import WhileIdle
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
 from apt_core.runs.seats import Seats
+from apt_core.runs.since import Since
 from apt_core.runs.starting import WORKER_COMMAND, WORKER_LOG, Child, Starter
 from apt_core.runs.store import NO_ROOM, Store
 
@@ -40,8 +41,9 @@ class Launcher:
     """Starts the workers of a store's runs.
 
     A worker that was asked to cancel gets `grace` seconds to reach its next event, then SIGTERM, and
-    after `grace / 2` more SIGKILL. Workers are not children that must be kept: they outlive this process,
-    and the launcher of another process looks after them. While `paused()` no further run begins.
+    after `grace / 2` more SIGKILL. One that is silent or takes too long gets SIGTERM at once, and SIGKILL after
+    `grace`. Workers are not children that must be kept: they outlive this process, and the launcher of another process
+    looks after them. While `paused()` no further run begins.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Launcher:
         self._trouble = ""  # what the log last said, so that it is said once
         self._limits = limits or RunLimits()
         self._liveness = Liveness(self._limits)
+        self._ending = Since()  # of workers that are to end
 
     def submit(self, job: Job, token: str | None = None, owner: str = LOCAL) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
@@ -131,7 +134,9 @@ class Launcher:
                 self._seats.find_demands()
             with self.store.index.write() as rows:
                 self._forget_tokens_of_others(rows)
-                self._liveness.attend({row.id for row in rows.active()})
+                at_work = {row.id for row in rows.active()}
+                self._liveness.attend(at_work)
+                self._ending.keep(at_work)
                 ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
@@ -222,29 +227,41 @@ class Launcher:
     def _waits_again(self, row: Row) -> bool:
         """Whether a run whose call was ended from outside waits for another one."""
         in_calls_here = self.executor.call_seconds() is not None
-        asked_to_end = row.cancel_requested_at or self._liveness.verdict(row.id)
+        asked_to_end = row.cancel_requested_at or self._verdict(row)
         return in_calls_here and not asked_to_end and may_begin_again(self.store, row.id)
 
     def _end_when_overdue(self, row: Row) -> None:
-        """First ask, then end, a worker past its grace period, and at once one that is silent or takes too long."""
+        """First ask, then end, a worker past its grace period, and one that is silent or takes too long."""
         if row.pid is None:
             return
         if why := self._liveness.overdue(row.id, self.store.folder(row.id), row.pid):
-            _log.warning("Run %s: %s", row.id, why.message)
-            processes.kill_group(row.pid)
-            return
-        overdue = time.time() - self._asked_to_end_at(row) - self.grace
-        if overdue > self.grace / 2:
-            _log.warning("Run %s did not stop when asked; ending its worker %s.", row.id, row.pid)
-            processes.kill_group(row.pid)
-        elif overdue > 0:
-            processes.ask_to_end(row.pid)
+            self._end_because(why, row.id, row.pid)
+        elif row.cancel_requested_at is not None or self._log_of(row).ending() is not None:
+            self._end_after_grace(row.id, row.pid)
 
-    def _asked_to_end_at(self, row: Row) -> float:
-        """When this worker should have begun to end: it was cancelled, or has said its last word."""
-        ending = self._log_of(row).ending()
-        asked = [row.cancel_requested_at, ending.at if ending else None]
-        return min((at for at in asked if at is not None), default=float("inf"))
+    def _end_because(self, why: ev.Failed, run_id: str, pid: int) -> None:
+        """Ask it at once, so that what it has kept is whole; memory that is not there leaves no time for that."""
+        waited = self._ending.seconds(run_id, why.reason)
+        if waited == 0:
+            _log.warning("Run %s: %s", run_id, why.message)
+            liveness.write_verdict(self.store.folder(run_id), why)
+        if waited > self.grace or why.reason == "out_of_memory":
+            processes.kill_group(pid)
+        else:
+            processes.ask_to_end(pid)
+
+    def _end_after_grace(self, run_id: str, pid: int) -> None:
+        """A worker that was cancelled, or has said its last word."""
+        overdue = self._ending.seconds(run_id, "asked to end") - self.grace
+        if overdue > self.grace / 2:
+            _log.warning("Run %s did not stop when asked; ending its worker %s.", run_id, pid)
+            processes.kill_group(pid)
+        elif overdue > 0:
+            processes.ask_to_end(pid)
+
+    def _verdict(self, row: Row) -> ev.Failed | None:
+        """Why this worker was asked to end before its work was done, if it was."""
+        return self._liveness.verdict(row.id, self.store.folder(row.id))
 
     def _mark_dead(self, row: Row) -> ev.Stamped | None:
         """Say in the log of a dead worker how its run ended, and remove its half-written weights."""
@@ -253,7 +270,7 @@ class Launcher:
         how = processes.how_it_ended(_exit_code(child))
         if row.cancel_requested_at:
             return self._write_last_word(row.id, ev.Cancelled())
-        return self._write_last_word(row.id, self._liveness.verdict(row.id) or _worker_died(how))
+        return self._write_last_word(row.id, self._verdict(row) or _worker_died(how))
 
     def _write_last_word(self, run_id: str, event: ev.Event) -> ev.Stamped | None:
         """None when a full disk or a removed folder does not let us; the index still says that it ended."""

@@ -1,8 +1,9 @@
 """Whether a worker still works: it shows a sign of life every few seconds, and may not take for ever.
 
-The sign is the time stamp of a small file that a thread of the worker touches, so a long product or download is not
-mistaken for a process that was stopped or hangs. Silence is measured by this process's own monotonic clock, from when
-it saw the last sign: a clock that is set back or forth ends no run.
+The sign is a small file that a thread of the worker writes again and again, so a long product or download is not
+mistaken for a process that was stopped or hangs. It says for how many seconds the worker has been at work, so a process
+that looks after it later (the app was restarted) goes on counting. Silence is measured by this process's own monotonic
+clock, from when it saw the last sign, and the worker counts by its own: a clock that is set back or forth ends no run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+from pydantic import ValidationError
 
 from apt_core import events as ev
 from apt_core.base import words
@@ -27,6 +29,7 @@ from apt_core.runs import processes
 from apt_core.runs.quotas import Quotas
 
 SIGN = "alive"  # a file of the run's folder
+_VERDICT = "overdue.json"  # a file of the run's folder: why its worker was asked to end
 _EVERY_SECONDS = 5.0
 _PUBLIC_MEMORY = 0.8  # of the machine
 
@@ -77,16 +80,16 @@ def _number(name: str, environment: Mapping[str, str], unit: str) -> float | Non
 
 
 def show_life(folder: Path, every: float = _EVERY_SECONDS) -> Callable[[], None]:
-    """Touch the sign of a run's folder in a thread until what is returned is called."""
-    over = threading.Event()
+    """Write the sign of a run's folder in a thread until what is returned is called."""
+    over, begun = threading.Event(), time.monotonic()
 
-    def touch() -> None:
+    def write() -> None:
         while not over.is_set():
             with contextlib.suppress(OSError):  # a full disk, a deleted run: silence says it
-                (folder / SIGN).touch()
+                (folder / SIGN).write_text(f"{time.monotonic() - begun:.2f}", encoding="ascii")
             over.wait(every)
 
-    threading.Thread(target=touch, name="sign of life", daemon=True).start()
+    threading.Thread(target=write, name="sign of life", daemon=True).start()
 
     def end() -> None:
         over.set()
@@ -120,7 +123,7 @@ def too_much_memory(limits: RunLimits, held: int) -> str:
 class _Heard(NamedTuple):
     signs: tuple[int, ...]
     since: float  # monotonic: when they changed last
-    first: float  # monotonic: when this process first saw the run at work
+    begun: float  # monotonic: when the worker began, also where this process did not see it
 
 
 class Liveness:
@@ -139,8 +142,9 @@ class Liveness:
         now, signs = self._clock(), _signs_of(folder)
         heard = self._heard.get(run_id)
         if heard is None or heard.signs != signs:
-            heard = self._heard[run_id] = _Heard(signs, now, heard.first if heard else now)
-        verdict = self._judge(now - heard.since, now - heard.first) or self._judge_memory(pid)
+            begun = min(heard.begun if heard else now, now - _seconds_at_work(folder))
+            heard = self._heard[run_id] = _Heard(signs, now, begun)
+        verdict = self._judge(now - heard.since, now - heard.begun) or self._judge_memory(pid)
         if verdict is not None:
             self._verdicts[run_id] = verdict
         return verdict
@@ -167,16 +171,41 @@ class Liveness:
         """Only these runs are at work: of one that waits between two calls its waiting counts for nothing."""
         self._heard = {run_id: heard for run_id, heard in self._heard.items() if run_id in working}
 
-    def verdict(self, run_id: str) -> ev.Failed | None:
-        """What `overdue` has said of this run, if anything."""
-        return self._verdicts.get(run_id)
+    def verdict(self, run_id: str, folder: Path) -> ev.Failed | None:
+        """What `overdue` has said of this run, here or in another process, if anything."""
+        return self._verdicts.get(run_id) or verdict_in(folder)
 
     def forget(self, run_id: str, folder: Path) -> None:
         """The worker is gone; one that was killed has left its sign."""
-        with contextlib.suppress(OSError):
-            (folder / SIGN).unlink()
+        for name in (SIGN, _VERDICT):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
         self._heard.pop(run_id, None)
         self._verdicts.pop(run_id, None)
+
+
+def write_verdict(folder: Path, verdict: ev.Failed) -> None:
+    """Tell the worker why it is asked to end: its last word is this then, and not that somebody stopped it."""
+    partial = folder / f"{_VERDICT}.part"
+    with contextlib.suppress(OSError):  # a full disk, a deleted run: it says that it was stopped
+        partial.write_text(verdict.model_dump_json(), encoding="utf-8")
+        os.replace(partial, folder / _VERDICT)
+
+
+def verdict_in(folder: Path) -> ev.Failed | None:
+    """Why the worker of this run was asked to end; None where it was not."""
+    try:
+        return ev.Failed.model_validate_json((folder / _VERDICT).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _seconds_at_work(folder: Path) -> float:
+    """As the worker last said it; 0 where nothing can be read."""
+    try:
+        return float((folder / SIGN).read_text(encoding="ascii")[:20])
+    except (OSError, ValueError):  # not there, or caught half written
+        return 0.0
 
 
 def _signs_of(folder: Path) -> tuple[int, ...]:

@@ -220,7 +220,7 @@ def work(
                     store.append(run_id, due)
         raise RuntimeError("the job ended without a result")
     except Cancel:
-        return ev.Cancelled()
+        return liveness.verdict_in(store.folder(run_id)) or ev.Cancelled()
     except BaseException as error:
         logging.getLogger(__name__).exception("The run failed")
         return failure_of(error)

@@ -214,11 +214,11 @@ class Studio:
         account, which others may not have."""
         return self._runs.withholds(run_id)
 
-    def check_may_use(self, run_id: str) -> None:
     def check_may_resume(self, run_id: str) -> None:
         """Raise NotYours for a run of another visitor."""
         self._runs.check_may(Action.RESUME, [run_id])
 
+    def check_may_use(self, run_id: str) -> None:
         """Raise BadInput where what a run made is not for everybody."""
         self._runs.check_may_use(run_id)
 

@@ -124,6 +124,19 @@ def test_cancel_that_a_worker_does_not_hear_is_insisted_on(store, recipe, launch
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.alone
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_neither_delays_nor_hurries_the_end(store, recipe, launch, monkeypatch, hours):
+    launcher = launch("deaf", grace=0.6)
+    run_id = launcher.submit(recipe)
+    until(lambda: layers_of(store, run_id) == 1)
+    store.request_cancel(run_id)
+    asked, now = time.monotonic(), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * hours)
+    assert launcher.wait(run_id).status == "cancelled"
+    assert 0.6 < time.monotonic() - asked < 5
+
+
 def test_a_silent_worker_is_terminated_before_it_is_killed(store, recipe, launch):
     launcher = launch("stuck", grace=0.4)
     run_id = launcher.submit(recipe)
