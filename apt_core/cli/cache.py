@@ -6,6 +6,7 @@ import argparse
 import time
 
 from apt_core.base import words
+from apt_core.base.policy import LOCAL
 from apt_core.cli.output import print_json, table
 from apt_core.models.fetch.cache_list import CachedModel, list_cached
 from apt_core.runs import models_in_use
@@ -37,7 +38,7 @@ def delete(options: argparse.Namespace) -> int:
 
 def _store() -> Store:
     """With the runs of dead workers marked as failed: they need no model any more."""
-    launcher = Launcher(Store())
+    launcher = Launcher(Store(), only=LOCAL)
     launcher.tick(start_next=False)
     return launcher.store
 

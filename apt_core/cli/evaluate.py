@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from apt_core.base import words
+from apt_core.base.policy import LOCAL
 from apt_core.cli.following import run_job
 from apt_core.cli.options import check_job, check_terms, fields_from, model_from
 from apt_core.cli.output import table
@@ -20,7 +21,7 @@ _HEADS = ("text", "perplexity", "95% interval", "windows", "tokens each")
 
 
 def run(options: argparse.Namespace) -> int:
-    launcher = Launcher(Store())
+    launcher = Launcher(Store(), only=LOCAL)
     job = job_from(options, launcher.store)
     return run_job(launcher, job, options, lambda record: _report(record, options.model))
 

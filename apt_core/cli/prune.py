@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apt_core.base.errors import BadInput, DiskFull, PruneError
 from apt_core.base.out_of_room import is_disk_full
+from apt_core.base.policy import LOCAL
 from apt_core.cli.following import ended, follow
 from apt_core.cli.options import pruning_from
 from apt_core.cli.output import print_json
@@ -26,7 +27,7 @@ JOB_COPY = "apt_recipe.json"  # beside a copied checkpoint: says which model is 
 def run(options: argparse.Namespace) -> int:
     out = free_folder(options.out)
     job = pruning_from(options)
-    launcher = Launcher(Store())
+    launcher = Launcher(Store(), only=LOCAL)
     if options.race is not None:
         return run_race(launcher, _race(job, options), options.json, options.policy)
     run_id = launcher.store.create(job)  # started by `follow`, which knows what to do on Ctrl-C

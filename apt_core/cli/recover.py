@@ -6,6 +6,7 @@ import argparse
 
 from apt_core.base import words
 from apt_core.base.errors import BadInput
+from apt_core.base.policy import LOCAL
 from apt_core.cli.following import run_job
 from apt_core.cli.options import check_job, fields_from, settings_from
 from apt_core.cli.output import some_of, table
@@ -21,7 +22,7 @@ _BOUNDS = ("optimiser_steps",)  # that a recovery which goes on may have others 
 
 
 def run(options: argparse.Namespace) -> int:
-    launcher = Launcher(Store())
+    launcher = Launcher(Store(), only=LOCAL)
     job = job_from(options, launcher.store)
     return run_job(launcher, job, options, report)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from apt_core.base import words
 from apt_core.base.errors import BadInput, RunFailed
+from apt_core.base.policy import LOCAL
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
@@ -113,7 +114,7 @@ def delete(options: argparse.Namespace) -> int:
 
 def _looked_after() -> Launcher:
     """A launcher whose store is up to date: runs whose worker died while no app was running are marked as failed."""
-    launcher = Launcher(Store())
+    launcher = Launcher(Store(), only=LOCAL)
     launcher.tick(start_next=False)
     return launcher
 

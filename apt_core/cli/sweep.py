@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from apt_core.base import words
-from apt_core.base.errors import BadInput, exit_status_of
+from apt_core.base.errors import BadInput, NotYours, exit_status_of
+from apt_core.base.policy import LOCAL
 from apt_core.cli.following import INTERRUPTED, follow
 from apt_core.cli.options import check_terms, facts_for, prune_from
 from apt_core.cli.output import print_json, say, table
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _print_plan(jobs, needs, dropped, options.json)
         return 0
-    launcher = Launcher(store)
+    launcher = Launcher(store, only=LOCAL)
     study = store.create_study(SWEEP, jobs, asked=space)  # started by `follow`, which hears Ctrl-C
     return _follow(launcher, study, options)
 
@@ -91,7 +92,7 @@ def _search(options: argparse.Namespace) -> int:
     if options.dry_run:
         _print_plan(jobs[:1], needs, (), options.json)
         return 0
-    launcher = Launcher(store, advance=bisection.advance)
+    launcher = Launcher(store, advance=bisection.advance, only=LOCAL)
     return _follow(launcher, store.create_study(BISECTION, jobs[:1], asked=search), options)
 
 
@@ -175,9 +176,13 @@ def _resume(options: argparse.Namespace) -> int:
     given = [f"--{axis}" for axis in _AXES if getattr(options, axis) is not None]
     if given or options.model is not None:
         raise BadInput(f"--resume goes on with what was asked for; leave {(given or ['--model'])[0]} out.")
-    launcher = Launcher(Store(), advance=bisection.advance)
+    launcher = Launcher(Store(), advance=bisection.advance, only=LOCAL)
     study = launcher.store.study(options.resume)
     check_is_sweep(study)
+    if study.owner != LOCAL:
+        raise NotYours(
+            f"Study {study.id} was asked for by a visitor of the page; only they can resume it, there."
+        )
     check_terms(study.jobs[0].model, options.accept_terms)
     study = launcher.store.renew_study(study.id)
     bisection.advance(launcher.store, study.id)  # the last result may wait for what follows from it

@@ -34,6 +34,7 @@ from apt_core.runs.since import Since
 from apt_core.runs.starting import WORKER_COMMAND, WORKER_LOG, Child, Starter
 from apt_core.runs.store import NO_ROOM, Store
 
+OVERTAKE_SECONDS = 5.0  # in which the app of a host begins a run that has a seat
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +44,9 @@ class Launcher:
     A worker that was asked to cancel gets `grace` seconds to reach its next event, then SIGTERM, and
     after `grace / 2` more SIGKILL. One that is silent or takes too long gets SIGTERM at once, and SIGKILL after
     `grace`. Workers are not children that must be kept: they outlive this process, and the launcher of another process
-    looks after them. While `paused()` no further run begins.
+    looks after them. While `paused()` no further run begins. only: the owner whose runs are begun here and whose
+    searches are gone on with (the command line's own); those of others are left to the app of the host, which has its
+    rules, and waited for while it begins them.
     """
 
     def __init__(
@@ -56,12 +59,14 @@ class Launcher:
         limits: RunLimits | None = None,
         executor: Executor | None = None,
         paused: Callable[[], bool] = lambda: False,
+        only: str | None = None,
     ):
         self.store = store
         self.executor = executor or executor_of(os.environ)
         self._seats = Seats(store, self.executor)
         self._advance = advance
         self._paused = paused
+        self._only = only
         self.grace = grace
         self.interval = interval
         self._command = tuple(command)
@@ -77,6 +82,8 @@ class Launcher:
         self._limits = limits or RunLimits()
         self._liveness = Liveness(self._limits)
         self._ending = Since()  # of workers that are to end
+        self._could_begin = Since()  # of runs that wait for the app of the host
+        self._at_work: dict[str, str | None] = {}  # runs at the end of the last look, and their studies
 
     def submit(self, job: Job, token: str | None = None, owner: str = LOCAL) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
@@ -126,7 +133,7 @@ class Launcher:
         with self._ticking:
             self._reap()
             self.store.sweep()
-            if not self._anything_to_do():
+            if not self._at_work and not self._anything_to_do():
                 self._tokens.clear()
                 self._seats.forget_demands()
                 return
@@ -134,13 +141,12 @@ class Launcher:
                 self._seats.find_demands()
             with self.store.index.write() as rows:
                 self._forget_tokens_of_others(rows)
-                at_work = {row.id for row in rows.active()}
-                self._liveness.attend(at_work)
-                self._ending.keep(at_work)
+                studies = self._ended_elsewhere(rows)
                 ended = [(row, status) for row in rows.active() if (status := self._look_after(rows, row))]
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
                 more_to_come = start_next and bool(rows.queue())
+                self._at_work = {row.id: row.study for row in rows.active()}
         if more_to_come:
             self._starter.warm_up()
         if ended:
@@ -149,7 +155,7 @@ class Launcher:
             self._keep_within_cap()
         if ended and self._limits.models_bytes is not None:
             self._keep_models_within(self._limits.models_bytes)
-        for study_id in {row.study for row, _ in ended if row.study}:
+        for study_id in studies | {row.study for row, _ in ended if row.study}:
             self._run_of_study_ended(study_id)
 
     def start(self) -> None:
@@ -205,6 +211,14 @@ class Launcher:
         """A cheap look without the write lock, so that idle pages leave the index alone."""
         with self.store.index.read() as rows:
             return bool(rows.active() or rows.queue())
+
+    def _ended_elsewhere(self, rows: Rows) -> set[str]:
+        """The studies of runs that another process (the command line) has seen the end of. Of those that are still at
+        work what was noted is kept."""
+        at_work = {row.id for row in rows.active()}
+        self._liveness.attend(at_work)
+        self._ending.keep(at_work)
+        return {study for run_id, study in self._at_work.items() if study and run_id not in at_work}
 
     def _look_after(self, rows: Rows, row: Row) -> str | None:
         """What became of a running row: its final status once its worker is gone, None before."""
@@ -286,10 +300,17 @@ class Launcher:
     # --- the next one ----------------------------------------------------------------------------
 
     def _start_those_with_a_seat(self, rows: Rows) -> None:
-        """In the order of the queue; whoever has to wait is overtaken by nobody."""
+        """In the order of the queue; whoever has to wait is overtaken by nobody, but for runs that nobody begins."""
         for row in rows.queue():
             seat = self._seats.free_for(row, rows.active())
-            if seat is None or not self._start(rows, row, seat):
+            if seat is None:
+                self._could_begin.keep(())
+                return
+            if self._only not in (None, row.owner):
+                if self._could_begin.seconds(row.id, "could begin") < OVERTAKE_SECONDS:
+                    return
+                continue  # no app is open, or it begins no runs just now
+            if not self._start(rows, row, seat):
                 return
 
     def _start(self, rows: Rows, row: Row, seat: Seat) -> bool:
@@ -359,11 +380,14 @@ class Launcher:
     def _run_of_study_ended(self, study_id: str) -> None:
         """Ask for the next run where the results so far decide it; what the runs shared goes with the last."""
         try:
-            if self._advance is not None:
+            if self._advance is not None and (self._only is None or self._owns(study_id)):
                 self._advance(self.store, study_id)
             self.store.forget_shared(study_id)
         except (PruneError, OSError) as error:  # one study must not end the queue
             _log.warning("Study %s could not be looked after: %s", study_id, error)
+
+    def _owns(self, study_id: str) -> bool:
+        return self.store.study(study_id).owner == self._only
 
     # --- the thread ------------------------------------------------------------------------------
 

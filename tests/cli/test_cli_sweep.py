@@ -10,7 +10,9 @@ import time
 
 import pytest
 
+import apt_core
 from apt_core.cli import main
+from apt_core.jobs.space import make_space
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from tests.runs.helpers import fake_command
@@ -124,6 +126,16 @@ def test_a_search_that_cannot_be_is_one_sentence(capsys, arguments, words):
     assert main([*SWEEP, *arguments]) == 2
     out, err = capsys.readouterr()
     assert words in err and err.count("\n") == 1 and out == "" and Store().list() == []
+
+
+def test_the_study_of_a_visitor_is_not_gone_on_with_here(capsys):
+    """Its runs are begun by the app alone, which has the host's rules."""
+    job = apt_core.plan("tiny-random-llama", "magnitude", 0.5)
+    study = Store().create_study("sweep", [job], asked=make_space(job, methods=("magnitude",)), owner="v:ann")
+    Store().cancel_study(study.id)
+    assert main(["sweep", "--resume", study.id]) == 2
+    assert "only they can resume it" in capsys.readouterr().err
+    assert Store().study(study.id) == study
 
 
 @pytest.mark.parametrize("study", ["20200101-000000-0000", "../../etc"])
