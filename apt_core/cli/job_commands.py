@@ -69,6 +69,12 @@ def _add_sweep(commands: Any) -> None:
     )
     parser.add_argument("--seeds", metavar="N,N", help="such as 0,1")
     parser.add_argument("--samples", metavar="N,N", help="calibration windows at most, such as 32,128")
+    parser.add_argument(
+        "--recipe",
+        action="append",
+        metavar="LINE",
+        help="a run of its own, such as 'alps 0.5 allocation=loss seed=1' (repeatable)",
+    )
     parser.add_argument("--method", metavar="NAME", help="with --within: the method")
     parser.add_argument(
         "--within",

@@ -40,7 +40,7 @@ from apt_core.studies.sweep import (
 )
 
 _HEADS = ("method", "pattern", "seed", "windows", "status", "perplexity", "ratio", "seconds", "run")
-_AXES = ("within", "method", "methods", "sparsity", "pattern", "allocations", "seeds", "samples")
+_AXES = ("within", "method", "methods", "sparsity", "pattern", "allocations", "seeds", "samples", "recipe")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,18 +68,21 @@ def space_from(options: argparse.Namespace) -> Space:
     if options.model is None:
         raise BadInput("Name the model to sweep with --model, or go on with a sweep by --resume STUDY.")
     patterns = [*_listed(options.sparsity), *_listed(options.pattern)]
-    if not patterns:
-        raise BadInput("Say how much goes with --sparsity 0.3,0.5 or --pattern 2:4, or both.")
-    methods = _listed(options.methods) or ["apt"]
+    if not patterns and not options.recipe:
+        raise BadInput(
+            "Say how much goes with --sparsity 0.3,0.5 or --pattern 2:4, or name runs with --recipe."
+        )
+    methods = _listed(options.methods) or (["apt"] if patterns else [])
     axes = {
         "methods": tuple(methods),
         "patterns": tuple(patterns),
         "allocations": tuple(_listed(options.allocations)),
         "seeds": _numbers("--seeds", options.seeds),
         "samples": _numbers("--samples", options.samples),
+        "recipes": tuple(options.recipe or ()),
     }
     make_space(_sketch(options), **axes)  # names and numbers first: they are known at once
-    return make_space(_base(options, methods[0], patterns[0]), **axes)
+    return make_space(_base(options, (methods or ["apt"])[0], (patterns or ["0.5"])[0]), **axes)
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -105,6 +108,8 @@ def search_from(options: argparse.Namespace) -> Bisection:
     seeds, samples = _numbers("--seeds", options.seeds), _numbers("--samples", options.samples)
     if len(methods) > 1 or len(seeds) > 1 or len(samples) > 1 or len(_listed(options.allocations)) > 1:
         raise BadInput("--within searches with one method, allocation, seed and number of windows at a time.")
+    if options.recipe:
+        raise BadInput("--within looks for its runs itself; leave --recipe out.")
     plain = {"sparsity": "0.5", "methods": ",".join(methods) or None}
     space = space_from(argparse.Namespace(**vars(options) | plain))
     base = space.expand().jobs[0]

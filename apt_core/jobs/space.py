@@ -1,4 +1,5 @@
-"""A grid of pruning jobs: every combination of some methods, patterns, allocations, seeds and calibration sizes."""
+"""Pruning jobs of a sweep: every combination of some methods, patterns, allocations, seeds and calibration sizes, and
+recipes that are written one by one."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from apt_core.base.patterns import Pattern, SemiStructured, Unstructured, parse_
 from apt_core.base.values import Frozen
 from apt_core.jobs.parts import Calibration
 from apt_core.jobs.prune import Prune
+from apt_core.jobs.recipe_lines import job_of
 from apt_core.jobs.schema import is_stored
 from apt_core.methods import METHODS, Method, make_method
 from apt_core.methods.registry import COMPONENTS
 
 _MOST = 64  # values along one axis
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Line = Annotated[str, Field(max_length=500)]
 Samples = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -28,7 +31,8 @@ class Space(Frozen):
     """What a sweep asks for: the values along each axis, and a job that holds everything else.
 
     An axis without a value stays as it is in `base`; without allocations every method keeps its own. The order of the
-    jobs is that of the axes, the first one slowest.
+    jobs is that of the axes, the first one slowest; then come the recipes. With recipes and no value on any axis there
+    are the recipes alone.
     """
 
     base: Prune
@@ -43,6 +47,12 @@ class Space(Frozen):
     )
     seeds: tuple[Seed, ...] = Field(default=(), max_length=_MOST, title="Seeds")
     samples: tuple[Samples, ...] = Field(default=(), max_length=_MOST, title="Calibration windows")
+    recipes: tuple[Line, ...] = Field(
+        default=(),
+        max_length=_MOST,
+        title="Recipes",
+        description="one a line, such as alps 0.5 allocation=loss seed=1",
+    )
 
     @field_validator("patterns", mode="before")
     @classmethod
@@ -64,8 +74,13 @@ class Space(Frozen):
 
     @property
     def combinations(self) -> int:
-        """Of all axes, before those that come to the same job are dropped."""
-        return prod(map(len, self._axes()))
+        """Of all axes, and the recipes, before those that come to the same job are dropped."""
+        return prod(map(len, self._axes())) * self._has_grid + len(self.recipes)
+
+    @property
+    def _has_grid(self) -> bool:
+        axes = (self.methods, self.patterns, self.allocations, self.seeds, self.samples)
+        return any(axes) or not self.recipes
 
     def _axes(self) -> tuple[tuple[Any, ...], ...]:
         return (
@@ -95,7 +110,12 @@ class Space(Frozen):
         return Expanded(tuple(jobs), tuple(dropped))
 
     def _jobs(self) -> Iterator[tuple[Prune | None, str]]:
-        """Every combination, with a sentence where it is another combination's job, or none at all."""
+        """Every combination, with a sentence where it is another combination's job, or none at all; every recipe."""
+        if self._has_grid:
+            yield from self._combined()
+        yield from ((job_of(line, self.base), "") for line in self.recipes)
+
+    def _combined(self) -> Iterator[tuple[Prune | None, str]]:
         for name, pattern, allocation, seed, samples in product(*self._axes()):
             method = _method_of(self.base, name)
             said = ""

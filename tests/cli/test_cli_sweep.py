@@ -176,3 +176,17 @@ def test_ctrl_c_stops_the_study_and_says_how_to_go_on(tmp_path):
     assert f"sweep --resume {study.id}" in err
     assert [record.status for record in store.runs_of(study.id)] == ["cancelled", "cancelled"]
     assert not store.runs_of(study.id)[1].started_at and out.count("cancelled") == 2
+
+
+def test_a_list_of_recipes_is_a_sweep(capsys):
+    lines = ["--recipe", "wanda 0.3", "--recipe", "apt 2:4 seed=2"]
+    assert main([*SWEEP, *lines, "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [(run["method"], run["pattern"], run["seed"]) for run in runs] == [
+        ("wanda", "30%", 0),
+        ("apt", "2:4", 2),
+    ]
+    assert main([*SWEEP, "--recipe", "wandering 0.3"]) == 2
+    assert "Recipe 'wandering 0.3': There is no method 'wandering'" in capsys.readouterr().err
+    assert main([*SWEEP, "--recipe", "wanda 0.3", "--method", "apt", "--within", "1.1"]) == 2
+    assert "leave --recipe out" in capsys.readouterr().err

@@ -78,3 +78,45 @@ def test_what_cannot_be_is_one_sentence(axes, words):
     with pytest.raises(BadInput, match=words) as error:
         make_space(BASE, **axes)
     assert "\n" not in str(error.value)
+
+
+def test_recipes_come_after_the_grid_and_alone_where_no_axis_has_a_value():
+    lines = (
+        "alps 0.5 allocation=loss seed=1 samples=64",
+        "sparsegpt 2:4 mask.block_size=64",
+        "apt-joint 2:4 mixed",
+    )
+    jobs = make_space(BASE, recipes=lines).expand().jobs
+    assert [(job.method.name, job.pattern.label, job.seed, job.calibration.samples) for job in jobs] == [
+        ("alps", "50%", 1, 64),
+        ("sparsegpt", "2:4", 0, BASE.calibration.samples),
+        ("apt-joint", "2:4 mixed", 0, BASE.calibration.samples),
+    ]
+    assert jobs[0].method.allocation.name == "loss" and jobs[1].method.mask.block_size == 64
+    assert jobs[0].model == BASE.model and jobs[0].calibration.text == BASE.calibration.text
+    beside = make_space(BASE, methods=("wanda",), patterns=(0.5,), recipes=(*lines, "wanda 0.5", "wanda 50%"))
+    expanded = beside.expand().jobs
+    assert [job.method.name for job in expanded] == ["wanda", "alps", "sparsegpt", "apt-joint"], "each once"
+    assert beside.combinations == 6
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("alps", "write a method, a pattern and settings"),
+        ("", "write a method, a pattern and settings"),
+        ("alps 0.5 2:4", "write a method, a pattern and settings"),
+        ("alp 0.5", "There is no method 'alp'"),
+        ("alps 1.5", "1.5"),
+        ("alps 0.5 mask.block=3", "no option"),
+        ("alps 0.5 seed=x", "cannot be read"),
+        ("alps 0.5 samples=0", "samples"),
+        ("alps '0.5", "cannot be read"),
+        ("alps 2:4 mixed", "lets layers differ"),
+        ("depth 0.25", "removes whole blocks"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_one_sentence_that_names_it(line, says):
+    with pytest.raises(BadInput, match=r"^Recipe '") as refused:
+        make_space(BASE, recipes=(line,)).expand()
+    assert says in str(refused.value)

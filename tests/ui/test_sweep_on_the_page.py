@@ -68,6 +68,14 @@ def test_the_estimate_comes_first_and_names_the_cap(studio, tab):
     assert studio.store.list() == []
 
 
+def test_recipes_of_ones_own_stand_beside_the_grid(studio, tab):
+    axes = AXES | {"recipes": "alps 0.5 allocation=loss\n\n  wanda 0.3 samples=8  \n"}
+    jobs = sweep.space_of(studio, axes, CHOSEN).expand().jobs
+    assert [job.method.label for job in jobs][-1] == "ALPS (allocation loss)" and len(jobs) == 5
+    shown = sweep.estimate(tab, studio, AXES | {"recipes": "alps"}, CHOSEN)
+    assert "alps&#39;: write a method" in said(shown, tab.estimate) and not shown[tab.start]["interactive"]
+
+
 def test_a_host_that_does_two_at_once_says_so(studio, tab, monkeypatch):
     monkeypatch.setattr(studio.launcher, "executor", LocalExecutor(at_once=2, cores=2))
     shown = sweep.estimate(tab, studio, AXES, CHOSEN)

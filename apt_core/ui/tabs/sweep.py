@@ -86,6 +86,7 @@ def lay_out() -> SweepTab:
     with gr.Row():
         axes["seeds"] = gr.Textbox("", max_lines=1, min_width=120, **_said("seeds"))
         axes["samples"] = gr.Textbox("", max_lines=1, min_width=120, **_said("samples"))
+    axes["recipes"] = gr.Textbox("", lines=2, max_lines=8, **_said("recipes"))
     estimate = html("sweep-estimate")
     start = gr.Button("Start the sweep", variant="primary", elem_id="sweep-start")
     gr.HTML(
@@ -165,6 +166,7 @@ def space_of(studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> Sp
         allocations=_ticked(axes.get("allocations")),
         seeds=_numbers(axes.get("seeds")),
         samples=_numbers(axes.get("samples")),
+        recipes=_lines(axes.get("recipes")),
     )
 
 
@@ -174,6 +176,10 @@ def _ticked(value: Any) -> tuple[str, ...]:
 
 def _listed(value: Any) -> list[str]:
     return [one for one in re.split(r"[,;\s]+", str(value or "")[:_MOST_TEXT]) if one]
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    return tuple(line for line in str(value or "")[:_MOST_TEXT].splitlines() if line.strip())
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
