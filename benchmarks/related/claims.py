@@ -36,6 +36,13 @@ CLAIMS = (
         _UNIFORM,
     ),
     Claim(
+        "alphapruning-peak",
+        "AlphaPruning's sparsities by the peak of the spectrum, as published, a deviation of 0.2 (Wanda, 70%)",
+        "arXiv 2410.10912",
+        Allocated("wanda[allocation.metric=peak;allocation.deviation=0.2]", "alphapruning", "0.7"),
+        _UNIFORM,
+    ),
+    Claim(
         "atp",
         "Sparsity that rises with depth beats uniform (Wanda, 70%)",
         "arXiv 2502.14770",
@@ -71,6 +78,13 @@ CLAIMS = (
         Recovered(_TWO_FOUR, "lora[learning_rate=0.003]"),
     ),
     Claim(
+        "distill",
+        "Distillation beats SPP in equal steps (Wanda, 2:4)",
+        "Hinton et al. 2015, arXiv 1503.02531",
+        Recovered(_TWO_FOUR, "distill"),
+        Recovered(_TWO_FOUR, "spp"),
+    ),
+    Claim(
         "param-first",
         "LLM-Pruner by param_first beats l2 (20%)",
         "arXiv 2305.11627",
@@ -83,6 +97,13 @@ CLAIMS = (
         "arXiv 2305.11627",
         Pruned("llm-pruner[importance=param_first;widths=middle]", "0.2"),
         Pruned("llm-pruner[importance=l2;widths=middle]", "0.2"),
+    ),
+    Claim(
+        "compensated",
+        "LLM-Pruner's heads and channels, APT's closed form making up for them, beat the same without (20%)",
+        "this project, arXiv 2410.15567",
+        Pruned("llm-pruner[importance=param_first;compensate=true]", "0.2"),
+        Pruned("llm-pruner[importance=param_first]", "0.2"),
     ),
     Claim(
         "last-blocks",
