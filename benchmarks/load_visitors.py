@@ -25,6 +25,7 @@ _QUOTA = re.compile(
     r"|questions and presses wait already|question is still being answered"
 )
 _PROMPTS = ("Why is the sky blue?", "Write three lines about autumn.", "What is the capital of France?")
+_STATUS_OF = re.compile(r'"run": ?"[^"]+", ?"status": ?"(\w+)"')
 _READS_SECONDS = 3.0  # an answer, before the next question
 
 
@@ -94,9 +95,9 @@ class Visitor:
         """From the address to leaving; whatever goes wrong is counted."""
         try:
             await self._open()
-            await self._event("event", *self._page.event("load"))
+            await self.press("event", *self._page.event("load"))
             if role == "start":
-                self._judge("start", await self._event("event", *self._page.event("click", "prune")), CARD_OF)
+                self._judge("start", await self.press("event", *self._page.event("click", "prune")), CARD_OF)
             asking = [self._ask_until(until)] if role == "ask" else []
             await asyncio.gather(self._poll_until(until), *asking)
         except Exception as error:
@@ -109,7 +110,7 @@ class Visitor:
         answer.raise_for_status()
         self._found.took("page", begun)
 
-    async def _event(self, kind: str, number: int, inputs: list[Any]) -> str:
+    async def press(self, kind: str, number: int, inputs: list[Any]) -> str:
         """From the press to the last answer of the queue; returns all that it said."""
         begun, session, said = time.perf_counter(), f"{self._session}{kind}", list[str]()
         asked = {"data": inputs, "fn_index": number, "session_hash": session, "event_data": None}
@@ -135,7 +136,7 @@ class Visitor:
             prompt = _PROMPTS[self._questions % len(_PROMPTS)]
             seen = {"run": self._asked, "status": "finished", "seq": 0}
             event = self._page.filled("click", "ask", seen=seen, prompt=prompt)
-            self._judge("ask", await self._event("ask", *event), WORDS_OF)
+            self._judge("ask", await self.press("ask", *event), WORDS_OF)
             self._questions += 1
             await asyncio.sleep(_READS_SECONDS)
 
@@ -145,12 +146,27 @@ class Visitor:
 
     async def _poll_until(self, until: float) -> None:
         while time.monotonic() < until:
-            await self._poll()
+            await self.poll()
             await asyncio.sleep(1.0)
 
-    async def _poll(self) -> None:
+    async def watch(self, run: str, every: float) -> None:
+        """Show this run until it has ended, as the page's script does: ask what is new, and bring everything again when
+        the run has turned."""
+        self._shown, self._seen = run, {"run": run, "status": "queued", "seq": -1}
+        while self._seen["status"] in ("queued", "running", "stopping"):
+            if await self.poll():
+                said = await self.press("event", *self._page.filled("click", "seen", seen=self._seen))
+                if (turned := _STATUS_OF.search(said)) is None:
+                    raise LookupError(f"the page says no more of {run}")
+                self._seen["status"] = turned[1]
+            await asyncio.sleep(every)
+
+    async def poll(self) -> bool:
+        """Whether the run has turned: it is in another state than this tab shows."""
         begun = time.perf_counter()
         answer = await self._client.get(f"/studio/runs/{self._shown}/live", params=self._seen)
         answer.raise_for_status()
         self._found.took("poll", begun)
-        self._seen = answer.json()["seen"]
+        news = answer.json()
+        self._seen = news.get("seen", self._seen)
+        return bool(news["turned"])

@@ -11,13 +11,26 @@ import pytest
 from markupsafe import Markup
 
 from apt_core.base.errors import OverQuota
+from apt_core.jobs import make_job
+from apt_core.reports import samples
 from apt_core.runs import reading
 from apt_core.runs.owners import Visitor
 from apt_core.runs.quotas import Quotas
+from apt_core.runs.store import Store
 from apt_core.runs.usage import Usage
 from apt_core.ui.tabs import read
 from apt_core.ui.views.cards import sentence_card
-from benchmarks import accuracy, accuracy_tables, chaos, honest_table, load, load_visitors, measured_methods
+from benchmarks import (
+    accuracy,
+    accuracy_tables,
+    chaos,
+    honest_table,
+    load,
+    load_visitors,
+    many_runs,
+    many_runs_worker,
+    measured_methods,
+)
 from benchmarks.judge import HeldOut, perplexity, ratio
 
 CALIBRATION = "32 x 512 tokens of valid.txt"
@@ -209,6 +222,30 @@ def test_what_goes_wrong_under_load_is_in_the_exit_status():
     assert load.missed(found | {"page": dict.fromkeys(one, float("nan"))}) == ["page"]
     assert load.missed(found | {"rss_growth_bytes": 400_000_001}) == ["rss_growth_bytes"]
     assert load.missed(found | {"files_growth": 101}) == ["files_growth"]
+
+
+def test_memory_over_many_runs_is_judged_by_the_second_half_and_of_enough_of_them():
+    looks = [
+        many_runs.Look(100 * number, 300_000_000 + min(number, 5) * 10**8, 10) for number in range(1, 11)
+    ]
+    assert many_runs.kept(looks) == (0.0, 0)
+    leak = [look._replace(rss=10**6 * look.runs, files=look.runs) for look in looks]
+    bytes_each, files = many_runs.kept(leak)
+    found = {"runs": 1000, "bytes_each": bytes_each, "files_growth": files, "unfinished": 0}
+    assert many_runs.missed(found) == ["bytes_each", "files_growth"]
+    assert many_runs.missed(found | {"runs": 999, "files_growth": 0, "unfinished": 1}) == ["unfinished"]
+
+
+def test_the_worker_of_many_runs_writes_a_log_that_the_store_reads(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    run = store.create(make_job("prune", model={"id": "tiny-random-llama"}, method="magnitude"))
+    recorded = next(iter(samples.load().values()))
+    told = [one.event.model_dump(mode="json") for one in recorded.events if one.event.kind != "queued"]
+    (tmp_path / many_runs_worker.TEMPLATE).write_text(json.dumps(told))
+    monkeypatch.setenv("APT_DATA", str(tmp_path))
+    many_runs_worker.main(run)
+    record = store.get(run)
+    assert record.status == "finished" and len(record.layers) == 210
 
 
 def test_of_a_hundred_visitors_twenty_start_and_five_ask():
