@@ -27,12 +27,12 @@ class _Layer(NamedTuple):
 
 
 class _Held(NamedTuple):
-    """`size` rows or columns of a layer, which the configuration takes for `count` times a width that it calls so."""
+    """`size` rows or columns of a layer, which the configuration takes for `heads` times a width that it calls so."""
 
     layer: _Layer
     along: str
     size: int
-    count: int
+    heads: int
     what: str
 
 
@@ -81,15 +81,15 @@ def _of_heads(family: Family, layers: list[_Layer], config: Mapping[str, Any]) -
     stated, widths = config.get("head_dim"), dict[int, _Held]()
     for held in _held_heads(family, layers, config):
         has = f"{held.layer.tensor} has {held.size:,} {held.along}"
-        if isinstance(stated, int) and held.size != held.count * stated:
-            return f"{held.what} is {held.count:,} and head_dim {stated:,}, but {has}"
-        if held.size % held.count:
-            return f"{held.what} is {held.count:,}, but {has}"
-        widths[held.size // held.count] = held
+        if isinstance(stated, int) and held.size != held.heads * stated:
+            return f"{held.what} is {held.heads:,} and head_dim {stated:,}, but {has}"
+        if held.size % held.heads:
+            return f"{held.what} is {held.heads:,}, but {has}"
+        widths[held.size // held.heads] = held
     if len(widths) > 1:
         first, other = list(widths.values())[:2]
         return (
-            f"{first.what} is {first.count:,} and {other.what} {other.count:,}, but {first.layer.tensor} has "
+            f"{first.what} is {first.heads:,} and {other.what} {other.heads:,}, but {first.layer.tensor} has "
             f"{first.size:,} {first.along} and {other.layer.tensor} {other.size:,}"
         )
     return ""
