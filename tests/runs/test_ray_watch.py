@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from apt_core.base.errors import OutOfMemory, Silent
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.runs.executors import on_node, ray_cluster
+from apt_core.runs.executors import on_node, ray_cluster, ray_watch
 from apt_core.runs.executors.on_node import Begun, Life
-from apt_core.runs.executors.ray_watch import Watch
+from apt_core.runs.executors.ray_watch import RayNode, Watch
 from apt_core.runs.liveness import RunLimits
 
 BEGUN = Begun("node", 1, 0.0, "/nowhere/alive", 8_000_000_000)
@@ -111,6 +112,23 @@ def test_a_look_finds_the_sign_and_the_memory(tmp_path):
     sign.touch()
     seen = on_node.look(begun)
     assert seen.sign == sign.stat().st_mtime_ns and seen.held_bytes > 1_000_000
+
+
+def test_looks_are_one_remote_function_however_many(monkeypatch):
+    """A cluster keeps every function that it is sent, and complains of the hundredth."""
+    sent, asked = [], []
+    remote = SimpleNamespace(options=lambda **how: SimpleNamespace(remote=lambda begun: asked.append(how)))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(remote=lambda work: sent.append(work) or remote))
+    strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: (node, soft))
+    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategies)
+    ray_watch._remote.cache_clear()
+    try:
+        for _ in range(5):
+            RayNode().ask(BEGUN)
+    finally:
+        ray_watch._remote.cache_clear()
+    assert sent == [on_node.look]
+    assert asked == [{"num_cpus": 0, "max_retries": 0, "scheduling_strategy": ("node", False)}] * 5
 
 
 class OneItem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apt_core.base.errors import OutOfMemory, PruneError, Silent
@@ -56,7 +57,13 @@ class RayNode:
 
 def _beside(begun: Begun, work: Callable[[Begun], Any]) -> Any:
     here = scheduling_strategies.NodeAffinitySchedulingStrategy(begun.node, soft=False)
-    return ray.remote(work).options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(begun)
+    return _remote(work).options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(begun)
+
+
+@cache
+def _remote(work: Callable[[Begun], Any]) -> Any:
+    """Made once: the cluster keeps every remote function that it is sent."""
+    return ray.remote(work)
 
 
 class Watch:
