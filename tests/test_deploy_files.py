@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,21 @@ def test_the_proxy_replaces_what_a_visitor_says_of_where_they_come_from():
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in secure
     assert "proxy_set_header Host $host;" in secure and "proxy_buffering off;" in secure
     assert "location = /metrics { return 404; }" in secure
+
+
+@pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("openssl")), reason="needs nginx and openssl")
+def test_nginx_itself_takes_the_file(tmp_path):
+    """With a certificate made here, and this machine in place of the other container."""
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(tmp_path / "privkey.pem"), "-out", str(tmp_path / "fullchain.pem")]
+    subprocess.run([*made, *files], check=True, capture_output=True)
+    text = (DEPLOY / "nginx.conf").read_text("utf-8")
+    text = text.replace("/etc/nginx/certificates", str(tmp_path)).replace("studio:7860", "127.0.0.1:7860")
+    file = tmp_path / "nginx.conf"
+    file.write_text(f"pid {tmp_path}/pid;\n{text}")
+    tested = subprocess.run(["nginx", "-t", "-q", "-c", str(file)], capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stderr
+    assert "[warn]" not in tested.stderr, tested.stderr
 
 
 # ---- systemd
