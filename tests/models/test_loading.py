@@ -42,8 +42,16 @@ def test_missing_weights_are_refused_and_not_made_up(tiny):
     refused(tiny, "mlp.down_proj.weight are missing")
 
 
-def test_weights_of_another_shape_are_refused(edit_config):
-    refused(edit_config(intermediate_size=192), "do not fit its config.json")
+def test_a_configuration_of_another_shape_is_refused_before_anything_is_built(edit_config):
+    refused(edit_config(intermediate_size=192), "intermediate_size is 192, but .* has 176 columns")
+
+
+def test_weights_of_another_shape_are_refused(tiny):
+    """Of a tensor that the headers' check knows nothing of."""
+    tensors = load_file(tiny / "model.safetensors")
+    tensors["model.norm.weight"] = torch.ones(32)
+    save_file(tensors, tiny / "model.safetensors", {"format": "pt"})
+    refused(tiny, "do not fit its config.json")
 
 
 def test_an_unknown_architecture_is_named(edit_config):
