@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from apt_core.events import Speed
 from apt_core.reports.measured import FILE, Measured, Outcome
@@ -34,6 +35,19 @@ TOLD: tuple[tuple[str, str, Recipe], ...] = (  # method, setting, how it was mad
         Recovered(Pruned("depth[criterion=last]", "0.25"), "partial"),
     ),
 )
+# Components in the place of Wanda's own: slot and name, setting, (method, allocation, pattern) with and without it.
+_WANDA_70, _WANDA_60 = ("wanda", "uniform", "0.7"), ("wanda", "uniform", "0.6")
+COMPONENTS: tuple[tuple[str, str, tuple[str, str, str], tuple[str, str, str]], ...] = (
+    *(
+        (f"allocation={name}", "Wanda, 70%", ("wanda", name, "0.7"), _WANDA_70)
+        for name in ("loss", "alphapruning", "owl", "atp")
+    ),
+    ("refinement=dsnot", "Wanda, 60%", ("wanda[refinement=dsnot]", "uniform", "0.6"), _WANDA_60),
+    ("refinement=sparseswaps", "Wanda, 50%", ("sparseswaps", "", "0.5"), ("wanda", "", "0.5")),
+    ("refinement=sparseswaps", "Wanda, 2:4", ("sparseswaps", "", "2:4"), ("wanda", "", "2:4")),
+    ("reconstruction=exact", "Wanda, 50%", ("optima", "", "0.5"), ("wanda", "", "0.5")),
+    ("reconstruction=exact", "Wanda, 2:4", ("optima", "", "2:4"), ("wanda", "", "2:4")),
+)
 
 
 def made(lines: Sequence[dict], honest: dict) -> Measured:
@@ -49,7 +63,20 @@ def made(lines: Sequence[dict], honest: dict) -> Measured:
         if (line := _of(recipe, same)) is not None:
             saved = _size_and_speed(honest, method) | _before(dense, recipe, same)
             outcomes[method] = [Outcome(setting=setting, **_against(dense, line), **saved)]
-    return Measured(conditions=_conditions(dense, usual, honest), outcomes=outcomes)
+    conditions = _conditions(dense, usual, honest)
+    return Measured(conditions=conditions, outcomes=outcomes, components=_components(dense, same))
+
+
+def _components(dense: dict, lines: Sequence[dict]) -> dict[str, list[Outcome]]:
+    """What each component did in the place of another, where both runs are recorded."""
+    recorded = {(line.get("method"), line.get("allocation"), line.get("pattern")): line for line in lines}
+    found: dict[str, list[Outcome]] = {}
+    for name, setting, ours, theirs in COMPONENTS:
+        if {ours, theirs} <= recorded.keys():
+            before = _against(dense, recorded[theirs])["perplexity"]
+            one = Outcome(setting=setting, before=before, **_against(dense, recorded[ours]))
+            found.setdefault(name, []).append(one)
+    return found
 
 
 def _masks(lines: Sequence[dict]) -> Iterator[tuple[str, str, dict]]:
@@ -75,9 +102,9 @@ def _before(dense: dict, recipe: Recipe, lines: Sequence[dict]) -> dict[str, flo
     return {"before": _against(dense, start)["perplexity"]} if start else {}
 
 
-def _size_and_speed(honest: dict, method: str) -> dict[str, float | None]:
-    """Bytes as they are on the disk and tokens per second of decoding, against the dense model, where the method has
-    a row of its own."""
+def _size_and_speed(honest: dict, method: str) -> dict[str, Any]:
+    """Bytes as they are on the disk and tokens per second, against the dense model, where the method has a row of its
+    own."""
     rows = {row.get("method"): row for row in honest["rows"]}
     if not method or not {"dense", method} <= rows.keys():
         return {}
@@ -85,18 +112,34 @@ def _size_and_speed(honest: dict, method: str) -> dict[str, float | None]:
     saved = {"size": own["sizes"]["on_disk"] / dense["sizes"]["on_disk"]}
     if not {own["title"], dense["title"]} <= honest["speeds"].keys():
         return saved
-    mine, theirs = (Speed.model_validate(honest["speeds"][row["title"]]["decode"]) for row in (own, dense))
-    return saved | {"speed": mine.over(theirs)}
+    times = {
+        name: _times(honest["speeds"], own["title"], dense["title"], name) for name in ("decode", "prefill")
+    }
+    return saved | {"timed": True, "speed": times["decode"], "prefill": times["prefill"]}
+
+
+def _times(speeds: dict, own: str, dense: str, kind: str) -> float | None:
+    """How many times as fast as the dense model; None where that was not measured, or cannot be told."""
+    if kind not in speeds[own] or kind not in speeds[dense]:
+        return None
+    mine, theirs = (Speed.model_validate(speeds[title][kind]) for title in (own, dense))
+    return mine.over(theirs)
 
 
 def _conditions(dense: dict, calibration: str, honest: dict) -> tuple[str, ...]:
     windows, amount = len(dense["losses"][TEXT]), calibration.rpartition(" of ")[0]
-    hardware = honest["conditions"]["words"].split("; ")[-1].split(". ")[0]
+    hardware = _hardware(honest["conditions"]["words"])
     return (
         f"Perplexity of SmolLM2 135M on {windows} x {dense['window']} tokens of {TEXT} on which nothing was chosen, "
         f"calibrated on {amount} of WikiText-2's validation text; one seed, every method with its own allocation.",
         f"Bytes on the disk and tokens per second, one after the other, in turns with the dense model: {hardware}.",
     )
+
+
+def _hardware(words: str) -> str:
+    """Of 'the model, its type; texts; the machine. More.' the machine, which its memory or its name ends."""
+    first = words.split(". ")[0]
+    return first.split("; ")[-1].removesuffix(".")
 
 
 def newest() -> str:

@@ -17,6 +17,11 @@ from apt_core.measure import power_law
 from apt_core.measure.power_law import Fit, Point
 from apt_core.studies.law_groups import Known, apart_sentence, grouped, labels_of
 
+NAME, TITLE, SOURCE = "law", "The law of training", "Chen et al. 2024, arXiv 2411.10272"
+SUMMARY = (
+    "Foretells how far training goes: the curves of recoveries give a power law of the loss over the tokens read, the "
+    "size of the model and the share that is gone."
+)
 EARLY = 2 / 3  # of a curve's points: the law of these is held against the rest
 _BOOTSTRAPS = 60
 _FAR = 10.0  # times as many tokens as were trained on: an answer beyond is a guess

@@ -52,7 +52,7 @@ def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
                 runs = runs_tab.lay_out(order)
             models_item = _models_tab(studio)
             with gr.Tab("Methods", id="methods") as methods_item:
-                methods_tab.lay_out()
+                methods = methods_tab.lay_out()
         explore_tab.wire(explore, studio, page)
         gpu_calls.wire(studio, call, explore.seen, explore.result.note)
         sweep_tab.wire(sweep, sweep_item, explore.chooser, studio)
@@ -60,6 +60,7 @@ def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
         others = tuple(item for item in items if item)
         _wire_runs(runs, runs_item, others, tabs, explore, studio)
         compare_tab.wire(compare, studio)
+        methods_tab.wire(methods, explore, tabs, studio)
         _wire_compare(compare, tabs, (runs.bar, *sweep.openers), explore, studio)
         arrival.wire(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)

@@ -329,6 +329,28 @@ window.aptStudio = (() => {
     radio?.focus();
   }
 
+  // "Try it" for what is not in the list of methods: the server puts the choice in and opens the tab; then we go there.
+  let sought = "";
+  function tries(element, trigger) {
+    element.addEventListener("click", (event) => {
+      sought = event.target.closest("[data-try]")?.dataset.try ?? "";
+      if (sought) trigger("click", { action: "try", what: sought });
+    });
+  }
+  function tried() {
+    if (!sought) return;
+    const place = { recovery: "#recover", search: "#search", law: "#law" }[sought.split(":")[0]] ?? "#advanced";
+    sought = "";
+    setTimeout(() => { // the tab is drawn
+      const section = document.querySelector(place);
+      if (!section?.checkVisibility()) return document.querySelector("#note")?.scrollIntoView({ block: "center" });
+      const head = section.querySelector(".label-wrap");
+      if (head && !head.classList.contains("open")) head.click();
+      section.scrollIntoView({ block: "start" });
+      head?.focus();
+    }, 150);
+  }
+
   function followTabs() {
     const asked = new URLSearchParams(window.location.search).get("tab");
     const list = tabs()[0].closest("[role=tablist]");
@@ -703,6 +725,6 @@ window.aptStudio = (() => {
   const shown = () => place?.shown ?? ""; // the run that this tab shows
 
   return {
-    chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet, shown, openTab,
+    chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet, shown, openTab, tries, tried,
   };
 })();

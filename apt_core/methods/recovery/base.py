@@ -77,6 +77,7 @@ class Recovery(Named):
     """Which numbers of a pruned model are trained so that it reads better, while what was pruned stays zero."""
 
     needs_dense: ClassVar[bool] = False  # does the loss compare with the dense model?
+    takes: ClassVar[str] = "minutes to hours of training"
 
     learning_rate: float = Field(
         gt=0, le=1, title="Learning rate", description="the largest, after the warm-up"

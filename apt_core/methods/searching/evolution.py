@@ -26,6 +26,8 @@ class Evolution(Labelled):
         "Tries many smaller models of one size, keeps what does best, and makes that one: blocks, heads and channels."
     )
     removes: ClassVar[str] = "whole blocks, attention heads and MLP channels"
+    takes: ClassVar[str] = "as many minutes as it is given"
+    leaves: ClassVar[str] = "plain transformers loads the rest"
     reads_text: ClassVar[bool] = True
     couples: ClassVar[bool] = True  # heads and channels, which a model must have
 

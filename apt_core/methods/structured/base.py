@@ -21,12 +21,15 @@ class Passes(NamedTuple):
 class StructuredMethod(Labelled):
     """Removes whole structures, so that the checkpoint is smaller; `sparsity` is the share of the blocks that goes.
 
-    removes: the structures, as a sentence names them. couples: whether these are heads and channels, which a model must
-    have. advice: as of `Method`.
+    removes: the structures, as a sentence names them. takes: how often a text goes through the model for that. leaves:
+    what can load the rest. couples: whether they are heads and channels, which a model must have. advice: as of
+    `Method`.
     """
 
     advice: ClassVar[str] = ""
     removes: ClassVar[str]
+    takes: ClassVar[str] = "a pass over the text"
+    leaves: ClassVar[str] = ""
     couples: ClassVar[bool] = False
 
     @property

@@ -27,9 +27,13 @@ class Depth(StructuredMethod):
     title: ClassVar[str] = "Depth"
     source: ClassVar[str] = "Lu et al. 2024, arXiv 2411.15558; Men et al. 2024 (ShortGPT), arXiv 2403.03853"
     summary: ClassVar[str] = (
-        "Removes whole blocks, so the model is smaller and faster at once; much worse until it is trained again."
+        "Removes whole blocks, so the model is smaller and computes less; much worse until it is trained again."
     )
     removes: ClassVar[str] = "whole blocks"
+    takes: ClassVar[str] = (
+        "a pass over the text; by perplexity one for each block, by reconstruction a fit for each, by last none"
+    )
+    leaves: ClassVar[str] = "plain transformers loads the rest"
     place: ClassVar[int] = 201
 
     criterion: Criterion = Field(

@@ -64,9 +64,16 @@ class LLMPruner(StructuredMethod):
     title: ClassVar[str] = "LLM-Pruner"
     source: ClassVar[str] = "Ma et al. 2023, arXiv 2305.11627"
     summary: ClassVar[str] = (
-        "Removes attention heads and MLP channels that the loss needs least, so the model is smaller and faster."
+        "Removes attention heads and MLP channels that the loss needs least, so the model is smaller and computes less."
     )
     removes: ClassVar[str] = "attention heads and MLP channels"
+    takes: ClassVar[str] = (
+        "the text forwards and backwards, for gradients; by l1 and l2 none; another pass to compensate"
+    )
+    leaves: ClassVar[str] = (
+        "with widths=uniform plain transformers loads the rest; with middle and global this program alone does, and "
+        "llama.cpp as GGUF"
+    )
     place: ClassVar[int] = 202
     couples: ClassVar[bool] = True
 

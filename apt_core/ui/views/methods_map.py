@@ -5,7 +5,7 @@ Which group a method is in follows from what it is made of, so that a new method
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from apt_core.base.patterns import SemiStructured, Unstructured
@@ -19,6 +19,7 @@ from apt_core.methods.searching.evolution import Evolution
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.reports import measured
 from apt_core.reports.measured import Outcome
+from apt_core.studies import scaling_law
 from apt_core.ui.views.html import Markup, join
 
 HALF, TWO_OF_FOUR = Unstructured(sparsity=0.5), SemiStructured(keep=2, of=4)
@@ -36,12 +37,15 @@ class Group(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A method in the map."""
+    """A method in the map. tried: what its button asks for, as an attribute of HTML; measured: what it came to."""
 
-    kind: type[Named]
+    name: str
+    title: str
     removes: str
     needs: str
     takes: str
+    tried: Markup
+    measured: Markup
 
 
 def _weights(reads_text: bool, moves: bool | None = None) -> Callable[[type[Named]], bool]:
@@ -83,8 +87,8 @@ GROUPS = (
     Group(
         "structures",
         "Heads, channels, whole blocks",
-        "Structures go, and the model is smaller and faster as it is; it loses more than single weights would cost.",
-        "A smaller model that plain transformers loads, faster at once.",
+        "Structures go, and the model is smaller as it is; it loses more than single weights would cost.",
+        "A smaller model without any special format. How much faster it is was measured, where that could be told.",
         lambda kind: issubclass(kind, StructuredMethod | Evolution),
     ),
     Group(
@@ -115,20 +119,57 @@ def members(group: Group) -> list[type[Named]]:
 def line_of(kind: type[Named]) -> Line:
     if issubclass(kind, Recovery):
         dense = ", and the dense model" if kind.needs_dense else ""
-        return Line(kind, "nothing more", f"training{dense}", "minutes to hours")
-    if issubclass(kind, StructuredMethod):
-        return Line(kind, kind.removes, _needs_of_structures(kind()), "a pass over the text")
-    if issubclass(kind, Evolution):
-        return Line(kind, kind.removes, _needs_of_structures(kind()), "as many minutes as it is given")
+        return _line(kind, "nothing more", f"training{dense}", kind.takes)
+    if issubclass(kind, StructuredMethod | Evolution):
+        removes = f"{kind.removes}; {kind.leaves}" if kind.leaves else kind.removes
+        return _line(kind, removes, _needs_of_structures(kind()), kind.takes)
     if issubclass(kind, Method):
-        return Line(kind, "single weights", _needs(kind()), _seconds(kind))
+        return _line(kind, "single weights", _needs(kind()), _seconds(kind))
     raise TypeError(f"{kind.__name__} is of no group")
 
 
+def _line(kind: type[Named], removes: str, needs: str, takes: str) -> Line:
+    outcomes = outcomes_of(measured.load().of(kind.name))
+    return Line(kind.name, kind.title, removes, needs, takes, tried(kind), outcomes)
+
+
+LAW = Line(
+    scaling_law.NAME,
+    scaling_law.TITLE,
+    "nothing: it foretells",
+    "curves of recoveries",
+    "seconds",
+    Markup('data-try="law:{}"').format(scaling_law.NAME),
+    Markup(DASH),
+)
+
+
+def lines_of(group: Group) -> list[Line]:
+    """Of every method; where there is training its law too."""
+    lines = [line_of(kind) for kind in members(group)]
+    return [*lines, LAW] if group.name == "recovery" else lines
+
+
+def tried(kind: type[Named]) -> Markup:
+    """What a button that tries this asks for: a method of the list by its name, any other by its place too."""
+    if issubclass(kind, Method | StructuredMethod):
+        return Markup('data-try-method="{}"').format(kind.name)
+    place = (
+        "recovery" if issubclass(kind, Recovery) else "search" if issubclass(kind, Evolution) else kind.slot
+    )
+    return Markup('data-try="{}:{}"').format(place, kind.name)
+
+
 def _needs(method: Method) -> str:
-    needs = method.needs_for(HALF)
+    return said_of(method.needs_for(HALF))
+
+
+def said_of(needs: frozenset[Statistic]) -> str:
+    """What has to be there, in words, so that these statistics can be collected."""
     if not needs:
         return "nothing"
+    if needs == {Statistic.DENSE_WEIGHTS}:
+        return "the dense weights alone"
     return "a text and gradients" if Statistic.OUTPUT_GRADIENTS in needs else "a text"
 
 
@@ -162,16 +203,19 @@ def _named(group: Group) -> str:
 
 
 def _table(group: Group) -> Markup:
-    heads = ("method", "what goes", "needs", "solves in (50% / 2:4)", "perplexity, times dense", "")
+    weights = all(issubclass(kind, Method) for kind in members(group))
+    takes = "solves in (50% / 2:4)" if weights else "takes"
+    heads = ("method", "what goes", "needs", takes, "perplexity, times dense", "")
+    rows = join(_row(line) for line in lines_of(group))
+    return table_of(f"Methods: {group.title}", heads, rows) + _conditions(group)
+
+
+def table_of(caption: str, heads: Sequence[str], rows: Markup) -> Markup:
+    """A table that scrolls inside itself, of rows that are drawn already."""
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>{}"
-    ).format(
-        f"Methods: {group.title}",
-        join(Markup('<th scope="col">{}</th>').format(head) for head in heads),
-        join(_row(line_of(kind)) for kind in members(group)),
-        _conditions(group),
-    )
+        "<tbody>{}</tbody></table></div>"
+    ).format(caption, join(Markup('<th scope="col">{}</th>').format(head) for head in heads), rows)
 
 
 def _conditions(group: Group) -> Markup:
@@ -182,34 +226,39 @@ def _conditions(group: Group) -> Markup:
     return Markup('<p class="quiet measured">{}</p>').format(" ".join(said)) if said else Markup("")
 
 
-def _outcomes(kind: type[Named]) -> Markup:
-    found = measured.load().of(kind.name)
+def outcomes_of(found: Sequence[Outcome]) -> Markup:
     return join((_outcome(one) for one in found), Markup("<br>")) if found else Markup(DASH)
 
 
 def _outcome(one: Outcome) -> Markup:
     """'2:4: 3.13 times', the interval where one points at it; of structures what they save too."""
     interval = f"95% interval {number(one.low)} to {number(one.high)}"
-    saved = [f"{percent(one.size)} of the bytes"] if one.size is not None else []
-    saved += [f"{times(one.speed)} tokens/s"] if one.speed is not None else []
     began = f"from {times(one.before)} to " if one.before is not None else ""
     said = Markup('{}: {}<span title="{}">{}</span>').format(
         one.setting, began, interval, times(one.perplexity)
     )
-    return said + Markup("; {}").format(", ".join(saved)) if saved else said
+    saved = [f"{percent(one.size)} of the bytes"] if one.size is not None else []
+    told = ", ".join([*saved, *_speeds(one)])
+    return said + Markup("; {}").format(told) if told else said
+
+
+def _speeds(one: Outcome) -> list[str]:
+    """How many times as fast as the dense model; and where that was measured in vain."""
+    told = [f"{times(one.speed)} tokens/s"] if one.speed is not None else []
+    told += [f"{times(one.prefill)} tokens/s of a prompt"] if one.prefill is not None else []
+    untold = f"no difference in {'written ' if told else ''}tokens/s that could be told"
+    return [*told, untold] if one.timed and one.speed is None else told
 
 
 def _row(line: Line) -> Markup:
     cells = "<td>{}</td>" * 5
     return Markup(f'<tr><th scope="row"><a href="#method-{{}}">{{}}</a></th>{cells}</tr>').format(
-        *(line.kind.name, line.kind.title, line.removes, line.needs, line.takes),
-        *(_outcomes(line.kind), _try_it(line.kind)),
+        *(line.name, line.title, line.removes, line.needs, line.takes),
+        *(line.measured, try_button(line.title, line.tried)),
     )
 
 
-def _try_it(kind: type[Named]) -> Markup:
-    if issubclass(kind, Recovery | Evolution):  # these have forms of their own below a result
-        return Markup("")
-    return Markup(
-        '<button type="button" class="quiet-button" data-try-method="{}" aria-label="Try {}">Try it</button>'
-    ).format(kind.name, kind.title)
+def try_button(title: str, tried: Markup) -> Markup:
+    return Markup('<button type="button" class="quiet-button" {} aria-label="Try {}">Try it</button>').format(
+        tried, title
+    )

@@ -7,11 +7,33 @@ from typing import Any
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.words import duration
 from apt_core.estimate.rates import packaged_rates, solving_seconds
-from apt_core.methods import COMPONENTS, Component, Method
-from apt_core.methods.component import Named
+from apt_core.methods import COMPONENTS, Component, Method, make_method
+from apt_core.methods.component import Named, Statistic
 from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
+from apt_core.reports import measured
+from apt_core.studies import scaling_law
 from apt_core.ui.views.html import Markup, join, table
-from apt_core.ui.views.methods_map import GROUPS, map_of, members
+from apt_core.ui.views.methods_map import (
+    GROUPS,
+    HALF,
+    LAW,
+    TWO_OF_FOUR,
+    Group,
+    lines_of,
+    map_of,
+    members,
+    outcomes_of,
+    said_of,
+    table_of,
+    tried,
+    try_button,
+)
+
+_HEADS = (  # of components
+    *("component", "what it does", "needs", "solves longer than Wanda by (50% / 2:4)"),
+    *("perplexity, times dense", ""),
+)
+_LEAST_SECONDS = 0.05  # of solving: less is nothing
 
 
 def methods_page() -> Markup:
@@ -22,9 +44,20 @@ def methods_page() -> Markup:
     )
     return Markup('<div class="methods"><p class="lead">{}</p>{}{}</div>').format(
         intro,
-        join(map_of(group, join(_article(kind) for kind in members(group))) for group in GROUPS),
+        join(map_of(group, _articles(group)) for group in GROUPS),
         _put_together(),
     )
+
+
+def _articles(group: Group) -> Markup:
+    law = _law() if LAW in lines_of(group) else Markup("")
+    return join(_article(kind) for kind in members(group)) + law
+
+
+def _law() -> Markup:
+    return Markup(
+        '<article class="method" id="method-{}"><h2>{}</h2><p>{}</p><p class="source">{}.</p></article>'
+    ).format(scaling_law.NAME, scaling_law.TITLE, scaling_law.SUMMARY, scaling_law.SOURCE)
 
 
 def _article(kind: type[Named]) -> Markup:
@@ -34,13 +67,21 @@ def _article(kind: type[Named]) -> Markup:
 def _put_together() -> Markup:
     return Markup(
         '<details class="map-group" id="group-components"><summary><span class="map-title">{}</span> '
-        '<span class="map-says">{}</span></summary>{}</details>'
+        '<span class="map-says">{}</span></summary>{}{}</details>'
     ).format(
         "Put your own together",
         "Every method that sets weights to zero is a composition of five components, and each can be put in another's "
         "place.",
+        _conditions(),
         join(_slot(slot) for slot in COMPONENTS),
     )
+
+
+def _conditions() -> Markup:
+    """What the figures of components were measured on, where there are any."""
+    found = measured.load()
+    said = found.conditions[0] if found.components else ""
+    return Markup('<p class="quiet measured">{}</p>').format(said) if said else Markup("")
 
 
 def option_rows(slot: str) -> list[tuple[str, str, str, str]]:
@@ -121,18 +162,44 @@ def _with_options(kind: type[Named]) -> Markup:
 
 def _slot(slot: str) -> Markup:
     field, options = Method.model_fields[slot], option_rows(slot)
+    chosen = table_of(f"Components: {field.title}", _HEADS, join(map(_component, COMPONENTS[slot].values())))
     heads = ("option", "default", "allowed", "what it does")
-    return Markup('<article class="method" id="slot-{}"><h2>{}</h2><p>{}.</p><ul>{}</ul>{}</article>').format(
+    return Markup('<article class="method" id="slot-{}"><h2>{}</h2><p>{}.</p>{}{}</article>').format(
         slot,
         field.title,
         field.description,
-        join(_component(kind) for kind in COMPONENTS[slot].values()),
+        chosen,
         table(heads, options, f"Options: {field.title}") if options else Markup(""),
     )
 
 
 def _component(kind: type[Component]) -> Markup:
+    """A component in Wanda's composition: what it needs there, what it takes more, and what it came to."""
     source = Markup(" <small>{}.</small>").format(kind.source) if kind.source else Markup("")
-    return Markup("<li><strong>{}</strong> (<code>{}={}</code>): {}{}</li>").format(
-        kind.title, kind.slot, kind.name, kind.summary, source
+    cells = "<td>{}</td>" * 4
+    return Markup(
+        f'<tr><th scope="row">{{}} <code>{{}}={{}}</code></th><td class="says">{{}}{{}}</td>{cells}</tr>'
+    ).format(
+        *(kind.title, kind.slot, kind.name, kind.summary, source),
+        *(said_of(kind().needs), _added(kind)),
+        outcomes_of(measured.load().of_component(kind.slot, kind.name)),
+        try_button(kind.title, tried(kind)),
     )
+
+
+def _added(kind: type[Component]) -> str:
+    """Time to solve all layers of the usual model beyond what Wanda's own component takes, by the packaged rates."""
+    more = [
+        _solving(kind.name, kind.slot, pattern) - _solving("", kind.slot, pattern)
+        for pattern in (HALF, TWO_OF_FOUR)
+    ]
+    solving = " / ".join(duration(seconds) if seconds >= _LEAST_SECONDS else "nothing" for seconds in more)
+    gradients = Statistic.OUTPUT_GRADIENTS in kind().needs
+    return f"{solving}, and the text backwards" if gradients else solving
+
+
+def _solving(component: str, slot: str, pattern: Unstructured | SemiStructured) -> float:
+    """Seconds of Wanda with this component in its slot; with its own where none is named."""
+    entry = CATALOGUE[DEFAULT_MODEL]
+    method = make_method("wanda", {slot: component} if component else {})
+    return solving_seconds(method, entry.shape.layers, pattern, packaged_rates()) * entry.shape.blocks
