@@ -17,7 +17,7 @@ from apt_core.measure import power_law
 from apt_core.measure.power_law import Fit, Point
 from apt_core.studies.law_groups import Known, apart_sentence, grouped, labels_of
 
-NAME, TITLE, SOURCE = "law", "The law of training", "Chen et al. 2024, arXiv 2411.10272"
+NAME, TITLE, SOURCE = "law", "The law of training", "P2 law, arXiv 2411.10272"
 SUMMARY = (
     "Foretells how far training goes: the curves of recoveries give a power law of the loss over the tokens read, the "
     "size of the model and the share that is gone."
@@ -251,6 +251,11 @@ def within_sentence(answer: Within) -> str:
     most = count(answer.high) if answer.high is not None else "never"
     between = f" (95% from {count(answer.low)} to {most})" if answer.low is not None else ""
     far = answer.tokens / answer.trained
+    if far <= 1:
+        return (
+            f"By this law the loss is {target} behind about {count(answer.tokens)} tokens{between}, but none of the "
+            f"points up to {count(answer.trained)} tokens is: that far the law is off."
+        )
     guess = "; that far a law is a guess" if far > _FAR else ""
     return (
         f"The loss is {target} behind about {count(answer.tokens)} tokens{between}, {times(far)} what was trained "

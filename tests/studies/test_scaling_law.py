@@ -73,6 +73,8 @@ def test_a_law_of_one_run_and_its_later_points():
 def test_a_loss_below_the_floor_is_never_reached_and_one_that_was_measured_is_said_so():
     (never,) = laws_of([record()], within=1.05, bootstraps=4).laws[0].within
     assert never.tokens is None and "never comes within" in within_sentence(never)
+    early = never._replace(tokens=100.0, low=90.0, high=110.0, trained=1000.0)
+    assert "but none of the points up to 1,000 tokens is" in within_sentence(early)
     (there,) = laws_of([record()], within=2.0, bootstraps=4).laws[0].within
     assert there.measured == 512 * 8 and "as measured" in within_sentence(there)
 

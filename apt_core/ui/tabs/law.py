@@ -42,15 +42,14 @@ def lay_out(before: str = "") -> LawSection:
     with gr.Accordion(
         "How far training goes", open=False, visible=False, elem_id=f"{before}law", elem_classes="fold"
     ) as section:
-        with gr.Row(equal_height=False):
-            within = gr.Number(
-                _WITHIN,
-                label="Within, times the dense perplexity",
-                info="How many tokens until it is there, by the law of the curve",
-                step=0.05,
-                elem_id=f"{before}law-within",
-            )
-            fit = gr.Button("Fit the law", elem_id=f"{before}law-fit", size="sm")
+        within = gr.Number(
+            _WITHIN,
+            label="Within, times the dense perplexity",
+            info="How many tokens until it is there, by the law of the curve",
+            step=0.05,
+            elem_id=f"{before}law-within",
+        )
+        fit = gr.Button("Fit the law", elem_id=f"{before}law-fit", size="sm")
         said = html(f"{before}law-said")
     return LawSection(section, within, fit, said)
 

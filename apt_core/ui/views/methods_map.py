@@ -213,7 +213,7 @@ def _table(group: Group) -> Markup:
 def table_of(caption: str, heads: Sequence[str], rows: Markup) -> Markup:
     """A table that scrolls inside itself, of rows that are drawn already."""
     return Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table><thead><tr>{}</tr></thead>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table class="map"><thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
     ).format(caption, join(Markup('<th scope="col">{}</th>').format(head) for head in heads), rows)
 
