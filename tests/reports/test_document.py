@@ -45,7 +45,12 @@ def test_several_runs_stand_side_by_side_and_their_common_chart_comes_once():
     records = a_race("apt", "sparsegpt", "wanda")
     report = the_report(*records)
     assert report.title == "Three runs of Tiny <b>Llama</b>"
-    assert [chart.id.partition("-")[0] for chart in report.shared] == ["perplexities", "curves", "race"]
+    assert [chart.id.partition("-")[0] for chart in report.shared] == [
+        "perplexities",
+        "curves",
+        "standing",
+        "race",
+    ]
     assert report.overview is not None and len(report.overview.rows) == 3
     links = [row.cells[0] for row in report.overview.rows]
     assert [link.run_id for link in links if isinstance(link, RunLink)] == [run.id for run in records]

@@ -133,7 +133,10 @@ def test_a_tab_stays_subscribed_until_the_last_of_its_race_has_ended(studio, sto
     assert look()["parts"] == {} and seen["live"] is True  # nothing has moved
     put(store, RIVAL, "wanda", "finished", pruned=44.0)
     news = look()
-    assert set(news["parts"]) == RACE_PARTS | {"perplexity-chart", "perplexity-note", "perplexity-table"}
+    drawn_anew = {
+        f"{name}-{part}" for name in ("perplexity", "standing") for part in ("chart", "note", "table")
+    }
+    assert set(news["parts"]) == RACE_PARTS | drawn_anew
     assert "Wanda" in news["parts"]["perplexity-table"] and seen["live"] is True
     put(store, LAST, "magnitude", "finished", pruned=99.0)
     news = look()
