@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -18,6 +18,13 @@ _NAMES_SOURCES = frozenset({"model.id", "calibration.text", "training.text", "ev
 _SAID_APART = frozenset({"kind", "schema_version", "model", "method", "pattern", "evaluation", "resources"})
 Composed = Prune | Shrink  # what is asked for by a method and a pattern
 _WIDE = 88  # a call that is longer has a line for each argument
+
+
+class Copied(NamedTuple):
+    """The same, asked for in both ways, ready to copy."""
+
+    command: str
+    python: str
 
 
 def command(job: Job, rivals: Sequence[Prune] = (), policy: HostPolicy = STRICT) -> str:
@@ -39,6 +46,20 @@ def python_source(jobs: Sequence[Job], policy: HostPolicy = STRICT) -> str:
 
 
 # --- Python --------------------------------------------------------------------------------------
+
+
+def python_call(job: Composed, policy: HostPolicy, pattern: str) -> str:
+    """The call that prunes as this job does, its pattern an expression of the caller's."""
+    sentinel = "<pattern>"
+    arguments = _method_arguments(job) | {"pattern": sentinel} | _fields(job)
+    windows = [_window(one, policy) for one in job.evaluation]
+    if windows != [{}]:
+        arguments["evaluation"] = windows if len(windows) > 1 else windows[0]
+    if job.model.revision is not None:
+        arguments["revision"] = job.model.revision
+    first = _literal(public_name(job.model.id, policy))
+    call = _written("apt_core.prune", [first], _public(arguments, policy))
+    return call.replace(_literal(sentinel), pattern)
 
 
 def _call(job: Job, policy: HostPolicy) -> str:
@@ -170,6 +191,12 @@ def _arguments(job: Job, policy: HostPolicy) -> list[str]:
     return out + (_options(job) if isinstance(job, Composed) else [])
 
 
+def field_flags(job: Prune, policy: HostPolicy, without: frozenset[str]) -> list[str]:
+    """The flags of the fields that differ from their defaults, but for these paths, for method and pattern."""
+    fields = [field for field in job_fields(Prune) if field.path not in without]
+    return [word for field in fields for word in _flag(field, field.values(job), policy)]
+
+
 def _flag(field: JobField, values: Sequence[Any], policy: HostPolicy) -> list[str]:
     if field.kind is bool:
         yes = field.flag.name
@@ -183,9 +210,13 @@ def _method_and_pattern(job: Composed) -> list[str]:
     method = ["--method", job.method.name]
     if isinstance(job.pattern, SemiStructured):
         return [*method, "--pattern", job.pattern.label]
-    short = f"{job.pattern.sparsity:g}"
-    exact = short if float(short) == job.pattern.sparsity else repr(job.pattern.sparsity)
-    return [*method, "--sparsity", exact]
+    return [*method, "--sparsity", exact(job.pattern.sparsity)]
+
+
+def exact(sparsity: float) -> str:
+    """As short as it can be written without becoming another number."""
+    short = f"{sparsity:g}"
+    return short if float(short) == sparsity else repr(sparsity)
 
 
 def _options(job: Composed) -> list[str]:

@@ -271,7 +271,7 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
     going, mine = live(rows), studio.may_change_study(study)
     return {
         tab.note: "",
-        tab.view: str(sweep_view(study, rows)),
+        tab.view: str(sweep_view(study, rows, studio.policy)),
         tab.stop: gr.update(visible=going and mine),
         tab.go_on: gr.update(visible=mine and not going and can_go_on(study, rows)),
         tab.study: study.id,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.jobs import Job, Prune
-from apt_core.reports.reproduce import command, python_source
+from apt_core.reports.reproduce import Copied, command, python_source
 from apt_core.ui.views.html import Markup
 
 _EMPTY = "Complete the choices above first."
@@ -18,6 +18,16 @@ def command_block(jobs: Sequence[Job], policy: HostPolicy = STRICT) -> Markup:
     line = command(jobs[0], rivals, policy) if jobs else _EMPTY
     script = python_source(jobs, policy) if jobs else _EMPTY
     return _copied(line, "Command line", "Copy as command") + _copied(script, "Python", "Copy as Python")
+
+
+def copied_block(again: Copied) -> Markup:
+    """The same for what is no run: a study, a comparison, a look inside; behind a line that opens it."""
+    return Markup(
+        '<details class="folded again"><summary>The same as command or Python</summary>{}{}</details>'
+    ).format(
+        _copied(again.command, "Command line", "Copy as command"),
+        _copied(again.python, "Python", "Copy as Python"),
+    )
 
 
 def _copied(text: str, name: str, button: str) -> Markup:

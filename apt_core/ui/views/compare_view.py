@@ -10,6 +10,7 @@ from apt_core.base.words import STATUS_WORDS, number
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts
 from apt_core.plots.chart import RunLink, RunSet
+from apt_core.reports.reproduce_look import comparison_again
 from apt_core.reports.run_words import has_numbers
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.compare import MOST, sentences
@@ -18,6 +19,7 @@ from apt_core.studies.names import names_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_cache import ChartCache
 from apt_core.ui.views.chart_payload import chart_payload, compare_link, run_link, set_address
+from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup, facts, join
 
 NOTHING = (
@@ -40,7 +42,7 @@ def compare_parts(studio: Studio, runs: RunSet) -> dict[str, Any]:
         "head": str(_head(studio, runs)),
         "paired": str(_paired(runs)),
         "fields": str(_fields(differing, runs.members)),
-        "downloads": str(_downloads(runs)),
+        "downloads": str(_downloads(runs) + _again(runs)),
     }
     for chart in charts(compare=True):
         looks = repr(chart.looks(runs)) if chart.applies(runs) else ""
@@ -117,6 +119,12 @@ def _cells(values: dict[str, Any], records: Sequence[RunRecord]) -> Markup:
         else Markup("<td><mark>{}</mark></td>").format(said(values[run.id]))
         for run in records
     )
+
+
+def _again(runs: RunSet) -> Markup:
+    """Nothing where a recorded sample is among them, which no store has."""
+    ids = [run.id for run in runs.members]
+    return copied_block(comparison_again(ids)) if all(map(is_run_id, ids)) else Markup("")
 
 
 def _downloads(runs: RunSet) -> Markup:

@@ -6,8 +6,11 @@ from typing import Any
 
 from apt_core.base.words import number, percent
 from apt_core.measure.inside import words
+from apt_core.measure.inside.questions import LayerQuestion
 from apt_core.measure.inside.values import LayerInside, Losers, Worked
 from apt_core.plots.inside_layer import NAMES, drawn
+from apt_core.reports.reproduce_look import look_again
+from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup, join, table
 
 
@@ -44,6 +47,11 @@ def summary(seen: LayerInside) -> Markup:
     tables = [_counts(seen), _losers(seen.neurons)] + ([_losers(seen.heads)] if seen.heads else [])
     notes = join(Markup('<p class="honest quiet">{}</p>').format(note) for note in seen.notes)
     return head + notes + Markup('<div class="inside-tables">{}</div>').format(join(tables))
+
+
+def again(question: LayerQuestion | None) -> Markup:
+    """The same look as command and as Python."""
+    return copied_block(look_again(question)) if question else Markup("")
 
 
 def equation(seen: LayerInside | None) -> Markup:

@@ -10,8 +10,11 @@ from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
 from apt_core.plots import inside_model
 from apt_core.plots.chart import Sheet
+from apt_core.reports.reproduce_look import look_again
+from apt_core.runs.ids import is_run_id
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_payload import chart_table
+from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup
 
 Asked = type[DepthQuestion] | type[BlocksAloneQuestion]
@@ -35,7 +38,13 @@ def numbers(found: Depth | BlocksAlone) -> Markup:
     table = inside_model.depth_table(found) if isinstance(found, Depth) else inside_model.alone_table(found)
     return Markup(
         '<details class="folded"><summary>The same numbers as a table</summary>{}</details>'
-    ).format(chart_table(table))
+    ).format(chart_table(table)) + _again(found)
+
+
+def _again(found: Depth | BlocksAlone) -> Markup:
+    """Nothing for a recorded sample, which no store has."""
+    asked = DepthQuestion if isinstance(found, Depth) else BlocksAloneQuestion
+    return copied_block(look_again(asked(run=found.run))) if is_run_id(found.run) else Markup("")
 
 
 def sheet(studio: Studio, run_id: str, name: str) -> Sheet | None:

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, percent, times
 from apt_core.jobs.study import Study
+from apt_core.reports.reproduce_study import study_again
 from apt_core.reports.run_words import has_numbers
 from apt_core.studies.bisection import Found, Wait, next_job
 from apt_core.studies.sweep import BISECTION, Row, live, total_seconds
 from apt_core.ui.views.cards import sentence_card
+from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup, join
 
 _HEADS = ("Run", "Pattern", "Seed", "Windows", "Status", "Perplexity", "Time")
 _NUMBERS = ("Seed", "Windows", "Perplexity", "Time")
 
 
-def sweep_view(study: Study, rows: Sequence[Row]) -> Markup:
+def sweep_view(study: Study, rows: Sequence[Row], policy: HostPolicy = STRICT) -> Markup:
     """All of it; a row opens its run by its link, whose charts show the whole sweep."""
     heads = join(
         Markup('<th scope="col" {}>{}</th>').format(Markup('class="n"') if head in _NUMBERS else "", head)
         for head in _HEADS
     )
-    return _how_far(study, rows) + Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="Runs of the sweep"><table class="runs">'
-        '<caption class="sr">Runs of the sweep</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(heads, join(map(_row, rows)))
+    return (
+        _how_far(study, rows)
+        + Markup(
+            '<div class="scroll" tabindex="0" role="region" aria-label="Runs of the sweep"><table class="runs">'
+            '<caption class="sr">Runs of the sweep</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+        ).format(heads, join(map(_row, rows)))
+        + _again(study, policy)
+    )
+
+
+def _again(study: Study, policy: HostPolicy) -> Markup:
+    again = study_again(study, policy)
+    return copied_block(again) if again else Markup("")
 
 
 def _how_far(study: Study, rows: Sequence[Row]) -> Markup:
