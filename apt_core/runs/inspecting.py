@@ -52,6 +52,7 @@ def checked(question: Question, store: Store) -> RunRecord:
     _check_shapes(record, isinstance(question, LayerQuestion))
     if isinstance(question, LayerQuestion):
         check_layer(record, question.block, question.layer)
+        check_row(record, question.block, question.layer, question.row)
     if store.checkpoint(question.run) is None:
         raise BadInput(
             f"The pruned weights of run {question.run} have been removed to save disk space, so nothing is left to "
@@ -97,6 +98,13 @@ def check_layer(record: RunRecord, block: int, layer: str) -> None:
         raise BadInput(f"Block {block} has no pruned layer {layer[:80]!r}; it has {some}.")
 
 
+def check_row(record: RunRecord, block: int, layer: str, row: int | None) -> None:
+    """Raise BadInput for a row that this layer does not have. None is the one that lost most."""
+    rows = next((one.shape[0] for one in record.layers if (one.block, one.layer) == (block, layer)), None)
+    if row is not None and rows is not None and not 0 <= row < rows:
+        raise BadInput(f"This layer has the rows 0 to {rows - 1}, and no row {row}.")
+
+
 class Inspector:
     """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
 
@@ -127,6 +135,16 @@ class Inspector:
         except PruneError:
             return None
         return recall(store.folder(question.run), question)
+
+    def keeps_any(self, run_id: str) -> bool:
+        """Whether anything that was seen inside a layer of this run can still be shown, whatever became of its
+        weights."""
+        store = self._store or Store()
+        try:
+            store.get(run_id)
+        except PruneError:
+            return False
+        return any((store.folder(run_id) / KEPT_IN).glob("*.json"))
 
     def stop(self, question: Question) -> None:
         """End the work on this question, whose asker hears Failed; nothing where another is being answered."""

@@ -40,6 +40,11 @@ def visitor_now() -> Visitor:
     return visitor_of(asked.scope) if asked is not None else STRANGER
 
 
+def tab_now() -> str:
+    """The page load that asks; empty outside of an event of the page."""
+    return getattr(LocalContext.request.get(None), "session_hash", None) or ""
+
+
 def visitor_for(policy: HostPolicy) -> Visitor:
     """In whose name a request is answered on this host: at home always the person there."""
     return visitor_now() if policy.public else HERE

@@ -50,6 +50,7 @@ from apt_core.ui.handed_out import Handouts
 from apt_core.ui.lately import Lately
 from apt_core.ui.queueing import Queueing
 from apt_core.ui.shared_looks import SharedLooks
+from apt_core.ui.streams import Streams
 from apt_core.ui.visible_runs import VisibleRuns
 
 _log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Studio:
         }
         self.handouts, self.votes = Handouts(), votes or Votes()
         self._inside, self._lately = SharedLooks(), Lately()
+        self.streams = Streams()
 
     @property
     def visitor(self) -> Visitor:
@@ -372,6 +374,12 @@ class Studio:
         if sample := self.recorded.get(question.run):
             return next((one for one in sample.inside if one.kind == question.kind), None)
         return self.inspector.kept(question)
+
+    def looked_before(self, run_id: str) -> bool:
+        """Whether anything that was seen inside a run whose weights are gone is still here, and for everybody."""
+        if self.is_sample(run_id) or self.withholds(run_id):
+            return False
+        return bool(self.inspector.keeps_any(run_id))
 
     def stop_looking(self, question: Question) -> None:
         """End the work on this question, unless somebody else waits for the answer too."""

@@ -10,17 +10,24 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def finished(app, browser):
-    """One finished run of the tiny model."""
+def two_finished(app, browser):
+    """Two finished runs of the tiny model."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(app.address)
     page.wait_for_selector("#prune")
     choose_tiny(page)
-    run_id = prune(page)
-    wait_for_end(page)
+    runs = []
+    for _ in range(2):
+        runs.append(prune(page))
+        wait_for_end(page)
     context.close()
-    return run_id
+    return runs
+
+
+@pytest.fixture(scope="module")
+def finished(two_finished):
+    return two_finished[0]
 
 
 def click_a_point(page) -> None:
@@ -79,6 +86,26 @@ def test_the_whole_model_is_looked_at_on_demand_and_what_was_found_stays(open_pa
         says(page, f"#inside-ask-{name}", "shown below")
     narrow = open_page(f"?run={finished}&__theme=dark", width=390, height=844)
     narrow.locator("#inside-alone-chart .chart[data-shown=yes] .main-svg").first.wait_for()
-    narrow.locator("#inside-depth-table summary").click()
+    narrow.locator("#inside-depth-table summary", has_text="numbers as a table").click()
     assert narrow.locator("#inside-depth-table tbody tr").count() == 2
     assert not scrolls_sideways(narrow)
+
+
+@pytest.mark.slow
+def test_what_is_still_read_about_one_run_does_not_land_on_the_page_of_another(open_page, two_finished):
+    first, second = two_finished
+    page = open_page(f"?run={first}")
+    page.locator("#inside-inputs input").check()
+    choose(page, "#inside-layer", "Block 0, mlp.up_proj")
+    page.locator("#inside-look").click()
+    says(page, "#inside-state", "Opening the weights")
+    page.locator("#tabs [role=tab]", has_text="Runs").click()
+    page.locator(f"tr[data-run='{second}'] [data-action=open]").first.click()
+    page.wait_for_url(f"**run={second}**")
+    says(page, "#inside-layer", "Layer")
+    assert text(page, "#inside-state") == "" == text(page, "#inside-summary")
+    page.locator("#inside-inputs input").uncheck()
+    page.locator("#inside-look").click()
+    says(page, "#inside-summary", "Block 0, self_attn.q_proj", 60)  # nobody else is in the way
+    assert "The closed form" not in text(page, "#inside-equation")
+    assert page.locator("#inside-look").is_enabled()

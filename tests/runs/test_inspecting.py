@@ -103,7 +103,8 @@ def test_a_layer_is_seen_as_the_run_left_it(pruned, which):
 def test_a_row_can_be_chosen_and_must_be_there(pruned):
     store, run_id, _ = pruned
     assert answered(store, LayerQuestion(run=run_id, **LAYER, inputs=True, row=5)).worked.row == 5
-    refused = answered(store, LayerQuestion(run=run_id, **LAYER, inputs=True, row=5000))
+    question = LayerQuestion(run=run_id, **LAYER, inputs=True, row=5000)
+    (refused,) = inspector.replies(question.model_dump_json(), store, PRIVATE)  # and nothing is read for it
     assert isinstance(refused, Failed) and "no row 5000" in refused.message
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import gradio as gr
 import pytest
 
 from apt_core.base.errors import BadInput
@@ -11,6 +14,7 @@ from apt_core.jobs import make_job
 from apt_core.measure.inside.questions import LayerQuestion, Looking
 from apt_core.plots.inside_layer import NAMES, drawn
 from apt_core.runs import token_holder
+from apt_core.runs.inspecting import keep
 from apt_core.runs.store import Store
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import inside
@@ -33,6 +37,9 @@ class FakeInspector:
     def kept(self, question):
         return self.known.get(question)
 
+    def keeps_any(self, run_id):
+        return any(question.run == run_id for question in self.known)
+
     def stop(self, question):
         self.stopped.append(question)
 
@@ -47,8 +54,6 @@ def studio_with(store, *replies, policy=HostPolicy()):  # noqa: B008 - immutable
 
 @pytest.fixture
 def section():
-    import gradio as gr
-
     with gr.Blocks():
         return inside.lay_out()
 
@@ -106,6 +111,72 @@ def test_weights_that_are_not_for_everybody_are_not_looked_into(section, pruned)
         studio_with(store).look_inside(LayerQuestion(run=run_id, **LAYER))  # one's own machine
     finally:
         (store.folder(run_id) / token_holder._FILE).unlink()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (10**6, "This layer has the rows 0 to 63, and no row 1000000."),
+        (-1, "This layer has the rows 0 to 63, and no row -1."),
+        (1.5, "The row: give a whole number, not 1.5."),
+        ("x", "The row: give a number."),
+    ],
+)
+def test_a_row_that_is_not_there_is_refused_in_one_sentence(section, pruned, row, said):
+    studio = studio_with(pruned[0])
+    (shown,) = inside.look(section, studio, pruned[1], "1:self_attn.o_proj", True, row)
+    assert said in shown[section.state] and not studio.inspector.asked
+
+
+@pytest.mark.parametrize(("row", "asked"), [(5, (5, True)), (0, (0, True)), (None, (None, False))])
+def test_the_row_is_chosen_and_needs_the_inputs(section, pruned, row, asked):
+    studio = studio_with(pruned[0])
+    list(inside.look(section, studio, pruned[1], "1:self_attn.o_proj", False, row))
+    (question,) = studio.inspector.asked
+    assert (question.row, question.inputs) == asked
+
+
+def test_what_was_seen_before_can_be_shown_when_the_weights_are_gone(section, pruned, tmp_path):
+    store = Store(tmp_path)
+    run_id = prune(store)
+    seen = answered(store, LayerQuestion(run=run_id, **LAYER))
+    question = LayerQuestion(run=run_id, **LAYER)
+    keep(store.folder(run_id), question, seen)
+    shutil.rmtree(store.checkpoint(run_id))
+    studio = Studio(store, FakeLauncher(store), FakeReader(), {})
+    shown = inside.show(section, studio, store.get(run_id))
+    assert shown[section.look]["interactive"] and "looked at before" in shown[section.state]
+    updates = list(inside.look(section, studio, run_id, "1:self_attn.o_proj", False))
+    assert any("Block 1, self_attn.o_proj" in str(one.get(section.summary)) for one in updates)
+    other = list(inside.look(section, studio, run_id, "0:self_attn.q_proj", False))
+    assert any("have been removed to save disk space" in str(one.get(section.state)) for one in other)
+    with gr.Blocks() as page:
+        own, view = inside.lay_out(), gr.HTML()
+        inside.wire(own, view, studio)
+    picked = next(fn.fn for fn in page.fns.values() if (own.picked._id, "click") in fn.targets)
+    event = gr.EventData(None, {"layer": "1:self_attn.o_proj"})
+    found = list(picked(event, {"run": run_id}, False, None))
+    assert any("Block 1, self_attn.o_proj" in str(one.get(own.summary)) for one in found)
+    for file in (store.folder(run_id) / "inside").iterdir():
+        file.unlink()
+    assert not inside.show(section, studio, store.get(run_id))[section.look]["interactive"]
+    (said,) = picked(event, {"run": run_id}, False, None)
+    assert "were removed to save disk space" in said[own.state]
+
+
+def test_validity_of_groups_is_drawn_where_there_are_groups(pruned):
+    seen = pruned[2]
+    found = drawn(seen)["groups"]
+    assert found.title == "No group violates 2:4" and found.figure.data[0].z[0][0] == 0
+    rows = [list(row) for row in seen.groups.map.shares]
+    rows[0][0] = 0.25
+    map_ = seen.groups.map.model_copy(update={"shares": tuple(map(tuple, rows))})
+    broken = seen.model_copy(update={"groups": seen.groups.model_copy(update={"violating": 3, "map": map_})})
+    found = drawn(broken)["groups"]
+    assert found.title == "Groups that violate 2:4" and "25%" in found.summary
+    heat = found.figure.data[0]
+    assert heat.z[0][0] == 0.25 == heat.zmax and heat.x[1] == 4 * seen.groups.map.columns_each
+    assert drawn(seen.model_copy(update={"groups": None}))["groups"] is None
 
 
 def test_figures_hold_the_numbers(pruned):

@@ -219,6 +219,7 @@ def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
 def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) -> dict[Any, Any]:
     """Everything that a tab shows of a run. `link`: whether the address should name it."""
     own = not record.id.startswith("sample-")
+    studio.streams.shows(record.id)  # what is still answered about another one is not for these sections
     view = shows(studio, record) | {"link": link}  # before the parts: what moves in between is news
     return (
         result.show(explore.result, studio, record)
@@ -243,6 +244,7 @@ def reopen(explore: Explore, studio: Studio, seen: ViewState) -> dict[Any, Any]:
     try:
         record = studio.record(seen.run)
     except PruneError as error:
+        studio.streams.shows("")
         gone = {explore.seen: {}, explore.result.stop: gr.update(visible=False)}
         return gone | {explore.result.note: str(sentence_card(str(error)))}
     checks.forget()  # the model may be on this machine now

@@ -20,6 +20,7 @@ from apt_core.ui.views.gaps import gaps_block
 from apt_core.ui.views.html import Markup
 
 _HEARTBEAT_SECONDS = 0.5
+_PLACE = "the probability gap"
 
 
 class Gap(NamedTuple):
@@ -53,7 +54,7 @@ def wire(gap: Gap, exchange: gr.State, studio: Studio) -> None:
         if not on or not isinstance(last, Exchange):
             yield {gap.block: ""}
             return
-        yield from score(gap, studio, last)
+        yield from studio.streams.while_shown(last.runs[0], _PLACE, lambda _: score(gap, studio, last))
 
     gap.toggle.input(
         toggled,

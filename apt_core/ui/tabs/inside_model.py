@@ -26,6 +26,7 @@ from apt_core.ui.views.run_view import ViewState
 ASKS: dict[str, views.Asked] = {"depth": DepthQuestion, "alone": BlocksAloneQuestion}
 WORDS = {"depth": "Follow the depth", "alone": "Prune each block alone"}
 _HEARTBEAT_SECONDS = 0.5
+_PLACE = "inside the model"
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -92,26 +93,19 @@ def show(model: InsideModel, studio: Studio, record: RunRecord) -> dict[Any, Any
 
 def wire(model: InsideModel, seen: gr.HTML, studio: Studio) -> None:
     """Each button streams; Stop ends what the same tab asked, whose last word comes through the same stream."""
-    stops: dict[str, threading.Event] = {}
 
     def asking(name: str) -> Any:
-        def pressed(request: gr.Request, view: Any) -> Iterator[dict[Any, Any]]:
-            tab = request.session_hash or ""
-            stops[tab] = threading.Event()
-            try:
-                yield from look(model, studio, ViewState.parse(view).run, name, stops[tab])
-            finally:
-                stops.pop(tab, None)
+        def pressed(view: Any) -> Iterator[dict[Any, Any]]:
+            run_id = ViewState.parse(view).run
+            yield from studio.streams.while_shown(
+                run_id, _PLACE, lambda stop: look(model, studio, run_id, name, stop)
+            )
 
         return pressed
 
-    def stop(request: gr.Request) -> None:
-        if asked_to_stop := stops.get(request.session_hash or ""):
-            asked_to_stop.set()
-
     for name, button in model.asks.items():
         button.click(asking(name), seen, model.shown, concurrency_limit=8, concurrency_id="inside", **_QUIET)
-    model.stop.click(stop, None, None, concurrency_limit=None, **_QUIET)
+    model.stop.click(lambda: studio.streams.stop(_PLACE), None, None, concurrency_limit=None, **_QUIET)
 
 
 def look(

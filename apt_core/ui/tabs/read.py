@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +32,7 @@ EXAMPLES = (
     "Write three lines about autumn.",
 )
 _MORE = ASKED_TOGETHER - 2  # runs beside the one that is shown
+_ONE, _SEVERAL = "one prompt", "several prompts"
 
 
 class Reading(NamedTuple):
@@ -152,38 +152,19 @@ def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     }
 
 
-class Stops:
-    """Who asked to stop, by tab: Stop ends the answer of the same tab, whose last word comes through its own stream."""
-
-    def __init__(self) -> None:
-        self._events: dict[str, threading.Event] = {}  # one for every tab that is being answered
-
-    @contextmanager
-    def of(self, request: gr.Request) -> Iterator[threading.Event]:
-        tab = request.session_hash or ""
-        event = self._events[tab] = threading.Event()
-        try:
-            yield event
-        finally:
-            self._events.pop(tab, None)
-
-    def stop(self, request: gr.Request) -> None:
-        if event := self._events.get(request.session_hash or ""):
-            event.set()
-
-
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # They wait for one another in the reader, which says so.
 _IN_LINE: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "ask", **_QUIET}
 
 
 def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
-    stops = Stops()
-
-    def ask(request: gr.Request, view: Any, more: Any, hide: Any, *values: Any) -> Iterator[dict[Any, Any]]:
-        run_id = ViewState.parse(view).run
-        with stops.of(request) as stop:
-            yield from converse(reading, studio, run_id, values, stop, runs_in(more), bool(hide))
+    def ask(view: Any, more: Any, hide: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+        run_id, others = ViewState.parse(view).run, runs_in(more)
+        yield from studio.streams.while_shown(
+            run_id,
+            _ONE,
+            lambda stop: converse(reading, studio, run_id, values, stop, others, bool(hide)),
+        )
 
     gr.on(
         [reading.ask.click, reading.prompt.submit],
@@ -192,7 +173,7 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
         reading.answered,
         **_IN_LINE,
     )
-    reading.stop.click(stops.stop, None, None, concurrency_limit=None, **_QUIET)
+    reading.stop.click(lambda: studio.streams.stop(_ONE), None, None, concurrency_limit=None, **_QUIET)
     gap.wire(reading.gap, reading.exchange, studio)
     for ballot, button in reading.blind.buttons.items():
         button.click(
@@ -206,12 +187,15 @@ def wire(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
 
 
 def _wire_several(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
-    several, stops = reading.several, Stops()
+    several = reading.several
 
-    def ask(request: gr.Request, view: Any, more: Any, text: Any, *values: Any) -> Iterator[dict[Any, Any]]:
-        run_id = ViewState.parse(view).run
-        with stops.of(request) as stop:
-            yield from prompt_set.converse(several, studio, run_id, text, values, stop, runs_in(more))
+    def ask(view: Any, more: Any, text: Any, *values: Any) -> Iterator[dict[Any, Any]]:
+        run_id, others = ViewState.parse(view).run, runs_in(more)
+        yield from studio.streams.while_shown(
+            run_id,
+            _SEVERAL,
+            lambda stop: prompt_set.converse(several, studio, run_id, text, values, stop, others),
+        )
 
     several.bundled.click(
         None, None, several.prompts, js=prompt_set.fill_in(studio.policy), api_visibility="private"
@@ -219,7 +203,7 @@ def _wire_several(reading: Reading, seen: gr.HTML, studio: Studio) -> None:
     several.ask.click(
         ask, [seen, reading.more, several.prompts, *reading.inputs], several.outputs, **_IN_LINE
     )
-    several.stop.click(stops.stop, None, None, concurrency_limit=None, **_QUIET)
+    several.stop.click(lambda: studio.streams.stop(_SEVERAL), None, None, concurrency_limit=None, **_QUIET)
 
 
 def reveal(reading: Reading, studio: Studio, ballot: str, exchange: Any, visitor: Any) -> dict[Any, Any]:
