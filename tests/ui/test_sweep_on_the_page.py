@@ -123,6 +123,22 @@ def test_started_stopped_and_gone_on_with(studio, tab):
     assert studio.store.study(study.id).runs[0] == study.runs[0]
 
 
+def test_a_search_says_before_it_starts_what_it_takes_at_most(studio, tab):
+    shown = sweep.estimate_search(tab, studio, 10, CHOSEN)
+    assert "At most 8 runs, one after another, about " in said(shown, tab.find_estimate)
+    assert shown[tab.find]["interactive"] and studio.store.list() == []
+    for within, chosen in ((0, CHOSEN), (10, CHOSEN | {"model": "no-such-model"})):
+        refused = sweep.estimate_search(tab, studio, within, chosen)
+        assert "At most" not in said(refused, tab.find_estimate) and not refused[tab.find]["interactive"]
+
+
+def test_the_estimate_of_a_search_follows_the_tab_and_its_bound(studio):
+    built = page.build(studio)
+    (place,) = (one for one in built.blocks.values() if getattr(one, "elem_id", "") == "sweep-find-estimate")
+    kinds = {kind for fn in built.fns.values() if place in fn.outputs for _, kind in fn.targets}
+    assert {"select", "change"} <= kinds
+
+
 def test_a_search_is_one_button(studio, tab):
     shown = sweep.find(tab, studio, AXES, 10, CHOSEN)
     study = studio.store.study(shown[tab.study])

@@ -27,7 +27,7 @@ from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import check_terms, read
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html, section
-from apt_core.ui.views.cards import preflight_card, sentence_card
+from apt_core.ui.views.cards import at_most_line, preflight_card, sentence_card
 from apt_core.ui.views.html import Markup, join
 from apt_core.ui.views.sweep_charts import PREFIX, looks_of, sweep_charts
 from apt_core.ui.views.sweep_table import sweep_view
@@ -43,6 +43,7 @@ class SweepTab(NamedTuple):
     estimate: gr.HTML
     start: gr.Button
     find: gr.Button
+    find_estimate: gr.HTML  # what a search would take at most
     note: gr.HTML
     view: gr.HTML
     stop: gr.Button
@@ -100,6 +101,7 @@ def lay_out() -> SweepTab:
             10, minimum=1, maximum=900, precision=0, label="Worse by at most, %", min_width=120, scale=1
         )
         find = gr.Button("Find the most sparsity", elem_id="sweep-find", min_width=160, scale=3)
+    find_estimate = html("sweep-find-estimate")
     note = html("sweep-note")
     view = gr.HTML(
         "", elem_id="sweep", apply_default_css=False, js_on_load="window.aptStudio.runs(element, trigger);"
@@ -111,7 +113,8 @@ def lay_out() -> SweepTab:
     for one in study_charts():
         drawn |= section(one, before=PREFIX)
     timer, study, looks = gr.Timer(2.0, active=False), gr.State(""), gr.State("")
-    return SweepTab(axes, within, estimate, start, find, note, view, stop, go_on, study, timer, drawn, looks)
+    buttons = (estimate, start, find, find_estimate)
+    return SweepTab(axes, within, *buttons, note, view, stop, go_on, study, timer, drawn, looks)
 
 
 def _title(axis: str) -> str:
@@ -135,6 +138,9 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
     def estimated(*values: Any) -> dict[Any, Any]:
         return estimate(tab, studio, *split(values)[::2])
 
+    def search_estimated(*values: Any) -> dict[Any, Any]:
+        return estimate_search(tab, studio, *split(values)[1:])
+
     def started(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
             return start(tab, studio, *split(values)[::2])
@@ -145,6 +151,8 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
             return find(tab, studio, axes, within, chosen)
 
     item.select(estimated, inputs, [tab.estimate, tab.start], **_QUIET)
+    for changed in (item.select, tab.within.change):
+        changed(search_estimated, inputs, [tab.find_estimate, tab.find], **_QUIET)
     for control in tab.axes.values():
         control.change(estimated, inputs, [tab.estimate, tab.start], **_QUIET)
     tab.start.click(started, inputs, tab.shown, **_QUIET)
@@ -214,16 +222,35 @@ def start(tab: SweepTab, studio: Studio, axes: dict[str, Any], chosen: dict[str,
         return _refused(tab, str(error))
 
 
+def search_of(studio: Studio, within: Any, chosen: dict[str, Any]) -> Bisection:
+    """The search with the method that is chosen under Explore; raises PruneError with one sentence."""
+    check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
+    base = read(Prune, chosen, studio.policy)
+    base = base.model_copy(update={"pattern": Unstructured(sparsity=0.5)})
+    share = within if isinstance(within, int | float) else 0
+    return make_value(Bisection, base=base, within=1 + share / 100)
+
+
+def estimate_search(tab: SweepTab, studio: Studio, within: Any, chosen: dict[str, Any]) -> dict[Any, Any]:
+    """What a search will take at most, before it begins; or one sentence that says why it cannot be."""
+    try:
+        jobs = [first_job(search_of(studio, within, chosen))] * MOST_RUNS
+        facts = checks.facts_for(studio, jobs[0].model.id)
+        needs = checks.estimate_of(studio, jobs, facts, asked_by_results=True)
+    except PruneError as error:
+        return {tab.find_estimate: str(sentence_card(str(error))), tab.find: gr.update(interactive=False)}
+    return {
+        tab.find_estimate: str(at_most_line(needs, len(jobs))),
+        tab.find: gr.update(interactive=needs.refusal is None),
+    }
+
+
 def find(
     tab: SweepTab, studio: Studio, axes: dict[str, Any], within: Any, chosen: dict[str, Any]
 ) -> dict[Any, Any]:
     """Search with the method that is chosen under Explore."""
     try:
-        check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
-        base = read(Prune, chosen, studio.policy)
-        base = base.model_copy(update={"pattern": Unstructured(sparsity=0.5)})
-        share = within if isinstance(within, int | float) else 0
-        search = make_value(Bisection, base=base, within=1 + share / 100)
+        search = search_of(studio, within, chosen)
         token = _allowed(studio, [first_job(search)] * MOST_RUNS, asked_by_results=True)
         return show(tab, studio, studio.search(search, token).id)
     except PruneError as error:

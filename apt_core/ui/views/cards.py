@@ -82,6 +82,14 @@ def _race_line(estimate: Estimate, runs: int) -> Markup:
     return Markup('<p class="line-up">{} runs, {}{}.</p>').format(runs, how, how_long)
 
 
+def at_most_line(estimate: Estimate, runs: int) -> Markup:
+    """'At most 8 runs, one after another, about 6 min.'; or, in words, why it cannot work."""
+    if estimate.refusal:
+        return sentence_card(estimate.refusal)
+    about = f", about {_rounded(estimate.seconds)}" if estimate.seconds else ""
+    return Markup('<p class="line-up">At most {} runs, one after another{}.</p>').format(runs, about)
+
+
 def sentence_card(message: str, element: str = "") -> Markup:
     """A refusal or a piece of news, as one sentence. element: the id of the control that it speaks of, which the page
     marks."""
