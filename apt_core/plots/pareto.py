@@ -8,11 +8,12 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from apt_core.base.words import duration, number, percent, size
+from apt_core.base.words import DASH, duration, number, percent, size
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.look import ground, thin_axis
 from apt_core.plots.palette import colour
 from apt_core.studies.curve import Point, front, points_of, sweep_of
+from apt_core.studies.rounded import Reference, references
 
 _FEWEST = 3  # two runs are compared without a front
 _HOVER = "<b>%{text}</b><br>perplexity %{customdata[0]}, %{customdata[1]}<extra></extra>"
@@ -26,11 +27,15 @@ class _Cost(NamedTuple):
     said: Callable[[Point], str]
 
 
-# Sparsity stands for size: what a packed file takes falls with every weight that goes.
+# Where bytes were not counted, sparsity stands for size: what a packed file takes falls with every weight that goes.
 _COSTS = (
     _Cost("weights kept, %", lambda one: 100 * (1 - one.sparsity), lambda one: percent(1 - one.sparsity)),
     _Cost("seconds of pruning", lambda one: one.seconds, lambda one: duration(one.seconds)),
     _Cost("peak memory, GB", lambda one: one.memory / 1e9, lambda one: size(one.memory)),
+)
+_PACKED = _Cost("packed size, MB", lambda one: (one.packed or 0) / 1e6, lambda one: size(one.packed))
+_WORDS = {_PACKED.title: "bytes"} | dict(
+    zip((cost.title for cost in _COSTS), ("size", "time", "memory"), strict=True)
 )
 
 
@@ -39,23 +44,26 @@ def applies(runs: RunSet) -> bool:
 
 
 def looks(runs: RunSet) -> object:
-    return [(point.run, point.perplexity) for point in _points(runs)]
+    return [(point.run, point.perplexity) for point in _points(runs)], _references(runs)
 
 
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     """One panel for each cost, below one another so that a narrow screen keeps its width."""
     points = _points(runs)
-    plot = make_subplots(rows=len(_COSTS), cols=1, vertical_spacing=0.11)
-    for row, cost in enumerate(_COSTS, start=1):
+    costs, beside = _costs(points), _references(runs)
+    plot = make_subplots(rows=len(costs), cols=1, vertical_spacing=0.33 / len(costs))
+    for row, cost in enumerate(costs, start=1):
         plot.add_trace(_front_line(front(points, cost.value), cost, dark), row=row, col=1)
         plot.add_trace(_marks(points, cost, runs.marked, dark), row=row, col=1)
-    return _laid_out(plot, runs.shown.study, dark)
+        if cost is _PACKED and beside:
+            plot.add_trace(_reference_marks(beside, dark), row=row, col=1)
+    return _laid_out(plot, costs, runs.shown.study, dark)
 
 
 def title(runs: RunSet) -> str:
     """Who is on every front, when it is one run; a plain name otherwise."""
     points = _points(runs)
-    fronts = [{one.run for one in front(points, cost.value)} for cost in _COSTS]
+    fronts = [{one.run for one in front(points, cost.value)} for cost in _costs(points)]
     always = [one for one in points if all(one.run in best for best in fronts)]
     if len(always) == 1 and all(len(best) == 1 for best in fronts):
         return f"{always[0].label} is better in everything"
@@ -71,46 +79,56 @@ def summary(runs: RunSet) -> str:
             f"{one.label} ({cost.said(one)}, perplexity {number(one.perplexity)})"
             for one in front(points, cost.value)
         )
-        for cost in _COSTS
+        for cost in _costs(points)
     ]
-    return f"Runs that no other run beats in both. {'; '.join(said)}."
+    beside = [
+        f"{one.label} ({size(one.n_bytes)}, perplexity {number(one.perplexity)})" for one in _references(runs)
+    ]
+    more = f" For reference: {', '.join(beside)}." if beside else ""
+    return f"Runs that no other run beats in both. {'; '.join(said)}.{more}"
 
 
 def note(runs: RunSet) -> str:
-    return (
+    said = (
         "The line joins the runs that no other beats in both perplexity and cost. Seconds and memory are those of "
         "pruning, as measured in these runs."
     )
+    return f"{said} {_of_rounding(runs)}" if _PACKED in _costs(_points(runs)) else said
 
 
 def table(runs: RunSet) -> Table:
     points = _points(runs)
-    fronts = [{one.run for one in front(points, cost.value)} for cost in _COSTS]
-    heads = ("run", "perplexity", "weights kept", "time of pruning", "peak memory", "not beaten by")
+    fronts = {cost: {one.run for one in front(points, cost.value)} for cost in _costs(points)}
+    heads = (
+        *("run", "perplexity", "packed size", "weights kept"),
+        *("time of pruning", "peak memory", "not beaten by"),
+    )
     rows = tuple(
         Row(
             (
                 RunLink(one.run, one.label, one.run == runs.marked),
                 number(one.perplexity),
-                *(cost.said(one) for cost in _COSTS),
-                ", ".join(
-                    word
-                    for word, best in zip(("size", "time", "memory"), fronts, strict=True)
-                    if one.run in best
-                ),
+                *(cost.said(one) for cost in (_PACKED, *_COSTS)),
+                ", ".join(_WORDS[cost.title] for cost, best in fronts.items() if one.run in best),
             )
         )
         for one in points
     )
-    return Table("Perplexity and what it costs", heads, rows, "tnnnnt")
+    return Table(
+        "Perplexity and what it costs", heads, (*rows, *map(_reference_row, _references(runs))), "tnnnnnt"
+    )
 
 
 def sheet(runs: RunSet) -> Sheet:
-    heads = ("run", "job", "perplexity", "sparsity", "prune_seconds", "peak_rss_bytes")
+    heads = ("run", "job", "perplexity", "sparsity", "prune_seconds", "peak_rss_bytes", "bytes")
     rows = tuple(
-        (one.run, one.label, one.perplexity, one.sparsity, one.seconds, one.memory) for one in _points(runs)
+        (one.run, one.label, one.perplexity, one.sparsity, one.seconds, one.memory, one.packed)
+        for one in _points(runs)
     )
-    return Sheet(heads, rows)
+    beside = (
+        (one.run, one.label, one.perplexity, None, None, None, one.n_bytes) for one in _references(runs)
+    )
+    return Sheet(heads, (*rows, *beside))
 
 
 CHART = Chart(
@@ -130,6 +148,53 @@ CHART = Chart(
 
 def _points(runs: RunSet) -> list[Point]:
     return points_of(sweep_of(runs.shown, runs.others))
+
+
+def _costs(points: list[Point]) -> tuple[_Cost, ...]:
+    """Bytes come first, once they are known of all."""
+    return (_PACKED, *_COSTS) if all(one.packed is not None for one in points) else _COSTS
+
+
+def _references(runs: RunSet) -> list[Reference]:
+    """What stands beside the runs on the axis of bytes; nothing where there is none."""
+    swept = [run for run in sweep_of(runs.shown, runs.others) if run.finished and run.pruned]
+    if _PACKED not in _costs(_points(runs)):
+        return []
+    return references(swept, runs.others)
+
+
+def _of_rounding(runs: RunSet) -> str:
+    """What the diamonds are, or how to get them."""
+    said = "Diamonds are the dense model and what was rounded to nearest, bits and scales counted."
+    if any("bits" in one.label for one in _references(runs)):
+        return said
+    return (
+        "The diamond is the dense model; to see what rounding would give for the same bytes, measure the dense model, "
+        'or a run of this sweep, at 8 and at 4 bits on the same text and windows ("Measure on another text", or '
+        "evaluate --rounding-bits 8)."
+    )
+
+
+def _reference_row(one: Reference) -> Row:
+    said = (number(one.perplexity), size(one.n_bytes), DASH, DASH, DASH, "for reference")
+    return Row((RunLink(one.run, one.label), *said))
+
+
+def _reference_marks(beside: list[Reference], dark: bool) -> go.Scatter:
+    return go.Scatter(
+        uid="references",
+        x=[one.n_bytes / 1e6 for one in beside],
+        y=[one.perplexity for one in beside],
+        mode="markers+text",
+        marker={"symbol": "diamond-open", "size": 10, "color": colour("muted", dark), "line": {"width": 2}},
+        text=[one.label for one in beside],
+        textposition="top center",
+        textfont={"color": colour("muted", dark), "size": 12},
+        cliponaxis=False,
+        customdata=[(number(one.perplexity), size(one.n_bytes)) for one in beside],
+        hovertemplate=_HOVER,
+        showlegend=False,
+    )
 
 
 def _front_line(best: list[Point], cost: _Cost, dark: bool) -> go.Scatter:
@@ -164,15 +229,15 @@ def _marks(points: list[Point], cost: _Cost, shown: str, dark: bool) -> go.Scatt
     )
 
 
-def _laid_out(plot: go.Figure, revision: str, dark: bool) -> go.Figure:
+def _laid_out(plot: go.Figure, costs: tuple[_Cost, ...], revision: str, dark: bool) -> go.Figure:
     axis = thin_axis(dark) | {"nticks": 6}
     plot.update_layout(
         **ground(dark),
         uirevision=revision,
-        height=220 * len(_COSTS),
+        height=220 * len(costs),
         margin={"l": 62, "r": 8, "t": 12, "b": 46},
     )
     plot.update_xaxes(**axis).update_yaxes(**axis, type="log", title={"text": "perplexity (log)"})
-    for row, cost in enumerate(_COSTS, start=1):
+    for row, cost in enumerate(costs, start=1):
         plot.update_xaxes(title={"text": cost.title, "standoff": 6}, row=row, col=1)
     return plot

@@ -13,7 +13,8 @@ _LEAST_BEND = 0.1  # of the curve's height, for a knee to be called one
 
 
 class Point(NamedTuple):
-    """A finished run in figures. seconds: of pruning. memory: bytes that its process held at most."""
+    """A finished run in figures. seconds: of pruning. memory: bytes that its process held at most. packed: bytes of its
+    weights as a bit mask and kept values, None where they were not counted."""
 
     run: str
     label: str
@@ -22,6 +23,7 @@ class Point(NamedTuple):
     perplexity: float
     seconds: float
     memory: int
+    packed: int | None = None
 
 
 class Knee(NamedTuple):
@@ -53,6 +55,7 @@ def points_of(records: Iterable[RunRecord]) -> list[Point]:
             record.pruned.perplexity,
             record.finished.seconds.get("prune", record.finished.seconds.get("total", 0.0)),
             record.finished.peak_rss_bytes,
+            size.packed if (size := record.size_of("pruned")) else None,
         )
         for record, series in zip(records, _series(records), strict=True)
         if record.finished and record.pruned

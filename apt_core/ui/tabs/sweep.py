@@ -20,6 +20,7 @@ from apt_core.models.catalogue import terms
 from apt_core.models.fetch import hub_token
 from apt_core.plots import study_charts
 from apt_core.studies.bisection import MOST_RUNS, first_job
+from apt_core.studies.rounded import is_rounded
 from apt_core.studies.sweep import can_go_on, check_is_sweep, live, rows_of
 from apt_core.ui.forms import checks
 from apt_core.ui.forms.account import token_of
@@ -303,8 +304,13 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
         tab.go_on: gr.update(visible=mine and not going and can_go_on(study, rows)),
         tab.study: study.id,
         tab.timer: gr.Timer(active=going),
-        **_drawn(tab, records, seen),
+        **_drawn(tab, _with_rounded(studio, records), seen),
     }
+
+
+def _with_rounded(studio: Studio, records: list[RunRecord]) -> list[RunRecord]:
+    """These runs, and behind them what was measured of rounded models, for charts to put beside them."""
+    return [*records, *filter(is_rounded, studio.lately())] if records else []
 
 
 def _drawn(tab: SweepTab, records: list[RunRecord], seen: str) -> dict[Any, Any]:

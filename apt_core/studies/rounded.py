@@ -1,0 +1,69 @@
+"""What rounding would give instead of pruning, or on top of it: finished evaluations of rounded models that were
+measured on the very windows of a sweep, with the bytes that they would take. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from apt_core.events.records import RunRecord
+from apt_core.jobs import Evaluate
+from apt_core.studies.paired import Reading, readings, why_unpaired
+
+
+class Reference(NamedTuple):
+    """A model that a sweep did not prune, or not only. run: that which measured it."""
+
+    run: str
+    label: str
+    n_bytes: int  # codes, scales and all that is not rounded; of a pruned model with its bit mask
+    perplexity: float
+
+
+def references(swept: Sequence[RunRecord], others: Iterable[RunRecord]) -> list[Reference]:
+    """The dense model of these runs as it is, then what was rounded, the newest of each kind, by size."""
+    dense = next((found for run in swept if (found := _as_it_is(run))), None)
+    named: dict[str, Reference] = {}
+    for other in others:
+        if (found := _rounded(swept, other)) is not None:
+            named.setdefault(found.label, found)
+    by_size = sorted(named.values(), key=lambda one: one.n_bytes, reverse=True)
+    return ([dense] if dense else []) + by_size
+
+
+def is_rounded(record: RunRecord) -> bool:
+    """Whether this run measured a rounded model and has finished."""
+    measured = isinstance(record.job, Evaluate) and record.rounded is not None
+    return measured and record.status == "finished"
+
+
+def _as_it_is(run: RunRecord) -> Reference | None:
+    size = run.size_of("dense")
+    if size is None or run.dense is None:
+        return None
+    return Reference(run.id, "dense", size.on_disk, run.dense.perplexity)
+
+
+def _rounded(swept: Sequence[RunRecord], other: RunRecord) -> Reference | None:
+    """None for what is no rounded form of the dense model or of one of the runs, or was measured on other windows."""
+    if not is_rounded(other) or other.rounded is None:
+        return None
+    run = next((one for one in swept if other.job.model == one.job.model or other.made_from == one.id), None)
+    if run is None or (measured := _on_the_same_windows(run, other)) is None:
+        return None
+    pruned = other.made_from == run.id
+    what = run.pruning.label if pruned else "dense"
+    n_bytes = other.rounded.packed_bytes if pruned else other.rounded.n_bytes
+    return Reference(other.id, f"{what}, {other.rounded.bits} bits", n_bytes, measured.made.perplexity)
+
+
+def _on_the_same_windows(run: RunRecord, other: RunRecord) -> Reading | None:
+    """What the other run measured on all windows of the first text of `run`, in the same precision."""
+    if run.model and other.model and run.model.dtype != other.model.dtype:
+        return None
+    for one in readings(run)[:1]:
+        for found in readings(other):
+            same_text = found.wanted.text == one.wanted.text and found.span == one.span
+            if same_text and why_unpaired(run, other, one, found) is None:
+                return found
+    return None
