@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from apt_core import families
 from apt_core.base.errors import BadInput
 from apt_core.families import check_has_groups, structures_of
 from apt_core.families.coupled import Member, Span
 from tests.families import tiny_families
+
+WITH_HEADS = ("llama", "qwen2", "qwen3", "mistral", "phi3", "gemma2", "gemma3_text", "granite", "smollm3")
 
 
 def structures(model):
@@ -59,19 +64,36 @@ def test_torch_pruning_finds_the_same_groups(family):
     """Follow one channel of gate_proj through the graph of the whole model."""
     pruning = pytest.importorskip("torch_pruning")
     model = tiny_families.model(family)
+    found, _ = structures(model)
+    channels = next(one for one in found if one.unit == "channels")
+    ours = {(member.layer, member.along): member.places([3]) for member in channels.members}
+    assert followed(model, pruning, "mlp.gate_proj", [3]) == ours
+
+
+def test_torch_pruning_finds_the_same_heads():
+    """All query rows of a head through the graph; it cannot follow heads that share keys and values."""
+    pruning = pytest.importorskip("torch_pruning")
+    model = tiny_families.model("llama")
+    assert model.config.num_attention_heads == model.config.num_key_value_heads
+    found, _ = structures(model)
+    heads = next(one for one in found if one.unit == "heads")
+    ours = {(member.layer, member.along): member.places([1]) for member in heads.members}
+    rows = list(ours["self_attn.q_proj", "rows"])
+    assert followed(model, pruning, "self_attn.q_proj", rows) == ours
+
+
+def followed(model, pruning, layer, rows):
+    """(layer of the first block, rows or columns) -> what torch-pruning takes with these rows of one layer."""
     model.config.use_cache = False
     graph = pruning.DependencyGraph().build_dependency(
         model,
         example_inputs={"input_ids": torch.ones(1, 4, dtype=torch.long)},
         output_transform=lambda out: out.logits,
     )
-    layers = {
-        layer.name: layer.module for layer in families.prunable_layers(families.decoder_blocks(model)[0], 0)
-    }
-    found, _ = structures(model)
-    channels = next(one for one in found if one.unit == "channels")
-    group = graph.get_pruning_group(layers["mlp.gate_proj"], pruning.prune_linear_out_channels, idxs=[3])
-    theirs = {
+    first = families.prunable_layers(families.decoder_blocks(model)[0], 0)
+    layers = {one.name: one.module for one in first}
+    group = graph.get_pruning_group(layers[layer], pruning.prune_linear_out_channels, idxs=rows)
+    return {
         (name, "rows" if "out_channels" in item.dep.handler.__name__ else "columns"): tuple(
             sorted(set(item.idxs))
         )
@@ -79,5 +101,46 @@ def test_torch_pruning_finds_the_same_groups(family):
         for name, module in layers.items()
         if item.dep.target.module is module
     }
-    ours = {(member.layer, member.along): member.places([3]) for member in channels.members}
-    assert theirs == ours
+
+
+@pytest.mark.parametrize("family", WITH_HEADS)
+def test_the_attention_itself_couples_the_same_heads(family):
+    """By derivatives, with keys and values that heads share: what a group's columns of the output projection read
+    depends on its rows of the others, and on no other rows."""
+    model = with_shared_heads(family)
+    found, _ = structures(model)
+    heads = next(one for one in found if one.unit == "heads")
+    assert (heads.groups, heads.heads_each) == (2, 2)
+    seen = watched(model, [member.layer for member in heads.members])
+    model(torch.arange(1, 7).reshape(1, 6), use_cache=False)
+    (reads,) = (member for member in heads.members if member.along == "columns")
+    for group in range(heads.groups):
+        read = seen[reads.layer]["read"][..., list(reads.places([group]))]
+        rows = [member for member in heads.members if member.along == "rows"]
+        written = [seen[member.layer]["written"] for member in rows]
+        for member, slope in zip(
+            rows, torch.autograd.grad(read.pow(2).sum(), written, retain_graph=True), strict=True
+        ):
+            moved = slope.abs().flatten(0, -2).sum(0).nonzero().flatten().tolist()
+            assert tuple(moved) == member.places([group]), member.layer
+
+
+def with_shared_heads(family):
+    """A tiny model of four query heads, two for each head of keys and values."""
+    config = tiny_families.config(family)
+    config.num_attention_heads, config.num_key_value_heads, config.head_dim = 4, 2, 8
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def watched(model, names):
+    """What these layers of the first block read and write in the next forward."""
+    seen = {}
+    layers = {one.name: one.module for one in families.prunable_layers(families.decoder_blocks(model)[0], 0)}
+    for name in names:
+        layers[name].register_forward_hook(partial(_keep, seen, name))
+    return seen
+
+
+def _keep(seen, name, module, inputs, output):
+    seen[name] = {"read": inputs[0], "written": output}
