@@ -161,7 +161,18 @@ def test_the_proxy_replaces_what_a_visitor_says_of_where_they_come_from():
 @pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("openssl")), reason="needs nginx and openssl")
 def test_nginx_itself_takes_the_file(tmp_path):
     """With a certificate made here, and this machine in place of the other container."""
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
     files = ["-keyout", str(tmp_path / "privkey.pem"), "-out", str(tmp_path / "fullchain.pem")]
     subprocess.run([*made, *files], check=True, capture_output=True)
     text = (DEPLOY / "nginx.conf").read_text("utf-8")

@@ -75,10 +75,11 @@ class Space(Frozen):
     @property
     def combinations(self) -> int:
         """Of all axes, and the recipes, before those that come to the same job are dropped."""
-        return prod(map(len, self._axes())) * self._has_grid + len(self.recipes)
+        return prod(map(len, self._axes())) * self.has_grid + len(self.recipes)
 
     @property
-    def _has_grid(self) -> bool:
+    def has_grid(self) -> bool:
+        """Whether its axes make jobs, beside the recipes or without any."""
         axes = (self.methods, self.patterns, self.allocations, self.seeds, self.samples)
         return any(axes) or not self.recipes
 
@@ -111,7 +112,7 @@ class Space(Frozen):
 
     def _jobs(self) -> Iterator[tuple[Prune | None, str]]:
         """Every combination, with a sentence where it is another combination's job, or none at all; every recipe."""
-        if self._has_grid:
+        if self.has_grid:
             yield from self._combined()
         yield from ((job_of(line, self.base), "") for line in self.recipes)
 

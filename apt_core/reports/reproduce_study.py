@@ -29,16 +29,28 @@ def study_again(study: Study, policy: HostPolicy = STRICT) -> Copied | None:
 
 def _grid_again(study: Study, space: Space, policy: HostPolicy) -> Copied:
     base = space.base
-    axes = {
+    axes: dict[str, tuple[Any, ...]] = {
         "--methods": space.methods or (base.method.name,),
         **_patterns(space.patterns or (base.pattern,)),
         "--allocations": space.allocations,
         "--seeds": space.seeds or ((base.seed,) if base.seed else ()),
         "--samples": space.samples or _unusual_samples(base),
     }
+    axes = axes if space.has_grid else {}
     given = [word for flag, values in axes.items() if values for word in (flag, ",".join(map(str, values)))]
+    given += [word for line in space.recipes for word in ("--recipe", _whole(line, base))]
     script = reproduce.python_source(study.jobs, policy)
-    return Copied(_line(base, given, base.method.name in axes["--methods"], policy), script)
+    return Copied(_line(base, given, base.method.name in axes.get("--methods", ()), policy), script)
+
+
+def _whole(line: str, base: Prune) -> str:
+    """A recipe with what it takes of the base, which the flags of the axes would change."""
+    samples = _unusual_samples(base)
+    usual = {"seed": base.seed or None, "samples": samples[0] if samples else None}
+    added = [
+        f"{name}={value}" for name, value in usual.items() if value is not None and f"{name}=" not in line
+    ]
+    return " ".join([line.strip(), *added])
 
 
 def _search_again(search: Bisection, policy: HostPolicy) -> Copied:

@@ -47,6 +47,12 @@ def options_of(line):
             {"allocations": ("uniform", "loss"), "seeds": (0, 4), "samples": (3, 9)},
         ),
         ({"evaluation": {"samples": 3}}, {"methods": ("wanda",)}),
+        ({"seed": 3}, {"recipes": ("alps 0.5 allocation=loss", "wanda 2:4 seed=1")}),
+        (
+            {"calibration": {"samples": 7, "text": "wiki-sample"}},
+            {"methods": ("ria",), "recipes": ("alps 0.5", "wanda 2:4 samples=9")},
+        ),
+        ({"method": {"name": "apt", "mask": "S"}}, {"recipes": ("alps 0.5",)}),
     ],
     ids=str,
 )
