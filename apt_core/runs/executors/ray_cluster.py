@@ -197,6 +197,7 @@ def _task(job: Job, context: Context, needs: Mapping[str, float]) -> Generator[e
                 yield progress  # again: a moment in which the run may be stopped
             else:
                 event = _here(_EVENT.validate_json(item), context.folder)
+                watch.hear(event)
                 progress = event if isinstance(event, ev.Progress) else progress
                 yield event
         over = True

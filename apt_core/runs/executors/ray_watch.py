@@ -1,7 +1,8 @@
 """Whether the task of a run lives on its node, and what memory it holds there.
 
-The worker process here lives and takes little memory however its task does, so the task is looked at where it works: by
-a second, small task on the same node. A look that is not answered counts as silence.
+The worker process here lives and takes little memory however its task does. What the task says is a sign of life, and
+names its memory now and then; while it does not it is looked at where it works, by a second, small task on the same
+node. A look that is not answered counts as silence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from apt_core.base.errors import OutOfMemory, PruneError, Silent
 from apt_core.base.lazy import lazy
+from apt_core.events import Event, Used
 from apt_core.runs.executors import on_node
 from apt_core.runs.executors.on_node import Begun, Life
 from apt_core.runs.liveness import RunLimits, too_much_memory, too_silent
@@ -24,7 +26,7 @@ else:
     ray = lazy("ray")
     scheduling_strategies = lazy("ray.util.scheduling_strategies")
 
-_EVERY_SECONDS = 10.0
+_EVERY_SECONDS = 30.0  # without a word of its memory: a look may have to start a process there
 _END_SECONDS = 10.0
 
 
@@ -87,6 +89,13 @@ class Watch:
         self._begun, self._limits = begun, self._limits_on(begun.memory_bytes)
         self._asked_at = self._heard_at = self._clock()
 
+    def hear(self, event: Event) -> None:
+        """The task has said something."""
+        self._heard_at = self._clock()
+        if isinstance(event, Used):  # as good as a look
+            self._asked_at = self._heard_at
+            self._life = self._life._replace(held_bytes=event.rss_bytes)
+
     def why_to_end(self) -> PruneError | None:
         """Why the task has to be ended now, None where it may go on. Cheap to ask; looks once in a while."""
         if self._begun is None:
@@ -105,7 +114,7 @@ class Watch:
     def _look(self, begun: Begun) -> None:
         if self._asked is not None:
             self._hear(self._asked)
-        elif self._clock() - self._asked_at >= _EVERY_SECONDS:
+        elif self._clock() - self._asked_at >= min(_EVERY_SECONDS, self._limits.silent_seconds / 3):
             self._asked, self._asked_at = self._node.ask(begun), self._clock()
 
     def _hear(self, asked: Any) -> None:
