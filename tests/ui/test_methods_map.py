@@ -131,7 +131,7 @@ def test_training_is_tried_below_what_can_be_trained_and_else_says_what_to_do(pa
     assert shown[explore.recovering.controls["method"]] == "distill"
     assert shown[explore.recovering.section] == gr.update(open=True) and shown[explore.result.note] == ""
     none = methods_tab.tried(explore, studio, "recovery:distill", {})
-    assert "prune a model, or open such a run" in none[explore.result.note]
+    assert "prune a model, or open one" in none[explore.result.note]
     law = methods_tab.tried(explore, studio, "law:law", {"run": RUN})
     assert "train what a run pruned" in law[explore.result.note]
     searching = methods_tab.tried(explore, studio, "search:search", {})

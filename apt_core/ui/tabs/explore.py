@@ -101,8 +101,15 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             measuring = measure.lay_out()
             reading = read.lay_out()
     return Explore(
-        *(chooser, shown, looking, looking_along, reading, measuring, recovering),
-        *(of_recoveries, searching),
+        chooser,
+        shown,
+        looking,
+        looking_along,
+        reading,
+        measuring,
+        recovering,
+        of_recoveries,
+        searching,
         *(seen, folded, last_run, choices, forget),
     )
 

@@ -21,7 +21,9 @@ from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.methods_page import methods_page
 from apt_core.ui.views.run_view import ViewState
 
-_RECOVER_FIRST = "Training is offered below a run that has finished and still has its weights; prune a model, or open such a run."
+_RECOVER_FIRST = (
+    "Training is offered below a run that has finished and has its weights; prune a model, or open one."
+)
 _LAW_FIRST = "The law needs the curve of a recovery; train what a run pruned, below that run, then open either of them."
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 

@@ -12,7 +12,7 @@ from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.words import DASH, duration, number, percent, times
 from apt_core.estimate.rates import packaged_rates, solving_seconds
 from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
-from apt_core.methods.component import Named, Statistic
+from apt_core.methods.component import Component, Named, Statistic
 from apt_core.methods.recovery.base import Recovery
 from apt_core.methods.registry import RECOVERIES
 from apt_core.methods.searching.evolution import Evolution
@@ -154,9 +154,9 @@ def tried(kind: type[Named]) -> Markup:
     """What a button that tries this asks for: a method of the list by its name, any other by its place too."""
     if issubclass(kind, Method | StructuredMethod):
         return Markup('data-try-method="{}"').format(kind.name)
-    place = (
-        "recovery" if issubclass(kind, Recovery) else "search" if issubclass(kind, Evolution) else kind.slot
-    )
+    if issubclass(kind, Component):
+        return Markup('data-try="{}:{}"').format(kind.slot, kind.name)
+    place = "recovery" if issubclass(kind, Recovery) else "search"
     return Markup('data-try="{}:{}"').format(place, kind.name)
 
 
