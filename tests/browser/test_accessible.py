@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser_steps import choose_tiny, prune, says, wait_for_end
 
 pytestmark = pytest.mark.browser
 TABS = ("Explore", "Compare", "Sweep", "Runs", "Models", "Methods")
@@ -43,12 +44,40 @@ def test_every_tab_is_accessible_in_the_dark_and_on_a_phone(open_page, tab, widt
 
 
 @pytest.mark.slow
-def test_unfolded_it_is_accessible_too(open_page):
-    page = open_page()
-    for summary in page.locator("details > summary").all():
-        if summary.is_visible():
-            summary.click()
-    page.locator("#advanced .label-wrap").click()
-    page.locator("[data-all-methods]").click()
-    page.wait_for_timeout(500)
+@pytest.mark.parametrize("shade", ["light", "dark"])
+@pytest.mark.parametrize("tab", TABS)
+def test_unfolded_it_is_accessible_too(open_page, finished, tab, shade):
+    """Explore of a finished run, so that every section of it is there."""
+    page = open_page(f"?run={finished}", color_scheme=shade)
+    says(page, "#inside", "Inside this layer", 30)
+    open_tab(page, tab)
+    unfold(page)
     assert found(page) == []
+
+
+@pytest.fixture(scope="module")
+def finished(app, browser):
+    """A finished run of the tiny model."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(app.address)
+    page.wait_for_selector("#prune")
+    choose_tiny(page)
+    run_id = prune(page)
+    wait_for_end(page)
+    context.close()
+    return run_id
+
+
+def unfold(page) -> None:
+    """Open all that is folded and can be seen, and what folds inside of it."""
+    folded = (
+        "details:not([open]) > summary, button.label-wrap:not(.open), [data-all-methods][aria-expanded=false]"
+    )
+    for _ in range(3):
+        page.evaluate(
+            "(folded) => [...document.querySelectorAll(folded)].filter((one) => one.checkVisibility())"
+            ".forEach((one) => one.click())",
+            folded,
+        )
+        page.wait_for_timeout(400)
