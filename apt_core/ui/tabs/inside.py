@@ -81,10 +81,11 @@ def lay_out() -> Inside:
             )
             row = gr.Number(
                 None,
-                label="Row to work the equation on (empty: the one that lost most)",
+                label="Row of the equation",
+                placeholder="that lost most",
                 precision=0,
                 elem_id="inside-worked-row",
-                min_width=140,
+                min_width=170,
                 scale=0,
             )
             look = gr.Button("Look inside", elem_id="inside-look", scale=0, min_width=140)
