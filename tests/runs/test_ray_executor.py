@@ -166,7 +166,15 @@ def tiny(seed: int = 0, model: str = "tiny-random-llama"):
     text = {"text": "wiki-sample", "samples": 4, "length": 64}
     judge = {"text": "wiki-sample", "length": 64}
     return make_job(
-        "prune", model={"id": model}, method="magnitude", seed=seed, calibration=text, evaluation=[judge]
+        "prune",
+        model={"id": model},
+        method="magnitude",
+        seed=seed,
+        calibration=text,
+        evaluation=[judge],
+        resources={
+            "dtype": "float32"
+        },  # by itself what is faster just then, which runs at once may see differently
     )
 
 
