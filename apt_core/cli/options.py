@@ -29,6 +29,8 @@ from apt_core.texts.sources import TEXTS, read_file
 
 AJob = TypeVar("AJob", bound=Job)
 
+_START = "allocation.start"  # of the allocation by hand
+
 
 def pruning_from(options: argparse.Namespace, store: Store | None = None) -> Pruning:
     """The job that `prune` was asked for, by a method of any kind; raises BadInput with one sentence."""
@@ -43,7 +45,7 @@ def prune_from(options: argparse.Namespace, store: Store | None = None) -> Prune
             "how the others make up."
         )
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
-    method = method_from(options.method, [*_slots(options), *options.set])
+    method = method_from(options.method, [*_slots(options), *_begun(options.set, store)])
     return _checked(options, Prune, method.model_dump(), pattern.model_dump(), store)
 
 
@@ -58,6 +60,24 @@ def shrink_from(options: argparse.Namespace, store: Store | None = None) -> Shri
     fields = {name: path for name, path in options.job_fields.items() if path != "optional_layers"}
     options = argparse.Namespace(**vars(options) | {"job_fields": fields})
     return _checked(options, Shrink, method.model_dump(), pattern.model_dump(), store)
+
+
+def _begun(settings: list[str], store: Store | None) -> list[str]:
+    """The same settings, with what a run gave each layer in the place of `allocation.start=run:ID`."""
+    run = f"{_START}={RUN_PREFIX}"
+    return [
+        f"{_START}={_given_by(one.removeprefix(run), store or Store())}" if one.startswith(run) else one
+        for one in settings
+    ]
+
+
+def _given_by(run_id: str, store: Store) -> str:
+    allocated = store.get(run_id.strip()).allocated
+    if allocated is None:
+        raise BadInput(
+            f"Run {run_id} gave every layer the same, so there is nothing to begin with; name another run."
+        )
+    return ", ".join(f"{layer}={share:.4g}" for layer, share in allocated.shares.items())
 
 
 def _slots(options: argparse.Namespace) -> list[str]:

@@ -53,6 +53,7 @@ __all__ = [
     "Target",
 ]
 
+_LONGEST = 60  # characters of a setting in a label
 # The pipeline retries with ten times as much where the statistics cannot be factorised.
 Dampening = Annotated[
     float, Field(gt=0, le=1, title="Dampening", description="Added to the diagonal, as a share of its mean")
@@ -172,8 +173,14 @@ class Method(Named):
     @property
     def label(self) -> str:
         """What tables call it: the title, and what differs from the composition of this name."""
-        changed = ", ".join(f"{path} {value}" for path, value in self.changes().items())
+        changed = ", ".join(f"{path} {_short(value)}" for path, value in self.changes().items())
         return f"{self.title} ({changed})" if changed else self.title
+
+
+def _short(value: Any) -> str:
+    """As a table has room for it: a list of all layers is cut."""
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
 def _settings(slot: str, component: Component) -> dict[str, Any]:

@@ -90,10 +90,7 @@
 
   function write(editor, points) {
     const typed = field(editor);
-    const kind = typed.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
-    const text = points.map((point) => String(Math.round(clip(point) * 100) / 100)).join(", ");
-    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(typed, text); // Svelte listens to the event
-    typed.dispatchEvent(new Event("input", { bubbles: true }));
+    fill(typed, points.map((point) => String(Math.round(clip(point) * 100) / 100)).join(", "));
     draw(editor);
   }
 
@@ -152,6 +149,39 @@
     if (count >= 1 && count <= MOST_POINTS) write(editor, resampled(points, count));
   });
 
+  // ---- the field "Start": what the shown run gave each layer, by a press ------------------------------------------
+
+  function offer(block) {
+    const bar = document.createElement("div");
+    bar.className = "start-offer";
+    bar.innerHTML = '<button type="button" class="quiet-button">As in the shown run</button><p data-said role="status"></p>';
+    block.append(bar);
+  }
+
+  function fill(typed, text) {
+    const kind = typed.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(typed, text); // Svelte listens to the event
+    typed.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  async function begin(bar) {
+    const run = window.aptStudio.shown(), said = bar.querySelector("[data-said]");
+    const answer = run ? await fetch(`studio/runs/${encodeURIComponent(run)}/results.json`).catch(() => null) : null;
+    const shares = answer?.ok ? (await answer.json()).allocated : null;
+    if (!shares) {
+      said.textContent = run ? "The shown run gave every layer the same; open one with another allocation." : "Open a run first.";
+      return;
+    }
+    const layers = Object.entries(shares).map(([layer, share]) => `${layer}=${Number(share.toFixed(4))}`);
+    fill(bar.closest(".start-of-layers").querySelector("textarea, input"), layers.join(", "));
+    said.textContent = `${layers.length} layers begin as in run ${run}.`;
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".start-offer button");
+    if (button) begin(button.closest(".start-offer"));
+  });
+
   // ---- drawn where a field is, and again when it, or the sparsity, changes ------------------------
 
   let due = false;
@@ -160,6 +190,9 @@
     due = true;
     requestAnimationFrame(() => {
       due = false;
+      for (const block of document.querySelectorAll(".start-of-layers")) {
+        if (!block.querySelector(".start-offer") && block.querySelector("textarea, input")) offer(block);
+      }
       for (const block of document.querySelectorAll(".curve")) {
         const editor = block.querySelector(".curve-editor");
         if (!editor) { if (block.querySelector("textarea, input")) build(block); continue; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from browser_steps import choose_tiny, prune, wait_for_end
 
@@ -71,3 +72,37 @@ def test_what_is_no_number_says_so_and_an_nm_pattern_too(open_page):
     page.locator("#kind label", has_text="N:M pattern").click()
     page.wait_for_function("document.querySelector('.curve-editor [data-said]').innerText.includes('N:M')")
     assert page.locator(f"{EDITOR} circle").count() == 2 and "every layer the same" in said.inner_text()
+
+
+def typed_in(page, option):
+    return page.locator(f".options-allocation-by-hand .{option} :is(textarea, input)")
+
+
+@pytest.mark.slow
+def test_it_begins_as_in_the_shown_run_and_a_layer_is_held(open_page, app):
+    page = open_page()
+    by_hand(page)
+    page.locator(".start-offer button").click()
+    page.wait_for_function(
+        "document.querySelector('.start-offer [data-said]').innerText.includes('another allocation')"
+    )
+    first = prune(page)
+    wait_for_end(page)
+    page.locator(".start-offer button").click()
+    page.wait_for_function(
+        f"document.querySelector('.start-offer [data-said]').innerText.includes('{first}')"
+    )
+    before = httpx.get(f"{app.address}/studio/runs/{first}/results.json").json()["allocated"]
+    start = typed_in(page, "start-of-layers").input_value()
+    assert len(start.split(",")) == len(before) == 14 and "0:self_attn.q_proj=" in start
+    page.get_by_label("Held layers").fill("1:mlp.up_proj=0.25")
+    page.get_by_label("Held layers").press("Tab")
+    page.wait_for_function("!document.querySelector('#prune').disabled")
+    page.wait_for_timeout(500)
+    again = prune(page)
+    wait_for_end(page)
+    told = httpx.get(f"{app.address}/studio/runs/{again}/results.json").json()
+    assert told["options"]["allocation"]["held"] == "1:mlp.up_proj=0.25"
+    assert told["allocated"]["1:mlp.up_proj"] == pytest.approx(0.25, abs=0.01)
+    assert told["allocated"]["1:mlp.down_proj"] > before["1:mlp.down_proj"]
+    assert told["sparsity"] == pytest.approx(0.5, abs=0.01)

@@ -128,6 +128,46 @@ def test_by_hand_follows_the_points_and_keeps_the_total():
     assert not allocation("by-hand", points="0.5").varies(HALF)
 
 
+def test_by_hand_begins_where_a_run_was_and_holds_single_layers():
+    """What is held is exactly that; the others keep their distances and make up for it."""
+    given = {(block, name): 0.35 + 0.1 * block for block, name in SIZES}
+    start = {f"{block}:{name}": share for (block, name), share in given.items()}
+    same = allocation("by-hand", start=start).shares(DenseModel(SIZES), HALF)
+    assert same == pytest.approx(given, abs=2e-3) and removed(same) == 4000
+    held = allocation("by-hand", start=start, held="3:mlp=0.2; 0:q = 0.9").shares(DenseModel(SIZES), HALF)
+    assert held[3, "mlp"] == pytest.approx(0.2) and held[0, "q"] == pytest.approx(0.9)
+    assert removed(held) == 4000
+    assert held[2, "mlp"] - held[1, "mlp"] == pytest.approx(0.1, abs=2e-3) and held[1, "mlp"] > same[1, "mlp"]
+    some = allocation("by-hand", points="0.2, 0.8", start="0:q=0.9").shares(DenseModel(SIZES), HALF)
+    assert some[0, "q"] - some[0, "mlp"] == pytest.approx(0.7, abs=2e-3), "what is not named is on the line"
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ("7:q=0.5", "no layer 7:q"),
+        (", ".join(f"{block}:mlp=0.9" for block in range(4)), "hold fewer"),
+        (", ".join(f"{block}:{name}=0.4" for block, name in SIZES), "hold fewer"),
+    ],
+)
+def test_layers_that_cannot_be_held_are_one_sentence(held, said):
+    with pytest.raises(BadOption, match=said):
+        allocation("by-hand", held=held).shares(DenseModel(SIZES), HALF)
+
+
+@pytest.mark.parametrize("text", ["q=0.5", "0:q", "0:q=1.5", "0:q=-0.1", "0:q=x", "0.5"])
+@pytest.mark.parametrize("option", ["start", "held"])
+def test_what_names_no_layer_is_one_sentence(option, text):
+    with pytest.raises(BadOption, match=r"sparsities between 0 and 1, such as 3:mlp\.down_proj=0\.3"):
+        allocation("by-hand", **{option: text})
+
+
+def test_a_long_start_is_cut_in_labels():
+    start = ", ".join(f"{block}:mlp.down_proj=0.5" for block in range(40))
+    method = make_method("wanda", {"allocation": {"name": "by-hand", "start": start}})
+    assert len(method.label) < 150 and method.label.endswith("…)")
+
+
 @pytest.mark.parametrize("points", ["", "half", "0.5, 1.5", "-0.1, 0.5", "nan", ", ".join(["0.5"] * 300)])
 def test_points_that_are_no_sparsities_are_one_sentence(points):
     with pytest.raises(BadOption, match="sparsities between 0 and 1"):
