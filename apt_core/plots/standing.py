@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from apt_core.base.words import number, tally
 from apt_core.events.records import RunRecord
-from apt_core.plots import perplexities, race
+from apt_core.plots import perplexities
 from apt_core.plots.chart import Chart, RunSet, Sheet, Table
 from apt_core.plots.findings import SIGNIFICANT, differ
 from apt_core.studies.paired import differs_surely, shared_losses
@@ -70,8 +70,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
-    rivals=race.rivals,
-    place=3,
+    place=3,  # the race's own chart names the rivals and goes on watching them
 )
 
 
