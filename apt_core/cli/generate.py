@@ -18,8 +18,9 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import number, percent
 from apt_core.cli.options import model_from
 from apt_core.cli.output import count_line, print_json, say, table
+from apt_core.cli.progress import stage_words
 from apt_core.cli.prune import JOB_COPY
-from apt_core.events import Failed
+from apt_core.events import Failed, Progress
 from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Scored, Sides, Step, is_cut
 from apt_core.models.checkpoint.headers import check
@@ -156,7 +157,7 @@ def _last(replies: Asking) -> Answered | Failed:
                 count_line("")
                 return reply
             count += isinstance(reply, Step)
-            count_line(f"{count} tokens")
+            count_line(stage_words(reply) if isinstance(reply, Progress) else f"{count} tokens")
     raise RuntimeError("the reader ended without an answer")
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.base.values import Frozen
-from apt_core.events import Failed
+from apt_core.events import Failed, Progress
 from apt_core.jobs import ModelRef
 
 
@@ -151,5 +151,8 @@ class Scored(Frozen):
 Request = Annotated[Ask | Score, Field(discriminator="kind")]
 request_adapter: TypeAdapter[Request] = TypeAdapter(cast(Any, Request))
 LAST = (Answered, Scored, Failed)  # nothing follows one of these
-Reply = Annotated[ReaderReady | Step | Answered | Scoring | Scored | Failed, Field(discriminator="kind")]
+# Progress: a model that is not here any more is being fetched.
+Reply = Annotated[
+    Progress | ReaderReady | Step | Answered | Scoring | Scored | Failed, Field(discriminator="kind")
+]
 reply_adapter: TypeAdapter[Reply] = TypeAdapter(cast(Any, Reply))

@@ -35,7 +35,7 @@ from apt_core.measure.inside.questions import (
     answer_adapter,
     reply_adapter,
 )
-from apt_core.runs import processes
+from apt_core.runs import memory_watch, processes
 from apt_core.runs.store import Store
 
 INSPECTOR_COMMAND = (sys.executable, "-m", "apt_core.runs.inspector")
@@ -109,7 +109,7 @@ class Inspector:
     """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
 
     The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
-    as dead.
+    as dead, and one that holds more than `memory_bytes` is ended.
     """
 
     def __init__(
@@ -119,10 +119,12 @@ class Inspector:
         idle: float = 300.0,
         silence: float = 600.0,
         patience: float = 2.0,
+        memory_bytes: int | None = None,
     ):
         self._store = store
         self._command = tuple(command)
         self._idle, self._silence, self._patience = idle, silence, patience
+        self._memory_bytes = memory_bytes
         self._turn = threading.Lock()
         self._process: _Process | None = None
         self._asked: Question | None = None  # what is being answered
@@ -186,7 +188,8 @@ class Inspector:
         try:
             if self._process is None or not self._process.alive:
                 self.close()
-                self._process = _Process([*self._command, "--idle", str(self._idle)])
+                command = [*self._command, "--idle", str(self._idle)]
+                self._process = _Process(command, self._memory_bytes)
             self._asked = question
             self._process.say(question.model_dump_json())
             while last is None or isinstance(last, Looking):
@@ -206,10 +209,12 @@ class Inspector:
 
 
 class _Process:
-    """One inspector process and the thread that reads what it says."""
+    """One inspector process and the thread that reads what it says. memory_bytes: the most that it may hold."""
 
-    def __init__(self, command: list[str]):
+    def __init__(self, command: list[str], memory_bytes: int | None):
         self._heard: queue.Queue[Reply | None] = queue.Queue()
+        self._ended_for: Failed | None = None
+        self._gone = False
         with logs.begin(_log_path()) as log:
             self._popen = subprocess.Popen(
                 command,
@@ -223,10 +228,11 @@ class _Process:
                 start_new_session=True,  # Ctrl-C in a terminal is for the asker, who then ends us
             )
         threading.Thread(target=self._listen, name="inspector", daemon=True).start()
+        memory_watch.watch(self._popen.pid, memory_bytes, lambda: self.alive, self.end)
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        return not self._gone and self._popen.poll() is None
 
     def say(self, line: str) -> None:
         logs.bound(_log_path())
@@ -242,13 +248,15 @@ class _Process:
         except queue.Empty:
             self.end()
             return _lost(f" (silent for {silence:g} seconds)")
-        return reply or _lost(processes.how_it_ended(self._popen.wait()))
+        return reply or self._ended_for or _lost(processes.how_it_ended(self._popen.wait()))
 
-    def end(self) -> None:
+    def end(self, why: Failed | None = None) -> None:
+        """why: what whoever listens is told."""
+        self._ended_for = self._ended_for or why
         with contextlib.suppress(OSError):  # it is gone already
             assert self._popen.stdin
             self._popen.stdin.close()
-        if self.alive:
+        if self._popen.poll() is None:
             processes.kill_group(self._popen.pid)  # it only reads: nothing is lost
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=10)
@@ -261,6 +269,7 @@ class _Process:
             except ValidationError:
                 _log.warning("The inspector said something that is no reply: %.100s", line)
         self._popen.stdout.close()
+        self._gone = True  # before the system says so: nobody may ask it once more
         self._heard.put(None)
 
 

@@ -2,9 +2,9 @@
 
     python -m apt_core.runs.reader
 
-It takes one request (JSON, `measure.questions`) a line on stdin, loads the models that it names and does not hold yet,
-and says `ReaderReady`. To `Ask` it streams `Step`s and one `Answered` (JSON lines on stdout), to `Score` `Scoring` and
-one `Scored`. Models stay loaded within a bound
+It takes one request (JSON, `measure.questions`) a line on stdin, loads the models that it names and does not hold yet
+(`Progress` while one is fetched that is not here any more) and says `ReaderReady`. To `Ask` it streams `Step`s and one
+`Answered` (JSON lines on stdout), to `Score` `Scoring` and one `Scored`. Models stay loaded within a bound
 (`runs.loaded`). The line `stop` ends the current answer early. It ends at the end of stdin, or when nobody asked
 anything for `--idle` seconds, and gives all its memory back.
 """
@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -45,6 +46,7 @@ from apt_core.measure.questions import (
     request_adapter,
 )
 from apt_core.models.catalogue.facts import folder_facts
+from apt_core.models.fetch.background import with_progress
 from apt_core.models.fetch.sources import resolve
 from apt_core.runs.loaded import LoadedModels
 from apt_core.runs.only_ours import only_ours
@@ -65,14 +67,13 @@ else:
 
 STOP_LINE = "stop"
 _NICE = 5
-_STAGES = {"download": "downloading", "convert": "converting"}
 
 
 class Answering(Protocol):
     """What the process answers with (tests have their own)."""
 
-    def load(self, sides: Sides) -> bool:
-        """Bring these models into memory; whether any was not there yet."""
+    def load(self, sides: Sides) -> Generator[BaseModel, None, bool]:
+        """Bring these models into memory, with a word now and then; returns whether any was not there yet."""
 
     def answer(self, request: Request) -> Generator[BaseModel, None, None]:
         """The replies to a request whose models are loaded; the last one is one of `questions.LAST`."""
@@ -102,14 +103,14 @@ class Models:
         self._loaded: LoadedModels[Any] = LoadedModels(self._load, self._bytes_of, self._free, self._left)
         self._folders: dict[ModelRef, Path] = {}
 
-    def load(self, sides: Sides) -> bool:
-        folders = self._folders_of(sides)
+    def load(self, sides: Sides) -> Generator[BaseModel, None, bool]:
+        folders = yield from self._folders_of(sides)
         new = not self._loaded.has(folders)
         self._loaded.take(folders)
         return new
 
     def answer(self, request: Request) -> Generator[BaseModel, None, None]:
-        loaded = self._loaded.take(self._folders_of(request.sides))
+        loaded = self._loaded.take((yield from self._folders_of(request.sides)))
         models, tokenizer = [model for model, _ in loaded], loaded[0][1]
         if isinstance(request, Score):
             yield from token_gaps.token_gaps(models, tokenizer, request.question, request.tokens)
@@ -117,13 +118,19 @@ class Models:
             dense, pruned, *others = models
             yield from generate.duel(dense, pruned, tokenizer, request.question, others)
 
-    def _folders_of(self, sides: Sides) -> list[Path]:
+    def _folders_of(self, sides: Sides) -> Generator[BaseModel, None, list[Path]]:
+        """The dense model may have made room for others since the run: it is fetched again."""
         dense = sides.dense
         if isinstance(dense, ModelRef):
-            if dense not in self._folders:
-                self._folders[dense] = resolve(dense, _log_progress, self._policy)
+            if not self._is_here(dense):
+                fetched = with_progress(partial(resolve, dense, policy=self._policy))
+                self._folders[dense] = yield from fetched
             dense = self._folders[dense]
         return [dense, *sides.pruned]
+
+    def _is_here(self, dense: ModelRef) -> bool:
+        folder = self._folders.get(dense)
+        return folder is not None and (folder.exists() or self._loaded.has([folder]))
 
     def _load(self, folder: Path) -> tuple[Any, Any]:
         return loading.load(folder, self._dtype, self._device)
@@ -172,7 +179,10 @@ def _replies(answering: Answering, line: str, stopped: threading.Event) -> Itera
     steps: list[Step] = []
     try:
         request = request_adapter.validate_json(line)
-        new = answering.load(request.sides)
+        new = yield from _until_stopped(answering.load(request.sides), stopped)
+        if stopped.is_set():
+            yield _STOPPED
+            return
         yield ReaderReady(seconds=time.monotonic() - begun if new else 0.0)
         with contextlib.closing(answering.answer(request)) as replies:
             for reply in replies:
@@ -190,6 +200,19 @@ def _replies(answering: Answering, line: str, stopped: threading.Event) -> Itera
     except Exception as error:
         logging.getLogger(__name__).exception("The question could not be answered")
         yield failure_of(error)
+
+
+def _until_stopped(
+    steps: Generator[BaseModel, None, bool], stopped: threading.Event
+) -> Generator[BaseModel, None, bool]:
+    """The same steps, left in the middle when nobody waits for them any more; returns what they return."""
+    with contextlib.closing(steps):
+        while not stopped.is_set():
+            try:
+                yield next(steps)
+            except StopIteration as done:
+                return bool(done.value)
+    return False
 
 
 _STOPPED = Failed(reason="stopped", message="Stopped before there was anything to show.")
@@ -225,10 +248,6 @@ def _stopped_answer(steps: Sequence[Step], seconds: float) -> Answered:
 def _say(out: TextIO, reply: BaseModel) -> None:
     out.write(reply.model_dump_json() + "\n")
     out.flush()
-
-
-def _log_progress(stage: str, done: float, total: float, detail: str, files: object = ()) -> None:
-    logging.getLogger(__name__).info("%s %s: %.0f of %.0f", _STAGES.get(stage, stage), detail, done, total)
 
 
 def _parser() -> argparse.ArgumentParser:

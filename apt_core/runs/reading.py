@@ -21,7 +21,7 @@ from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Score, Sides, reply_adapter
-from apt_core.runs import processes
+from apt_core.runs import memory_watch, processes
 from apt_core.runs.store import Store
 
 READER_COMMAND = (sys.executable, "-m", "apt_core.runs.reader")
@@ -34,7 +34,8 @@ class Reader:
 
     Models stay loaded between questions within a bound (`runs.loaded`); the process goes away by itself after
     `idle` seconds without a question. A second asker waits up to `patience` seconds for the first to end. No answer
-    within `silence` seconds counts as dead.
+    within `silence` seconds counts as dead; after a stop, or when nobody listens any more, none within `grace`. The
+    process is ended then, as it is when it holds more than `memory_bytes`, and the next question starts a new one.
     """
 
     def __init__(
@@ -44,12 +45,16 @@ class Reader:
         idle: float = 300.0,
         patience: float = 60.0,
         silence: float = 300.0,
+        grace: float = 5.0,
+        memory_bytes: int | None = None,
     ):
         self._store = store
         self._command = tuple(command)
         self._idle = idle
         self._patience = patience
         self._silence = silence
+        self._grace = grace
+        self._memory_bytes = memory_bytes
         self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
@@ -103,6 +108,10 @@ class Reader:
             self._end_if_stuck()
             yield _BUSY
             return
+        if asking.stopped:  # while it waited
+            self._turn.release()
+            yield _STOPPED_WAITING
+            return
         try:
             answer = self._begin(request)
         except (OSError, RuntimeError, MemoryError) as error:  # no process or thread more can be had
@@ -113,6 +122,8 @@ class Reader:
             self._turn.release()
             raise
         asking.answer = answer
+        if asking.stopped:
+            answer.stop()
         try:
             yield from answer.replies(self._silence)
         finally:
@@ -122,7 +133,7 @@ class Reader:
         """End the current answer early, whoever asked; `Asking.stop` ends one's own."""
         process = self._process
         if process is not None:
-            process.say_stop()
+            process.stop_answer()
 
     def close(self) -> None:
         """End the process and give its memory back. The next question starts a new one."""
@@ -160,8 +171,9 @@ class Reader:
         staying = process is not None and process.alive and process.quiet_for() <= 0.9 * self._idle
         if process is None or not staying:
             self.close()
-            process = self._process = _Process([*self._command, "--idle", str(self._idle)])
-        return process.ask(request, self._turn.release)
+            command = [*self._command, "--idle", str(self._idle)]
+            process = self._process = _Process(command, self._memory_bytes)
+        return process.ask(request, self._turn.release, self._grace)
 
 
 def check_together(run_ids: Sequence[str]) -> None:
@@ -191,6 +203,7 @@ class Asking:
 
     def __init__(self, replies: Callable[[Asking], Generator[Reply]]):
         self.answer: _Answer | None = None  # None until it is this question's turn
+        self.stopped = False
         self._replies = replies(self)
 
     def __iter__(self) -> Asking:
@@ -201,6 +214,7 @@ class Asking:
 
     def stop(self) -> None:
         """End this answer early: its last word, with what there is, still comes. Never ends another's."""
+        self.stopped = True
         if self.answer is not None:
             self.answer.stop()
 
@@ -210,13 +224,19 @@ class Asking:
 
 
 class _Answer:
-    """The replies to one question, filled by the process' thread and emptied by the asker."""
+    """The replies to one question, filled by the process' thread and emptied by the asker.
 
-    def __init__(self, process: _Process, on_end: Callable[[], None]):
+    grace: seconds without a word in which a stop is to be heard.
+    """
+
+    def __init__(self, process: _Process, on_end: Callable[[], None], grace: float):
         self._process = process
         self._on_end = on_end
+        self._grace = grace
         self._replies: queue.Queue[Reply] = queue.Queue()
         self._ending = threading.Lock()
+        self._over = threading.Event()
+        self._stopping = False
         self.ended = False
 
     def put(self, reply: Reply) -> None:
@@ -227,6 +247,7 @@ class _Answer:
             self.ended = isinstance(reply, LAST)
         self._replies.put(reply)
         if self.ended:
+            self._over.set()
             self._on_end()
 
     def replies(self, silence: float) -> Iterator[Reply]:
@@ -234,8 +255,8 @@ class _Answer:
             try:
                 reply = self._replies.get(timeout=silence)
             except queue.Empty:
-                self._process.end()
                 reply = _lost(f" (silent for {silence:g} seconds)")
+                self._process.end(reply)
                 self.put(reply)
             yield reply
             if isinstance(reply, LAST):
@@ -247,18 +268,35 @@ class _Answer:
         Said before the last reply is taken, thus before the next question: it cannot end the next answer.
         """
         with self._ending:
-            if not self.ended:
-                self._process.say_stop()
+            if self.ended:
+                return
+            self._process.say_stop()
+            insisted, self._stopping = self._stopping, True
+        if not insisted:
+            threading.Thread(target=self._insist, name="reader stop", daemon=True).start()
+
+    def _insist(self) -> None:
+        """A step that does not end must not bar the way for others: without it the process goes."""
+        asked = time.monotonic()
+        while (quiet := min(self._process.quiet_for(), time.monotonic() - asked)) < self._grace:
+            if self._over.wait(self._grace - quiet):
+                return
+        with self._ending:  # the next question cannot begin before the process is gone
+            if self.ended:
+                return
+            self._process.end(_STOPPED)
+        self.put(_STOPPED)
 
 
 class _Process:
-    """One reader process and the thread that reads what it says."""
+    """One reader process and the thread that reads what it says. memory_bytes: the most that it may hold."""
 
-    def __init__(self, command: list[str]):
+    def __init__(self, command: list[str], memory_bytes: int | None):
         self._answer: _Answer | None = None
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._gone = False
+        self._ended_for: Failed | None = None
         self._heard_at = time.monotonic()
         with logs.begin(_log_path()) as log:
             self._popen = subprocess.Popen(
@@ -276,17 +314,18 @@ class _Process:
         assert stdin and stdout  # both are pipes
         self._stdin, self._stdout = stdin, stdout
         threading.Thread(target=self._listen, name="reader", daemon=True).start()
+        memory_watch.watch(self._popen.pid, memory_bytes, lambda: self.alive, self.end)
 
     @property
     def alive(self) -> bool:
-        return not self._gone and self._popen.poll() is None
+        return not self._gone and self._ended_for is None and self._popen.poll() is None
 
     def quiet_for(self) -> float:
         """Seconds since it last said something."""
         return time.monotonic() - self._heard_at
 
-    def ask(self, request: Request, on_end: Callable[[], None]) -> _Answer:
-        answer = _Answer(self, on_end)
+    def ask(self, request: Request, on_end: Callable[[], None], grace: float) -> _Answer:
+        answer = _Answer(self, on_end, grace)
         with self._lock:
             self._answer = answer
             gone = self._gone
@@ -299,8 +338,16 @@ class _Process:
     def say_stop(self) -> None:
         self._write("stop")
 
-    def end(self) -> None:
-        """Ask politely by closing stdin, then insist."""
+    def stop_answer(self) -> None:
+        """As the answer's own `stop`, of the one that is being given."""
+        with self._lock:
+            answer = self._answer
+        if answer is not None:
+            answer.stop()
+
+    def end(self, why: Failed | None = None) -> None:
+        """Ask politely by closing stdin, then insist. why: what whoever listens is told."""
+        self._ended_for = self._ended_for or why
         with contextlib.suppress(OSError):  # it is gone already
             self._stdin.close()
         if self._popen.poll() is None:
@@ -339,7 +386,7 @@ class _Process:
             answer.put(self._last_word())
 
     def _last_word(self) -> Failed:
-        return _lost(processes.how_it_ended(self._popen.poll()))
+        return self._ended_for or _lost(processes.how_it_ended(self._popen.poll()))
 
 
 def _log_path() -> Path:
@@ -353,6 +400,12 @@ def _lost(how: str) -> Failed:
     )
 
 
+_STOPPED_WAITING = Failed(reason="stopped", message="Stopped before its turn came.")
+_STOPPED = Failed(
+    reason="stopped",
+    message="Stopped. The models did not come to another word in time, so their process was ended; the next question "
+    "loads them again.",
+)
 _BUSY = Failed(
     reason="busy", message="Somebody else's question is still being answered; try again in a moment."
 )

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.heartbeat import with_heartbeat
-from apt_core.base.words import duration, sentence
+from apt_core.base.words import duration, sentence, size
+from apt_core.events import Progress
 from apt_core.measure.answer_set import AnswerSet
 from apt_core.measure.questions import Answered, Question, ReaderReady, Step
 from apt_core.runs.asking_many import AskingMany
@@ -61,10 +62,11 @@ class Said(NamedTuple):
 def conversation(asked: Asked, stop: threading.Event) -> Iterator[Said]:
     """What to show as the answers come, until the last word."""
     duel, started, shown_at = answers.Duel(len(asked.heads)), time.monotonic(), 0.0
-    stopped = False
+    stopped, coming = False, None
     for reply in with_heartbeat(asked.asking, _HEARTBEAT_SECONDS):
         now = time.monotonic()
         if stop.is_set() and not duel.steps:  # not our turn yet, or the models are still being loaded
+            asked.asking.stop()  # nobody hears its last word, and others wait for it
             yield Said(None, "Stopped before the first word.")
             return
         if stop.is_set() and not stopped:
@@ -76,7 +78,8 @@ def conversation(asked: Asked, stop: threading.Event) -> Iterator[Said]:
                 shown_at = now
                 yield _streaming(asked, duel)
         elif reply is not None or not duel.steps:
-            yield _other_than_step(asked, reply, now - started)
+            coming = coming if reply is None else reply if isinstance(reply, Progress) else None
+            yield _other_than_step(asked, coming or reply, now - started)
 
 
 def _streaming(asked: Asked, duel: answers.Duel) -> Said:
@@ -87,13 +90,22 @@ def _streaming(asked: Asked, duel: answers.Duel) -> Said:
 def _other_than_step(asked: Asked, reply: Any, seconds: float) -> Said:
     if reply is None:
         return Said(None, f"{asked.loading} {duration(seconds)} so far.")
+    if isinstance(reply, Progress):
+        return Said(None, f"{_coming(reply)} {duration(seconds)} so far.")
     if isinstance(reply, ReaderReady):
         return Said(None, "The models are loaded; reading the prompt.")
     if isinstance(reply, Answered):
         shown, heads = answers.swapped(reply) if asked.flipped else reply, asked.over_columns
         state = f"{answers.finish_line(shown, heads)} {answers.settings_line(asked.question)}"
         return Said(answers.compared(shown, heads, asked.question), state, answered=reply)
-    return Said(None, sentence(reply.message), bad=True)
+    return Said(None, sentence(reply.message), bad=reply.reason != "stopped")
+
+
+def _coming(progress: Progress) -> str:
+    """A model that made room for others since the run."""
+    if progress.stage != "download":
+        return "The dense model is no longer here and is converted again;"
+    return f"The dense model is no longer here: fetching {size(progress.done)} of {size(progress.total)};"
 
 
 def ask_many(

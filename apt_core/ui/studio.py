@@ -409,5 +409,14 @@ def open_studio(policy: HostPolicy) -> Studio:
         with suppress(PruneError):
             bisection.advance(store, study.id)
     launcher.start()
-    votes = Votes(store.root)
-    return Studio(store, launcher, Reader(store), policy=policy, quotas=quotas, votes=votes, hosting=hosting)
+    most = limits.memory_bytes
+    return Studio(
+        store,
+        launcher,
+        Reader(store, memory_bytes=most),
+        policy=policy,
+        inspector=Inspector(store, memory_bytes=most),
+        quotas=quotas,
+        votes=Votes(store.root),
+        hosting=hosting,
+    )

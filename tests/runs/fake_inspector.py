@@ -21,6 +21,9 @@ for line in sys.stdin:
     say(Looking(done=0, total=2, detail="blocks"))
     if BEHAVIOUR == "mortal":
         os.kill(os.getpid(), 9)
+    if BEHAVIOUR == "greedy":
+        hoard = bytearray(300_000_000)
+        time.sleep(60)
     if BEHAVIOUR == "hanging":
         time.sleep(60)
     say(

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from pydantic import BaseModel
 
 from apt_core.base.errors import BadInput, NotReachable
+from apt_core.events import Progress
 from apt_core.measure.questions import (
     Answered,
     OtherAnswer,
@@ -32,7 +33,7 @@ class Scripted:
     def __init__(self) -> None:
         self._there: set[object] = set()
 
-    def load(self, sides: Sides) -> bool:
+    def load(self, sides: Sides) -> Generator[BaseModel, None, bool]:
         print("a library prints to stdout", flush=True)
         if BEHAVIOUR == "unloadable":
             raise NotReachable("The Hub does not answer; try again later.")
@@ -40,6 +41,15 @@ class Scripted:
         new = not wanted <= self._there
         if new and BEHAVIOUR == "slow_load":
             time.sleep(1)
+        if BEHAVIOUR == "stuck_load" and "STUCK" in os.environ and not os.path.exists(os.environ["STUCK"]):
+            open(os.environ["STUCK"], "w").close()
+            time.sleep(120)
+        for done in range(1000 if new and BEHAVIOUR == "fetching" else 0):
+            yield Progress(stage="download", done=done, total=1000, detail="owner/name")
+            time.sleep(0.02)
+        if BEHAVIOUR == "greedy":
+            self._hoard = bytearray(300_000_000)
+            time.sleep(120)
         self._there |= wanted
         return new
 

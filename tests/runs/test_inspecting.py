@@ -264,6 +264,27 @@ def test_silence_counts_as_dead(store, run_id, inspectors):
     assert "silent for 0.5 seconds" in said.message
 
 
+def test_a_process_that_takes_too_much_memory_is_ended_with_a_sentence(store, run_id, inspectors):
+    one = inspectors(store, "greedy", memory_bytes=250_000_000)
+    said = last(one.ask(DepthQuestion(run=run_id)))
+    assert said.reason == "out_of_memory" and "250 MB is the most that it may hold here" in said.message
+    one._command = (*one._command[:-1], "plain")
+    assert isinstance(last(one.ask(DepthQuestion(run=run_id))), Depth)
+
+
+def test_a_process_that_has_said_its_last_word_is_not_asked_again(store, run_id, inspectors, monkeypatch):
+    """The system may need a moment to say that it is gone."""
+    one = inspectors(store, "hanging")
+    asking = one.ask(DepthQuestion(run=run_id))
+    next(asking)
+    process = one._process
+    monkeypatch.setattr(process._popen, "poll", lambda: None)
+    process._popen.kill()
+    assert isinstance(last(asking), Failed) and not process.alive
+    one._command = (*one._command[:-1], "plain")
+    assert isinstance(last(one.ask(DepthQuestion(run=run_id))), Depth)
+
+
 def test_nobody_listens_any_more_and_the_process_is_gone(store, run_id, inspectors):
     one = inspectors(store, "hanging")
     asking = one.ask(DepthQuestion(run=run_id))

@@ -15,8 +15,11 @@ import psutil
 import pytest
 
 from apt_core import events as ev
+from apt_core.base.policy import PRIVATE
 from apt_core.jobs import ModelRef, make_job
 from apt_core.measure.questions import Answered, Ask, Question, ReaderReady, Sides, Step
+from apt_core.runs import reader as reader_module
+from apt_core.runs.loaded import LoadedModels
 from apt_core.runs.reading import Reader
 from apt_core.runs.starting import REPOSITORY
 from tests.runs.fake_worker import finished, save
@@ -270,6 +273,97 @@ def test_a_hanging_answer_that_nobody_hears_does_not_bar_the_way(reader_for, run
     assert first.reason == "busy"
     reader._silence = 60
     until(lambda: isinstance(next(iter(reader.ask(run_id, SHORT))), ReaderReady))
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_step_that_does_not_end_bars_nobody_after_a_stop(reader_for, run_id, tmp_path, monkeypatch, leaves):
+    """It hangs before the first word. Whoever asked goes away, or stops it and waits for its last word."""
+    monkeypatch.setenv("STUCK", str(tmp_path / "stuck"))
+    reader = reader_for("stuck_load", grace=0.5, patience=30.0)
+    asking, last = reader.ask(run_id, SHORT), []
+    asker = threading.Thread(target=lambda: last.extend(asking))
+    asker.start()
+    until((tmp_path / "stuck").exists)
+    pid, begun = reader_pid(reader), time.monotonic()
+    asking.stop()
+    if not leaves:
+        asker.join(20)
+        assert last[-1].reason == "stopped" and "loads them again" in last[-1].message
+    *_, answered = reader.ask(run_id, SHORT)
+    assert answered.dense == "one two three one " and reader_pid(reader) != pid
+    assert time.monotonic() - begun < 20 and not psutil.pid_exists(pid)
+    asker.join(20)
+
+
+def test_an_asker_who_leaves_a_hanging_answer_ends_its_process(reader_for, run_id):
+    reader = reader_for("hanging", grace=0.3)
+    replies = reader.ask(run_id, LONG)
+    list(islice(replies, 3))
+    pid = reader_pid(reader)
+    time.sleep(0.2)  # it hangs by now
+    replies.close()
+    until(lambda: not psutil.pid_exists(pid))
+    assert isinstance(next(iter(reader.ask(run_id, SHORT))), ReaderReady)
+
+
+def test_a_question_that_is_stopped_before_its_turn_is_never_begun(reader_for, run_id):
+    reader = reader_for(patience=30.0)
+    first = reader.ask(run_id, LONG)
+    list(islice(first, 3))
+    second, replies = reader.ask(run_id, LONG), []
+    asker = threading.Thread(target=lambda: replies.extend(second))
+    asker.start()
+    second.stop()
+    first.close()
+    asker.join(20)
+    assert [reply.reason for reply in replies] == ["stopped"]
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
+
+
+def test_a_model_that_has_to_be_fetched_again_says_how_far_it_is(reader_for, run_id):
+    """It is no silence, and can be stopped."""
+    reader = reader_for("fetching", silence=5.0)
+    asking = reader.ask(run_id, SHORT)
+    some = list(islice(asking, 5))
+    assert [reply.done for reply in some] == [0, 1, 2, 3, 4] and some[0].total == 1000
+    pid = reader_pid(reader)
+    asking.stop()
+    *_, last = asking
+    assert last.reason == "stopped" and reader_pid(reader) == pid and psutil.pid_exists(pid)
+
+
+def test_what_made_room_for_others_is_fetched_again(tmp_path, monkeypatch):
+    """The folder of the dense model was there when it was asked first."""
+    asked = []
+
+    def resolve(ref, progress, policy):
+        asked.append(ref)
+        progress("download", 1, 2, "owner/name")
+        (tmp_path / "dense").mkdir()
+        return tmp_path / "dense"
+
+    monkeypatch.setattr(reader_module, "resolve", resolve)
+    models = reader_module.Models.__new__(reader_module.Models)
+    models._folders, models._policy = {}, PRIVATE
+    models._loaded = LoadedModels(load=lambda _: None, bytes_of=lambda _: 1, free=lambda: 100)
+    sides = Sides(dense=ModelRef(id="owner/name"), pruned=(tmp_path,))
+    for _ in range(2):
+        said = list(models._folders_of(sides))
+        assert said and said[0] == ev.Progress(stage="download", done=1, total=2, detail="owner/name")
+        assert list(models._folders_of(sides)) == [], "it is here"
+        (tmp_path / "dense").rmdir()
+    assert len(asked) == 2
+
+
+def test_a_process_that_takes_too_much_memory_is_ended_with_a_sentence(reader_for, run_id):
+    reader = reader_for("greedy", memory_bytes=250_000_000)
+    *_, last = reader.ask(run_id, SHORT)
+    assert last.reason == "out_of_memory" and "250 MB is the most that it may hold here" in last.message
+    assert not psutil.pid_exists(reader_pid(reader))
+    reader._memory_bytes = None
+    reader._command = (*reader._command[:-1], "plain")
+    assert isinstance(list(reader.ask(run_id, SHORT))[-1], Answered)
 
 
 def test_models_that_cannot_be_loaded_are_one_sentence(reader_for, run_id):

@@ -418,13 +418,22 @@ def test_a_failure_of_the_reader_is_a_sentence_and_frees_the_button(explore, stu
     assert "Somebody else is asking." in said[-2]["state"] and said[-1]["ask"]["interactive"] is True
 
 
-def test_stop_before_the_first_word_does_not_stop_anybody_else(explore, studio, store):
+def test_stop_before_the_first_word_ends_the_question(explore, studio, store):
     store.put(RUN, some_events())
     studio.reader.replies = (ReaderReady(seconds=1), ANSWERED)
     stop = threading.Event()
     stop.set()
     said = ask(explore, studio, stop=stop)
-    assert "Stopped before the first word." in said[-2]["state"] and studio.reader.stopped == 0
+    assert "Stopped before the first word." in said[-2]["state"]
+    assert studio.reader.stopped == 1, "its own answer, so that nobody waits behind it"
+
+
+def test_a_model_that_has_to_be_fetched_again_says_how_far_it_is(explore, studio, store):
+    store.put(RUN, some_events())
+    coming = ev.Progress(stage="download", done=12_000_000, total=269_000_000, detail="owner/name")
+    studio.reader.replies = (coming, ReaderReady(seconds=1), ANSWERED)
+    states = [update["state"] for update in ask(explore, studio) if "state" in update]
+    assert any("fetching 12.0 MB of 269 MB" in state for state in states)
 
 
 def test_stop_is_said_once_however_many_words_still_come(explore, studio, store):
