@@ -18,7 +18,7 @@ class Study(Frozen):
 
     kind: how its runs are looked at together, such as "race". owner: who asked for it, as `runs.owners` names visitors.
     space: the grid that the jobs of a sweep are of. bisection: what is looked for, where each job follows from the
-    results before it.
+    results before it. held: why this host did not take its next run, in one sentence.
     """
 
     schema_version: int = Field(default=1, ge=1)
@@ -30,6 +30,7 @@ class Study(Frozen):
     runs: tuple[str, ...]
     space: Space | None = None
     bisection: Bisection | None = None
+    held: str = ""
 
     def with_run(self, place: int, run_id: str) -> Study:
         """The same with another run in one place."""

@@ -88,10 +88,17 @@ class Making:
             members_only = any(map(self._folders.came_with_token, known.runs))
             with self._undone(known) as run_ids:
                 run_ids.append(self._add_run(rows, job, False, known.id, known.owner, members_only))
-                added = {"jobs": (*known.jobs, job), "runs": (*known.runs, run_ids[-1])}
+                added = {"jobs": (*known.jobs, job), "runs": (*known.runs, run_ids[-1]), "held": ""}
                 study = known.model_copy(update=added)
                 studies_kept.rewrite(self._folders.studies, study)
         return study
+
+    def hold_study(self, known: Study, why: str) -> None:
+        if known.held == why:
+            return
+        with self._index.write():  # one at a time
+            if self._study(known.id) == known:
+                studies_kept.rewrite(self._folders.studies, known.model_copy(update={"held": why}))
 
     # --- all or none -----------------------------------------------------------------------------
 

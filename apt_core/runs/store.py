@@ -96,6 +96,10 @@ class Store:
         """Add a run of this job to a study; None when the study is not (any more) as `known` says."""
         return self._making.extend_study(known, job)
 
+    def hold_study(self, known: Study, why: str) -> None:
+        """Write into a study why its next run was not taken, unless it is not (any more) as `known` says."""
+        self._making.hold_study(known, why)
+
     def cancel_study(self, study_id: str) -> None:
         """End every run of a study that waits or works; what waits goes first, so that none of it begins."""
         live = [record for record in self.runs_of(study_id) if record.live]

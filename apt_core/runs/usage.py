@@ -46,25 +46,26 @@ class Usage:
     # --- runs ------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def starting(self, visitor: Visitor, store: Store, more: int) -> Iterator[None]:
-        """So many runs are queued inside, one visitor after the other. Raises OverQuota, before anything is queued,
-        where they would be too many."""
+    def starting(self, visitor: Visitor, store: Store, more: int, later: int = 0) -> Iterator[None]:
+        """So many runs are queued inside, one visitor after the other. later: how many may follow from their results,
+        which count as started now. Raises OverQuota, before anything is queued, where they would be too many."""
         self._note_address(visitor)
         with self._starting:
-            self._check_runs(visitor, store, more)
+            self._check_runs(visitor, store, more, later)
             yield
             if not visitor.everything:
-                self._count("runs", visitor.name, self.quotas.runs_per_hour, more)
-                self._count("address", visitor.address, self.quotas.address_runs_per_hour, more)
+                self._count("runs", visitor.name, self.quotas.runs_per_hour, more + later)
+                self._count("address", visitor.address, self.quotas.address_runs_per_hour, more + later)
 
-    def _check_runs(self, visitor: Visitor, store: Store, more: int) -> None:
+    def _check_runs(self, visitor: Visitor, store: Store, more: int, later: int) -> None:
         self._check_waiting(visitor, store, more)
         if visitor.everything:
             return
         hourly, shared = self.quotas.runs_per_hour, self.quotas.address_runs_per_hour
-        self._check_rate("runs", visitor.name, hourly, more, _TOO_MANY_RUNS)
-        self._check_rate("address", visitor.address, shared, more, _TOO_MANY_HERE)
-        self._check_disk(visitor, store)
+        all_of_them = _UP_TO.format(runs=more + later) if later else ""
+        self._check_rate("runs", visitor.name, hourly, more + later, all_of_them + _TOO_MANY_RUNS)
+        self._check_rate("address", visitor.address, shared, more + later, all_of_them + _TOO_MANY_HERE)
+        self.check_disk(visitor, store)
 
     def _check_waiting(self, visitor: Visitor, store: Store, more: int) -> None:
         """How many may wait in all holds for everybody, as the queue has an end."""
@@ -76,7 +77,8 @@ class Usage:
             own = sum(record.owner in visitor.names for record in waiting)
             _check_room(" of yours", own, self.quotas.waiting_each, more)
 
-    def _check_disk(self, visitor: Visitor, store: Store) -> None:
+    def check_disk(self, visitor: Visitor, store: Store) -> None:
+        """Raise OverQuota where the runs of a visitor hold all that they may."""
         most = self.quotas.disk_gb
         if most is not None and (held := store.bytes_of(visitor.names)) >= most * _GB:
             raise OverQuota(
@@ -199,6 +201,7 @@ class Usage:
             self._rates.hit(RateLimitItemPerHour(most), what, whom, cost=more)
 
 
+_UP_TO = "This search may take up to {runs} runs, which all count from its start. "
 _TOO_MANY_RUNS = (
     "You may start {most} runs an hour on this page, and {left} of them are left; try again in {wait}, or with "
     "fewer."

@@ -9,10 +9,10 @@ whose model predicts no numbers any more has failed to pass; any other that did 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from apt_core.base.errors import BadInput
+from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.patterns import Unstructured
 from apt_core.base.policy import LOCAL
 from apt_core.base.words import times
@@ -35,7 +35,8 @@ class Ask(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Nothing to ask for now: a run waits or works, or (then `reason` says it) the search was stopped."""
+    """Nothing to ask for now: a run waits or works, or (then `reason` says it) the search was stopped, or this host
+    did not take its next run."""
 
     reason: str = ""
 
@@ -62,7 +63,13 @@ def first_job(search: Bisection) -> Prune:
 
 
 def next_job(study: Study, records: Iterable[RunRecord]) -> Ask | Wait | Found:
-    """What follows from the records of the study's runs that are known so far."""
+    """What follows from the records of the study's runs that are known so far, as long as this host takes it."""
+    step = _step(study, records)
+    return Wait(study.held) if study.held and isinstance(step, Ask) else step
+
+
+def _step(study: Study, records: Iterable[RunRecord]) -> Ask | Wait | Found:
+    """The same, whatever this host takes."""
     search = _search_of(study)
     known = {record.id: record for record in records}
     tried = [one for run in study.runs if (one := _result(known.get(run)))]
@@ -149,16 +156,24 @@ def start(launcher: Launcher, search: Bisection, token: str | None = None, owner
     return launcher.submit_study(BISECTION, [first_job(search)], token, search, owner)
 
 
-def advance(store: Store, study_id: str) -> bool:
+def advance(store: Store, study_id: str, check: Callable[[Study], None] = lambda study: None) -> bool:
     """Queue the next run of a search where its results ask for one; whether it did. Any other study is left alone.
 
+    check: raises PruneError where this host takes no further run of the study; the sentence is kept in the study.
     Any process may call it at any time: of two that know the same results one adds the run.
     """
     study = store.study(study_id)
     if study.kind != BISECTION:
         return False
-    step = next_job(study, store.runs_of(study_id))
-    return isinstance(step, Ask) and store.extend_study(study, step.job) is not None
+    step = _step(study, store.runs_of(study_id))
+    if not isinstance(step, Ask):
+        return False
+    try:
+        check(study)
+    except PruneError as refusal:
+        store.hold_study(study, str(refusal))
+        return False
+    return store.extend_study(study, step.job) is not None
 
 
 def result_json(study: Study, records: Iterable[RunRecord]) -> dict[str, Any]:

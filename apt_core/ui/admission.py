@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from apt_core.base.policy import HostPolicy
+from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.jobs import Job
+from apt_core.jobs.study import Study
 from apt_core.models.catalogue.facts import ModelFacts, model_facts
 from apt_core.runs import owners
 from apt_core.runs.hosting import Hosting
 from apt_core.runs.owners import Visitor
+from apt_core.runs.quotas import Quotas
+from apt_core.runs.store import Store
 from apt_core.runs.usage import Usage
 
 
@@ -58,3 +61,13 @@ class Admission(NamedTuple):
             return asking()
         self.check_served()
         return self.usage.question(self.visitor, asking, tokens, looks)
+
+
+def check_goes_on(study: Study, store: Store, quotas: Quotas, hosting: Hosting) -> None:
+    """Raise PruneError where this host takes no further run of a search that one of its visitors has started. How many
+    it may take was counted then."""
+    if study.owner == LOCAL:
+        return
+    visitor = Visitor(names=(study.owner,))
+    hosting.check_accepts(visitor)
+    Usage(quotas).check_disk(visitor, store)

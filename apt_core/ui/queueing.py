@@ -40,27 +40,37 @@ class Queueing(NamedTuple):
             return self.launcher.submit_study(SWEEP, jobs, token, space, owner=owner)
 
     def search(self, wanted: Bisection, token: str | None) -> Study:
-        with self._starting([wanted.base]) as owner:
+        with self._starting([wanted.base], later=bisection.MOST_RUNS - 1) as owner:
             return bisection.start(self.launcher, wanted, token, owner)
 
     def resume_study(self, before: Study) -> Study:
         check_is_sweep(before)
         owners.check(self.runs.visitor, Action.RESUME, [before.owner])
-        with self._starting(before.jobs):
+        with self._starting(before.jobs, self._to_renew(before)):
             study = self.launcher.resume_study(before.id)
-        bisection.advance(self.runs.store, before.id)
+        bisection.advance(
+            self.runs.store, before.id
+        )  # a search that was held: the visitor may start runs now
         return study
 
+    def _to_renew(self, study: Study) -> int:
+        """How many runs of a study would be queued again."""
+        records = self.runs.store.runs_of(study.id)
+        stays = {record.id for record in records if record.status not in ("cancelled", "failed")}
+        return sum(run_id not in stays for run_id in study.runs)
+
     @contextmanager
-    def _starting(self, jobs: Sequence[Job]) -> Iterator[str]:
-        """Runs for these jobs are queued inside, for the owner that it gives. Raises PruneError, before anything is
-        queued, where the visitor may not start so many, or one of these."""
+    def _starting(self, jobs: Sequence[Job], now: int | None = None, later: int = 0) -> Iterator[str]:
+        """Runs for these jobs are queued inside, for the owner that it gives. now: how many, where not for all of them;
+        later: how many may follow from their results. Raises PruneError, before anything is queued, where the visitor
+        may not start so many, or one of these."""
         self.admission.check_accepted()
         for job in jobs:
             self.runs.check_may_build_on(job)
         self.admission.check_models(jobs, self.runs.policy)
         visitor = self.admission.visitor
-        with self.admission.usage.starting(visitor, self.runs.store, len(jobs)):
+        more = len(jobs) if now is None else now
+        with self.admission.usage.starting(visitor, self.runs.store, more, later):
             yield visitor.name
         self.lately.forget()
 

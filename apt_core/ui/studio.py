@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from apt_core.runs.votes import Votes
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
 from apt_core.ui import acting
-from apt_core.ui.admission import Admission
+from apt_core.ui.admission import Admission, check_goes_on
 from apt_core.ui.forms import uploads
 from apt_core.ui.handed_out import Handouts
 from apt_core.ui.lately import Lately
@@ -404,10 +405,12 @@ def open_studio(policy: HostPolicy) -> Studio:
     quotas, hosting = Quotas.of(policy, os.environ, store.root), Hosting(store.root)
     hosting.opened()
     limits = RunLimits.of(policy, os.environ, quotas)
-    launcher = Launcher(store, advance=bisection.advance, limits=limits, paused=hosting.draining)
-    for study in store.studies():  # a search whose last run ended while nobody looked
+    check = partial(check_goes_on, store=store, quotas=quotas, hosting=hosting)
+    advance = partial(bisection.advance, check=check)
+    launcher = Launcher(store, advance=advance, limits=limits, paused=hosting.draining)
+    for study in store.studies():  # a search whose last run ended while nobody looked, or that was held
         with suppress(PruneError):
-            bisection.advance(store, study.id)
+            advance(store, study.id)
     launcher.start()
     most = limits.memory_bytes
     return Studio(

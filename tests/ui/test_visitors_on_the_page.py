@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import gradio as gr
@@ -12,12 +13,14 @@ from gradio.context import LocalContext
 from ui_helpers import ANN, BOB, FakeReader, a_recipe
 
 import apt_core
+from apt_core import events as ev
 from apt_core.base.errors import BadInput, NotYours, OverQuota
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events import Failed
 from apt_core.execute.kept import TRAINING
 from apt_core.jobs import make_job
+from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.jobs.space import Space
 from apt_core.measure.inside.questions import DepthQuestion
@@ -28,9 +31,13 @@ from apt_core.runs.owners import STRANGER, Visitor
 from apt_core.runs.query import Query
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
+from apt_core.runs.usage import Usage
+from apt_core.studies import bisection
+from apt_core.studies.bisection import MOST_RUNS
 from apt_core.ui import acting
 from apt_core.ui import conversation as conversation_module
 from apt_core.ui.acting import acting_for
+from apt_core.ui.admission import check_goes_on
 from apt_core.ui.api.endpoints import ENDPOINTS
 from apt_core.ui.forms import checks, uploads
 from apt_core.ui.studio import Studio
@@ -38,6 +45,7 @@ from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import measure, recover, runs, search, sweep
 from apt_core.ui.tabs.runs import Click
 from apt_core.ui.views.run_view import ViewState
+from tests.runs.fake_worker import evaluated
 from tests.runs.test_store import finish
 
 JOB = apt_core.plan("tiny-random-llama", "magnitude", 0.5)
@@ -245,6 +253,61 @@ def test_nobody_stops_or_goes_on_with_anothers_sweep(studio, parts, visitor):
     with acting_for(ANN):
         sweep.go_on(parts.sweep, studio, study.id)
     assert {run.owner for run in studio.store.live()} == {"v:ann"}
+
+
+# ---- searches for the most sparsity
+
+
+def ratio(studio, run):
+    """The run ends with twice the perplexity, so that another follows."""
+    studio.store.append(run, ev.Started(pid=1))
+    for event in (evaluated("dense", 10.0), evaluated("pruned", 20.0)):
+        studio.store.append(run, event)
+    finish(studio.store, run)
+
+
+def test_a_search_counts_as_all_the_runs_that_it_may_take(studio):
+    studio.usage = Usage(Quotas(runs_per_hour=MOST_RUNS + 2))
+    with acting_for(ANN):
+        study = studio.search(Bisection(base=JOB))
+        assert len(study.runs) == 1 and studio.usage.runs_of("v:ann") == MOST_RUNS
+        with pytest.raises(OverQuota, match=r"may take up to 8 runs, .* 2 of them are left"):
+            studio.search(Bisection(base=JOB))
+        studio.submit([JOB])
+    assert len(studio.store.live()) == 2
+
+
+def test_a_search_whose_visitor_may_start_no_run_stands_still_and_says_why(studio, parts):
+    quotas, hosting = Quotas(disk_gb=1), studio.hosting
+    advance = partial(check_goes_on, store=studio.store, quotas=quotas, hosting=hosting)
+    with acting_for(ANN):
+        study = studio.search(Bisection(base=JOB))
+    ratio(studio, study.runs[0])
+    hosting.drain(True)
+    assert not bisection.advance(studio.store, study.id, advance)
+    with acting_for(ANN):
+        shown = sweep.show(parts.sweep, studio, study.id)
+        assert "accepts no new runs for now" in shown[parts.sweep.view]
+        assert shown[parts.sweep.go_on]["visible"] is True
+        assert "accepts no new runs" in sweep.go_on(parts.sweep, studio, study.id)[parts.sweep.note]
+    hosting.drain(False)
+    with acting_for(ANN):
+        shown = sweep.go_on(parts.sweep, studio, study.id)
+    assert "accepts no new runs" not in shown[parts.sweep.view]
+    grown = studio.store.study(study.id)
+    assert len(grown.runs) == 2 and grown.held == "" and studio.store.owner_of(grown.runs[1]) == "v:ann"
+    ratio(studio, grown.runs[1])
+    (studio.store.folder(grown.runs[1]) / "large").write_bytes(b"0" * 2_000)
+    small = partial(check_goes_on, store=studio.store, quotas=Quotas(disk_gb=1e-6), hosting=hosting)
+    assert not bisection.advance(studio.store, study.id, small)
+    assert "delete some" in studio.store.study(study.id).held
+    assert bisection.advance(studio.store, study.id, advance), "the next start of the app asks again"
+
+
+def test_a_search_of_the_person_at_the_machine_is_never_held(studio):
+    studio.hosting.drain(True)
+    study = studio.store.create_study("bisection", [JOB], asked=Bisection(base=JOB))
+    check_goes_on(study, studio.store, Quotas(disk_gb=1e-9), studio.hosting)
 
 
 # ---- what stopped

@@ -301,7 +301,7 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
         tab.note: "",
         tab.view: str(sweep_view(study, rows, studio.policy)),
         tab.stop: gr.update(visible=going and mine),
-        tab.go_on: gr.update(visible=mine and not going and can_go_on(study, rows)),
+        tab.go_on: gr.update(visible=mine and not going and (can_go_on(study, rows) or bool(study.held))),
         tab.study: study.id,
         tab.timer: gr.Timer(active=going),
         **_drawn(tab, _with_rounded(studio, records), seen),
