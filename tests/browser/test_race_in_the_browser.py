@@ -9,6 +9,7 @@ from browser_steps import choose_tiny, prune, race_against, run_of, says, scroll
 
 pytestmark = pytest.mark.browser
 PATIENCE = 240  # three workers, one after another, on a machine that may do something else as well
+_ON_SCREEN = "document.querySelector('#race-chart').getBoundingClientRect().top"
 CURVES = "#race-chart .scatterlayer .trace .points"
 
 
@@ -53,14 +54,15 @@ def test_three_curves_appear_by_one_press_and_the_finding_ends_them(app, open_pa
     assert curves(page) < 3, "the race was over before it could be watched"
     page.locator(".rivals a", has_text="Wanda").focus()
     page.evaluate("document.querySelector('#race-chart').scrollIntoView({ block: 'center' })")
-    place = page.evaluate("window.scrollY")
+    place = page.evaluate(_ON_SCREEN)
     zoom_in(page)
     zoomed = shown_range(page)
     with patient("three curves in the race", PATIENCE) as until:
         until(lambda: curves(page) == 3)
     wait_for_finding(page)
     assert run_of(page) == run_id and shown_range(page) == zoomed
-    assert page.evaluate("window.scrollY") == place
+    page.locator("#standing-chart .barlayer path").first.wait_for(state="attached")  # above what is looked at
+    assert page.evaluate(_ON_SCREEN) == pytest.approx(place, abs=1), "what is looked at stays where it is"
     ticks = "document.querySelector('#perplexity-chart .chart-host')._fullData[1]?.x.length"
     assert page.evaluate(ticks) == 2, "the rivals are on the pruned bar as well"
     asked = []
