@@ -168,10 +168,9 @@ def claim_in_time(store: Store, run_id: str, seconds: float) -> bool:
 
 def _could_not_begin(store: Store, run_id: str, error: PruneError) -> int:
     """Say in the log of the run why it did not begin, unless another worker has begun it; returns the exit status."""
-    message = (
-        f"The run waited {words.duration(_CLAIM_SECONDS)} for the run index and could not begin: {error} Then start "
-        "the run again."
-    )
+    why = str(error)
+    waited = words.duration(_CLAIM_SECONDS)
+    message = f"The run waited {waited} for the run index and could not begin: {why[:1].lower()}{why[1:]}"
     print(message, file=sys.stderr)
     begun = (ev.Started, *ev.TERMINAL)
     if not any(isinstance(stamped.event, begun) for stamped in store.events_since(run_id)):

@@ -193,7 +193,7 @@ def test_an_index_that_stays_held_is_one_sentence_in_the_log(store, held_for_me,
     holder.rollback()
     failure = store.get(run_id).failure
     assert (
-        failure.reason == "store_unusable" and "could not begin: Another program has held" in failure.message
+        failure.reason == "store_unusable" and "could not begin: another program has held" in failure.message
     )
     assert "\n" not in failure.message and not failure.detail and "want of memory" not in failure.message
     assert kinds(store, run_id) == ["queued", "failed"]
