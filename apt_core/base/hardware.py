@@ -6,9 +6,7 @@ import contextlib
 import ctypes
 import platform
 import sys
-from functools import lru_cache
 from importlib.metadata import version
-from time import perf_counter
 
 import psutil
 import torch
@@ -16,6 +14,7 @@ import torch
 from apt_core import __version__
 from apt_core.base import cpu
 from apt_core.base.errors import BadInput
+from apt_core.base.float_speed import bfloat16_speedup
 from apt_core.base.lazy import lazy
 
 resource = lazy("resource")  # not on every system
@@ -44,31 +43,15 @@ def choose_dtype(device: str, wanted: str = "auto") -> torch.dtype:
     """bfloat16 on CUDA and on CPUs that are faster with it; float32 elsewhere.
 
     An AVX512-BF16 or AMX flag alone does not decide: on some CPUs the bfloat16 product is slower than
-    float32 in spite of it, so the two are timed once.
+    float32 in spite of it, so the two are timed once a machine.
     """
     if wanted != "auto":
         return getattr(torch, wanted)
     if device == "cuda":
         return torch.bfloat16
-    if device == "cpu" and cpu.has_bfloat16() and _bfloat16_speedup() > 1.1:
+    if device == "cpu" and cpu.has_bfloat16() and bfloat16_speedup() > 1.1:
         return torch.bfloat16
     return torch.float32
-
-
-@lru_cache(maxsize=1)
-def _bfloat16_speedup() -> float:
-    """Time of a float32 matrix product over that of the same one in bfloat16 (about 0.2 s, once)."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left, right = torch.ones(2048, 512, dtype=dtype), torch.ones(1024, 512, dtype=dtype)
-        torch.nn.functional.linear(left, right)
-        runs = []
-        for _ in range(3):
-            start = perf_counter()
-            torch.nn.functional.linear(left, right)
-            runs.append(perf_counter() - start)
-        seconds[dtype] = min(runs)
-    return seconds[torch.float32] / seconds[torch.bfloat16]
 
 
 def gpus() -> list[tuple[str, int]]:
