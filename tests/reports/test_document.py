@@ -48,7 +48,6 @@ def test_several_runs_stand_side_by_side_and_their_common_chart_comes_once():
     assert [chart.id.partition("-")[0] for chart in report.shared] == [
         "perplexities",
         "curves",
-        "standing",
         "race",
     ]
     assert report.overview is not None and len(report.overview.rows) == 3
