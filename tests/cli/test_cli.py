@@ -270,8 +270,9 @@ def test_no_network_is_one_sentence_and_leaves_nothing_half_written(cut_off, arg
     assert [words in line for line in err.splitlines()].count(True) == 1
     assert words in err.splitlines()[-1]
     assert len(runs()) == made
+    kept = {"float_speed.json"}  # what was found out about the machine
     left = [path for path in cut_off.rglob("*") if path.is_file() and path.suffix != ".lock"]
-    assert left == []
+    assert [path for path in left if path.name not in kept] == []
 
 
 def test_both_amounts_at_once_or_none(capsys):
