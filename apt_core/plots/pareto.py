@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from apt_core.base.words import DASH, duration, number, percent, size
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
-from apt_core.plots.look import ground, thin_axis
+from apt_core.plots.look import LEGEND_ABOVE, ground, thin_axis
 from apt_core.plots.palette import colour
 from apt_core.studies.curve import Point, front, points_of, sweep_of
 from apt_core.studies.rounded import Reference, references
@@ -54,7 +54,8 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     plot = make_subplots(rows=len(costs), cols=1, vertical_spacing=0.33 / len(costs))
     for row, cost in enumerate(costs, start=1):
         plot.add_trace(_front_line(front(points, cost.value), cost, dark), row=row, col=1)
-        plot.add_trace(_marks(points, cost, runs.marked, dark), row=row, col=1)
+        for marks in _marks(points, cost, runs.marked, dark, named=row == 1):
+            plot.add_trace(marks, row=row, col=1)
         if cost is _PACKED and beside:
             plot.add_trace(_reference_marks(beside, dark), row=row, col=1)
     return _laid_out(plot, costs, runs.shown.study, dark)
@@ -209,24 +210,27 @@ def _front_line(best: list[Point], cost: _Cost, dark: bool) -> go.Scatter:
     )
 
 
-def _marks(points: list[Point], cost: _Cost, shown: str, dark: bool) -> go.Scatter:
-    series = list(dict.fromkeys(one.series for one in points))
-    shades = [colour(f"mark-{series.index(one.series) % 8 + 1}", dark) for one in points]
-    return go.Scatter(
-        uid=cost.title,
-        x=[cost.value(one) for one in points],
-        y=[one.perplexity for one in points],
-        mode="markers",
-        marker={
-            "color": shades,
-            "size": [13 if one.run == shown else 9 for one in points],
-            "line": {"width": 1, "color": colour("surface", dark)},
-        },
-        text=[one.label for one in points],
-        customdata=[(number(one.perplexity), cost.said(one)) for one in points],
-        hovertemplate=_HOVER,
-        showlegend=False,
-    )
+def _marks(points: list[Point], cost: _Cost, shown: str, dark: bool, named: bool) -> Iterator[go.Scatter]:
+    """The runs of each series in a colour. named: whether the legend names them here."""
+    for place, series in enumerate(dict.fromkeys(one.series for one in points)):
+        own = [one for one in points if one.series == series]
+        yield go.Scatter(
+            uid=f"{cost.title} {series}",
+            name=series,
+            legendgroup=series,
+            showlegend=named,
+            x=[cost.value(one) for one in own],
+            y=[one.perplexity for one in own],
+            mode="markers",
+            marker={
+                "color": colour(f"mark-{place % 8 + 1}", dark),
+                "size": [13 if one.run == shown else 9 for one in own],
+                "line": {"width": 1, "color": colour("surface", dark)},
+            },
+            text=[one.label for one in own],
+            customdata=[(number(one.perplexity), cost.said(one)) for one in own],
+            hovertemplate=_HOVER,
+        )
 
 
 def _laid_out(plot: go.Figure, costs: tuple[_Cost, ...], revision: str, dark: bool) -> go.Figure:
@@ -235,7 +239,8 @@ def _laid_out(plot: go.Figure, costs: tuple[_Cost, ...], revision: str, dark: bo
         **ground(dark),
         uirevision=revision,
         height=220 * len(costs),
-        margin={"l": 62, "r": 8, "t": 12, "b": 46},
+        margin={"l": 62, "r": 8, "t": 44, "b": 46},
+        legend=LEGEND_ABOVE,
     )
     plot.update_xaxes(**axis).update_yaxes(**axis, type="log", title={"text": "perplexity (log)"})
     for row, cost in enumerate(costs, start=1):

@@ -147,3 +147,11 @@ def test_a_run_that_failed_or_works_has_no_point(chart):
     runs = a_sweep()
     failed = runs.others[0].model_copy(update={"status": "failed", "finished": None})
     assert len(chart.sheet(RunSet(runs.shown, (failed, *runs.others[1:]))).rows) == 7
+
+
+def test_every_colour_of_the_front_is_named_once():
+    plot = pareto.figure(a_sweep(methods=("wanda", "apt"), patterns=(0.3, 0.5)))
+    named = [trace.name for trace in plot.data if trace.showlegend]
+    assert sorted(named) == ["APT", "Wanda"]
+    shades = {(trace.name, trace.marker.color) for trace in plot.data if trace.name}
+    assert len(shades) == len(named), "a series has one colour in all panels"
