@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -93,7 +93,7 @@ def _waits(store: Store, run_id: str) -> bool:
         return True
 
 
-def _beginning(store: Store, run_id: str, folder: Path) -> list[ev.Event]:
+def _beginning(store: Store, run_id: str, folder: Path) -> Iterable[ev.Event]:
     """What is written down before the work: that it begins, that it begins again, nothing where it goes on."""
     begun = any(isinstance(stamped.event, ev.Started) for stamped in store.events_since(run_id))
     if not begun:

@@ -322,6 +322,10 @@ class Launcher:
                 rows.update(row.id, status="failed", ended_at=time.time())
                 return True
             return False  # the app that knows its token starts it
+        if (pid := self._at_work_already(row)) is not None:
+            self._seats.take(row.id, seat)
+            rows.update(row.id, status="running", pid=pid, pid_created=processes.birth(pid))
+            return True
         processes.end_strays(row.id, self._command)
         try:
             self._seats.take(row.id, seat)
@@ -334,6 +338,14 @@ class Launcher:
         self._children[row.id] = child
         rows.update(row.id, status="running", pid=child.pid, pid_created=processes.birth(child.pid))
         return True
+
+    def _at_work_already(self, row: Row) -> int | None:
+        """The worker that has begun this run, of an index that was made again before the log said so."""
+        try:
+            begun = [line.event for line in self._log_of(row).read() if isinstance(line.event, ev.Started)]
+        except OSError:  # whoever starts it finds out and says so
+            return None
+        return next((one.pid for one in begun if processes.is_alive(one.pid, None, row.id)), None)
 
     def token_of(self, run_id: str) -> str | None:
         """Of a run that waits here, for whoever does it in calls."""

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -133,12 +133,12 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
     return _EXIT_STATUS.get(last_word.kind, 1)
 
 
-def beginning(store: Store, run_id: str) -> list[ev.Event]:
-    """What is written before the work."""
-    said: list[ev.Event] = [ev.Started(pid=os.getpid())]
+def beginning(store: Store, run_id: str) -> Iterator[ev.Event]:
+    """What is written before the work. That it has begun comes before any look into the index, which may be held or
+    gone: an index that is made again meanwhile goes by the log."""
+    yield ev.Started(pid=os.getpid())
     with contextlib.suppress(PruneError):  # the work itself says what is wrong with the store
-        said += read_before.warnings_of(store, run_id)
-    return said
+        yield from read_before.warnings_of(store, run_id)
 
 
 def claim(store: Store, run_id: str) -> bool:
@@ -184,7 +184,7 @@ def work(
     executor: execute.Executor | None,
     stop: Stopping,
     policy: HostPolicy,
-    begin: Sequence[ev.Event] = (),
+    begin: Iterable[ev.Event] = (),
     pause: Callable[[], bool] | None = None,
 ) -> ev.Finished | ev.Failed | ev.Cancelled | ev.Paused:
     """Write down every event of the job but the last word, which is returned.

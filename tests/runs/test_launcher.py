@@ -322,3 +322,18 @@ def test_a_log_without_end_stays_short(launch, store, recipe):
     launcher.tick()
     assert log.stat().st_size < 100_000 and (log.with_name("worker.log.1")).stat().st_size == 2_000_000
     assert launcher.wait(run_id).status == "finished"
+
+
+def test_a_run_at_work_that_a_new_index_takes_for_waiting_is_not_begun_again(store, recipe, launch):
+    """The index was lost and made again between the worker's claim and its first line in the log."""
+    launcher = launch("leisurely")
+    run_id = launcher.submit(recipe)
+    until(lambda: layers_of(store, run_id) >= 1)
+    pid = worker_pid(store, run_id)
+    with store.index.write() as rows:
+        rows.update(run_id, status="queued", pid=None, pid_created=None)
+    other = launch("leisurely")
+    other.tick()
+    assert store.get(run_id).status == "running" and worker_pid(store, run_id) == pid
+    assert other.wait(run_id).status == "finished"
+    assert [line.event.kind for line in store.events_since(run_id)].count("started") == 1

@@ -131,7 +131,7 @@ def test_a_question_goes_to_the_parent_and_the_child(store, parent, child):
     assert sides == Sides(dense=store.checkpoint(parent), pruned=(store.checkpoint(child),))
 
 
-def test_a_text_that_the_lineage_was_calibrated_on_is_said_where_it_is_measured(store, tmp_path):
+def test_a_text_that_the_lineage_was_calibrated_on_is_said_where_it_is_measured(store, tmp_path, monkeypatch):
     text = tmp_path / "mine.txt"
     text.write_text("words")
     first = store.create(
@@ -145,6 +145,9 @@ def test_a_text_that_the_lineage_was_calibrated_on_is_said_where_it_is_measured(
     said = [warned.message for warned in read_before.warnings_of(store, asked)]
     assert len(said) == 1 and said[0].startswith(f"Run {first}, which made this model, has read mine.txt")
     assert [event.kind for event in worker.beginning(store, asked)] == ["started", "warned"]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "get", lambda *asked: pytest.fail("the index was asked before it began"))
+        assert next(worker.beginning(store, asked)).kind == "started"
     other = store.create(make_job("evaluate", model={"id": f"run:{second}"}, evaluation=measured[1:]))
     assert read_before.warnings_of(store, other) == []
     store.delete(first, orphan=True)
