@@ -36,8 +36,15 @@ CLAIMS = (
         _UNIFORM,
     ),
     Claim(
-        "alphapruning-peak",
-        "AlphaPruning's sparsities by the peak of the spectrum, as published, a deviation of 0.2 (Wanda, 70%)",
+        "alphapruning-mid",
+        "AlphaPruning's sparsities, tails from half of the spectrum (Wanda, 70%)",
+        "arXiv 2410.10912",
+        Allocated("wanda[allocation.metric=mid]", "alphapruning", "0.7"),
+        _UNIFORM,
+    ),
+    Claim(
+        "alphapruning-deviation",
+        "AlphaPruning's sparsities with a deviation of 0.2, as published for Wanda on 7B models (Wanda, 70%)",
         "arXiv 2410.10912",
         Allocated("wanda[allocation.metric=peak;allocation.deviation=0.2]", "alphapruning", "0.7"),
         _UNIFORM,

@@ -48,9 +48,9 @@ class AlphaPruning(Allocation):
         description="How far sparsities spread, relative to the mean",
     )
     metric: Literal["mid", "peak"] = Field(
-        default="mid",
+        default="peak",
         title="Where the tail begins",
-        description="At half of the spectrum, or near its peak, where a power law fits best (as published)",
+        description="Near the peak of the spectrum, where a power law fits best (as published), or at half of it",
     )
     by: Literal["block", "matrix"] = Field(
         default="block", title="Exponent of", description="Each matrix, or their mean over a decoder block"
