@@ -48,4 +48,5 @@ def _parts(line: str) -> tuple[str, str, dict[str, str]]:
         names[1:] = [f"{names[1]} mixed"]
     if len(names) != 2:
         raise BadInput(f"{_FORM}.")
-    return names[0], names[1], dict(setting.split("=", 1) for setting in settings)
+    pairs = (setting.split("=", 1) for setting in settings)
+    return names[0], names[1], {key.replace("-", "_"): value for key, value in pairs}  # as --set takes them
