@@ -51,7 +51,7 @@ class Space(Frozen):
         default=(),
         max_length=_MOST,
         title="Recipes",
-        description="one a line, such as alps 0.5 allocation=loss seed=1",
+        description="runs of your own beside these, one a line, such as alps 0.5 allocation=loss seed=1",
     )
 
     @field_validator("patterns", mode="before")

@@ -83,7 +83,7 @@ def test_what_cannot_be_is_one_sentence(axes, words):
 def test_recipes_come_after_the_grid_and_alone_where_no_axis_has_a_value():
     lines = (
         "alps 0.5 allocation=loss seed=1 samples=64",
-        "sparsegpt 2:4 mask.block_size=64",
+        "sparsegpt 2:4 mask.block-size=64",
         "apt-joint 2:4 mixed",
     )
     jobs = make_space(BASE, recipes=lines).expand().jobs
