@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from apt_core.base.errors import BadInput
 _PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MOST_BYTES = 2_000_000  # of a file; another as large lies beside it
 _LONGEST = 16_000  # characters of a message or a traceback
+_bounding = threading.Lock()
 
 
 def set_up(
@@ -101,8 +103,11 @@ def begin(file: Path) -> IO[bytes]:
 
 
 def bound(file: Path, most: int = _MOST_BYTES) -> None:
-    """Empty a log that has grown above so many bytes; its last bytes are kept in `<name>.1`."""
-    with suppress(OSError):  # not there, or the disk is full: the next look may do better
+    """Empty a log that has grown above so many bytes; its last bytes are kept in `<name>.1`.
+
+    One thread at a time: a second that saw the same size would keep the end of the emptied log, nothing.
+    """
+    with _bounding, suppress(OSError):  # not there, or the disk is full: the next look may do better
         if file.stat().st_size > most:
             _keep_end(file, file.with_name(f"{file.name}.1"), most)
             os.truncate(file, 0)

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -93,6 +94,28 @@ def test_a_log_that_has_grown_keeps_its_end_once(tmp_path):
         logs.bound(file, most=1000)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["worker.log", "worker.log.1"]
     assert (tmp_path / "worker.log.1").stat().st_size == 1000
+
+
+def test_two_threads_that_find_it_grown_keep_its_end_once(tmp_path, monkeypatch):
+    """The second kept the end of the log that the first had just emptied: nothing."""
+    file, keep, emptied = tmp_path / "reader.log", logs._keep_end, threading.Event()
+    second = threading.Thread(target=logs.bound, args=(file, 1000))
+
+    def keep_slowly(*of):
+        if threading.current_thread() is second:
+            emptied.wait(timeout=5)
+        else:
+            second.start()
+            second.join(timeout=0.3)  # it sees the same size, unless it has to wait
+        keep(*of)
+
+    monkeypatch.setattr(logs, "_keep_end", keep_slowly)
+    file.write_bytes(b"x" * 1500)
+    logs.bound(file, most=1000)
+    emptied.set()
+    second.join()
+    assert file.stat().st_size == 0
+    assert (tmp_path / "reader.log.1").stat().st_size == 1000
 
 
 def test_a_short_log_and_none_are_left_alone(tmp_path):
