@@ -316,7 +316,7 @@ def _prune_layer(
         sparsity=removed / dense.numel(),
         relative_error=relative_error(dense, kept, stats.gram),
         pattern_valid=removed == removed_count(dense.numel(), pattern.sparsity)
-        and not bool(kept[result.pruned].any())
+        and not bool((kept.ne(0) & result.pruned).any())
         and is_exact(kept, pattern),
         dampening=result.dampening,
         seconds=perf_counter() - start,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         sequential,
         shares,
         swaps,
+        zeros,
     )
 
     __all__ = [
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         "sequential",
         "shares",
         "swaps",
+        "zeros",
     ]
 
 

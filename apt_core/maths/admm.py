@@ -30,6 +30,7 @@ from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.hessian import Spectrum, add_upper_product_, mirrored
 from apt_core.maths.output_metric import OutputMetric, layer_wise
+from apt_core.maths.zeros import zeroed, zeroed_
 
 # The threshold of a whole-matrix projection inside the loop is read off this many weights; the final
 # mask is exact.
@@ -67,7 +68,7 @@ def admm_mask(
         kept = project(proposal)
         torch.sub(proposal, kept, out=lost)  # = (V + rho (B - D)) / rho
     pruned = patterns.choose_in_matrix(proposal.abs(), pattern)
-    return pruned, (proposal / scale).masked_fill_(pruned, 0)
+    return pruned, zeroed_(proposal / scale, pruned)
 
 
 def _ridge_solver(inputs: Spectrum, outputs: OutputMetric, rho: float) -> Callable[[Tensor], Tensor]:
@@ -107,7 +108,7 @@ class Projection:
         if isinstance(self._pattern, SemiStructured):
             return weight * _largest_of_groups(weight.abs(), self._pattern.keep, self._pattern.of)
         if self._sample is None:
-            return weight.masked_fill(patterns.choose_in_matrix(weight.abs(), self._pattern), 0)
+            return zeroed(weight, patterns.choose_in_matrix(weight.abs(), self._pattern))
         if self._below == 0:
             return weight.clone()
         sample = weight.view(-1)[self._sample].abs()

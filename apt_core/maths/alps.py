@@ -13,6 +13,7 @@ from apt_core.base.errors import NotPositiveDefinite
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.admm import Projection
+from apt_core.maths.zeros import zeroed_
 
 _FIRST_RHO, _LARGEST_RHO = 0.1, 1e6
 _STEPS, _CHECK_EVERY, _SETTLED_AFTER = 300, 3, 30
@@ -63,7 +64,7 @@ def alps_mask(
         if rho != old:
             inverse = (vectors / (values + rho)) @ vectors.T
     pruned = patterns.choose_in_matrix(kept.abs(), pattern)
-    return pruned, (solved / scale).masked_fill_(pruned, 0)
+    return pruned, zeroed_(solved / scale, pruned)
 
 
 def _eigen(normal: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.compensate import block_multipliers
+from apt_core.maths.zeros import zeroed_
 
 # (all columns from the block rightwards, as updated so far; the block's start and stop) -> True where a
 # weight of the block goes, [out, stop - start].
@@ -35,6 +36,6 @@ def prune_block_wise(
         gone = choose(work[:, start:], start, stop)
         z = block_multipliers(work[:, start:stop], gone, factor[start:stop, start:stop])
         work[:, start:] -= z @ factor[start:stop, start:]
-        work[:, start:stop].masked_fill_(gone, 0)  # exact zeros, not rounding residue
+        zeroed_(work[:, start:stop], gone)  # exact zeros, not rounding residue
         pruned[:, start:stop] = gone
     return work, pruned

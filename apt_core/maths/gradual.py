@@ -13,6 +13,7 @@ from torch import Tensor
 from apt_core.base.errors import NotPositiveDefinite
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
+from apt_core.maths.zeros import zeroed_
 
 # The paper's: so many steps in all, the mask chosen anew in the first ones, penalty 1.
 _STEPS, _CHOOSING, _RHO = 20, 15, 1.0
@@ -42,10 +43,10 @@ def gradual_mask(
         if step < _CHOOSING:
             share = 1 - (1 - (step + 1) / _CHOOSING) ** 3
             pruned = _lowest((current + dual).abs(), pattern, share)
-        split = (current + dual).masked_fill_(pruned, 0)
+        split = zeroed_(current + dual, pruned)
         dual += current - split
         current = torch.sub(split, dual).mul_(_RHO).add_(target) @ inverse
-    return pruned, ((current + dual) / scale).masked_fill_(pruned, 0)
+    return pruned, zeroed_((current + dual) / scale, pruned)
 
 
 def _lowest(size: Tensor, pattern: Unstructured | SemiStructured, share: float) -> Tensor:

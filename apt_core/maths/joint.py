@@ -14,6 +14,7 @@ from torch import Tensor
 from apt_core.maths.compensate import conjugate_gradients
 from apt_core.maths.hessian import Spectrum
 from apt_core.maths.output_metric import OutputMetric
+from apt_core.maths.zeros import zeroed_
 
 _TOLERANCE = 1e-6
 
@@ -29,7 +30,7 @@ def joint_solution(
     the weight that the search for the mask arrived at.
     """
     solved, _ = conjugate_gradients(hessian, weight @ hessian, ~pruned, _TOLERANCE, steps, start)
-    return solved.masked_fill_(pruned, 0)
+    return zeroed_(solved, pruned)
 
 
 def tied_solution(
@@ -60,4 +61,4 @@ def tied_solution(
         residual.addcmul_(moved, -step)
         before, energy = energy, residual.square().sum()
         direction = torch.addcmul(residual, direction, energy / before)
-    return (solution / scale).masked_fill_(pruned, 0)
+    return zeroed_(solution / scale, pruned)

@@ -22,6 +22,7 @@ from torch import Tensor
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.hessian import LayerStats
+from apt_core.maths.zeros import zeroed, zeroed_
 
 # (weight, its statistics, the pattern) -> (weight, pruned) of the same shape
 Solve = Callable[[Tensor, LayerStats, Unstructured | SemiStructured], tuple[Tensor, Tensor]]
@@ -59,7 +60,7 @@ def _in_matrix(
     if total > free:
         rest = _removing(total - free, weight.numel() - free)
         solved[:, live], pruned[:, live] = solve(weight[:, live].contiguous(), stats.of_live_inputs(), rest)
-    return solved.masked_fill_(pruned, 0), pruned
+    return zeroed_(solved, pruned), pruned
 
 
 def _removing(count: int, weights: int) -> Unstructured:
@@ -73,9 +74,9 @@ def _in_groups(
     dead = stats.dead
     if dead.all():
         pruned = patterns.lowest_per_group(weight.abs(), pattern.keep, pattern.of)
-        return weight.masked_fill(pruned, 0), pruned
+        return zeroed(weight, pruned), pruned
     solved, chosen = solve(weight.masked_fill(dead, 0), stats, pattern)
     # As zeros, dead weights tie with live weights that are zero already (a model pruned before): dead ones go first.
     order = (2 - chosen.float()).masked_fill_(dead, 0)
     pruned = patterns.lowest_per_group(order, pattern.keep, pattern.of)
-    return weight.where(dead, solved).masked_fill_(pruned, 0), pruned
+    return zeroed_(weight.where(dead, solved), pruned), pruned

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
+from apt_core.maths.zeros import zeroed_
 
 # (columns start..stop of the weight as updated so far, start, stop) -> their scores; the lowest go.
 Score = Callable[[Tensor, int, int], Tensor]
@@ -32,7 +33,7 @@ def prune_sequentially(
     for start, stop in patterns.column_blocks(work.shape[1], block_size, pattern):
         errors = _prune_block_(work, pruned, factor, dead, start, stop, pattern, score)
         work[:, stop:] -= errors @ factor[start:stop, stop:]
-    return work.masked_fill_(pruned, 0), pruned
+    return zeroed_(work, pruned), pruned
 
 
 def _prune_block_(

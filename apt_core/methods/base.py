@@ -140,7 +140,7 @@ class Method(Named):
         problem = LayerProblem(aim, stats, pattern, self.dampening, outputs, in_attention)
         found = self.refinement.refine(problem, self.mask.search(problem))
         solved = self.reconstruction.solve(problem, found)
-        return solved.masked_fill(found.pruned, 0), found.pruned
+        return maths.zeros.zeroed(solved, found.pruned), found.pruned
 
     @property
     def caveat(self) -> str:

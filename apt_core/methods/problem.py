@@ -39,7 +39,7 @@ class MaskedWeight(NamedTuple):
     @classmethod
     def untouched(cls, weight: Tensor, pruned: Tensor) -> MaskedWeight:
         """The weights that stay have not moved."""
-        return cls(pruned, weight.masked_fill(pruned, 0))
+        return cls(pruned, maths.zeros.zeroed(weight, pruned))
 
 
 class Pruned(NamedTuple):

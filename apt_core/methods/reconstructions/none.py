@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from apt_core import maths
 from apt_core.methods.component import Reconstruction
 from apt_core.methods.problem import LayerProblem, MaskedWeight
 
@@ -21,4 +22,4 @@ class NoReconstruction(Reconstruction):
     place: ClassVar[int] = 0
 
     def solve(self, problem: LayerProblem, found: MaskedWeight) -> Tensor:
-        return problem.weight.masked_fill(found.pruned, 0)
+        return maths.zeros.zeroed(problem.weight, found.pruned)
