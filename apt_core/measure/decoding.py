@@ -24,6 +24,17 @@ class Decoder:
     def next_logits(self, tokens: Tensor) -> Tensor:
         """tokens: [n] ids that follow what was read before. Returns [vocabulary] float32."""
         output = self.model(
-            input_ids=tokens.to(self.device).unsqueeze(0), logits_to_keep=1, **self._remembered
+            input_ids=tokens.to(self.device).unsqueeze(0),
+            logits_to_keep=last_places(len(tokens)),
+            **self._remembered,
         )
         return output.logits[0, -1].float()
+
+
+def last_places(tokens: int, places: int = 1) -> Tensor:
+    """Which logits of so many tokens are wanted, the last ones, as `logits_to_keep` takes them: [places] indices.
+
+    A number would leave a view with gaps, for which torch copies the whole head before it multiplies: 57 MB of
+    SmolLM2, 335 MB of Gemma 3 270M.
+    """
+    return torch.arange(tokens - places, tokens)

@@ -13,7 +13,7 @@ import torch
 
 from apt_core.base.values import Frozen
 from apt_core.events import Speed
-from apt_core.measure.decoding import Decoder
+from apt_core.measure.decoding import Decoder, last_places
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,7 +79,8 @@ def alternate(models: Mapping[str, PreTrainedModel], **how: int) -> dict[str, Sp
 def _prefill_seconds(model: PreTrainedModel, tokens: int) -> float:
     device = next(model.parameters()).device
     prompt = torch.full((1, tokens), _SOME_TOKEN, device=device)
-    return _timed(lambda: model(input_ids=prompt, use_cache=False, logits_to_keep=1), device)
+    keep = last_places(tokens)
+    return _timed(lambda: model(input_ids=prompt, use_cache=False, logits_to_keep=keep), device)
 
 
 def _decode_seconds(model: PreTrainedModel, tokens: int) -> float:

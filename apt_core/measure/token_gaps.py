@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from apt_core.base.errors import BadInput
 from apt_core.base.limits import rows_of_logits
+from apt_core.measure.decoding import last_places
 from apt_core.measure.generate import check_fits, prompt_ids
 from apt_core.measure.questions import Question, Scored, Scoring, TokenGap
 from apt_core.measure.writing import Writing
@@ -46,7 +47,8 @@ def token_gaps(
 def _log_probabilities(model: nn.Module, read: Tensor, places: int) -> Tensor:
     """[places, vocabulary]: of the tokens that follow each of the last `places` tokens of `read`."""
     device = next(model.parameters()).device
-    output = model(input_ids=read.to(device).unsqueeze(0), logits_to_keep=places, use_cache=False)
+    keep = last_places(len(read), places)
+    output = model(input_ids=read.to(device).unsqueeze(0), logits_to_keep=keep, use_cache=False)
     logs = output.logits[0, -places:].float().log_softmax(dim=-1)
     if not bool(logs.amax(dim=-1).isfinite().all()):
         raise BadInput(
