@@ -82,6 +82,11 @@ def _add_sweep(commands: Any) -> None:
         metavar="R",
         help="find the most sparsity whose perplexity is at most R times the dense one, such as 1.10",
     )
+    parser.add_argument(
+        "--at-once",
+        metavar="N",
+        help="runs that share the cores, as far as there is memory for them (default: one, or one for each GPU)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what it will take, and queue nothing")
     parser.add_argument("--resume", metavar="STUDY", help="go on with a sweep that was stopped")
     add_terms(parser)

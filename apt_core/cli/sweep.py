@@ -24,6 +24,7 @@ from apt_core.jobs.space import Space, make_space
 from apt_core.jobs.study import Study
 from apt_core.reports.as_json import error_of
 from apt_core.runs.executors import executor_of
+from apt_core.runs.executors.executor import Executor
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.making import must_be_renewed
 from apt_core.runs.store import Store
@@ -40,6 +41,7 @@ from apt_core.studies.sweep import (
 )
 
 _HEADS = ("method", "pattern", "seed", "windows", "status", "perplexity", "ratio", "seconds", "run")
+_MOST_AT_ONCE = 1000  # runs, as for APT_AT_ONCE
 _AXES = ("within", "method", "methods", "sparsity", "pattern", "allocations", "seeds", "samples", "recipe")
 
 
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _print_plan(jobs, needs, dropped, options.json)
         return 0
-    launcher = Launcher(store, only=LOCAL)
+    launcher = Launcher(store, only=LOCAL, executor=_executor(options))
     study = store.create_study(SWEEP, jobs, asked=space)  # started by `follow`, which hears Ctrl-C
     return _follow(launcher, study, options)
 
@@ -143,10 +145,22 @@ def _estimated(
     """What all of them take; raises BadInput for what cannot work, before anything is queued."""
     facts = facts_for(jobs[0], options.policy, store)
     each = [estimate(job, facts, policy=options.policy) for job in jobs]
-    needs = together(jobs, each, facts, asked_by_results, *executor_of(os.environ).places())
+    needs = together(jobs, each, facts, asked_by_results, *_executor(options).places())
     if needs.refusal:
         raise BadInput(needs.refusal)
     return needs
+
+
+def _executor(options: argparse.Namespace) -> Executor:
+    """As the environment says, but for how many runs work side by side, where that was asked for."""
+    if options.at_once is None:
+        return executor_of(os.environ)
+    runs = _numbers("--at-once", options.at_once)
+    if len(runs) != 1 or not 1 <= runs[0] <= _MOST_AT_ONCE:
+        raise BadInput(
+            f"--at-once takes one whole number from 1 to {_MOST_AT_ONCE:,}, not {options.at_once[:20]!r}."
+        )
+    return executor_of({**os.environ, "APT_AT_ONCE": str(runs[0])})
 
 
 def _say_needs(needs: Estimate, runs: int, dropped: Sequence[str], bound: str = "") -> None:
@@ -181,7 +195,7 @@ def _resume(options: argparse.Namespace) -> int:
     given = [f"--{axis}" for axis in _AXES if getattr(options, axis) is not None]
     if given or options.model is not None:
         raise BadInput(f"--resume goes on with what was asked for; leave {(given or ['--model'])[0]} out.")
-    launcher = Launcher(Store(), advance=bisection.advance, only=LOCAL)
+    launcher = Launcher(Store(), advance=bisection.advance, only=LOCAL, executor=_executor(options))
     study = launcher.store.study(options.resume)
     check_is_sweep(study)
     if study.owner != LOCAL:

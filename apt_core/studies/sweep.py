@@ -39,12 +39,17 @@ class Row(NamedTuple):
         return self.record.ratio if self.record else None
 
     @property
-    def seconds(self) -> float | None:
-        """From the start of its worker to the last figure; None before it has finished."""
+    def worked(self) -> tuple[float, float] | None:
+        """When its worker started and when the last figure came; None before it has finished."""
         record = self.record
         if record is None or record.finished is None or record.started_at is None or record.ended_at is None:
             return None
-        return record.ended_at - record.started_at
+        return record.started_at, record.ended_at
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start of its worker to the last figure; None before it has finished."""
+        return self.worked[1] - self.worked[0] if self.worked else None
 
     @property
     def alone(self) -> float | None:
@@ -86,13 +91,28 @@ def can_go_on(study: Study, rows: Sequence[Row]) -> bool:
 
 
 def total_seconds(rows: Iterable[Row]) -> dict[str, float]:
-    """total: what the finished runs took. alone: what they would have taken singly, by the measured stages: every
-    stage whose result was reused counted for each run that used it."""
+    """total: in which finished runs worked, what several did side by side counted once. alone: what they would have
+    taken singly, by the measured stages: every stage whose result was reused counted for each run that used it; of
+    runs side by side the stages are as long as sharing the cores made them."""
     finished = [row for row in rows if row.seconds is not None and row.alone is not None]
     return {
-        "total": round(sum(row.seconds or 0.0 for row in finished), 3),
+        "total": round(sum(row.seconds or 0.0 for row in finished) - _side_by_side(finished), 3),
         "alone": round(sum(row.alone or 0.0 for row in finished), 3),
     }
+
+
+def worked_side_by_side(rows: Iterable[Row]) -> bool:
+    """Whether runs of it shared the machine, so that each took longer than it would have alone."""
+    return _side_by_side(rows) > 0
+
+
+def _side_by_side(rows: Iterable[Row]) -> float:
+    """Seconds by which the runs' own times add up to more than the time in which any of them worked."""
+    beside, busy_until = 0.0, float("-inf")
+    for begun, ended in sorted(row.worked for row in rows if row.worked):
+        beside += max(0.0, min(ended, busy_until) - begun)
+        busy_until = max(busy_until, ended)
+    return beside
 
 
 def sweep_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:

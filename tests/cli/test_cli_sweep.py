@@ -64,6 +64,22 @@ def test_a_run_that_fails_is_shown_and_the_rest_goes_on_and_can_be_asked_for_aga
     assert told["runs"][0]["run"] == study.runs[0] and told["runs"][1]["run"] != study.runs[1]
 
 
+def test_runs_share_the_cores_where_that_is_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr("apt_core.runs.executors.local.cpu.usable_cores", lambda: 4)
+    assert main([*GRID, "--seeds", "0,1", "--at-once", "2", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "4 runs, up to 2 at once" in err
+    assert [run["status"] for run in json.loads(out)["runs"]] == ["finished"] * 4
+    first, second, *_ = sorted(Store().list(), key=lambda record: record.started_at)
+    assert second.started_at < first.ended_at
+
+
+@pytest.mark.parametrize("number", ["0", "two", "1,2", "9999"])
+def test_a_number_of_runs_at_once_that_is_none_is_a_sentence(number, capsys):
+    assert main([*GRID, "--at-once", number]) == 2
+    assert "--at-once" in capsys.readouterr().err and not Store().studies()
+
+
 def test_a_dry_run_says_what_it_takes_and_queues_nothing(capsys):
     grid = [*GRID, "--pattern", "2:4", "--allocations", "uniform,loss", "--seeds", "0,1", "--samples", "4,8"]
     assert main([*grid, "--dry-run", "--json"]) == 0

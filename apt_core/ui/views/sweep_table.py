@@ -10,7 +10,7 @@ from apt_core.jobs.study import Study
 from apt_core.reports.reproduce_study import study_again
 from apt_core.reports.run_words import has_numbers
 from apt_core.studies.bisection import Found, Wait, next_job
-from apt_core.studies.sweep import BISECTION, Row, live, total_seconds
+from apt_core.studies.sweep import BISECTION, Row, live, total_seconds, worked_side_by_side
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup, join
@@ -47,7 +47,9 @@ def _how_far(study: Study, rows: Sequence[Row]) -> Markup:
     words = f"{len(ended)} of {len(rows)} runs have finished"
     if study.kind == BISECTION and live(rows):
         words += " so far; each result decides the next run"
-    if spent["alone"] > spent["total"] > 0:
+    if worked_side_by_side(rows):
+        words += f"; {duration(spent['total'])} together, some of them side by side"
+    elif spent["alone"] > spent["total"] > 0:
         words += f"; {duration(spent['total'])} together, {duration(spent['alone'])} if each had been alone"
     said = Markup('<p class="quiet">{}. {}</p>').format(words, link)
     return said + _found(study, rows) + _reports(study, rows)
