@@ -1,7 +1,7 @@
 """Runs done in calls of limited time, each of which goes on where the last one ended; the process is another's.
 
-Between two calls a run waits in the queue. A pruning is left between two blocks, a training between two steps; other
-kinds of job have to end within one call, and say so when they do not.
+Between two calls a run waits in the queue; how long it may take counts its calls together. A pruning is left between
+two blocks, a training between two steps; other kinds of job have to end within one call, and say so when they do not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def do_call(store: Store, run_id: str, seconds: float, executor: Executor, polic
         return "not waiting"
     deadline = _Deadline(seconds)
     folder = store.folder(run_id)
-    over = liveness.show_life(folder)
+    begun = time.monotonic() - liveness.seconds_at_work(folder)
+    over = liveness.show_life(folder, before=time.monotonic() - begun)
     begin, done = _beginning(store, run_id, folder), _quiet_until_new(executor, folder)
     stop = _Stop(store, run_id, deadline)
     last_word = worker.work(store, run_id, done, stop, policy, begin, deadline.is_near)
@@ -51,6 +52,8 @@ def do_call(store: Store, run_id: str, seconds: float, executor: Executor, polic
     if stop.out_of_time:
         further = goes_on(folder) and may_begin_again(store, run_id)
         last_word = ev.Paused(done=0, total=0) if further else _too_long(seconds)
+    if isinstance(last_word, ev.Paused):
+        liveness.keep_count(folder, time.monotonic() - begun)
     return _settle(store, run_id, last_word)
 
 
@@ -77,6 +80,7 @@ def _settle(store: Store, run_id: str, last_word: ev.Event) -> Outcome:
     if not isinstance(last_word, ev.Finished):
         keeping.remove_checkpoints(store.folder(run_id))
     shutil.rmtree(store.folder(run_id) / PRUNING, ignore_errors=True)
+    liveness.remove_sign(store.folder(run_id))
     store.append(run_id, last_word)
     with store.index.write() as rows:
         rows.update(run_id, pid=None, pid_created=None)

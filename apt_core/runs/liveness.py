@@ -79,24 +79,44 @@ def _number(name: str, environment: Mapping[str, str], unit: str) -> float | Non
     return value
 
 
-def show_life(folder: Path, every: float = _EVERY_SECONDS) -> Callable[[], None]:
-    """Write the sign of a run's folder in a thread until what is returned is called."""
-    over, begun = threading.Event(), time.monotonic()
+def show_life(folder: Path, every: float = _EVERY_SECONDS, before: float = 0.0) -> Callable[[], None]:
+    """Write the sign of a run's folder in a thread until what is returned is called. before: seconds for which others
+    have been at work on the run."""
+    over, begun = threading.Event(), time.monotonic() - before
 
     def write() -> None:
         while not over.is_set():
-            with contextlib.suppress(OSError):  # a full disk, a deleted run: silence says it
-                (folder / SIGN).write_text(f"{time.monotonic() - begun:.2f}", encoding="ascii")
+            _write_sign(folder, time.monotonic() - begun)
             over.wait(every)
 
-    threading.Thread(target=write, name="sign of life", daemon=True).start()
+    writing = threading.Thread(target=write, name="sign of life", daemon=True)
+    writing.start()
 
     def end() -> None:
         over.set()
-        with contextlib.suppress(OSError):
-            (folder / SIGN).unlink()
+        writing.join(timeout=every)
+        remove_sign(folder)
 
     return end
+
+
+def keep_count(folder: Path, seconds: float) -> None:
+    """Leave the sign of a run that waits to be gone on with, with the seconds for which it has been at work so far."""
+    _write_sign(folder, seconds)
+
+
+def remove_sign(folder: Path) -> None:
+    """Nobody is at work on a run any more, and nobody goes on with it."""
+    with contextlib.suppress(OSError):
+        (folder / SIGN).unlink()
+
+
+def _write_sign(folder: Path, seconds: float) -> None:
+    """In place and always as long, so that whoever is killed in between leaves a number."""
+    with contextlib.suppress(OSError):  # a full disk, a deleted run: silence says it
+        sign = os.open(folder / SIGN, os.O_WRONLY | os.O_CREAT, 0o644)
+        with os.fdopen(sign, "wb", buffering=0) as file:
+            file.write(b"%015.2f" % seconds)
 
 
 def too_silent(limits: RunLimits, seconds: float) -> str:
@@ -142,7 +162,7 @@ class Liveness:
         now, signs = self._clock(), _signs_of(folder)
         heard = self._heard.get(run_id)
         if heard is None or heard.signs != signs:
-            begun = min(heard.begun if heard else now, now - _seconds_at_work(folder))
+            begun = min(heard.begun if heard else now, now - seconds_at_work(folder))
             heard = self._heard[run_id] = _Heard(signs, now, begun)
         verdict = self._judge(now - heard.since, now - heard.begun) or self._judge_memory(pid)
         if verdict is not None:
@@ -168,7 +188,8 @@ class Liveness:
         return ev.Failed(reason=OutOfMemory.kind, message=said) if said else None
 
     def attend(self, working: Collection[str]) -> None:
-        """Only these runs are at work: of one that waits between two calls its waiting counts for nothing."""
+        """Only these runs are at work: of one that waits between two calls its waiting counts for nothing, and what its
+        calls have taken stands in its sign."""
         self._heard = {run_id: heard for run_id, heard in self._heard.items() if run_id in working}
 
     def verdict(self, run_id: str, folder: Path) -> ev.Failed | None:
@@ -200,8 +221,8 @@ def verdict_in(folder: Path) -> ev.Failed | None:
         return None
 
 
-def _seconds_at_work(folder: Path) -> float:
-    """As the worker last said it; 0 where nothing can be read."""
+def seconds_at_work(folder: Path) -> float:
+    """As whoever is or was at work on a run last said it; 0 where nothing can be read."""
     try:
         return float((folder / SIGN).read_text(encoding="ascii")[:20])
     except (OSError, ValueError):  # not there, or caught half written

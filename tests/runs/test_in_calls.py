@@ -16,6 +16,7 @@ from apt_core.runs.beginnings import MOST_BEGINNINGS
 from apt_core.runs.executors import EXECUTORS, executor_of
 from apt_core.runs.executors.zerogpu import ZeroGpuExecutor
 from apt_core.runs.launcher import Launcher
+from apt_core.runs.liveness import SIGN, Liveness, RunLimits, keep_count, seconds_at_work
 from apt_core.runs.store import Store
 
 TEXT = {
@@ -65,6 +66,35 @@ def test_a_run_is_done_in_calls_and_waits_between_them(store, launcher, wanted, 
     assert "restarted" not in said and not (store.folder(run_id) / kept.PRUNING).exists()
     launcher.tick()
     assert store.position(run_id) is None and call(store, run_id) == "not waiting"
+
+
+def test_the_longest_that_a_run_may_take_counts_its_calls_together(store, launcher, wanted, one_block):
+    run_id, now = launcher.submit(wanted), [0.0]
+    folder = store.folder(run_id)
+    assert call(store, run_id) == "paused" and seconds_at_work(folder) > 0
+    keep_count(folder, 3590)
+    assert call(store, run_id) == "paused"
+    taken = seconds_at_work(folder)
+    assert 3590 < taken < 3600
+
+    heard = Liveness(RunLimits(run_seconds=3600), lambda: now[0])
+    heard.attend({run_id})  # the next call has begun
+    assert heard.overdue(run_id, folder) is None
+    now[0] = 3601 - taken
+    assert heard.overdue(run_id, folder).reason == "too_long"
+
+    while call(store, run_id) == "paused":
+        pass
+    assert store.get(run_id).status == "finished" and not (folder / SIGN).exists()
+
+
+def test_a_call_that_was_killed_counts_as_well(store, launcher, wanted, one_block):
+    run_id = launcher.submit(wanted)
+    assert call(store, run_id) == "paused"
+    keep_count(store.folder(run_id), 100)  # as its sign said when it was killed
+    dies(store, run_id)
+    launcher.tick()
+    assert store.get(run_id).status == "queued" and seconds_at_work(store.folder(run_id)) == 100
 
 
 def test_the_queue_starts_nothing_itself(store, launcher, recipe):
