@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from apt_core.base.clock import Clock
 from apt_core.base.errors import UnknownModel
+from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.policy import HostPolicy
 from apt_core.jobs import Job, ModelRef
 
@@ -50,7 +51,7 @@ class Context(NamedTuple):
     """place and walk: what decides where the job leaves it open (`estimate.placing`); None takes what the job says,
     in memory and halting where it says nothing. shared: a folder in which the runs of one study keep for one another
     what is the same for all of them. pause: asked between two blocks that are pruned; where it says yes, the job keeps
-    what it has come to, says `Paused` and ends. model_bytes: the most that is downloaded for the job's model."""
+    what it has come to, says `Paused` and ends. bounds: how large a model may be that is fetched for the job."""
 
     folder: Path  # of this run; what it makes goes to `checkpoint/` in it
     device: str  # that was asked for: auto, cpu, cuda, mps
@@ -61,13 +62,13 @@ class Context(NamedTuple):
     walk: ChooseWalk | None = None
     shared: Path | None = None
     pause: Callable[[], bool] | None = None
-    model_bytes: int | None = None
+    bounds: ModelBounds = UNBOUNDED
 
     @classmethod
     def of(
         cls, job: Job, folder: Path, policy: HostPolicy, store: RunReader | None = None, **planned: Any
     ) -> Context:
-        """planned: `place`, `walk`, `shared`, `pause` and `model_bytes`."""
+        """planned: `place`, `walk`, `shared`, `pause` and `bounds`."""
         return cls(folder, job.resources.device, Clock(), policy, store, **planned)
 
     def made_by(self, run_id: str) -> Made:

@@ -54,7 +54,7 @@ def fetch_model(job: Job, context: Context) -> Generator[Event, None, Path]:
     if job.model.run is not None:
         return context.made_by(job.model.run).folder
     folder = yield from with_progress(
-        lambda progress: resolve(job.model, progress, context.policy, context.model_bytes)
+        lambda progress: resolve(job.model, progress, context.policy, context.bounds)
     )
     if packing := unpacked_from(folder):
         yield Warned(

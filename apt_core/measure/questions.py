@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 from pydantic import Field, TypeAdapter
 
 from apt_core.base.limits import ASKED_TOGETHER
+from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.values import Frozen
 from apt_core.events import Failed, Progress
 from apt_core.jobs import ModelRef
@@ -26,10 +27,14 @@ class Question(Frozen):
 
 
 class Sides(Frozen):
-    """The models of a question: the dense one by name (by folder when a run made it), the pruned ones by folder."""
+    """The models of a question: the dense one by name (by folder when a run made it), the pruned ones by folder.
+
+    bounds: how large the dense one may be where it is fetched again.
+    """
 
     dense: ModelRef | Path
     pruned: tuple[Path, ...] = Field(min_length=1, max_length=ASKED_TOGETHER - 1)
+    bounds: ModelBounds = UNBOUNDED
 
 
 class Ask(Frozen):

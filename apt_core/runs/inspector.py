@@ -51,6 +51,7 @@ from apt_core.measure.inside.questions import (
 from apt_core.measure.inside.values import LayerInside
 from apt_core.runs.inspecting import checked
 from apt_core.runs.only_ours import only_ours
+from apt_core.runs.quotas import Quotas
 from apt_core.runs.reader import Questions
 from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import failure_of
@@ -89,7 +90,9 @@ def replies(line: str, store: Store, policy: HostPolicy) -> Iterator[BaseModel]:
 
 def _answer(question: Question, store: Store, policy: HostPolicy) -> Steps:
     record = checked(question, store)
-    context = Context.of(record.job, store.folder(question.run), policy, store, place=placing.place)
+    bounds = Quotas.of(policy, os.environ, store.root).bounds_for(record.owner)
+    folder = store.folder(question.run)
+    context = Context.of(record.job, folder, policy, store, place=placing.place, bounds=bounds)
     if isinstance(question, LayerQuestion):
         return (yield from _layer(question, record, context))
     if isinstance(question, DepthQuestion):

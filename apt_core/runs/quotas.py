@@ -16,7 +16,8 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from apt_core.base.errors import BadInput
-from apt_core.base.policy import HostPolicy
+from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
+from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.base.values import Frozen
 
 FILE = "quotas.json"  # in the data folder
@@ -91,6 +92,14 @@ class Quotas(Frozen):
             else:
                 found[name] = about.public if policy.public else None
         return cls.model_validate(found)
+
+
+    def bounds_for(self, owner: str) -> ModelBounds:
+        """How large the models of an owner's runs may be; whoever is at the machine may fetch any."""
+        if owner == LOCAL:
+            return UNBOUNDED
+        n_bytes = None if self.model_gb is None else int(self.model_gb * 1e9)
+        return ModelBounds(n_bytes=n_bytes, blocks=self.model_blocks)
 
 
 class About(NamedTuple):

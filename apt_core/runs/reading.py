@@ -22,6 +22,7 @@ from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Score, Sides, reply_adapter
 from apt_core.runs import memory_watch, processes
+from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
 
 READER_COMMAND = (sys.executable, "-m", "apt_core.runs.reader")
@@ -36,6 +37,7 @@ class Reader:
     `idle` seconds without a question. A second asker waits up to `patience` seconds for the first to end. No answer
     within `silence` seconds counts as dead; after a stop, or when nobody listens any more, none within `grace`. The
     process is ended then, as it is when it holds more than `memory_bytes`, and the next question starts a new one.
+    quotas: for the size of a model that is fetched again.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Reader:
         silence: float = 300.0,
         grace: float = 5.0,
         memory_bytes: int | None = None,
+        quotas: Quotas = Quotas(),  # noqa: B008 - immutable
     ):
         self._store = store
         self._command = tuple(command)
@@ -55,6 +58,7 @@ class Reader:
         self._silence = silence
         self._grace = grace
         self._memory_bytes = memory_bytes
+        self._quotas = quotas
         self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
@@ -156,7 +160,8 @@ class Reader:
             return Sides(dense=folders[0], pruned=tuple(folders[1:]))
         parent = records[0].made_from
         dense = records[0].job.model if parent is None else store.made_by(parent).folder
-        return Sides(dense=dense, pruned=tuple(folders))
+        bounds = self._quotas.bounds_for(records[0].owner)
+        return Sides(dense=dense, pruned=tuple(folders), bounds=bounds)
 
     def _end_if_stuck(self) -> None:
         """A process that hangs in an answer that nobody hears must not bar the way for ever."""

@@ -22,7 +22,8 @@ from apt_core import execute
 from apt_core.base import logs, words
 from apt_core.base.errors import PruneError
 from apt_core.base.lazy import lazy
-from apt_core.base.policy import LOCAL, HostPolicy
+from apt_core.base.model_bounds import ModelBounds
+from apt_core.base.policy import HostPolicy
 from apt_core.execute import Context
 from apt_core.runs import keeping, liveness, processes, read_before, warm
 from apt_core.runs.executors import executor_of
@@ -208,7 +209,7 @@ def work(
                 walk=lambda *asked: placing.choose_walk(*asked),
                 shared=store.shared_folder(record.study) if record.study else None,
                 pause=pause,
-                model_bytes=_most_bytes(store, record.owner, policy),
+                bounds=_bounds(store, record.owner, policy),
             )
             events = (executor or executor_of(os.environ).do)(job, context)
         with contextlib.closing(events):
@@ -229,10 +230,9 @@ def work(
                 store.append(run_id, held)
 
 
-def _most_bytes(store: Store, owner: str, policy: HostPolicy) -> int | None:
-    """That a model of this visitor may have; whoever is at the machine may fetch any."""
-    most = None if owner == LOCAL else Quotas.of(policy, os.environ, store.root).model_gb
-    return None if most is None else int(most * 1e9)
+def _bounds(store: Store, owner: str, policy: HostPolicy) -> ModelBounds:
+    """How large a model of this visitor may be, whatever its repository held when it was asked for."""
+    return Quotas.of(policy, os.environ, store.root).bounds_for(owner)
 
 
 def _until_stopped(events: Iterator[ev.Event], stop: Stopping) -> Iterator[ev.Event]:

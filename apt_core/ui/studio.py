@@ -416,7 +416,7 @@ def open_studio(policy: HostPolicy) -> Studio:
     return Studio(
         store,
         launcher,
-        Reader(store, memory_bytes=most),
+        Reader(store, memory_bytes=most, quotas=quotas),
         policy=policy,
         inspector=Inspector(store, memory_bytes=most),
         quotas=quotas,

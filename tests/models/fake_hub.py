@@ -280,6 +280,7 @@ import json, os, sys, time
 from huggingface_hub import constants
 constants.DOWNLOAD_CHUNK_SIZE = 65536  # so that a small file takes many pieces, as a large one does
 from apt_core.base.errors import PruneError
+from apt_core.base.model_bounds import ModelBounds
 from apt_core.base.policy import HostPolicy
 from apt_core.models.fetch import network
 network.DEADLINE_SECONDS = 2.0  # test_network holds the real one to 5 s
@@ -287,7 +288,7 @@ from apt_core.models.catalogue.facts import model_facts
 from apt_core.models.fetch.sources import resolve
 from apt_core.jobs import ModelRef
 
-def call(what, id, revision=None, stop_after=None, token=None, shared=False, most_bytes=None):
+def call(what, id, revision=None, stop_after=None, token=None, shared=False, most_bytes=None, blocks=None):
     ref = ModelRef.model_construct(id=id, revision=revision)
     reports = []
     def report(*values):
@@ -302,7 +303,8 @@ def call(what, id, revision=None, stop_after=None, token=None, shared=False, mos
         from apt_core.models.fetch.hub_search import search
         return {"found": [found._asdict() for found in search(id, policy)]}
     if what == "resolve":
-        return {"path": str(resolve(ref, report, policy, most_bytes)), "reports": reports}
+        bounds = ModelBounds(n_bytes=most_bytes, blocks=blocks)
+        return {"path": str(resolve(ref, report, policy, bounds)), "reports": reports}
     if what == "facts":
         return {"facts": model_facts(ref, policy).model_dump(), "torch": "torch" in sys.modules}
     from apt_core.texts.sources import read

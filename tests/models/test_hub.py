@@ -72,6 +72,17 @@ def test_what_grew_since_it_was_asked_for_is_not_fetched(ask, hub, tiny):
     assert "path" in fits
 
 
+def test_more_blocks_than_may_be_are_not_fetched_and_not_read(ask, hub, tiny):
+    hub.add(REPO, tiny)
+    blocks = json.loads((tiny / "config.json").read_text())["num_hidden_layers"]
+    (refused,) = ask(resolve(REPO, blocks=blocks - 1))
+    assert refused["error"] == "not_a_model"
+    assert f"{REPO} has {blocks} decoder blocks, and {blocks - 1} are the most here" in refused["message"]
+    assert "model.safetensors" not in hub.downloads()
+    fits, refused_in_the_cache = ask(resolve(REPO, blocks=blocks), resolve(REPO, blocks=blocks - 1))
+    assert "path" in fits and refused_in_the_cache["error"] == "not_a_model"
+
+
 def test_headers_are_read_within_bounds(ask, hub, shards, monkeypatch):
     hub.add(REPO, shards)
     found = HubModel(REPO, "main", COMMIT, None, False, {}, {"a.safetensors": 1})

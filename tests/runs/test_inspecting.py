@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from apt_core import execute
-from apt_core.base.policy import PRIVATE
+from apt_core.base.errors import BadInput
+from apt_core.base.model_bounds import ModelBounds
+from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.events import Cancelled, Failed
 from apt_core.execute.context import Context
 from apt_core.jobs import make_job
@@ -135,6 +137,23 @@ def test_a_run_of_a_run_is_seen_against_the_run(pruned):
 
 
 @pytest.mark.slow
+def test_a_model_is_fetched_within_the_bounds_of_its_run(pruned, monkeypatch):
+    store, first, _ = pruned
+    given = []
+
+    def fetch(job, context):
+        given.append(context.bounds)
+        raise BadInput("far enough")
+        yield
+
+    monkeypatch.setattr(inspector, "fetch_model", fetch)
+    monkeypatch.setenv("APT_MODEL_GB", "2")
+    monkeypatch.setattr(store, "get", lambda _, get=store.get: get(first).model_copy(update={"owner": "v:ann"}))
+    asked = LayerQuestion(run=first, **LAYER)
+    assert list(inspector.replies(asked.model_dump_json(), store, STRICT))[-1].message == "far enough"
+    assert given == [ModelBounds(n_bytes=2 * 10**9, blocks=64)]
+
+
 def test_a_real_process_answers_and_the_answer_is_kept(pruned, tmp_path, monkeypatch):
     store, run_id, _ = pruned
     monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))

@@ -14,6 +14,7 @@ import pytest
 from apt_core import __version__
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, NotReachable, Silent
+from apt_core.base.model_bounds import ModelBounds
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.execute import Context
 from apt_core.jobs import make_job
@@ -22,6 +23,9 @@ from apt_core.runs.executors.on_node import Piece, Task, pieces_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import RunLimits
 from tests.runs.helpers import until
+
+
+BOUNDS = ModelBounds(n_bytes=123, blocks=4)
 
 
 def task(**changes) -> Task:
@@ -79,11 +83,11 @@ def test_a_node_holds_the_limit_of_a_download_and_says_where_it_works(fresh_cach
     monkeypatch.setattr(on_node, "_node", lambda: "here")
     said = list(
         on_node.work(
-            task(job=tiny().model_dump_json(), policy=STRICT.model_dump_json(), study="s", model_bytes=123),
+            task(job=tiny().model_dump_json(), policy=STRICT.model_dump_json(), study="s", bounds=BOUNDS),
             None,
         )
     )
-    assert given[0].model_bytes == 123 and given[0].policy == STRICT
+    assert given[0].bounds == BOUNDS and given[0].policy == STRICT
     assert given[0].shared == fresh_cache / "studies" / "s"
     begun, *events = said
     assert begun.pid == os.getpid() and begun.sign.endswith("/alive")
@@ -98,9 +102,9 @@ def test_the_store_tells_a_node_the_limit_of_a_download(tmp_path, monkeypatch):
     remote = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda one, _: sent.append(one)))
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(remote=lambda _: remote))
     job = tiny()
-    context = Context.of(job, tmp_path / "run", STRICT, model_bytes=123)
+    context = Context.of(job, tmp_path / "run", STRICT, bounds=BOUNDS)
     ray_cluster._submit(job, context, {"CPU": 1, "memory": 0})
-    assert sent[0].model_bytes == 123
+    assert sent[0].bounds == BOUNDS
 
 
 # ---- what is refused

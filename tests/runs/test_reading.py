@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from apt_core import events as ev
+from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.policy import PRIVATE
 from apt_core.jobs import ModelRef, make_job
 from apt_core.measure.questions import Answered, Ask, Question, ReaderReady, Sides, Step
 from apt_core.runs import reader as reader_module
 from apt_core.runs.loaded import LoadedModels
+from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
 from apt_core.runs.starting import REPOSITORY
 from tests.runs.fake_worker import finished, save
@@ -337,8 +339,8 @@ def test_what_made_room_for_others_is_fetched_again(tmp_path, monkeypatch):
     """The folder of the dense model was there when it was asked first."""
     asked = []
 
-    def resolve(ref, progress, policy):
-        asked.append(ref)
+    def resolve(ref, progress, policy, bounds):
+        asked.append(bounds)
         progress("download", 1, 2, "owner/name")
         (tmp_path / "dense").mkdir()
         return tmp_path / "dense"
@@ -347,13 +349,23 @@ def test_what_made_room_for_others_is_fetched_again(tmp_path, monkeypatch):
     models = reader_module.Models.__new__(reader_module.Models)
     models._folders, models._policy = {}, PRIVATE
     models._loaded = LoadedModels(load=lambda _: None, bytes_of=lambda _: 1, free=lambda: 100)
-    sides = Sides(dense=ModelRef(id="owner/name"), pruned=(tmp_path,))
+    bounds = ModelBounds(n_bytes=10**9, blocks=64)
+    sides = Sides(dense=ModelRef(id="owner/name"), pruned=(tmp_path,), bounds=bounds)
     for _ in range(2):
         said = list(models._folders_of(sides))
         assert said and said[0] == ev.Progress(stage="download", done=1, total=2, detail="owner/name")
         assert list(models._folders_of(sides)) == [], "it is here"
         (tmp_path / "dense").rmdir()
-    assert len(asked) == 2
+    assert asked == [bounds] * 2, "no larger than the run may have had it"
+
+
+def test_a_model_may_be_as_large_as_that_of_its_run(reader_for, store, recipe, run_id):
+    reader = reader_for(quotas=Quotas(model_gb=2, model_blocks=64))
+    anns = store.create(recipe, owner="v:ann")
+    store.append(anns, finished(save(store.folder(anns))))
+    assert reader._sides_of([anns]).bounds == ModelBounds(n_bytes=2 * 10**9, blocks=64)
+    assert reader._sides_of([run_id]).bounds == UNBOUNDED, "whoever is at the machine may fetch any"
+    assert reader_for()._sides_of([anns]).bounds == UNBOUNDED
 
 
 def test_a_process_that_takes_too_much_memory_is_ended_with_a_sentence(reader_for, run_id):

@@ -15,6 +15,7 @@ import pytest
 
 from apt_core import events as ev
 from apt_core.base.errors import BadText
+from apt_core.base.model_bounds import ModelBounds
 from apt_core.base.policy import LOCAL, HostPolicy
 from apt_core.jobs import Prune
 from apt_core.runs import processes, worker
@@ -114,20 +115,22 @@ def test_a_failure_is_one_sentence_and_leaves_no_weights(store, recipe, launch, 
 
 
 @pytest.mark.parametrize(
-    ("owner", "policy", "said", "most"),
+    ("owner", "policy", "said", "most", "blocks"),
     [
-        (LOCAL, HostPolicy(public=True), None, None),
-        ("v:ann", HostPolicy(public=True), None, 5 * 10**9),
-        ("v:ann", HostPolicy(public=True), "0.5", 5 * 10**8),
-        ("v:ann", HostPolicy(public=True), "off", None),
-        ("v:ann", HostPolicy(), None, None),
+        (LOCAL, HostPolicy(public=True), None, None, None),
+        ("v:ann", HostPolicy(public=True), None, 5 * 10**9, 64),
+        ("v:ann", HostPolicy(public=True), "2", 2 * 10**9, 2),
+        ("v:ann", HostPolicy(public=True), "0.5", 5 * 10**8, 64),
+        ("v:ann", HostPolicy(public=True), "off", None, None),
+        ("v:ann", HostPolicy(), None, None, None),
     ],
 )
 def test_how_large_a_model_may_be_is_asked_again_when_it_is_fetched(
-    store, monkeypatch, owner, policy, said, most
+    store, monkeypatch, owner, policy, said, most, blocks
 ):
     monkeypatch.setenv("APT_MODEL_GB", said or "")
-    assert worker._most_bytes(store, owner, policy) == most
+    monkeypatch.setenv("APT_MODEL_BLOCKS", "" if said == "0.5" else said or "")
+    assert worker._bounds(store, owner, policy) == ModelBounds(n_bytes=most, blocks=blocks)
 
 
 def test_what_only_the_page_must_know_is_not_told(monkeypatch):

@@ -53,6 +53,11 @@ def check_agreement(config: Mapping[str, Any], tensors: Facts, where: str) -> No
         raise _wrong(where, said)
 
 
+def blocks_in(config: Mapping[str, Any], tensors: Facts) -> int:
+    """Decoder blocks of a model: those that config.json asks for, or more where the weights hold more."""
+    return max(_first(_text_part(config), _BLOCKS) or 0, len(_held_blocks(tensors)))
+
+
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Models that also see pictures keep the decoder one level down."""
     nested = config.get("text_config")
@@ -78,9 +83,13 @@ def _check_blocks(config: Mapping[str, Any], tensors: Facts, where: str) -> None
         return
     if stated > MOST_BLOCKS:
         raise _wrong(where, f"it asks for {stated:,} decoder blocks; {MOST_BLOCKS:,} are the most")
-    held = {int(match["block"]) for name in tensors if (match := IN_BLOCK.fullmatch(name))}
+    held = _held_blocks(tensors)
     if held and held != set(range(stated)):
         raise _wrong(where, f"it asks for {stated:,} decoder blocks, but the weights have {len(held):,}")
+
+
+def _held_blocks(tensors: Facts) -> set[int]:
+    return {int(match["block"]) for name in tensors if (match := IN_BLOCK.fullmatch(name))}
 
 
 def _check_heads(config: Mapping[str, Any], where: str) -> None:

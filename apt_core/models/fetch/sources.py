@@ -12,25 +12,33 @@ from functools import partial
 from pathlib import Path
 
 from apt_core.base.errors import NotAModel, NotReachable, UnknownModel
+from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import size
 from apt_core.jobs import ModelRef
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
 from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.checkpoint.agreement import blocks_in
 from apt_core.models.fetch import cache_list, convert, gguf, hub, hub_cache, manifest, packages
 from apt_core.models.fetch.convert import Part
+from apt_core.models.fetch.hub import HubModel
 from apt_core.models.fetch.progress import Report, silent
 
+_BFLOAT16_BYTES = 2  # of a weight, once a GGUF is unpacked
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
 def resolve(
-    ref: ModelRef, progress: Report = silent, policy: HostPolicy = STRICT, most_bytes: int | None = None
+    ref: ModelRef,
+    progress: Report = silent,
+    policy: HostPolicy = STRICT,
+    bounds: ModelBounds = UNBOUNDED,
 ) -> Path:
     """The folder of a whole safetensors causal language model.
 
-    most_bytes: that may be downloaded for it from the Hub, whatever its repository held when it was asked for.
+    bounds: of what is fetched from the Hub, whatever its repository held when it was asked for, and of the blocks of
+    any model.
 
     progress(stage, done, total, detail) is called with stage "download" or "convert" while it takes long;
     an exception that it raises ends the work. Raises UnknownModel, GatedModel, TermsNotAccepted, NotAModel,
@@ -40,30 +48,30 @@ def resolve(
     if name not in CATALOGUE and (folder := local_path(name, policy)) is not None:
         checkpoints.check(folder)
         return folder
-    folder = _kept(name, ref.revision, progress, policy, most_bytes)
+    folder = _kept(name, ref.revision, progress, policy, bounds)
+    if bounds.blocks is not None:
+        blocks = blocks_in(checkpoints.read_config(folder), checkpoints.read_tensors(folder))
+        _check_blocks(blocks, name, bounds)
     cache_list.mark_used(name)
     return folder
 
 
 def _kept(
-    name: str, revision: str | None, progress: Report, policy: HostPolicy, most_bytes: int | None
+    name: str, revision: str | None, progress: Report, policy: HostPolicy, bounds: ModelBounds
 ) -> Path:
     """What comes with the app, or lies in its cache from now on."""
     if name in CATALOGUE and CATALOGUE[name].source != "hub":
         return _own(CATALOGUE[name], progress)
     here = gguf.cached(name, revision, policy) or hub_cache.snapshot(name, revision, policy)
-    return here or _from_hub(name, revision, progress, policy, most_bytes)
+    return here or _from_hub(name, revision, progress, policy, bounds)
 
 
 def _from_hub(
-    name: str, revision: str | None, progress: Report, policy: HostPolicy, most_bytes: int | None
+    name: str, revision: str | None, progress: Report, policy: HostPolicy, bounds: ModelBounds
 ) -> Path:
     found = hub.ask(name, revision, policy)
-    if most_bytes is not None and found.download_bytes > most_bytes:
-        raise NotAModel(
-            f"{found.repo} now holds {size(found.download_bytes)}, and {size(most_bytes)} are the most that is fetched "
-            "here; choose a smaller model."
-        )
+    _check_bytes(found, bounds)
+    _check_blocks(blocks_in(found.config, {}), found.repo, bounds)
     packed = found.gguf
     if packed is None:
         folder = hub.download(found, progress, policy)
@@ -77,6 +85,24 @@ def _from_hub(
         title=found.repo,
         report=progress,
     )
+
+
+def _check_bytes(found: HubModel, bounds: ModelBounds) -> None:
+    """Raise NotAModel where the download, or what is unpacked from it, is too large."""
+    unpacked = _BFLOAT16_BYTES * (found.gguf.parameters or 0) if found.gguf else 0
+    n_bytes = max(found.download_bytes, unpacked)
+    if bounds.n_bytes is not None and n_bytes > bounds.n_bytes:
+        raise NotAModel(
+            f"{found.repo} now holds {size(n_bytes)}, and {size(bounds.n_bytes)} are the most that is fetched here; "
+            "choose a smaller model."
+        )
+
+
+def _check_blocks(blocks: int, name: str, bounds: ModelBounds) -> None:
+    if bounds.blocks is not None and blocks > bounds.blocks:
+        raise NotAModel(
+            f"{name} has {blocks:,} decoder blocks, and {bounds.blocks:,} are the most here; choose a model with fewer."
+        )
 
 
 def checked_id(ref: ModelRef, policy: HostPolicy = STRICT) -> str:

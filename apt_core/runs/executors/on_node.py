@@ -24,6 +24,7 @@ from apt_core import __version__, execute
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownModel
 from apt_core.base.lazy import lazy
+from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.paths import cache_dir
 from apt_core.base.policy import HostPolicy
 from apt_core.execute import Context
@@ -49,7 +50,7 @@ _KEPT_GB = 20.0
 
 class Task(NamedTuple):
     """What a node is told: ids and JSON. token: of whoever asked for the run, for models that are not for everybody.
-    model_bytes: the most that is downloaded for the run's model."""
+    bounds: how large a model may be that is fetched for the run."""
 
     version: str
     run: str
@@ -57,7 +58,7 @@ class Task(NamedTuple):
     policy: str
     study: str | None
     token: str | None
-    model_bytes: int | None = None
+    bounds: ModelBounds = UNBOUNDED
 
 
 class Begun(NamedTuple):
@@ -201,7 +202,7 @@ def _done(task: Task, folder: Path, store: _OneParent, shared: Path | None) -> I
         place=placing.place,
         walk=placing.choose_walk,
         shared=shared,
-        model_bytes=task.model_bytes,
+        bounds=task.bounds,
     )
     for event in traced(execute.run(job, context)):
         if isinstance(event, ev.Finished):

@@ -230,7 +230,7 @@ def _submit(job: Job, context: Context, needs: Mapping[str, float]) -> Any:
         policy=context.policy.model_dump_json(),
         study=context.shared.parent.name if context.shared else None,
         token=hub_token.handed(),
-        model_bytes=context.model_bytes,
+        bounds=context.bounds,
     )
     return remote.remote(task, _parent(job, context))
 
