@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from apt_core.base import printed_errors
 from apt_core.base.errors import BadInput
 
 _PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -38,6 +39,8 @@ def set_up(
     for each in filters:
         handler.addFilter(each)
     logging.basicConfig(level=level, handlers=[handler])
+    if isinstance(handler.formatter, JsonLines):
+        printed_errors.take_over()
     logging.getLogger("apt_core").setLevel(logging.INFO)
 
 

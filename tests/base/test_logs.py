@@ -72,6 +72,57 @@ def test_the_process_is_set_up_as_apt_log_says():
     assert [line.rpartition(": ")[2] for line in said_by({}).splitlines()] == ["ours", "trouble"]
 
 
+PRINTING = """
+import logging, sys, threading, traceback, warnings
+from apt_core.base import logs
+logs.set_up({"APT_LOG": sys.argv[1]}, logging.WARNING)
+def fails(what):
+    raise ValueError(what)
+try:
+    try:
+        fails("first")
+    except ValueError:
+        fails("second")
+except ValueError:
+    traceback.print_exc()
+    traceback.print_exc(file=open(sys.argv[2], "w"))
+warnings.warn("beware")
+thread = threading.Thread(target=fails, args=("thread",))
+thread.start()
+thread.join()
+class Closing:
+    def __del__(self):
+        fails("unraisable")
+Closing()
+fails("at last")
+"""
+
+
+def test_what_would_be_printed_past_the_log_is_an_object_of_it_as_well(tmp_path):
+    """Gradio prints the tracebacks of its events."""
+    command = [sys.executable, "-c", PRINTING, "json", str(tmp_path / "own")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["logger"], line["level"]) for line in lines] == [
+        ("__main__", "ERROR"),
+        ("py.warnings", "WARNING"),
+        *[("uncaught", "ERROR")] * 3,
+    ]
+    assert "beware" in lines.pop(1)["message"]
+    assert [line["message"] for line in lines] == [
+        f"ValueError: {what}" for what in ("second", "thread", "unraisable", "at last")
+    ]
+    assert "ValueError: first" in lines[0]["exception"] and "During handling" in lines[0]["exception"]
+    assert (tmp_path / "own").read_text().startswith("Traceback")
+
+
+def test_people_read_tracebacks_as_ever(tmp_path):
+    command = [sys.executable, "-c", PRINTING, "text", str(tmp_path / "own")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr.count("Traceback (most recent call last)") == 5
+
+
 def test_another_kind_of_log_is_a_sentence():
     with pytest.raises(BadInput, match="APT_LOG is 'xml'; set it to json or text"):
         logs.set_up({"APT_LOG": "xml"})
