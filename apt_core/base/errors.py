@@ -22,6 +22,7 @@
         ├── OutOfMemory
         ├── DiskFull
         ├── Silent          no sign of life for long, so it was ended
+        ├── TooLong         more time, of the clock or of the processor, than this host gives
         └── WorkerDied      the worker process ended without a word
 
 Third-party errors are translated into these once, at the edge where they appear
@@ -142,6 +143,10 @@ class DiskFull(RunFailed):
 
 class Silent(RunFailed):
     kind = "silent"
+
+
+class TooLong(RunFailed):
+    kind = "too_long"
 
 
 class WorkerDied(RunFailed):

@@ -16,6 +16,7 @@ from typing import Literal
 
 from apt_core import events as ev
 from apt_core.base import words
+from apt_core.base.errors import TooLong
 from apt_core.base.policy import HostPolicy
 from apt_core.execute import Context, Executor
 from apt_core.execute.kept import KEPT_BY_PRUNING, KEPT_BY_TRAINING, PRUNING
@@ -166,7 +167,7 @@ class _Stop:
 
 def _too_long(seconds: float) -> ev.Failed:
     return ev.Failed(
-        reason="too_long",
+        reason=TooLong.kind,
         message=f"The run did not come to a point from which it can go on within {words.duration(seconds)}, the time "
         "of one call here; choose a smaller model, less text or a faster method.",
     )

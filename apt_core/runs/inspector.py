@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from apt_core.base import logs
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.hardware import choose_device
+from apt_core.base.paths import data_dir
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate import placing
 from apt_core.events.records import RunRecord
@@ -49,6 +50,7 @@ from apt_core.measure.inside.questions import (
     question_adapter,
 )
 from apt_core.measure.inside.values import LayerInside
+from apt_core.runs.cpu_time import Allowance, allowed_seconds
 from apt_core.runs.inspecting import checked
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.quotas import Quotas
@@ -68,10 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with contextlib.suppress(OSError):  # some containers forbid it; looking works all the same
         os.nice(_NICE)
-    questions = Questions(sys.stdin)
+    questions, policy = Questions(sys.stdin), HostPolicy.from_environment()
+    allowance = Allowance(allowed_seconds(policy, os.environ, data_dir()))
     with only_ours() as out:
         while (line := questions.next(options.idle)) is not None:
-            for reply in replies(line, Store(), HostPolicy.from_environment()):
+            for reply in allowance.through(replies(line, Store(), policy)):
                 out.write(reply.model_dump_json() + "\n")
                 out.flush()
     return 0

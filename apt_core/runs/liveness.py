@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from apt_core import events as ev
 from apt_core.base import words
-from apt_core.base.errors import BadInput, OutOfMemory, Silent
+from apt_core.base.errors import BadInput, OutOfMemory, Silent, TooLong
 from apt_core.base.policy import HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.runs import processes
@@ -176,7 +176,7 @@ class Liveness:
                 f"The run was ended after {words.duration(longest)}, the longest that a run may take here; choose a "
                 "smaller model, less text or a faster method."
             )
-            return ev.Failed(reason="too_long", message=message)
+            return ev.Failed(reason=TooLong.kind, message=message)
         if said := too_silent(self._limits, silent):
             return ev.Failed(reason=Silent.kind, message=said)
         return None

@@ -30,6 +30,7 @@ from pydantic import BaseModel, ValidationError
 from apt_core.base import logs
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.lazy import lazy
+from apt_core.base.paths import data_dir
 from apt_core.base.policy import HostPolicy
 from apt_core.estimate.free import free_memory
 from apt_core.events import Failed
@@ -48,6 +49,7 @@ from apt_core.measure.questions import (
 from apt_core.models.catalogue.facts import folder_facts
 from apt_core.models.fetch.background import with_progress
 from apt_core.models.fetch.sources import resolve
+from apt_core.runs.cpu_time import Allowance, allowed_seconds
 from apt_core.runs.loaded import LoadedModels
 from apt_core.runs.only_ours import only_ours
 from apt_core.runs.worker_errors import failure_of
@@ -84,11 +86,12 @@ def main(arguments: list[str] | None = None, answering: Answering | None = None)
     options = _parser().parse_args(arguments)
     with contextlib.suppress(OSError):  # some containers forbid it; reading works all the same
         os.nice(_NICE)
-    questions = Questions(sys.stdin)
+    questions, policy = Questions(sys.stdin), HostPolicy.from_environment()
+    allowance = Allowance(allowed_seconds(policy, os.environ, data_dir()))
     with only_ours() as out:
-        answering = answering or Models()
+        answering = answering or Models(policy)
         while (line := questions.next(options.idle)) is not None:
-            for reply in _replies(answering, line, questions.stopped):
+            for reply in allowance.through(_replies(answering, line, questions.stopped)):
                 _say(out, reply)
     return 0
 
@@ -96,10 +99,10 @@ def main(arguments: list[str] | None = None, answering: Answering | None = None)
 class Models:
     """The models of this machine, on its device."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: HostPolicy) -> None:
         self._device = hardware.choose_device("auto")
         self._dtype = hardware.choose_dtype(self._device)
-        self._policy = HostPolicy.from_environment()
+        self._policy = policy
         self._loaded: LoadedModels[Any] = LoadedModels(self._load, self._bytes_of, self._free, self._left)
         self._folders: dict[ModelRef, Path] = {}
 

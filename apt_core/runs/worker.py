@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Protocol
 from apt_core import events as ev
 from apt_core import execute
 from apt_core.base import logs, words
-from apt_core.base.errors import PruneError
+from apt_core.base.errors import PruneError, TooLong
 from apt_core.base.lazy import lazy
 from apt_core.base.model_bounds import ModelBounds
 from apt_core.base.policy import HostPolicy
 from apt_core.execute import Context
-from apt_core.runs import keeping, liveness, processes, read_before, warm
+from apt_core.runs import cpu_time, keeping, liveness, processes, read_before, warm
 from apt_core.runs.executors import executor_of
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
@@ -60,7 +60,7 @@ class Stopping(Protocol):
 
 
 class Stop:
-    """Whether the run should stop: asked for in the index, or by SIGTERM or SIGINT.
+    """Whether the run should stop: asked for in the index, by SIGTERM or SIGINT, or because its time is used up.
 
     A signal raises `Cancel` at once inside the job, and is only noted while we write, so that it
     never tears a line of the log.
@@ -76,10 +76,18 @@ class Stop:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
+        self._break_off()
+
+    def _break_off(self) -> None:
         self._signalled = True
         if self._in_job:
             self._in_job = False  # a second signal must not break the tidying up
             raise Cancel
+
+    def end_because(self, said: str) -> None:
+        """End the run from within its own process; `said` is its last word."""
+        liveness.write_verdict(self._store.folder(self._run_id), ev.Failed(reason=TooLong.kind, message=said))
+        self._break_off()
 
     @contextlib.contextmanager
     def interrupts(self) -> Iterator[None]:
@@ -123,6 +131,7 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
     stop = Stop(store, run_id)
     if spared is None:
         _lower_priority()
+    cpu_time.bound_run(cpu_time.allowed_seconds(policy, os.environ, store.root), stop.end_because)
     ended = liveness.show_life(store.folder(run_id))
     last_word = work(store, run_id, executor, stop, policy, beginning(store, run_id))
     ended()

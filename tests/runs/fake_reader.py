@@ -58,6 +58,8 @@ class Scripted:
         if isinstance(request, Score):
             yield from self._scored(request)
             return
+        while question.prompt == "compute for ever":
+            pass
         if question.prompt == "refuse":
             raise BadInput("This prompt is too long for the model.")
         words = [f"{word} " for word in question.prompt.split()] * question.max_tokens

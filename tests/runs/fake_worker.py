@@ -130,6 +130,16 @@ def stuck(_job: Job, context: Context) -> Iterator[ev.Event]:
         (context.folder / "tidied").touch()
 
 
+def busy(_job: Job, context: Context) -> Iterator[ev.Event]:
+    """Computes without end and without an event, and tidies up when it is broken off."""
+    yield layer(0)
+    try:
+        while True:
+            pass
+    finally:
+        (context.folder / "tidied").touch()
+
+
 def deaf(_job: Job, _context: Context) -> Iterator[ev.Event]:
     """No event for a long time, and only SIGKILL helps."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
