@@ -1,10 +1,19 @@
-"""How much memory a new process can take. No torch."""
+"""How much memory there is, and how much of it a new process can take. No torch."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+
+_GROUPS = Path("/sys/fs/cgroup")
+_NO_LIMIT = 1 << 62
+_LIMIT_AND_USE = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
 
 
 def free_memory() -> int:
@@ -12,20 +21,46 @@ def free_memory() -> int:
     return min(psutil.virtual_memory().available, *_container_rooms())
 
 
-def _container_rooms(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """What the control group (version 2, then 1) still allows; a huge number where there is no limit."""
-    rooms = [1 << 62]
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            rooms.append(
-                int((root / limit).read_text()) - int((root / used).read_text()) + _reclaimable(root)
-            )
-        except (OSError, ValueError):
-            continue  # no such file, or "max": no limit from this version
+def all_memory() -> int:
+    """Bytes of the machine, or as many of them as the container may have."""
+    return min(psutil.virtual_memory().total, *_container_limits())
+
+
+def _container_rooms(root: Path = _GROUPS) -> list[int]:
+    """What the control groups (version 2, then 1) still allow; a huge number where there is no limit."""
+    rooms = [_NO_LIMIT]
+    for group in _groups(root):
+        for limit, used in _LIMIT_AND_USE:
+            try:
+                rooms.append(_number(group / limit) - _number(group / used) + _reclaimable(group))
+            except (OSError, ValueError):
+                continue  # no such file, or "max": no limit from this version
     return rooms
+
+
+def _container_limits(root: Path = _GROUPS) -> list[int]:
+    """What the control groups allow in all."""
+    limits = [_NO_LIMIT]
+    for group in _groups(root):
+        for limit, _ in _LIMIT_AND_USE:
+            with suppress(OSError, ValueError):
+                limits.append(_number(group / limit))
+    return limits
+
+
+def _groups(root: Path, own: Path = Path("/proc/self/cgroup")) -> list[Path]:
+    """The control group of this process, and those around it: of a container that sees only its own it is the root, of
+    a service a folder below it."""
+    with suppress(OSError):
+        for line in own.read_text().splitlines():
+            if line.startswith("0::/"):
+                inside = root / line.removeprefix("0::/")
+                return [group for group in (inside, *inside.parents) if group.is_relative_to(root)]
+    return [root]
+
+
+def _number(file: Path) -> int:
+    return int(file.read_text())
 
 
 def _reclaimable(root: Path) -> int:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,6 +37,7 @@ from apt_core.measure.inside.questions import (
     reply_adapter,
 )
 from apt_core.runs import memory_watch, processes
+from apt_core.runs.shared_memory import INSPECTOR, SharedMemory
 from apt_core.runs.store import Store
 
 INSPECTOR_COMMAND = (sys.executable, "-m", "apt_core.runs.inspector")
@@ -109,7 +111,8 @@ class Inspector:
     """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
 
     The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
-    as dead, and one that holds more than `memory_bytes` is ended.
+    as dead, and one that holds more than `memory_bytes` is ended. memory: what the processes of this page may hold
+    together.
     """
 
     def __init__(
@@ -120,11 +123,13 @@ class Inspector:
         silence: float = 600.0,
         patience: float = 2.0,
         memory_bytes: int | None = None,
+        memory: SharedMemory | None = None,
     ):
         self._store = store
         self._command = tuple(command)
         self._idle, self._silence, self._patience = idle, silence, patience
-        self._memory_bytes = memory_bytes
+        self._memory_bytes, self._memory = memory_bytes, memory or SharedMemory()
+        self._memory.joins(INSPECTOR, self._held)
         self._turn = threading.Lock()
         self._process: _Process | None = None
         self._asked: Question | None = None  # what is being answered
@@ -189,7 +194,8 @@ class Inspector:
             if self._process is None or not self._process.alive:
                 self.close()
                 command = [*self._command, "--idle", str(self._idle)]
-                self._process = _Process(command, self._memory_bytes)
+                self._memory.check_room(INSPECTOR)
+                self._process = _Process(command, self._memory_bytes, self._memory)
             self._asked = question
             self._process.say(question.model_dump_json())
             while last is None or isinstance(last, Looking):
@@ -197,6 +203,8 @@ class Inspector:
                 if not isinstance(last, Looking | Failed):
                     keep(folder, question, last)
                 yield last
+        except PruneError as error:
+            yield Failed(reason=error.kind, message=str(error))
         except OSError as error:
             yield _lost(f" ({error.strerror})")
         finally:
@@ -204,14 +212,19 @@ class Inspector:
             if last is None or isinstance(last, Looking) or not self._alive():
                 self.close()  # nobody listens any more, or it is gone: what it still does is of no use
 
+    def _held(self) -> int:
+        process = self._process
+        return processes.memory_of(process.pid) if process is not None and process.alive else 0
+
     def _alive(self) -> bool:
         return self._process is not None and self._process.alive
 
 
 class _Process:
-    """One inspector process and the thread that reads what it says. memory_bytes: the most that it may hold."""
+    """One inspector process and the thread that reads what it says. memory_bytes: the most that it may hold, beside the
+    others of `memory`."""
 
-    def __init__(self, command: list[str], memory_bytes: int | None):
+    def __init__(self, command: list[str], memory_bytes: int | None, memory: SharedMemory):
         self._heard: queue.Queue[Reply | None] = queue.Queue()
         self._ended_for: Failed | None = None
         self._gone = False
@@ -228,7 +241,12 @@ class _Process:
                 start_new_session=True,  # Ctrl-C in a terminal is for the asker, who then ends us
             )
         threading.Thread(target=self._listen, name="inspector", daemon=True).start()
-        memory_watch.watch(self._popen.pid, memory_bytes, lambda: self.alive, self.end)
+        left = partial(memory.left_for, INSPECTOR)
+        memory_watch.watch(self._popen.pid, memory_bytes, lambda: self.alive, self.end, left)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
 
     @property
     def alive(self) -> bool:

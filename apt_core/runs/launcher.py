@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from apt_core import events as ev
 from apt_core.base import logs
@@ -30,6 +31,7 @@ from apt_core.runs.idle import WhileIdle
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
 from apt_core.runs.seats import Seats
+from apt_core.runs.shared_memory import RUNS, WARM, SharedMemory
 from apt_core.runs.since import Since
 from apt_core.runs.starting import WORKER_COMMAND, WORKER_LOG, Child, Starter
 from apt_core.runs.store import NO_ROOM, Store
@@ -46,7 +48,7 @@ class Launcher:
     `grace`. Workers are not children that must be kept: they outlive this process, and the launcher of another process
     looks after them. While `paused()` no further run begins. only: the owner whose runs are begun here and whose
     searches are gone on with (the command line's own); those of others are left to the app of the host, which has its
-    rules, and waited for while it begins them.
+    rules, and waited for while it begins them. memory: what the processes of this page may hold together.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Launcher:
         executor: Executor | None = None,
         paused: Callable[[], bool] = lambda: False,
         only: str | None = None,
+        memory: SharedMemory | None = None,
     ):
         self.store = store
         self.executor = executor or executor_of(os.environ)
@@ -71,7 +74,10 @@ class Launcher:
         self.interval = interval
         self._command = tuple(command)
         in_calls = self.executor.call_seconds() is not None
-        self._starter = Starter(store.root, command, warms=not in_calls)
+        self._memory = memory or SharedMemory()
+        self._memory.joins(RUNS, lambda: sum(map(processes.memory_of, self._workers)))
+        left_for_warm = partial(self._memory.left_for, WARM)
+        self._starter = Starter(store.root, command, warms=not in_calls, left=left_for_warm)
         self._idle = WhileIdle(store, self._starter)
         self._children: dict[str, Child] = {}  # to reap them, and to know how they ended
         self._tokens: dict[str, str] = {}  # of runs that wait, in memory only
@@ -84,6 +90,7 @@ class Launcher:
         self._ending = Since()  # of workers that are to end
         self._could_begin = Since()  # of runs that wait for the app of the host
         self._at_work: dict[str, str | None] = {}  # runs at the end of the last look, and their studies
+        self._workers: tuple[int, ...] = ()  # of these runs
 
     def submit(self, job: Job, token: str | None = None, owner: str = LOCAL) -> str:
         """Queue a run, start it if nothing else runs, and return its id.
@@ -146,7 +153,9 @@ class Launcher:
                 if start_next and not self._paused():
                     self._start_those_with_a_seat(rows)
                 more_to_come = start_next and bool(rows.queue())
-                self._at_work = {row.id: row.study for row in rows.active()}
+                active = rows.active()
+                self._at_work = {row.id: row.study for row in active}
+                self._workers = tuple(row.pid for row in active if row.pid is not None)
         if more_to_come:
             self._starter.warm_up()
         if ended:
@@ -224,7 +233,7 @@ class Launcher:
         """What became of a running row: its final status once its worker is gone, None before."""
         if processes.is_alive(row.pid, row.pid_created, row.id):
             logs.bound(self.store.folder(row.id) / WORKER_LOG)
-            self._end_when_overdue(row)
+            self._end_when_overdue(rows, row)
             return None
         ending = self._log_of(row).ending()
         if ending is None and self._waits_again(row):
@@ -244,11 +253,12 @@ class Launcher:
         asked_to_end = row.cancel_requested_at or self._verdict(row)
         return in_calls_here and not asked_to_end and may_begin_again(self.store, row.id)
 
-    def _end_when_overdue(self, row: Row) -> None:
-        """First ask, then end, a worker past its grace period, and one that is silent or takes too long."""
+    def _end_when_overdue(self, rows: Rows, row: Row) -> None:
+        """First ask, then end, a worker past its grace period, and one that is silent or takes too long or too much."""
         if row.pid is None:
             return
-        if why := self._liveness.overdue(row.id, self.store.folder(row.id), row.pid):
+        left = self._memory.left_for_run(lambda: _began_before(rows, row))
+        if why := self._liveness.overdue(row.id, self.store.folder(row.id), row.pid, left):
             self._end_because(why, row.id, row.pid)
         elif row.cancel_requested_at is not None or self._log_of(row).ending() is not None:
             self._end_after_grace(row.id, row.pid)
@@ -429,6 +439,11 @@ _SIGNED_OUT = ev.Failed(
     message="The app was restarted before this run began, and the sign-in to the Hub that it needs went with it; "
     "sign in and start the run again.",
 )
+
+
+def _began_before(rows: Rows, row: Row) -> list[int]:
+    """The workers that were there when the one of this run began."""
+    return [one.pid for one in rows.active() if one.pid and (one.pid_created or 0) < (row.pid_created or 0)]
 
 
 def _not_started(error: OSError) -> ev.Failed:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 from pydantic import ValidationError
 
 from apt_core import events as ev
@@ -25,23 +24,27 @@ from apt_core.base import words
 from apt_core.base.errors import BadInput, OutOfMemory, Silent, TooLong
 from apt_core.base.policy import HostPolicy
 from apt_core.base.values import Frozen
+from apt_core.estimate.free import all_memory
 from apt_core.runs import processes
 from apt_core.runs.quotas import Quotas
 
 SIGN = "alive"  # a file of the run's folder
 _VERDICT = "overdue.json"  # a file of the run's folder: why its worker was asked to end
 _EVERY_SECONDS = 5.0
-_PUBLIC_MEMORY = 0.8  # of the machine
+_PUBLIC_MEMORY = 0.8  # of the machine, that a process may hold
+_PUBLIC_TOGETHER = 0.9  # of the machine, that all processes of the page may hold
 
 
 class RunLimits(Frozen):
     """silent_seconds: without a sign of life. run_seconds: from the start of a run; None for as long as it takes.
-    memory_bytes: that a worker may hold; None for as much as the machine has. models_bytes: that downloaded models may
-    take once a run has ended; None for as much as there is room for."""
+    memory_bytes: that a worker may hold; None for as much as the machine has. together_bytes: that all processes of the
+    page may hold; the same. models_bytes: that downloaded models may take once a run has ended; None for as much as
+    there is room for."""
 
     silent_seconds: float = 300.0
     run_seconds: float | None = None
     memory_bytes: int | None = None
+    together_bytes: int | None = None
     models_bytes: int | None = None
 
     @classmethod
@@ -53,15 +56,18 @@ class RunLimits(Frozen):
         machine_bytes: int | None = None,
     ) -> RunLimits:
         """The minutes and gigabytes of the quotas, and APT_RUN_GB (four fifths of the machine's memory on a public
-        host); without limit on a person's own machine. machine_bytes: where runs work; None for here. Raises BadInput.
+        host, and nine tenths for all processes together); without limit on a person's own machine. machine_bytes: where
+        runs work; None for here. Raises BadInput.
         """
-        gigabytes = _number("APT_RUN_GB", environment, "gigabytes")
+        gigabytes, together = _number("APT_RUN_GB", environment, "gigabytes"), None
         if policy.public:
-            machine_bytes = machine_bytes or psutil.virtual_memory().total
+            machine_bytes = machine_bytes or all_memory()
             gigabytes = gigabytes or _PUBLIC_MEMORY * machine_bytes / 1e9
+            together = int(_PUBLIC_TOGETHER * machine_bytes)
         return cls(
             run_seconds=60 * quotas.run_minutes if quotas.run_minutes else None,
             memory_bytes=int(1e9 * gigabytes) if gigabytes else None,
+            together_bytes=together,
             models_bytes=None if quotas.models_gb is None else int(1e9 * quotas.models_gb),
         )
 
@@ -129,15 +135,20 @@ def too_silent(limits: RunLimits, seconds: float) -> str:
     )
 
 
-def too_much_memory(limits: RunLimits, held: int) -> str:
-    """What is said of a run that holds so many bytes, empty where it may."""
+def too_much_memory(limits: RunLimits, held: int, left: int | None = None) -> str:
+    """What is said of a run that holds so many bytes, empty where it may. left: by what else is at work."""
     most = limits.memory_bytes
-    if most is None or held <= most:
-        return ""
-    return (
-        f"The run held {words.size(held)} of memory and was ended: {words.size(most)} is the most that a run may "
-        "hold here; choose a smaller model or fewer or shorter windows."
-    )
+    if most is not None and held > most:
+        return (
+            f"The run held {words.size(held)} of memory and was ended: {words.size(most)} is the most that a run may "
+            "hold here; choose a smaller model or fewer or shorter windows."
+        )
+    if left is not None and held > left:
+        return (
+            f"The run held {words.size(held)} of memory and was ended: the page and the runs that began before it leave "
+            f"it {words.size(left)} here; start it again when those have ended, or choose a smaller model."
+        )
+    return ""
 
 
 class _Heard(NamedTuple):
@@ -155,8 +166,11 @@ class Liveness:
         self._heard: dict[str, _Heard] = {}
         self._verdicts: dict[str, ev.Failed] = {}
 
-    def overdue(self, run_id: str, folder: Path, pid: int | None = None) -> ev.Failed | None:
-        """Why this worker has to be ended now; the same answer from then on. pid: whose memory counts."""
+    def overdue(
+        self, run_id: str, folder: Path, pid: int | None = None, left: int | None = None
+    ) -> ev.Failed | None:
+        """Why this worker has to be ended now; the same answer from then on. pid: whose memory counts; left: bytes of it
+        that others leave."""
         if run_id in self._verdicts:
             return self._verdicts[run_id]
         now, signs = self._clock(), _signs_of(folder)
@@ -164,7 +178,7 @@ class Liveness:
         if heard is None or heard.signs != signs:
             begun = min(heard.begun if heard else now, now - seconds_at_work(folder))
             heard = self._heard[run_id] = _Heard(signs, now, begun)
-        verdict = self._judge(now - heard.since, now - heard.begun) or self._judge_memory(pid)
+        verdict = self._judge(now - heard.since, now - heard.begun) or self._judge_memory(pid, left)
         if verdict is not None:
             self._verdicts[run_id] = verdict
         return verdict
@@ -181,10 +195,10 @@ class Liveness:
             return ev.Failed(reason=Silent.kind, message=said)
         return None
 
-    def _judge_memory(self, pid: int | None) -> ev.Failed | None:
-        if self._limits.memory_bytes is None or pid is None:
+    def _judge_memory(self, pid: int | None, left: int | None) -> ev.Failed | None:
+        if pid is None or (self._limits.memory_bytes is None and left is None):
             return None
-        said = too_much_memory(self._limits, processes.memory_of(pid))
+        said = too_much_memory(self._limits, processes.memory_of(pid), left)
         return ev.Failed(reason=OutOfMemory.kind, message=said) if said else None
 
     def attend(self, working: Collection[str]) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from apt_core.events.records import RunRecord
 from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Score, Sides, reply_adapter
 from apt_core.runs import memory_watch, processes
 from apt_core.runs.quotas import Quotas
+from apt_core.runs.shared_memory import READER, SharedMemory
 from apt_core.runs.store import Store
 
 READER_COMMAND = (sys.executable, "-m", "apt_core.runs.reader")
@@ -37,7 +39,7 @@ class Reader:
     `idle` seconds without a question. A second asker waits up to `patience` seconds for the first to end. No answer
     within `silence` seconds counts as dead; after a stop, or when nobody listens any more, none within `grace`. The
     process is ended then, as it is when it holds more than `memory_bytes`, and the next question starts a new one.
-    quotas: for the size of a model that is fetched again.
+    quotas: for the size of a model that is fetched again. memory: what the processes of this page may hold together.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Reader:
         grace: float = 5.0,
         memory_bytes: int | None = None,
         quotas: Quotas = Quotas(),  # noqa: B008 - immutable
+        memory: SharedMemory | None = None,
     ):
         self._store = store
         self._command = tuple(command)
@@ -59,6 +62,8 @@ class Reader:
         self._grace = grace
         self._memory_bytes = memory_bytes
         self._quotas = quotas
+        self._memory = memory or SharedMemory()
+        self._memory.joins(READER, self._held)
         self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
@@ -118,6 +123,10 @@ class Reader:
             return
         try:
             answer = self._begin(request)
+        except PruneError as error:
+            self._turn.release()
+            yield Failed(reason=error.kind, message=str(error))
+            return
         except (OSError, RuntimeError, MemoryError) as error:  # no process or thread more can be had
             self._turn.release()
             yield _lost(f" ({getattr(error, 'strerror', None) or error})")
@@ -169,15 +178,20 @@ class Reader:
         if process is not None and process.quiet_for() > self._silence:
             process.end()
 
+    def _held(self) -> int:
+        process = self._process
+        return processes.memory_of(process.pid) if process is not None and process.alive else 0
+
     def _begin(self, request: Request) -> _Answer:
-        """Hand the question to a process that lives."""
+        """Hand the question to a process that lives. Raises OutOfMemory where there is no room for one."""
         process = self._process
         # One that is about to end by itself would be gone before it has read the question.
         staying = process is not None and process.alive and process.quiet_for() <= 0.9 * self._idle
         if process is None or not staying:
             self.close()
+            self._memory.check_room(READER)
             command = [*self._command, "--idle", str(self._idle)]
-            process = self._process = _Process(command, self._memory_bytes)
+            process = self._process = _Process(command, self._memory_bytes, self._memory)
         return process.ask(request, self._turn.release, self._grace)
 
 
@@ -294,9 +308,10 @@ class _Answer:
 
 
 class _Process:
-    """One reader process and the thread that reads what it says. memory_bytes: the most that it may hold."""
+    """One reader process and the thread that reads what it says. memory_bytes: the most that it may hold, beside the
+    others of `memory`."""
 
-    def __init__(self, command: list[str], memory_bytes: int | None):
+    def __init__(self, command: list[str], memory_bytes: int | None, memory: SharedMemory):
         self._answer: _Answer | None = None
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -319,7 +334,12 @@ class _Process:
         assert stdin and stdout  # both are pipes
         self._stdin, self._stdout = stdin, stdout
         threading.Thread(target=self._listen, name="reader", daemon=True).start()
-        memory_watch.watch(self._popen.pid, memory_bytes, lambda: self.alive, self.end)
+        left = partial(memory.left_for, READER)
+        memory_watch.watch(self._popen.pid, memory_bytes, lambda: self.alive, self.end, left)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
 
     @property
     def alive(self) -> bool:

@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from apt_core.runs import ids, processes
 from apt_core.runs.warm import PLACEHOLDER, READY, SOCKET, Request
@@ -23,6 +25,7 @@ WORKER_LOG = "worker.log"  # in the folder of a run; `logs.bound` keeps it short
 REPOSITORY = Path(__file__).resolve().parents[2]
 _NVIDIA = Path("/proc/driver/nvidia")
 _REPLY_SECONDS = 2.0
+_WARM_BYTES = 400_000_000  # that it takes
 _log = logging.getLogger(__name__)
 
 
@@ -38,12 +41,20 @@ class Child(Protocol):
 
 class Starter:
     """Starts workers of the store in `root`, each in a session of its own: they survive the end of this process and of
-    its terminal. command: by which they are started, without the run's id. warms: whether a warm process may be kept.
+    its terminal. command: by which they are started, without the run's id. warms: whether a warm process may be kept;
+    left: bytes of memory that others leave it, None where nothing is limited.
     """
 
-    def __init__(self, root: Path, command: Sequence[str] = WORKER_COMMAND, warms: bool = True):
+    def __init__(
+        self,
+        root: Path,
+        command: Sequence[str] = WORKER_COMMAND,
+        warms: bool = True,
+        left: Callable[[], int | None] = lambda: None,
+    ):
         self._root = root
         self._command = tuple(command)
+        self._left = left
         self._warm: _Warm | None = None
         self._alone = threading.RLock()  # one thread at a time speaks with the warm process
         self._never = not (warms and may_be_warm(os.environ)) or self._command != WORKER_COMMAND
@@ -63,6 +74,8 @@ class Starter:
             if self._never or (self._warm is not None and self._warm.serves(environment)):
                 return
             self.cool_down()
+            if not self._has_room(_WARM_BYTES):
+                return
             with suppress(OSError):  # for want of memory, for instance: the run is started afresh
                 self._warm = _Warm(self._command, environment)
 
@@ -73,9 +86,9 @@ class Starter:
             return self._ready() is not None
 
     def reap(self) -> None:
-        """A warm process that nobody needed for long has ended by itself."""
+        """A warm process that nobody needed for long has ended by itself; it goes where others need its memory."""
         with self._alone:
-            if self._warm is not None and self._warm.ended():
+            if self._warm is not None and (self._warm.ended() or not self._has_room(self._warm.held())):
                 self.cool_down()
 
     def cool_down(self) -> None:
@@ -84,6 +97,10 @@ class Starter:
             if self._warm is not None:
                 self._warm.end()
                 self._warm = None
+
+    def _has_room(self, n_bytes: int) -> bool:
+        left = self._left()
+        return left is None or n_bytes <= left
 
     def _environment(self) -> dict[str, str]:
         ours = {"APT_DATA": str(self._root), "PYTHONUNBUFFERED": "1"}
@@ -146,6 +163,12 @@ class _Warm:
 
     def ended(self) -> bool:
         return self._process.poll() is not None
+
+    def held(self) -> int:
+        """Bytes of memory, without the workers that it became."""
+        with suppress(psutil.Error):
+            return psutil.Process(self._process.pid).memory_info().rss
+        return 0
 
     def ready(self) -> bool:
         """Whether it has imported everything by now."""

@@ -39,6 +39,7 @@ from apt_core.runs.owners import Action, Visitor
 from apt_core.runs.query import Entry, Query, select
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
+from apt_core.runs.shared_memory import SharedMemory
 from apt_core.runs.store import Store
 from apt_core.runs.usage import Usage
 from apt_core.runs.votes import Votes
@@ -407,18 +408,18 @@ def open_studio(policy: HostPolicy) -> Studio:
     limits = RunLimits.of(policy, os.environ, quotas)
     check = partial(check_goes_on, store=store, quotas=quotas, hosting=hosting)
     advance = partial(bisection.advance, check=check)
-    launcher = Launcher(store, advance=advance, limits=limits, paused=hosting.draining)
+    memory, most = SharedMemory(limits.together_bytes), limits.memory_bytes
+    launcher = Launcher(store, advance=advance, limits=limits, paused=hosting.draining, memory=memory)
     for study in store.studies():  # a search whose last run ended while nobody looked, or that was held
         with suppress(PruneError):
             advance(store, study.id)
     launcher.start()
-    most = limits.memory_bytes
     return Studio(
         store,
         launcher,
-        Reader(store, memory_bytes=most, quotas=quotas),
+        Reader(store, memory_bytes=most, quotas=quotas, memory=memory),
         policy=policy,
-        inspector=Inspector(store, memory_bytes=most),
+        inspector=Inspector(store, memory_bytes=most, memory=memory),
         quotas=quotas,
         votes=Votes(store.root),
         hosting=hosting,

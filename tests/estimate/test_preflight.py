@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from apt_core.base import cpu
@@ -279,6 +280,20 @@ def test_free_memory_respects_a_container(tmp_path):
     assert min(free._container_rooms(tmp_path)) == 500
     (tmp_path / "memory.max").write_text("max\n")
     assert min(free._container_rooms(tmp_path)) > 1000 * GB
+
+
+def test_the_limit_of_a_service_is_that_of_its_own_control_group_or_of_one_around_it(tmp_path):
+    own, root = tmp_path / "cgroup", tmp_path / "groups"
+    own.write_text("0::/system.slice/apt.service\n")
+    (root / "system.slice" / "apt.service").mkdir(parents=True)
+    groups = free._groups(root, own)
+    assert groups == [root / "system.slice" / "apt.service", root / "system.slice", root]
+    (groups[0] / "memory.max").write_text("max\n")
+    (groups[1] / "memory.max").write_text("8000\n")
+    (groups[2] / "memory.max").write_text("16000\n")
+    assert min(free._container_limits(groups[1])) == 8000
+    assert free._groups(root, tmp_path / "none") == [root]
+    assert 0 < free.all_memory() <= psutil.virtual_memory().total
 
 
 # ---- state space models

@@ -13,6 +13,7 @@ from helpers import fake_command, layers_of, until, worker_pid
 import apt_core
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT
+from apt_core.estimate.free import all_memory
 from apt_core.runs import liveness
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import SIGN, Liveness, RunLimits, show_life, verdict_in
@@ -120,6 +121,8 @@ def test_limits_come_from_the_environment():
     assert limits_of(PRIVATE).run_seconds is None and limits_of(PRIVATE).memory_bytes is None
     assert limits_of(STRICT).run_seconds == 3600 and limits_of(STRICT).memory_bytes > 1e8
     assert limits_of(STRICT, APT_RUN_GB="2").memory_bytes == 2_000_000_000
+    assert limits_of(PRIVATE, APT_RUN_GB="2").together_bytes is None
+    assert limits_of(STRICT).memory_bytes < limits_of(STRICT).together_bytes < all_memory()
     assert limits_of(PRIVATE, APT_RUN_MINUTES="1.5").run_seconds == 90
     for wrong in ("0", "-1", "nan", "soon"):
         with pytest.raises(BadInput, match="APT_RUN_MINUTES"):

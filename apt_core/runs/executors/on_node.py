@@ -27,6 +27,7 @@ from apt_core.base.lazy import lazy
 from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.paths import cache_dir
 from apt_core.base.policy import HostPolicy
+from apt_core.estimate.free import all_memory
 from apt_core.execute import Context
 from apt_core.execute.context import Made
 from apt_core.jobs import ModelRef, read_job
@@ -181,8 +182,8 @@ def end(begun: Begun) -> None:
 
 def _begun(ours: Path) -> Begun:
     """Here: the folder of this task shows its life."""
-    pid, memory = os.getpid(), psutil.virtual_memory().total
-    return Begun(_node(), pid, processes.birth(pid) or 0.0, str(ours / liveness.SIGN), memory)
+    pid = os.getpid()
+    return Begun(_node(), pid, processes.birth(pid) or 0.0, str(ours / liveness.SIGN), all_memory())
 
 
 def _node() -> str:
