@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from apt_core.base.errors import DiskFull, PruneError, StoreUnusable
+from apt_core.base.errors import StoreUnusable
 from apt_core.base.policy import LOCAL
 from apt_core.runs import migrations, no_room
+from apt_core.runs.index_errors import held, is_damage, plain
 
 _TABLE = """
 CREATE TABLE runs (
@@ -125,11 +126,11 @@ class Index:
             return
         with no_room.one_after_the_other(self.path.parent, self._patience) as is_ours:
             if not is_ours:
-                raise StoreUnusable(self._held())
-            alone = not self._is_to_be_made()  # else it needs room, and says so
+                raise held(self._patience)
+            alone = not self._is_to_be_migrated()  # else it needs room, and says so
             with (
                 contextlib.closing(self._open(alone)) as connection,
-                no_room.in_place(connection) if alone and to_write else contextlib.nullcontext(),
+                no_room.in_place(connection, self.path) if alone and to_write else contextlib.nullcontext(),
             ):
                 self._of_thread.connection = connection
                 try:
@@ -148,10 +149,10 @@ class Index:
         try:
             return self._connect(alone)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
         self._move_aside()
-        return self._connect()
+        return self._connect(alone)
 
     def _connect(self, alone: bool = False) -> sqlite3.Connection:
         """alone: no other connection may be there, and no file beside the index is needed."""
@@ -163,24 +164,32 @@ class Index:
                 connection.execute(no_room.WITHOUT_SHARED_MEMORY)
             connection.execute("PRAGMA synchronous = NORMAL")
             migrations.check(connection)
+            no_room.check(connection)
             version = migrations.version_of(connection)
             if version == 0:
-                self._fill(connection)
+                self._fill(connection, alone)
             elif version < migrations.VERSION:
                 with self._alone():
                     migrations.migrate(connection, self.path)
                     self._take_in_folders(connection)
             connection.execute("SELECT count(*), max(place), max(id) FROM runs").fetchone()
+            if not alone:
+                _share(connection)
             return connection
         except BaseException:
             connection.close()
             raise
 
-    def _is_to_be_made(self) -> bool:
-        """Whether the file is not there or is of an earlier version: that takes room, and other connections to it."""
+    def _is_to_be_migrated(self) -> bool:
+        """Whether the file is of an earlier version: that takes room, and other connections to it."""
         with contextlib.closing(sqlite3.connect(self.path, timeout=self._patience)) as connection:
             connection.execute(no_room.WITHOUT_SHARED_MEMORY)
-            return migrations.version_of(connection) < migrations.VERSION
+            try:
+                return 0 < migrations.version_of(connection) < migrations.VERSION
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                return False  # it is made again
 
     def _take_in_folders(self, connection: sqlite3.Connection) -> None:
         """Runs and studies that the migrated index does not know: a process of the earlier version that was still
@@ -194,13 +203,15 @@ class Index:
             for study in found.studies:
                 rows.add_study(study)
 
-    def _fill(self, connection: sqlite3.Connection) -> None:
+    def _fill(self, connection: sqlite3.Connection, alone: bool) -> None:
         """Make the table and take in the runs whose folders are already there."""
         with self._alone():
             if migrations.version_of(connection):
                 return  # another process was faster
-            connection.execute("PRAGMA journal_mode = WAL")
-            with _transaction(connection):
+            if not alone:
+                connection.execute("PRAGMA journal_mode = WAL")
+            in_place = no_room.in_place(connection, self.path) if alone else contextlib.nullcontext()
+            with in_place, _transaction(connection):
                 connection.execute(_TABLE)
                 connection.execute("CREATE INDEX runs_by_status ON runs (status)")
                 for statement in (
@@ -217,14 +228,17 @@ class Index:
                 connection.execute(f"PRAGMA user_version = {migrations.VERSION}")
 
     def _move_aside(self) -> None:
-        """Rename a damaged index; whoever comes second finds a sound one and leaves it alone."""
+        """Rename a damaged index, or remove it where there is room for one alone; whoever comes second finds a sound one
+        and leaves it alone."""
         with self._alone():
             damage = self._damage()
             if not damage:
                 return
             _log.warning("The run index %s is damaged (%s); making it again.", self.path, damage)
-            os.replace(self.path, self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}"))
-            for suffix in ("-wal", "-shm"):
+            if no_room.is_enough(self.path.parent):
+                os.replace(self.path, self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}"))
+            self.path.unlink(missing_ok=True)
+            for suffix in ("-wal", "-shm", "-journal"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def _damage(self) -> str:
@@ -233,6 +247,9 @@ class Index:
             return ""
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=self._patience)) as connection:
+                if not no_room.is_enough(self.path.parent):
+                    connection.execute(no_room.WITHOUT_SHARED_MEMORY)
+                no_room.check(connection)
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if found != "ok":
                     return found
@@ -240,7 +257,7 @@ class Index:
                     connection.execute(f"SELECT {_COLUMNS} FROM runs LIMIT 1").fetchone()
                 return ""
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             return str(error)
 
@@ -256,45 +273,16 @@ class Index:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):
+            if is_damage(error):
                 self._move_aside()
-            raise self._plain(error) from error
-
-    def _held(self) -> str:
-        return (
-            f"Another program has held the run index for more than {self._patience:g} seconds; "
-            "close it or try again."
-        )
-
-    def _plain(self, error: sqlite3.DatabaseError) -> PruneError:
-        """SQLite's complaint as one of our sentences."""
-        if isinstance(error, migrations.MadeLater):
-            return StoreUnusable(
-                f"The run index {self.path} was {error}; update the app, or set APT_DATA to another folder."
-            )
-        match _code(error):
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return StoreUnusable(self._held())
-            case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
-                return DiskFull(
-                    "The run index cannot be written, most likely because the disk is full; free some space."
-                )
-            case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY:
-                return StoreUnusable(
-                    f"The run index {self.path} cannot be opened; set APT_DATA to a folder you may write to."
-                )
-            case _:
-                return StoreUnusable(f"The run index could not be read ({error}); try again.")
+            raise plain(error, self.path, self._patience) from error
 
 
-def _code(error: sqlite3.DatabaseError) -> int:
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return True
-    return str(error).startswith(("no such table", "no such column"))
+def _share(connection: sqlite3.Connection) -> None:
+    """Many readers beside a writer, also after whoever had the index alone was killed."""
+    with contextlib.suppress(sqlite3.OperationalError):  # another is at it just now
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
 @contextlib.contextmanager

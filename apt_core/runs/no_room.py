@@ -1,8 +1,10 @@
 """An SQLite database on a disk without room: read, and changed in place, with nothing written beside it.
 
 In WAL mode SQLite keeps two files beside a database while it is open, one of them shared memory. One connection at a
-time needs neither to read: what would be shared is in its own memory. To write it takes the transaction's journal into
-memory too, so that rows can be removed where not one byte is left, which is how room is made again.
+time needs neither to read: what would be shared is in its own memory. To write it keeps the pages that it changes in a
+journal beside the database, as long as there is room for that one file; without, in memory, so that rows can be removed
+where not one byte is left, which is how room is made again. Then the database says so while it is changed, and one that
+is found like that is not to be trusted.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ from pathlib import Path
 
 WITHOUT_SHARED_MEMORY = "PRAGMA locking_mode = EXCLUSIVE"  # before the first look into the database
 _ENOUGH_BYTES = 256 << 10
+_JOURNAL_HEADER = 8 << 10
+_IN_DOUBT = 0x41505421  # the application id of a database that is being changed without a journal
 _LOOK_EVERY_SECONDS = 0.01
 
 
 def is_enough(folder: Path) -> bool:
     """Whether the disk of this folder takes the files that SQLite writes beside a database."""
     with contextlib.suppress(OSError):
-        room = os.statvfs(folder)
-        return room.f_bavail * room.f_frsize >= _ENOUGH_BYTES
+        return _free_bytes(folder) >= _ENOUGH_BYTES
     return True
 
 
@@ -39,16 +42,50 @@ def one_after_the_other(folder: Path, patience: float) -> Iterator[bool]:
         os.close(held)
 
 
+class InDoubt(sqlite3.DatabaseError):
+    """Whoever changed the database without a journal did not come to the end."""
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Raise InDoubt for a database that was left in the middle of a change."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] == _IN_DOUBT:
+        raise InDoubt("it was left in the middle of a change")
+
+
 @contextlib.contextmanager
-def in_place(connection: sqlite3.Connection) -> Iterator[None]:
-    """The transaction inside changes the file itself, and keeps what it may have to take back in memory. Should the
-    process be killed in that moment, or the machine stop, the file may be damaged; where that shows, it is made again
-    from the folders."""
-    connection.execute("PRAGMA journal_mode = MEMORY")
+def in_place(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """The transaction inside changes the file itself. path: of the database. Whoever comes after a process that was
+    killed in it takes the change back from the journal, or finds the database in doubt."""
+    journal = _has_room_for_a_journal(path)
+    connection.execute(f"PRAGMA journal_mode = {'TRUNCATE' if journal else 'MEMORY'}")
+    try:
+        with contextlib.nullcontext() if journal else _marked(connection):
+            yield
+    finally:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+@contextlib.contextmanager
+def _marked(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute(f"PRAGMA application_id = {_IN_DOUBT}")
     try:
         yield
     finally:
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA application_id = 0")
+
+
+def _has_room_for_a_journal(path: Path) -> bool:
+    """It holds every page at most once, as it was before; what waits in the WAL comes into the file first."""
+    try:
+        taken = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+        return _free_bytes(path.parent) >= taken + _JOURNAL_HEADER
+    except OSError:
+        return False
+
+
+def _free_bytes(folder: Path) -> int:
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
 
 
 def _locked(held: int, end: float) -> bool:

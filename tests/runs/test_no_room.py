@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from random import Random
 
 import pytest
 
 from apt_core import events as ev
-from apt_core.base.errors import DiskFull
+from apt_core.base.errors import DiskFull, StoreUnusable
 from apt_core.runs.store import Store
 from tests.runs.helpers import small_disk
 
@@ -91,6 +95,96 @@ def test_nothing_new_begins(store, ended, recipe):
     assert {record.id for record in store.list()} == set(ended)
     (store.root / "hoard").unlink()
     assert store.get(store.create(recipe)).status == "queued"
+
+
+def left(disk, n_bytes):
+    """The full disk gets so many bytes back."""
+    hoard = disk / "hoard"
+    os.truncate(hoard, hoard.stat().st_size - n_bytes)
+
+
+def killed_while(work, seconds):
+    """A process of its own does `work` again and again until it is killed."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            while True:
+                work()
+        finally:
+            os._exit(1)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("room", [0, 128 << 10], ids=["without a byte", "with room for a journal"])
+def test_whoever_is_killed_while_changing_it_loses_nothing(store, ended, room):
+    left(store.root, room)
+    random = Random(0)
+
+    def change():
+        store.hide(ended[:2])
+        with store.index.write() as rows:
+            rows.update(ended[2], ended_at=time.time())
+        store.restore(ended[:2])
+
+    for _ in range(40):
+        killed_while(change, random.uniform(0.001, 0.03))
+        seen = {record.id: record.status for record in Store(store.root).list()}
+        back = {one.run for one in store.hidden()}
+        assert seen.keys() | back == set(ended) and set(seen.values()) == {"cancelled"}
+        with store.index.read() as rows:
+            assert rows._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        store.restore(list(back))
+    assert not list(store.root.glob("runs.db.corrupt-*"))
+    store.delete(ended[0])
+    assert {record.id for record in store.list()} == set(ended[1:])
+
+
+def test_an_index_that_was_left_in_the_middle_of_a_change_is_made_again_in_its_own_room(store, ended):
+    def half_a_change():
+        with store.index.write() as rows:
+            rows.update(ended[0], status="running")
+            rows._connection.execute("COMMIT")  # some pages of it are written, others are not
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed_while(half_a_change, 0.5)
+    assert {record.id: record.status for record in store.list()} == dict.fromkeys(ended, "cancelled")
+    with store.index.read() as rows:
+        assert rows.get(ended[0]).status == "cancelled", "as its folder says"
+    assert os.statvfs(store.root).f_bavail * os.statvfs(store.root).f_frsize < 64 << 10
+    store.delete(ended[0])
+    (store.root / "hoard").unlink()
+    assert {record.id for record in store.list()} == set(ended[1:]) and journal_of(store) == "wal"
+
+
+def test_a_change_is_taken_back_from_its_journal_where_there_is_room_for_one(store, ended):
+    left(store.root, 128 << 10)
+
+    def half_a_change():
+        with store.index.write() as rows:
+            rows.update(ended[0], status="running")
+            rows._connection.execute("PRAGMA cache_spill = 1")
+            rows._connection.execute("PRAGMA cache_size = 1")
+            for one in ended:
+                rows.update(one, job="x" * 3000)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    before = store.index.path.stat().st_ino
+    killed_while(half_a_change, 0.5)
+    assert [store.get(run_id).status for run_id in ended] == ["cancelled"] * 3
+    assert store.index.path.stat().st_ino == before, "it is the same file, not made again"
+
+
+def test_a_damaged_index_is_made_again_where_not_a_byte_is_left(store, ended):
+    with store.index.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(3 * 4096))
+    for _ in range(2):  # what is found in the middle of reading is said once
+        with contextlib.suppress(StoreUnusable):
+            store.list()
+    assert {record.id for record in store.list()} == set(ended)
+    assert not list(store.root.glob("runs.db.corrupt-*")), "there is room for one alone"
 
 
 def test_several_ask_at_once(store, ended):
