@@ -83,7 +83,8 @@ def routes(studio: Studio) -> list[Mount]:
 
     def news(request: Request) -> Response:
         with acting_for(visitor_of(request.scope)):
-            return news_of(studio, request.path_params["run_id"], ViewState.parse(request.query_params))
+            asked = request.query_params
+            return news_of(studio, request.path_params["run_id"], ViewState.parse(asked), "hidden" in asked)
 
     def slides(request: Request) -> Response:
         with acting_for(visitor_of(request.scope)):
@@ -216,10 +217,10 @@ def _report(studio: Studio, records: Sequence[RunRecord], what: str) -> Response
     return _text(draw(document), media_type, f"{document.stem}-{what}")
 
 
-def news_of(studio: Studio, run_id: str, seen: ViewState) -> Response:
-    """What is new of a run, for a tab that shows `seen`. Cheap: tabs ask once a second."""
+def news_of(studio: Studio, run_id: str, seen: ViewState, hidden: bool = False) -> Response:
+    """What is new of a run, for a tab that shows `seen`. Cheap: tabs ask once a second, hidden ones more rarely."""
     try:
-        return JSONResponse(live(studio, studio.record(run_id), seen), headers=_NEVER_KEPT)
+        return JSONResponse(live(studio, studio.record(run_id), seen, hidden), headers=_NEVER_KEPT)
     except UnknownRun as error:
         return PlainTextResponse(str(error), status_code=404)
     except PruneError as error:  # a locked store: the next question may find it free

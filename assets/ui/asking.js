@@ -35,6 +35,6 @@
     if (older) older.hidden = !typed.trim() || typed === asked.dataset.prompt;
   }
 
-  setInterval(look, 300); // an example fills the box without a word
+  setInterval(() => document.hidden || look(), 300); // an example fills the box without a word
   window.addEventListener("pagehide", look); // what was typed within the last moment
 })();

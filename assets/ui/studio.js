@@ -238,18 +238,19 @@ window.aptStudio = (() => {
 
     async function ask() {
       const seen = props.value;
-      if (!seen?.live || asking || (document.hidden && ++unseen % 5)) return; // out of sight, now and then: it may end
+      const hidden = document.hidden;
+      if (!seen?.live || asking || (hidden && ++unseen % 5)) return; // out of sight, now and then: it may end
       asking = true;
       try {
         const { run, status, seq, charts } = seen;
-        const what = new URLSearchParams({ run, status, seq, charts });
+        const what = new URLSearchParams({ run, status, seq, charts, ...(hidden && { hidden }) });
         const answer = await fetch(`studio/runs/${run}/live?${what}`, { signal: AbortSignal.timeout(8000) });
         if (props.value !== seen) return; // another run was opened meanwhile
         if (answer.status === 503) return;
         say("");
         const news = answer.ok ? await answer.json() : { turned: true };
         if (news.turned) return press();
-        if (document.hidden) return; // nobody looks
+        if (hidden || document.hidden) return; // nobody looks
         for (const [name, value] of Object.entries(news.parts)) parts[name]?.(value);
         Object.assign(seen, news.seen); // also whether there will be more: other runs in its charts may go on after it
       } catch {
@@ -278,6 +279,7 @@ window.aptStudio = (() => {
       window.history.replaceState({ ...window.history.state, studio: place }, "");
     }
     setInterval(ask, 1000);
+    document.addEventListener("visibilitychange", () => document.hidden || ask());
   }
 
   // ---- where we are: the run and the tab, in the address and the history ------------------------
@@ -698,7 +700,7 @@ window.aptStudio = (() => {
   }
   // The rail scrolls below a box that stays in view: while there is more under it, its upper edge casts a shadow.
   function sayWhetherThereIsMore() {
-    const rail = document.querySelector("#rail");
+    const rail = document.hidden ? null : document.querySelector("#rail");
     rail?.classList.toggle("more-below", rail.scrollTop + rail.clientHeight < rail.scrollHeight - 4);
   }
   document.addEventListener("scroll", sayWhetherThereIsMore, { capture: true, passive: true });

@@ -430,3 +430,32 @@ def test_measuring_a_finished_run_on_another_text(open_page):
     assert "with 95% confidence" in text(page, "#figures")
     assert not page.locator("#layers-section").is_visible() and not page.locator("#panels").is_visible()
     assert page.locator("#measure-model input").input_value() == "Tiny random Llama (APT · 2:4)"
+
+
+_HIDE, _SHOW = (
+    f"""() => {{
+      Object.defineProperty(document, "hidden", {{ value: {hidden}, configurable: true }});
+      document.dispatchEvent(new Event("visibilitychange"));
+    }}"""
+    for hidden in ("true", "false")
+)
+
+
+def test_a_tab_that_nobody_sees_asks_rarely_and_draws_nothing(open_page):
+    page, asked = open_page(), []
+    choose_tiny(page, **LONG)
+    prune(page)
+    says(page, "#now", "Dense perplexity")
+    page.evaluate(_HIDE)
+    page.wait_for_timeout(1100)  # the answer that was on its way
+    shown = page.locator("#now").inner_html()
+    page.on("request", lambda request: asked.append(request.url) if "/live?" in request.url else None)
+    page.wait_for_timeout(6000)
+    assert 1 <= len(asked) <= 2 and all("hidden=true" in url for url in asked)
+    assert page.locator("#now").inner_html() == shown
+    page.evaluate(_SHOW)
+    with patient("what is new as soon as somebody looks", 5) as until:
+        until(lambda: page.wait_for_timeout(50) or "hidden" not in asked[-1])
+        until(lambda: page.wait_for_timeout(50) or page.locator("#now").inner_html() != shown)
+    page.locator("#stop").click()
+    wait_for_end(page)

@@ -85,6 +85,8 @@ def test_tabs_can_ask_what_is_new(client):
         f"/studio/runs/{RUN}/live", params={"run": RUN, "status": "finished", "seq": "nonsense"}
     ).json()
     assert same["seen"]["seq"] > 5 and "headline" in same["parts"]
+    hidden = {"run": RUN, "status": "finished", "hidden": "true"}
+    assert client.get(f"/studio/runs/{RUN}/live", params=hidden).json() == {"turned": False}
     assert client.get("/studio/runs/20200101-000000-0000/live").status_code == 404
 
 

@@ -78,11 +78,14 @@ def _parts(studio: Studio, runs: RunSet, now: ViewState, seen: ViewState | None)
     return new
 
 
-def live(studio: Studio, record: RunRecord, seen: ViewState) -> dict[str, Any]:
+def live(studio: Studio, record: RunRecord, seen: ViewState, hidden: bool = False) -> dict[str, Any]:
     """The answer to a tab that asks what is new: `turned` when the run is in another state than it shows
-    (then it asks for everything, buttons included), else the new parts and what they make it show."""
-    if record.status != seen.status:
-        return {"turned": True}
+    (then it asks for everything, buttons included), else the new parts and what they make it show.
+
+    hidden: nobody sees the tab, so nothing is worked out for it.
+    """
+    if record.status != seen.status or hidden:
+        return {"turned": record.status != seen.status}
     runs = studio.run_set(record)
     now = ViewState.of(runs)
     return {"turned": False, "parts": _parts(studio, runs, now, seen), "seen": _shows(runs, now)}
