@@ -56,6 +56,11 @@ def t_quantile(freedom: int, probability: float = 0.975) -> float:
     return high
 
 
+def chance_beyond(t: float, freedom: int) -> float:
+    """The probability of Student's distribution farther from 0 than t, on both sides."""
+    return max(0.0, 1 - 2 * _half_mass(abs(t), freedom))
+
+
 def _half_mass(t: float, freedom: int) -> float:
     """The probability between 0 and t. With t = sqrt(n) tan(a) the density becomes cos(a)^(n - 1)."""
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)

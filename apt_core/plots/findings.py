@@ -14,6 +14,8 @@ from typing import NamedTuple
 from apt_core.base.words import number
 from apt_core.events import Evaluated, LayerPruned
 from apt_core.events.projections import kind_of
+from apt_core.measure.rank_tests import chance_of_being_greater, median_slope, rises_or_falls
+from apt_core.studies.paired import differs_surely
 
 SIGNIFICANT = 0.01
 _WORTH_SAYING = 1.25  # a trend of less is even, however sure it is
@@ -38,14 +40,12 @@ def trend(layers: Sequence[LayerPruned]) -> Trend | None:
 def trend_of(by_block: Mapping[int, float]) -> Trend | None:
     """A monotone change of block -> logarithm: Spearman's rank correlation, p < 0.01. The size of the change is the
     median slope over all pairs of blocks (Theil and Sen)."""
-    from scipy.stats import spearmanr, theilslopes  # a second of importing, needed by finished runs only
-
     if len(by_block) < 3 or len(set(by_block.values())) < 2:
         return None
     blocks, levels = zip(*sorted(by_block.items()), strict=True)
-    if not spearmanr(blocks, levels).pvalue < SIGNIFICANT:
+    if not rises_or_falls(blocks, levels, SIGNIFICANT):
         return None
-    factor = math.exp(theilslopes(levels, blocks).slope * (blocks[-1] - blocks[0]))
+    factor = math.exp(median_slope(blocks, levels) * (blocks[-1] - blocks[0]))
     worth = max(factor, 1 / factor) >= _WORTH_SAYING
     return Trend(factor, blocks[0], blocks[-1]) if worth else None
 
@@ -53,14 +53,12 @@ def trend_of(by_block: Mapping[int, float]) -> Trend | None:
 def leading_kind(layers: Sequence[LayerPruned]) -> str | None:
     """The kind of layer whose errors are larger than those of all other kinds: Mann and Whitney's U, one-sided,
     p < 0.01 after Bonferroni's correction for the number of kinds."""
-    from scipy.stats import mannwhitneyu
-
     by_kind = _by_kind(layers)
     if len(by_kind) < 2:
         return None
     leader = max(by_kind, key=lambda kind: fmean(by_kind[kind]))
     rest = [error for kind, errors in by_kind.items() if kind != leader for error in errors]
-    p = mannwhitneyu(by_kind[leader], rest, alternative="greater").pvalue
+    p = chance_of_being_greater(by_kind[leader], rest)
     return leader if p * len(by_kind) < SIGNIFICANT else None
 
 
@@ -96,9 +94,7 @@ def differ(one: Evaluated, other: Evaluated) -> bool:
         return number(one.perplexity) != number(other.perplexity)
     if one.losses == other.losses or len(one.losses) < 2:
         return False
-    from scipy.stats import ttest_rel
-
-    return bool(ttest_rel(one.losses, other.losses).pvalue < SIGNIFICANT)
+    return differs_surely(one.losses, other.losses, SIGNIFICANT)
 
 
 def _centred_by_block(layers: Sequence[LayerPruned]) -> Mapping[int, float]:
