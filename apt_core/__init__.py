@@ -5,6 +5,8 @@
     record = apt_core.prune("smollm2-135m", method="apt", pattern="2:4")
     print(record.dense.perplexity, record.pruned.perplexity)
 
+    print(apt_core.allocation("smollm2-135m", "alphapruning", 0.7).layers)
+
     print(apt_core.compare(["20261124-130501-a1b2", "20261124-131022-c3d4"]).differing)
 
     for event in apt_core.run(apt_core.plan("smollm2-135m", method="sparsegpt", pattern="0.5")):
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     import apt_core.events as _events
     import apt_core.events.records as _records
     import apt_core.execute as _execute
+    import apt_core.execute.allocation as _allocating
     import apt_core.jobs as _jobs
     import apt_core.measure.generate as _duels
+    import apt_core.measure.inside.questions as _looks
     import apt_core.measure.questions as _questions
     import apt_core.methods as _methods
     import apt_core.models.fetch.sources as _sources
@@ -46,12 +50,15 @@ if TYPE_CHECKING:
     from apt_core.events import Evaluated, Event
     from apt_core.events.records import RunRecord
     from apt_core.jobs import Job, Pruning
+    from apt_core.measure.layer_shares import LayerShares
     from apt_core.measure.questions import Answered
     from apt_core.studies.compare import Comparison
     from apt_core.studies.scaling_law import Laws
 else:
     _hardware, _patterns = lazy("apt_core.base.hardware"), lazy("apt_core.base.patterns")
     _placing, _execute = lazy("apt_core.estimate.placing"), lazy("apt_core.execute")
+    _allocating = lazy("apt_core.execute.allocation")
+    _looks = lazy("apt_core.measure.inside.questions")
     _events, _records = lazy("apt_core.events"), lazy("apt_core.events.records")
     _jobs, _stores = lazy("apt_core.jobs"), lazy("apt_core.runs.store")
     _methods = lazy("apt_core.methods")
@@ -63,6 +70,7 @@ else:
 
 __version__ = "0.2.0"
 __all__ = [
+    "allocation",
     "compare",
     "evaluate",
     "generate",
@@ -116,7 +124,11 @@ def run(job: Job, folder: str | Path | None = None) -> Iterator[Event]:
 
 
 def _run(job: Job, folder: Path) -> Iterator[Event]:
-    context = _execute.Context.of(
+    return _execute.run(job, _context(job, folder))
+
+
+def _context(job: Job, folder: Path) -> _execute.Context:
+    return _execute.Context.of(
         job,
         folder,
         HostPolicy.from_environment(),
@@ -124,7 +136,6 @@ def _run(job: Job, folder: Path) -> Iterator[Event]:
         place=_placing.place,
         walk=_placing.choose_walk,
     )
-    return _execute.run(job, context)
 
 
 def prune(
@@ -137,6 +148,31 @@ def prune(
 ) -> RunRecord:
     """Prune in this process and return the record; the checkpoint goes to `out`/checkpoint when given."""
     return _record_of(plan(model, method, pattern, **fields), out, on_event)
+
+
+def allocation(
+    model: str = "smollm2-135m",
+    allocation: str | dict[str, Any] = "uniform",
+    pattern: str | float = 0.5,
+    **fields: Any,
+) -> LayerShares:
+    """What an allocation gives each layer of a model, in this process and without pruning it.
+
+    allocation: a name (loss, alphapruning, owl, atp, by-hand ...) or {"name": "owl", option: value}. Other fields as in
+    `plan`, such as `calibration={"text": "wiki-sample"}`. Its `start` is where an allocation by hand may begin.
+    """
+    job = plan(model, "wanda", pattern, {"allocation": allocation}, **fields)
+    assert isinstance(job, _jobs.Prune)  # wanda removes no structures
+    question = _looks.AllocationQuestion.of(job)
+    with TemporaryDirectory(prefix="apt-allocation-") as folder:
+        context = _context(question.job, Path(folder))
+        steps = _allocating.layer_shares(question, context)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: LayerShares = end.value
+                return found
 
 
 def evaluate(

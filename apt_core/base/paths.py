@@ -7,6 +7,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED, _IN_REPOSITORY = _PACKAGE / "assets", _PACKAGE.parent / "assets"
+_DECISIVE = ("*.safetensors", "config.json")
 ASSETS = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY  # setup.py installs the second as the first
 
 
@@ -71,3 +72,9 @@ def _file_bytes(file: Path) -> int:
         return file.stat().st_size
     except OSError:
         return 0
+
+
+def stamps_of(folder: Path) -> list[tuple[str, int, int]]:
+    """(name, size, time of the last change) of the files of a model that decide what it says."""
+    files = sorted(path for pattern in _DECISIVE for path in folder.glob(pattern))
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]

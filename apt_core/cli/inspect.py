@@ -7,19 +7,17 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from apt_core.base.errors import BadInput, exit_status_of, one_sentence
+from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.words import number, percent
-from apt_core.cli.output import count_line, print_json, say, table
-from apt_core.events import Failed
+from apt_core.cli.looking import look
+from apt_core.cli.output import table
 from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside import words
 from apt_core.measure.inside.questions import (
-    Answer,
     BlocksAloneQuestion,
     DepthQuestion,
     LayerQuestion,
-    Looking,
-    Question,
+    RunQuestion,
 )
 from apt_core.measure.inside.values import LayerInside, Losers, Tile
 from apt_core.runs.inspecting import Inspector
@@ -30,24 +28,13 @@ _MOST_CELLS = 32  # of a mask in a terminal, along either side
 
 
 def run(options: argparse.Namespace) -> int:
-    inspector = Inspector(Store())
-    try:
-        last = _last(inspector, question_from(options))
-    finally:
-        inspector.close()
-    if isinstance(last, Failed):
-        say(last.message)
-        if options.json:
-            print_json({"error": {"kind": last.reason, "message": last.message}})
-        return exit_status_of(last.reason)
-    if options.json:
-        print_json(last.model_dump(exclude={"kind"}))
-    else:
-        print(as_text(last))
-    return 0
+    question = question_from(options)
+    return look(
+        Inspector(Store()), question, options.json, lambda seen: seen.model_dump(exclude={"kind"}), as_text
+    )
 
 
-def question_from(options: argparse.Namespace) -> Question:
+def question_from(options: argparse.Namespace) -> RunQuestion:
     """Raises BadInput unless one thing is asked for."""
     whole = options.depth or options.blocks_alone
     of_a_layer = (options.block, options.layer, options.row) != (None, None, None) or options.inputs
@@ -76,16 +63,7 @@ def question_from(options: argparse.Namespace) -> Question:
         raise BadInput(one_sentence(error)) from error
 
 
-def _last(inspector: Inspector, question: Question) -> Answer | Failed:
-    for reply in inspector.ask(question):
-        if not isinstance(reply, Looking):
-            count_line("")
-            return reply
-        count_line(f"{reply.detail}, {reply.done} of {reply.total}")
-    raise RuntimeError("the inspector ended without an answer")
-
-
-def as_text(answer: Answer) -> str:
+def as_text(answer: LayerInside | Depth | BlocksAlone) -> str:
     if isinstance(answer, Depth):
         return _depth(answer)
     return _alone(answer) if isinstance(answer, BlocksAlone) else _layer(answer)

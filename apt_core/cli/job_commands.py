@@ -7,11 +7,13 @@ from typing import Any
 from apt_core.cli.command import add, add_terms
 from apt_core.cli.flags import add_flags
 from apt_core.jobs import Evaluate, Prune, Recover, Search
+from apt_core.jobs.flags import job_fields
 from apt_core.methods.component import SLOTS
 
 
 def add_job_commands(commands: Any) -> None:
     _add_prune(commands)
+    _add_allocation(commands)
     _add_sweep(commands)
     _add_evaluate(commands)
     _add_recover(commands)
@@ -50,6 +52,28 @@ def _add_prune(commands: Any) -> None:
         help="then prune with these methods too, such as sparsegpt,wanda, and compare",
     )
     parser.add_argument("--out", metavar="DIR", help="copy the pruned model into this new folder")
+    add_terms(parser)
+
+
+def _add_allocation(commands: Any) -> None:
+    """Of the job's fields those that an allocation may depend on."""
+    parser = add(
+        commands, "allocation", "allocation:run", "show what an allocation gives each layer, without pruning"
+    )
+    evaluation = {field.path for field in job_fields(Prune) if field.path.startswith("evaluation.")}
+    add_flags(parser, Prune, without=frozenset({*evaluation, "resources.walk"}))
+    parser.add_argument("--method", default="apt", help="whose allocation, where --allocation names none")
+    parser.add_argument("--allocation", metavar="NAME", help="a name of 'methods', such as owl")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option, such as allocation.metric=mid",
+    )
+    amount = parser.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--sparsity", metavar="S", help="fraction of the weights to remove, such as 0.7")
+    amount.add_argument("--pattern", metavar="N:M", help="such as '2:4 mixed': layers keep N of M on average")
     add_terms(parser)
 
 

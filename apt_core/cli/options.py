@@ -45,8 +45,12 @@ def prune_from(options: argparse.Namespace, store: Store | None = None) -> Prune
             "how the others make up."
         )
     pattern = parse_pattern(options.pattern if options.sparsity is None else options.sparsity)
-    method = method_from(options.method, [*_slots(options), *_begun(options.set, store)])
-    return _checked(options, Prune, method.model_dump(), pattern.model_dump(), store)
+    return _checked(options, Prune, composed(options, store).model_dump(), pattern.model_dump(), store)
+
+
+def composed(options: argparse.Namespace, store: Store | None = None) -> Method:
+    """The method that was named, with its settings; raises BadInput with one sentence."""
+    return method_from(options.method, [*_slots(options), *_begun(options.set, store)])
 
 
 def shrink_from(options: argparse.Namespace, store: Store | None = None) -> Shrink:

@@ -21,6 +21,7 @@ examples:
   {0} prune --model smollm2-135m --method apt --pattern 2:4
   {0} prune --model smollm2-135m --method wanda --sparsity 0.5 --out pruned --json
   {0} prune --model smollm2-135m --method apt --race sparsegpt,wanda --pattern 2:4
+  {0} allocation --model smollm2-135m --allocation alphapruning --sparsity 0.7
   {0} sweep --model smollm2-135m --methods apt,wanda --sparsity 0.3,0.5 --pattern 2:4
   {0} evaluate --model pruned --eval my_text.txt
   {0} recover --run 20261124-130501-a1b2 --method spp --steps 200

@@ -128,6 +128,18 @@ def stages_of(
     return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
 
 
+def work_of_allocating(job: Prune, facts: ModelFacts, dtype: str) -> dict[str, Stage]:
+    """What the job's allocation asks of the dense model, and nothing of the run behind it."""
+    model, layers = _Model(facts, 2 if dtype == "bfloat16" else FLOAT), _Layers(job, facts)
+    looked = model.passing(job.calibration, 1) if looks_at_dense_inputs(job) else Stage()
+    return {
+        **model.opening(),
+        "forward": looked,
+        "gradients": layers.sensitivities(model),
+        "solve": Stage(layers.allocating()),
+    }
+
+
 def _of_training(job: Recover, facts: ModelFacts, model: _Model) -> dict[str, Stage]:
     """Both models are loaded and measured in turn; between that the steps, and now and then the held-out windows."""
     opening, evaluating, read = model.opening(), model.evaluating(job.evaluation), job.training
@@ -323,6 +335,11 @@ class _Layers:
     def solving(self) -> Cost:
         job = self._job
         return solving(job.method, self._layers, self._tokens, job.pattern).times(self._repeats)
+
+    def allocating(self) -> Cost:
+        job = self._job
+        costs = (job.method.allocation.cost(layer, self._tokens, job.pattern) for layer in self._layers)
+        return total(costs).times(self._repeats)
 
     def checking(self) -> Cost:
         """tr(W G W^T) and tr(D G D^T)."""

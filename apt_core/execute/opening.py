@@ -12,6 +12,7 @@ from torch import Tensor
 from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.errors import BadText, NotAModel
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.policy import HostPolicy
 from apt_core.events import Event, ModelLoaded, Progress, Subject, Warned
 from apt_core.execute.context import Context
@@ -122,10 +123,9 @@ def _load(
 
 def describe(job: Job, context: Context, opened: Opened, device: str, dtype: torch.dtype) -> ModelLoaded:
     """What was opened, and what it is computed on."""
-    parent = job.model.run
     layers = opened.layers
     return ModelLoaded(
-        title=title_of(job.model.id) if parent is None else context.made_by(parent).title,
+        title=titled(job, context),
         architecture=type(opened.model).__name__,
         parameters=parameters_of(opened.model),
         prunable=prunable_of(layers),
@@ -140,6 +140,18 @@ def describe(job: Job, context: Context, opened: Opened, device: str, dtype: tor
         hardware=hardware.hardware_name(device),
         versions=hardware.versions(),
     )
+
+
+def titled(job: Job, context: Context) -> str:
+    """What people call the job's model."""
+    parent = job.model.run
+    return title_of(job.model.id) if parent is None else context.made_by(parent).title
+
+
+def check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
+    """Raise BadPattern where a layer's inputs cannot be cut into whole groups."""
+    for layer in layers:
+        pattern.check_width(layer.in_features, f"{layer.name} (block {layer.block})")
 
 
 def parameters_of(model: PreTrainedModel) -> int:

@@ -18,24 +18,25 @@ from apt_core import families
 from apt_core.base import hardware
 from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.limits import compared_windows
-from apt_core.base.patterns import SemiStructured, Unstructured
+from apt_core.base.patterns import SemiStructured
 from apt_core.events import Event, Finished, LayerPruned, Progress, Warned
 from apt_core.execute import pruning_state
+from apt_core.execute.calibrated import Calibrated
 from apt_core.execute.context import Context
 from apt_core.execute.in_parts import InParts
 from apt_core.execute.measuring import compared, evaluated, measured, states_of_dense
 from apt_core.execute.opening import (
     Opened,
     calibration_windows,
+    check_pattern,
     describe,
     evaluation_windows,
     open_model,
     parameters_of,
     prunable_of,
 )
-from apt_core.execute.prune_blocks import Calibrated, prune_blocks
+from apt_core.execute.prune_blocks import prune_blocks
 from apt_core.execute.speeds import speed_events, timed_in_turns
-from apt_core.families import Layer
 from apt_core.jobs import Prune
 from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.models.checkpoint.whole import stored_dtype
@@ -59,7 +60,7 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
         opened = yield from open_model(job, context, dtype, device, job.optional_layers)
         calibration = yield from calibration_windows(job, opened, context.policy)
         texts = yield from evaluation_windows(job, opened, context.policy, job.calibration.text)
-    _check_pattern(opened.layers, job.pattern)
+    check_pattern(opened.layers, job.pattern)
     if guessed := families.what_was_guessed(opened.model, opened.layers):
         yield Warned(message=guessed)
     if job.method.caveat:
@@ -136,8 +137,3 @@ def _walk(job: Prune, context: Context, opened: Opened) -> WalkName:
     if job.resources.walk != "auto":
         return job.resources.walk
     return context.walk(job, opened.folder) if context.walk else "halting"
-
-
-def _check_pattern(layers: list[Layer], pattern: Unstructured | SemiStructured) -> None:
-    for layer in layers:
-        pattern.check_width(layer.in_features, f"{layer.name} (block {layer.block})")

@@ -2,77 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from apt_core import families, maths
+from apt_core import families
 from apt_core.base.clock import Clock
 from apt_core.base.errors import NotPositiveDefinite
-from apt_core.base.limits import gradient_windows, windows_per_batch
 from apt_core.base.patterns import SemiStructured, Unstructured
-from apt_core.events import Allocated, Event, LayerPruned, PartPruned, Progress, Warned
-from apt_core.execute.in_parts import InParts
+from apt_core.events import Event, LayerPruned, PartPruned, Progress, Warned
+from apt_core.execute import allocating
+from apt_core.execute.calibrated import Calibrated
 from apt_core.families import Layer
-from apt_core.jobs import Prune
 from apt_core.maths.error import relative_error
 from apt_core.maths.hessian import LayerStats
 from apt_core.maths.pattern import is_exact, removed_count
-from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.methods import LayerKey, Method, Pruned, Statistic
-from apt_core.methods.component import DenseModel
-from apt_core.models.load.tensor_store import TensorStore
-from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.coverage import CalibrationCoverage, under_covered
-from apt_core.passes.dense_look import scores_of
-from apt_core.passes.embedding_and_head import EmbeddingAndHead
 from apt_core.passes.entering import Entering
-from apt_core.passes.gradients import OutputSensitivity, output_sensitivity, steps_of
 from apt_core.passes.halting import Halting
 from apt_core.passes.layer_walk import LayerWalk, WalkName
 from apt_core.passes.runner import OpenBlock, Runner, timed
 from apt_core.passes.shared_weights import collect
 from apt_core.passes.two_pass import TwoPass
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 _MAX_DAMPENING = 1.0
 _WALKS: dict[WalkName, type[LayerWalk]] = {walk.name: walk for walk in (Halting, TwoPass)}
-
-Result = TypeVar("Result")
-
-
-class Calibrated(NamedTuple):
-    """A model, and the text that its layers' statistics come from.
-
-    layers: of all blocks. windows: [windows, length] token ids on the device where tokens enter.
-    stored: the dtype of the checkpoint. scratch: where tensors wait. kept: what other runs of the study found of the
-    same windows. parts: where the run may be left between two blocks.
-    """
-
-    job: Prune
-    model: PreTrainedModel
-    store: WeightStore
-    layers: list[Layer]
-    windows: Tensor
-    stored: torch.dtype
-    scratch: Callable[[str], TensorStore]
-    walk: WalkName = "halting"
-    kept: KeptSensitivity | None = None
-    parts: InParts | None = None
-
-    @property
-    def batch(self) -> int:
-        """Windows that pass a block together."""
-        return windows_per_batch(*self.windows.shape)
-
-    def progress(self, detail: str) -> Progress:
-        """Before the first block is pruned."""
-        return Progress(stage="calibrate", done=0, total=len(self.store.blocks), detail=detail)
 
 
 def prune_blocks(given: Calibrated, clock: Clock) -> Iterator[Event]:
@@ -92,16 +49,12 @@ def _before_the_first_block(
     given: Calibrated, clock: Clock
 ) -> Generator[Event, None, tuple[Runner, LayerWalk, dict[LayerKey, Unstructured | SemiStructured]]]:
     """What the dense model is asked for, and each layer's own sparsity where that decides it."""
-    store, windows = given.store, given.windows
     needs = given.job.method.needs_for(given.job.pattern)
-    yield given.progress("embedding the calibration text")
-    with EmbeddingAndHead.of(given.model, store).skip_blocks():
-        entering = Entering.of(given.model, store.blocks, windows, given.batch)
+    entering = yield from allocating.embedded(given)
     later_uses = yield from _later_uses(given, entering, clock)
-    asked = Statistic.OUTPUT_GRADIENTS in needs
-    sensitivity = yield from _sensitivity(given, entering, clock) if asked else _none()
-    scores = yield from _scores(given, entering, clock)
-    patterns = yield from _patterns(given, sensitivity, scores)
+    sensitivity = yield from allocating.sensitivity_of(given, entering, clock)
+    dense = yield from allocating.dense_model(given, entering, sensitivity, clock)
+    patterns = yield from allocating.patterns_of(given, dense)
     if sensitivity is not None:
         sensitivity.costs.clear()  # 80 kB a layer that nobody asks for any more
     walk = _WALKS[given.walk](
@@ -113,7 +66,7 @@ def _before_the_first_block(
         sensitivity=sensitivity,
         later_uses=later_uses,
     )
-    return Runner(store, entering), walk, patterns
+    return Runner(given.store, entering), walk, patterns
 
 
 def _later_uses(
@@ -125,7 +78,7 @@ def _later_uses(
         return {}
     yield Warned(message=_shared(uses))
     steps = timed(collect(given.store, uses, entering, given.batch), clock, "forward")
-    return (yield from _reporting(steps, lambda _: given.progress("later uses of shared weights")))
+    return (yield from allocating.reporting(steps, lambda _: given.progress("later uses of shared weights")))
 
 
 def _shared(uses: dict[LayerKey, list[Layer]]) -> str:
@@ -134,106 +87,6 @@ def _shared(uses: dict[LayerKey, list[Layer]]) -> str:
         f"{len(uses)} matrices are used at up to {most} depths; each is pruned once, where it is met first, with the "
         "inputs of all its uses, the later ones as the dense model has them."
     )
-
-
-def _sensitivity(
-    given: Calibrated, entering: Entering, clock: Clock
-) -> Generator[Event, None, OutputSensitivity]:
-    """Of the dense model's loss to the outputs of each layer, on the first windows: known, or measured and kept."""
-    windows = given.windows[: gradient_windows(*given.windows.shape)]
-    target = given.job.method.target
-    if given.kept and (known := given.kept.recall(given.model, given.store, given.layers, windows, target)):
-        clock.spare("gradients", known.seconds)
-        return known.sensitivity
-    found = yield from _measured_sensitivity(given, entering, windows, clock)
-    if given.kept:
-        seconds = clock.seconds.get("gradients", 0.0)
-        given.kept.keep(given.model, given.store, given.layers, windows, target, found, seconds)
-    return found
-
-
-def _measured_sensitivity(
-    given: Calibrated, entering: Entering, windows: Tensor, clock: Clock
-) -> Generator[Event, None, OutputSensitivity]:
-    total = steps_of(len(given.store.blocks), *windows.shape)
-    measuring = output_sensitivity(
-        given.model,
-        given.store,
-        given.layers,
-        windows,
-        entering.first(len(windows)),
-        given.job.method.target.condense,
-        given.scratch,
-    )
-    return (
-        yield from _reporting(
-            timed(measuring, clock, "gradients"),
-            lambda done: Progress(
-                stage="calibrate", done=done, total=total, detail="gradients of the dense loss"
-            ),
-        )
-    )
-
-
-def _reporting(
-    steps: Generator[Any, None, Result], said: Callable[[int], Progress]
-) -> Generator[Event, None, Result]:
-    """An event for every step, and what the steps return."""
-    done = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: Result = end.value
-            return found
-        yield said(done)
-        done += 1
-
-
-def _none() -> Generator[Event, None, None]:
-    yield from ()
-
-
-def _scores(
-    given: Calibrated, entering: Entering, clock: Clock
-) -> Generator[Event, None, dict[LayerKey, float]]:
-    """What the method's allocation makes of each layer of the dense model, where it looks at it at all."""
-    needs = given.job.method.needs_for(given.job.pattern)
-    with_inputs = Statistic.DENSE_INPUTS in needs
-    if not with_inputs and Statistic.DENSE_WEIGHTS not in needs:
-        return {}
-    looking = scores_of(
-        given.store, given.layers, entering, given.batch, given.job.method.allocation.scores, with_inputs
-    )
-    return (
-        yield from _reporting(
-            timed(looking, clock, "forward" if with_inputs else "solve"),
-            lambda _: given.progress("a look at the dense model"),
-        )
-    )
-
-
-def _patterns(
-    given: Calibrated, sensitivity: OutputSensitivity | None, scores: dict[LayerKey, float]
-) -> Generator[Event, None, dict[LayerKey, Unstructured | SemiStructured]]:
-    """(block, layer name) -> its own pattern, where the method's allocation lets layers differ."""
-    sizes = {(layer.block, layer.name): layer.matrix.numel() for layer in given.layers}
-    dense = DenseModel(sizes, {} if sensitivity is None else sensitivity.costs, scores)
-    shares = given.job.method.allocation.shares(dense, given.job.pattern) or {}
-    patterns = _patterns_of(given.job.pattern, shares, sizes)
-    if patterns:
-        yield Allocated(shares={f"{block}:{name}": one.sparsity for (block, name), one in patterns.items()})
-    return patterns
-
-
-def _patterns_of(
-    pattern: Unstructured | SemiStructured, shares: Mapping[LayerKey, float], sizes: Mapping[LayerKey, int]
-) -> dict[LayerKey, Unstructured | SemiStructured]:
-    if not isinstance(pattern, SemiStructured):
-        return {key: Unstructured(sparsity=share) for key, share in shares.items()}
-    weights = [sizes[key] for key in shares]
-    kept = maths.shares.kept_in_groups(list(shares.values()), weights, pattern.keep, pattern.of)
-    return {key: pattern.of_layer(keep) for key, keep in zip(shares, kept, strict=True)}
 
 
 class _BlockPruner:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from apt_core.base import hardware
-from apt_core.base.paths import cache_dir
+from apt_core.base.paths import cache_dir, stamps_of
 from apt_core.base.values import Frozen
 from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.perplexity import perplexity_events, protocol_of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", bound=Frozen)
 _log = logging.getLogger(__name__)
-_FILES = ("*.safetensors", "config.json")
 
 
 def known_perplexity_events(
@@ -70,12 +69,6 @@ def _file(model: PreTrainedModel, windows: Tensor, folder: Path) -> Path:
     }
     name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     return cache_dir() / "dense" / f"{name}.json"
-
-
-def stamps_of(folder: Path) -> list[tuple[str, int, int]]:
-    """(name, size, time of the last change) of the files that decide what the model says."""
-    files = sorted(path for pattern in _FILES for path in folder.glob(pattern))
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def bytes_of(windows: Tensor) -> bytes:

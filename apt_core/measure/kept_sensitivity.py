@@ -23,10 +23,10 @@ from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.limits import SHARED_BYTES
-from apt_core.base.paths import folder_bytes
+from apt_core.base.paths import folder_bytes, stamps_of
 from apt_core.families import Layer
 from apt_core.maths.allocation import Cost
-from apt_core.measure.dense_cache import bytes_of, stamps_of
+from apt_core.measure.dense_cache import bytes_of
 from apt_core.methods.component import Target
 from apt_core.models.load.spread_store import SpreadStore
 from apt_core.models.load.tensor_store import KeptTensors, TensorStore

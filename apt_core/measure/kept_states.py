@@ -21,8 +21,8 @@ from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.limits import DENSE_STATES_BYTES, SHARED_BYTES
-from apt_core.base.paths import cache_dir
-from apt_core.measure.dense_cache import bytes_of, stamps_of
+from apt_core.base.paths import cache_dir, stamps_of
+from apt_core.measure.dense_cache import bytes_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apt_core.base.lazy import lazy
-from apt_core.base.paths import cache_dir
+from apt_core.base.paths import cache_dir, stamps_of
 from apt_core.base.values import Frozen
-from apt_core.measure.dense_cache import keep, recall, stamps_of
+from apt_core.measure.dense_cache import keep, recall
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.checkpoint.packed import packed_bytes, plan_folder
 from apt_core.models.checkpoint.packing import BYTES

@@ -19,21 +19,27 @@ Scores = Callable[[Mapping[str, SeenLayer]], dict[str, float]]
 
 
 def scores_of(
-    store: WeightStore,
-    layers: list[Layer],
-    entering: Entering,
-    batch: int,
-    scores: Scores,
-    with_inputs: bool,
+    store: WeightStore, layers: list[Layer], entering: Entering | None, batch: int, scores: Scores
 ) -> Generator[None, None, dict[LayerKey, float]]:
     """Yields after every batch of windows and every block; returns what `scores` says of each layer.
 
-    with_inputs: the calibration windows go through the dense blocks; without, no window does. `entering` is left as
-    it is.
+    entering: the calibration windows, which go through the dense blocks; it is left as it is. None where the inputs do
+    not matter: no window is read then.
     """
-    look = _Look(layers, entering.states.clone() if with_inputs else None, batch, scores)
-    yield from Runner(store, entering).run(look)
+    look = _Look(layers, entering.states.clone() if entering else None, batch, scores)
+    if entering:
+        yield from Runner(store, entering).run(look)
+        return look.found
+    for index in range(len(store.blocks)):
+        with store.block(index):
+            look.see(index, {})
+        yield None
     return look.found
+
+
+def looks_of(blocks: int, entering: Entering | None, batch: int) -> int:
+    """How often `scores_of` yields."""
+    return blocks * (1 + (len(slices(len(entering.states), batch)) if entering else 0))
 
 
 class _Look:
@@ -51,19 +57,26 @@ class _Look:
 
     @torch.no_grad()
     def visit(self, block: OpenBlock) -> Generator[None, None, None]:
-        layers = [layer for layer in self._layers if layer.block == block.index]
+        assert self._states is not None
         energies: dict[str, Tensor] = {}
-        if self._states is not None:
-            with _adding_squares(layers, energies):
-                for part in slices(len(self._states), self._batch):
-                    self._states[part] = block(self._states[part], part)
-                    yield None
+        with _adding_squares(self._of_block(block.index), energies):
+            for part in slices(len(self._states), self._batch):
+                self._states[part] = block(self._states[part], part)
+                yield None
+        self.see(block.index, energies)
+        yield None
+
+    @torch.no_grad()
+    def see(self, index: int, energies: Mapping[str, Tensor]) -> None:
+        """Ask for the scores of a block, which is open."""
         seen = {
             layer.name: SeenLayer(layer.matrix.float(), _of(layer, energies, self._states))
-            for layer in layers
+            for layer in self._of_block(index)
         }
-        self.found |= {(block.index, name): score for name, score in self._scores(seen).items()}
-        yield None
+        self.found |= {(index, name): score for name, score in self._scores(seen).items()}
+
+    def _of_block(self, index: int) -> list[Layer]:
+        return [layer for layer in self._layers if layer.block == index]
 
 
 def _of(layer: Layer, energies: Mapping[str, Tensor], states: Tensor | None) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -16,6 +17,7 @@ from apt_core.plots.layer_marks import depth, legend_of, short_name, slots
 from apt_core.plots.palette import colour
 
 _EVEN = 0.005  # closer than half a percent is rounding, not an allocation
+_SAME = 0.0005  # closer than that all say the same percentage
 _MARGIN = 0.05
 _HOVER = "<b>block %{x} · %{customdata[0]}</b><br>%{customdata[1]} to remove<extra></extra>"
 
@@ -52,29 +54,51 @@ def looks(runs: RunSet) -> object:
 
 
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
-    record, by_kind = runs.shown, defaultdict(list)
-    for one in shares_of(record):
+    record = runs.shown
+    return draw(shares_of(record), slots(record), depth(record), record.id, dark)
+
+
+def draw(
+    shares: Sequence[Share],
+    marks: Mapping[str, tuple[str, str]],
+    blocks: int,
+    revision: str,
+    dark: bool = False,
+) -> go.Figure:
+    """marks: kind of layer -> (marker shape, colour token). Zoom survives while `revision` stays."""
+    by_kind: dict[str, list[Share]] = defaultdict(list)
+    for one in shares:
         by_kind[kind_of(one.layer)].append(one)
-    marks = slots(record)
     legend = legend_of(list(by_kind))
     plot = go.Figure(
-        [_trace(legend[kind], shares, marks.get(kind, _ANY), dark) for kind, shares in by_kind.items()]
+        [_trace(legend[kind], alike, marks.get(kind, _ANY), dark) for kind, alike in by_kind.items()]
     )
-    over_blocks(plot, record.id, depth(record), [1.0], dark)
-    known = [one.share for shares in by_kind.values() for one in shares]
+    over_blocks(plot, revision, blocks, [1.0], dark)
+    known = [one.share for one in shares]
     reach = [max(0.0, min(known) - _MARGIN), min(1.0, max(known) + _MARGIN)]
     axis = {"type": "linear", "tickvals": None, "ticktext": None, "tickformat": ".0%", "range": reach}
     return plot.update_yaxes(axis | {"title": {"text": "weights to remove"}})
 
 
 def title(runs: RunSet) -> str:
-    least, most = _ends(runs.shown)
+    return finding(shares_of(runs.shown))
+
+
+def finding(shares: Sequence[Share]) -> str:
+    least, most = _ends(shares)
+    if most.share - least.share < _SAME:
+        return f"Every layer loses {percent(most.share)} of its weights"
     return f"Layers lose {percent(least.share)} to {percent(most.share)} of their weights"
 
 
 def summary(runs: RunSet) -> str:
     """The chart in words, for those who do not see it."""
-    least, most = _ends(runs.shown)
+    return in_words(shares_of(runs.shown))
+
+
+def in_words(shares: Sequence[Share]) -> str:
+    """Where the least and where the most goes."""
+    least, most = _ends(shares)
     return (
         f"The least goes in block {least.block}, {short_name(least.layer)} ({percent(least.share)}), the most in "
         f"block {most.block}, {short_name(most.layer)} ({percent(most.share)})."
@@ -124,9 +148,8 @@ def _trace(name: str, shares: list[Share], slot: tuple[str, str], dark: bool) ->
     )
 
 
-def _ends(record: RunRecord) -> tuple[Share, Share]:
+def _ends(shares: Sequence[Share]) -> tuple[Share, Share]:
     """The layer that is to lose the smallest share, and the one that is to lose the largest."""
-    shares = shares_of(record)
     return min(shares, key=lambda one: one.share), max(shares, key=lambda one: one.share)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from apt_core.events import LayerPruned
@@ -58,7 +58,12 @@ def slots(record: RunRecord) -> dict[str, tuple[str, str]]:
     model = record.model
     known = names(model.layers, model.parts) if model else []
     met = [part.layer for layer in record.layers for part in split(layer)]
-    kinds = list(dict.fromkeys(map(kind_of, [*known, *met])))
+    return slots_of([*known, *met])
+
+
+def slots_of(layers: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The same for layers of these names, in their order."""
+    kinds = list(dict.fromkeys(map(kind_of, layers)))
     free = iter(_OTHERS * (1 + len(kinds) // len(_OTHERS)))
     return {kind: _KNOWN.get(short_name(kind)) or next(free) for kind in kinds}
 

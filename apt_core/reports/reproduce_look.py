@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from apt_core.measure.inside.questions import LayerQuestion, Question
+from apt_core.measure.inside.questions import LayerQuestion, RunQuestion
 from apt_core.reports.reproduce import Copied
 
 _FLAGS = {"depth": "--depth", "blocks_alone": "--blocks-alone"}
@@ -27,7 +27,7 @@ def comparison_again(runs: Sequence[str]) -> Copied:
     )
 
 
-def look_again(question: Question) -> Copied:
+def look_again(question: RunQuestion) -> Copied:
     """What was asked about the inside of a run."""
     asked = question.model_dump(exclude_defaults=True)
     arguments = ", ".join(f"{name}={value!r}" for name, value in asked.items()).replace("'", '"')
@@ -36,7 +36,7 @@ def look_again(question: Question) -> Copied:
     return Copied(" ".join(["python -m apt_core", *map(shlex.quote, words)]), script)
 
 
-def _flags(question: Question) -> list[str]:
+def _flags(question: RunQuestion) -> list[str]:
     if not isinstance(question, LayerQuestion):
         return [_FLAGS[question.kind]]
     flags = ["--block", str(question.block), "--layer", question.layer]

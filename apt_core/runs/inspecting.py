@@ -1,7 +1,9 @@
-"""Looking inside finished runs, from the page or the command line. No torch: an inspector process has it.
+"""Looking inside finished runs, and at allocations before a run, from the page or the command line. No torch: an
+inspector process has it.
 
 What was seen is kept as a file of the run's folder: a finished run does not change, so the same question has the same
-answer, also when its weights have been removed since.
+answer, also when its weights have been removed since. What an allocation gives is kept beside the runs, under the files
+of the model and the text that it was found with.
 """
 
 from __future__ import annotations
@@ -18,25 +20,29 @@ import threading
 from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from apt_core.base import logs
+from apt_core.base import logs, words
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.paths import cache_dir
+from apt_core.base.policy import HostPolicy
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.measure.inside.questions import (
     FORMAT,
+    AllocationQuestion,
     Answer,
     LayerQuestion,
     Looking,
     Question,
     Reply,
+    RunQuestion,
     answer_adapter,
     reply_adapter,
 )
-from apt_core.runs import memory_watch, processes
+from apt_core.runs import allocations, memory_watch, processes
 from apt_core.runs.shared_memory import INSPECTOR, SharedMemory
 from apt_core.runs.store import Store
 
@@ -47,7 +53,7 @@ MOST_KEPT = 200  # answers of a run; one takes 20 to 60 kB
 _log = logging.getLogger(__name__)
 
 
-def checked(question: Question, store: Store) -> RunRecord:
+def checked(question: RunQuestion, store: Store) -> RunRecord:
     """The run that is asked about; raises BadInput with one sentence where it cannot be looked into."""
     record = store.get(question.run)
     _check_finished(record)
@@ -111,8 +117,8 @@ class Inspector:
     """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
 
     The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
-    as dead, and one that holds more than `memory_bytes` is ended. memory: what the processes of this page may hold
-    together.
+    as dead; one that holds more than `memory_bytes`, or takes longer than `most_seconds` for an answer, is ended. memory:
+    what the processes of this page may hold together.
     """
 
     def __init__(
@@ -123,12 +129,14 @@ class Inspector:
         silence: float = 600.0,
         patience: float = 2.0,
         memory_bytes: int | None = None,
+        most_seconds: float | None = None,
         memory: SharedMemory | None = None,
     ):
         self._store = store
         self._command = tuple(command)
         self._idle, self._silence, self._patience = idle, silence, patience
-        self._memory_bytes, self._memory = memory_bytes, memory or SharedMemory()
+        self._memory_bytes, self._most_seconds = memory_bytes, most_seconds
+        self._memory = memory or SharedMemory()
         self._memory.joins(INSPECTOR, self._held)
         self._turn = threading.Lock()
         self._process: _Process | None = None
@@ -136,12 +144,11 @@ class Inspector:
 
     def kept(self, question: Question) -> Answer | None:
         """What was found before, without looking again; None where nothing was, or where there is no such run."""
-        store = self._store or Store()
         try:
-            store.get(question.run)
+            place = _place_of(question, self._store or Store())
         except PruneError:
             return None
-        return recall(store.folder(question.run), question)
+        return place.recall(question) if place else None
 
     def keeps_any(self, run_id: str) -> bool:
         """Whether anything that was seen inside a layer of this run can still be shown, whatever became of its
@@ -166,11 +173,12 @@ class Inspector:
         """
         store = self._store or Store()
         try:
-            store.get(question.run)  # a folder of this name is the run's
-            if (known := recall(store.folder(question.run), question)) is not None:
+            place = _place_of(question, store)
+            if place and (known := place.recall(question)) is not None:
                 yield known
                 return
-            checked(question, store)
+            if not isinstance(question, AllocationQuestion):
+                checked(question, store)
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
             return
@@ -178,7 +186,7 @@ class Inspector:
             yield _BUSY
             return
         try:
-            yield from self._answered(question, store.folder(question.run))
+            yield from self._answered(question, store)
         finally:
             self._turn.release()
 
@@ -188,8 +196,9 @@ class Inspector:
         if process is not None:
             process.end()
 
-    def _answered(self, question: Question, folder: Path) -> Generator[Reply]:
+    def _answered(self, question: Question, store: Store) -> Generator[Reply]:
         last: Reply | None = None
+        limit: threading.Timer | None = None
         try:
             if self._process is None or not self._process.alive:
                 self.close()
@@ -197,11 +206,12 @@ class Inspector:
                 self._memory.check_room(INSPECTOR)
                 self._process = _Process(command, self._memory_bytes, self._memory)
             self._asked = question
+            limit = self._limited(self._process)
             self._process.say(question.model_dump_json())
             while last is None or isinstance(last, Looking):
                 last = self._process.hear(self._silence)
-                if not isinstance(last, Looking | Failed):
-                    keep(folder, question, last)
+                if not isinstance(last, Looking | Failed) and (place := _place_of(question, store)):
+                    place.keep(question, last)
                 yield last
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
@@ -209,12 +219,23 @@ class Inspector:
             yield _lost(f" ({error.strerror})")
         finally:
             self._asked = None
+            if limit is not None:
+                limit.cancel()
             if last is None or isinstance(last, Looking) or not self._alive():
                 self.close()  # nobody listens any more, or it is gone: what it still does is of no use
 
     def _held(self) -> int:
         process = self._process
         return processes.memory_of(process.pid) if process is not None and process.alive else 0
+
+    def _limited(self, process: _Process) -> threading.Timer | None:
+        """What ends the process once an answer has taken as long as it may."""
+        if self._most_seconds is None:
+            return None
+        timer = threading.Timer(self._most_seconds, process.end, [_too_long(self._most_seconds)])
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def _alive(self) -> bool:
         return self._process is not None and self._process.alive
@@ -291,10 +312,32 @@ class _Process:
         self._heard.put(None)
 
 
-def recall(folder: Path, question: Question) -> Answer | None:
+class _Place(NamedTuple):
+    """Where answers to a question are kept. stamp: what they depend on beside it, empty for what does not change."""
+
+    folder: Path
+    stamp: str = ""
+
+    def recall(self, question: Question) -> Answer | None:
+        return recall(self.folder, question, self.stamp)
+
+    def keep(self, question: Question, answer: Answer) -> None:
+        keep(self.folder, question, answer, self.stamp)
+
+
+def _place_of(question: Question, store: Store) -> _Place | None:
+    """None where the answer is not to be kept. Raises UnknownRun."""
+    if isinstance(question, AllocationQuestion):
+        stamp = allocations.stamp_of(question, store, HostPolicy.from_environment())
+        return _Place(allocations.folder_of(store), stamp) if stamp else None
+    store.get(question.run)  # a folder of this name is the run's
+    return _Place(store.folder(question.run))
+
+
+def recall(folder: Path, question: Question, stamp: str = "") -> Answer | None:
     """What was kept of the same question; None when nothing was, or when it cannot be read (any more)."""
     try:
-        return answer_adapter.validate_json(_file(folder, question).read_bytes())
+        return answer_adapter.validate_json(_file(folder, question, stamp).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
@@ -302,12 +345,12 @@ def recall(folder: Path, question: Question) -> Answer | None:
         return None
 
 
-def keep(folder: Path, question: Question, answer: Answer) -> None:
+def keep(folder: Path, question: Question, answer: Answer, stamp: str = "") -> None:
     """Whole or not at all, and the oldest make room. A full disk costs the next asker time, not this one the answer."""
-    file = _file(folder, question)
+    file = _file(folder, question, stamp)
     partial = file.with_suffix(f".{os.getpid()}.part")
     try:
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=bool(stamp), exist_ok=True)  # not that of a run that is gone
         partial.write_text(answer.model_dump_json(), encoding="utf-8")
         os.replace(partial, file)
         kept = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -319,8 +362,8 @@ def keep(folder: Path, question: Question, answer: Answer) -> None:
             partial.unlink()
 
 
-def _file(folder: Path, question: Question) -> Path:
-    asked = json.dumps([FORMAT, question.model_dump()], sort_keys=True)
+def _file(folder: Path, question: Question, stamp: str) -> Path:
+    asked = json.dumps([FORMAT, question.model_dump(), *filter(None, [stamp])], sort_keys=True)
     return folder / KEPT_IN / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
 
 
@@ -333,6 +376,14 @@ def _lost(how: str) -> Failed:
         reason="worker_died",
         message=f"The process that looks inside runs ended without a word{how}; ask again to start it anew.",
     )
+
+
+def _too_long(seconds: float) -> Failed:
+    message = (
+        f"The look was ended after {words.duration(seconds)}, the longest that one may take here; choose a smaller "
+        "model or less text."
+    )
+    return Failed(reason="too_long", message=message)
 
 
 _BUSY = Failed(

@@ -1,4 +1,4 @@
-"""The process that looks inside finished runs.
+"""The process that looks inside finished runs, and at allocations before a run.
 
     python -m apt_core.runs.inspector
 
@@ -25,8 +25,11 @@ from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.hardware import choose_device
 from apt_core.base.paths import data_dir
 from apt_core.base.policy import HostPolicy
+from apt_core.base.words import percent
 from apt_core.estimate import placing
+from apt_core.events import Event, Progress
 from apt_core.events.records import RunRecord
+from apt_core.execute.allocation import layer_shares
 from apt_core.execute.context import Context
 from apt_core.execute.opening import (
     Opened,
@@ -42,14 +45,18 @@ from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside.inputs import input_statistics
 from apt_core.measure.inside.look import look, read_weights
 from apt_core.measure.inside.questions import (
+    AllocationQuestion,
     BlocksAloneQuestion,
     DepthQuestion,
     LayerQuestion,
     Looking,
     Question,
+    RunQuestion,
     question_adapter,
 )
 from apt_core.measure.inside.values import LayerInside
+from apt_core.measure.layer_shares import LayerShares
+from apt_core.runs import allocations
 from apt_core.runs.cpu_time import Allowance, allowed_seconds
 from apt_core.runs.inspecting import checked
 from apt_core.runs.only_ours import only_ours
@@ -59,7 +66,7 @@ from apt_core.runs.store import Store
 from apt_core.runs.worker_errors import failure_of
 
 _NICE = 5
-Found = LayerInside | Depth | BlocksAlone
+Found = LayerInside | Depth | BlocksAlone | LayerShares
 Steps = Generator[Looking, None, Found]
 
 
@@ -92,6 +99,22 @@ def replies(line: str, store: Store, policy: HostPolicy) -> Iterator[BaseModel]:
 
 
 def _answer(question: Question, store: Store, policy: HostPolicy) -> Steps:
+    if isinstance(question, AllocationQuestion):
+        return (yield from _allocation(question, store, policy))
+    return (yield from _inside(question, store, policy))
+
+
+_WHOEVER = ""  # asks: an answer that is kept is everybody's, so nobody's own rights count
+
+
+def _allocation(question: AllocationQuestion, store: Store, policy: HostPolicy) -> Steps:
+    bounds = Quotas.of(policy, os.environ, store.root).bounds_for(_WHOEVER)
+    with allocations.work_folder(store) as folder:
+        context = Context.of(question.job, folder, policy, store, place=placing.place, bounds=bounds)
+        return (yield from _followed(layer_shares(question, context)))
+
+
+def _inside(question: RunQuestion, store: Store, policy: HostPolicy) -> Steps:
     record = checked(question, store)
     bounds = Quotas.of(policy, os.environ, store.root).bounds_for(record.owner)
     folder = store.folder(question.run)
@@ -179,6 +202,28 @@ def _quietly(steps: Generator[Any, None, Any]) -> Generator[Looking, None, Any]:
         except StopIteration as end:
             return end.value
         yield Looking(done=0, total=1, detail=getattr(event, "stage", None) or "loading the model")
+
+
+def _followed(steps: Generator[Event, None, Found]) -> Generator[Looking, None, Found]:
+    """The result of steps of a run, with how far they are."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+        if isinstance(event, Progress):
+            yield _where(event)
+
+
+_COMING = {"download": "downloading", "convert": "converting"}  # stages that count bytes
+
+
+def _where(event: Progress) -> Looking:
+    if event.stage in _COMING:
+        arrived = percent(event.done / event.total) if event.total else ""
+        return Looking(done=0, total=1, detail=f"{_COMING[event.stage]} {arrived}".rstrip())
+    return Looking(done=int(event.done), total=int(event.total), detail=event.detail or event.stage)
 
 
 def _said(steps: Generator[Any, None, Any], where: Any, detail: str) -> Generator[Looking, None, Any]:

@@ -39,14 +39,17 @@ class Quotas(Frozen):
         60,
         "runs that are started from one address in an hour, by all its visitors",
     )
-    run_minutes: float | None = _limit("APT_RUN_MINUTES", 60, "minutes that one run may take")
+    run_minutes: float | None = _limit(
+        "APT_RUN_MINUTES", 60, "minutes that one run may take, or one look inside a run or at an allocation"
+    )
     tokens_per_hour: int | None = _limit(
         "APT_TOKENS_PER_HOUR", 30_000, "tokens that are generated for one visitor in an hour"
     )
     looks_per_hour: int | None = _limit(
         "APT_LOOKS_PER_HOUR",
         240,
-        "looks inside a run, probability gaps of an answer and GGUF files, worked out for one visitor in an hour",
+        "looks inside a run or at an allocation, probability gaps of an answer and GGUF files, worked out for one "
+        "visitor in an hour",
     )
     questions_each: int | None = _limit(
         "APT_QUESTIONS_EACH", 2, "questions of one visitor that wait or are being answered"
@@ -92,7 +95,6 @@ class Quotas(Frozen):
             else:
                 found[name] = about.public if policy.public else None
         return cls.model_validate(found)
-
 
     def bounds_for(self, owner: str) -> ModelBounds:
         """How large the models of an owner's runs may be; whoever is at the machine may fetch any."""

@@ -126,9 +126,7 @@ class Models:
         dense = sides.dense
         if isinstance(dense, ModelRef):
             if not self._is_here(dense):
-                fetched = with_progress(
-                    partial(resolve, dense, policy=self._policy, bounds=sides.bounds)
-                )
+                fetched = with_progress(partial(resolve, dense, policy=self._policy, bounds=sides.bounds))
                 self._folders[dense] = yield from fetched
             dense = self._folders[dense]
         return [dense, *sides.pruned]

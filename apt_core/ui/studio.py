@@ -17,7 +17,7 @@ from apt_core.jobs import Job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
-from apt_core.measure.inside.questions import Answer, Question
+from apt_core.measure.inside.questions import AllocationQuestion, Answer, Question, RunQuestion
 from apt_core.measure.questions import Question as Prompt
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.plots.chart import RunSet
@@ -359,10 +359,23 @@ class Studio:
         """Run -> name of the other finished runs that pruned the same model and still have their weights."""
         return self._runs.askable_beside(record, self.lately())
 
-    def look_inside(self, question: Question) -> Generator[Any]:
+    def look_inside(self, question: RunQuestion) -> Generator[Any]:
         """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""
         self.check_may_use(question.run)
         looks = 0 if self.inspector.kept(question) else 1  # what was found before costs nothing
+        return self._admission.question(lambda: self._inside.replies(self.inspector, question), looks=looks)
+
+    def look_at_allocation(self, question: AllocationQuestion, facts: ModelFacts) -> Generator[Any]:
+        """What an allocation gives each layer of a model with these facts, by the inspector; raises PruneError where
+        the visitor may not use the model, or look at no more just now."""
+        self._runs.check_may_build_on(question.job)
+        self._admission.check_model(facts)
+        if self.policy.public and facts.members_only:
+            raise BadInput(
+                "This model is only for accounts that accepted its terms, and a look before a run is for everybody; "
+                "start the run, which shows what each layer was given."
+            )
+        looks = 0 if self.inspector.kept(question) else 1
         return self._admission.question(lambda: self._inside.replies(self.inspector, question), looks=looks)
 
     def take_look(self) -> None:
@@ -370,7 +383,7 @@ class Studio:
         no more just now."""
         self._admission.look()
 
-    def seen_inside(self, question: Question) -> Answer | None:
+    def seen_inside(self, question: RunQuestion) -> Answer | None:
         """What was found before, None where nothing was; raises BadInput where it is not for everybody."""
         self.check_may_use(question.run)
         if sample := self.recorded.get(question.run):
@@ -419,7 +432,7 @@ def open_studio(policy: HostPolicy) -> Studio:
         launcher,
         Reader(store, memory_bytes=most, quotas=quotas, memory=memory),
         policy=policy,
-        inspector=Inspector(store, memory_bytes=most, memory=memory),
+        inspector=Inspector(store, memory_bytes=most, most_seconds=limits.run_seconds, memory=memory),
         quotas=quotas,
         votes=Votes(store.root),
         hosting=hosting,

@@ -1,11 +1,15 @@
-"""The time of a look along the depth, by the run's own pace."""
+"""The time of a look: along the depth by the run's own pace, at an allocation by the machine's rates."""
 
 from __future__ import annotations
 
 import pytest
 
-from apt_core.estimate.looking import looking_seconds
-from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
+import apt_core
+from apt_core.estimate.looking import allocating_seconds, looking_seconds
+from apt_core.estimate.preflight import estimate, packaged_rates
+from apt_core.measure.inside.questions import AllocationQuestion, BlocksAloneQuestion, DepthQuestion
+from apt_core.models.catalogue.entries import CATALOGUE
+from apt_core.models.catalogue.facts import known_facts
 from tests.ui.ui_helpers import a_record
 
 RUN = "20261124-100000-abcd"
@@ -36,3 +40,28 @@ def test_a_run_that_did_not_measure_says_nothing():
     record = a_record()
     assert of(record.model_copy(update={"evaluated": ()})) is None
     assert of(record.model_copy(update={"model": None})) is None
+
+
+def test_a_look_at_an_allocation_takes_what_the_allocation_asks_for():
+    """The model alone, its spectra, a pass of the text, a pass there and back."""
+    facts = known_facts(CATALOGUE["smollm2-135m"]).model_copy(update={"cached": True})
+
+    def seconds(name, **more):
+        job = apt_core.plan("smollm2-135m", "apt", more.pop("pattern", 0.7), {"allocation": name}, **more)
+        return allocating_seconds(AllocationQuestion.of(job), facts, packaged_rates())
+
+    assert seconds("uniform") == seconds("atp") == seconds("by-hand")
+    assert seconds("atp") < seconds("alphapruning") and seconds("atp") < seconds("owl") < seconds("loss")
+    more = {"calibration": {"text": "wikipedia", "samples": 128, "length": 512}}
+    assert seconds("owl") - seconds("atp") == pytest.approx(
+        (seconds("owl", **more) - seconds("atp")) / 4, rel=0.05
+    )
+    assert seconds("alphapruning", **more) == seconds("alphapruning")
+    assert seconds("alphapruning", pattern="2:4") == seconds("uniform"), "there is nothing to decide"
+    whole = estimate(
+        apt_core.plan("smollm2-135m", "apt", 0.7, {"allocation": "loss"}), facts, packaged_rates()
+    )
+    assert seconds("loss") < whole.seconds
+    unknown = facts.model_copy(update={"layers": ()})
+    question = AllocationQuestion.of(apt_core.plan("smollm2-135m", "apt", 0.7))
+    assert allocating_seconds(question, unknown, packaged_rates()) is None

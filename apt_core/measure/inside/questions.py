@@ -1,4 +1,5 @@
-"""What can be asked of a finished run's insides, and what comes back, as values. No torch."""
+"""What can be asked of a finished run's insides, or of an allocation before a run, and what comes back, as values. No
+torch."""
 
 from __future__ import annotations
 
@@ -8,8 +9,12 @@ from pydantic import Field, TypeAdapter
 
 from apt_core.base.values import Frozen
 from apt_core.events import Failed
+from apt_core.jobs import Calibration, Evaluation, Prune
 from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside.values import LayerInside
+from apt_core.measure.layer_shares import LayerShares
+from apt_core.methods import Statistic, make_method
+from apt_core.texts.sources import FALLBACK_TEXT
 
 FORMAT = 1  # of the answers: another number, and what was kept is looked at again
 
@@ -44,7 +49,34 @@ class BlocksAloneQuestion(Frozen):
     length: int = Field(default=256, ge=16, le=1024)
 
 
-Question = Annotated[LayerQuestion | DepthQuestion | BlocksAloneQuestion, Field(discriminator="kind")]
+class AllocationQuestion(Frozen):
+    """What an allocation gives each layer. job: the run that it is for, as `of` reduces it."""
+
+    kind: Literal["allocation"] = "allocation"
+    job: Prune
+
+    @classmethod
+    def of(cls, job: Prune) -> AllocationQuestion:
+        """Of all that the run would do only what its allocation depends on, so that equal questions are one."""
+        method = make_method("magnitude", {"allocation": job.method.allocation})
+        alone = cls(job=job.model_copy(update={"method": method, "evaluation": (_NOT_READ,)}))
+        if alone.reads_text:
+            return alone
+        reduced = alone.job.model_copy(update={"calibration": _NO_CALIBRATION, "seed": 0})
+        return cls(job=reduced)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the calibration text goes through the dense model."""
+        return bool(_OF_A_TEXT & self.job.method.needs_for(self.job.pattern))
+
+
+_OF_A_TEXT = frozenset({Statistic.DENSE_INPUTS, Statistic.OUTPUT_GRADIENTS})
+_NO_CALIBRATION = Calibration(text=FALLBACK_TEXT, samples=1, length=16)
+_NOT_READ = Evaluation(text=FALLBACK_TEXT, samples=1, length=16)  # a job names one
+
+RunQuestion = LayerQuestion | DepthQuestion | BlocksAloneQuestion
+Question = Annotated[RunQuestion | AllocationQuestion, Field(discriminator="kind")]
 question_adapter: TypeAdapter[Question] = TypeAdapter(cast(Any, Question))
 
 
@@ -57,7 +89,9 @@ class Looking(Frozen):
     detail: str
 
 
-Answer = Annotated[LayerInside | Depth | BlocksAlone, Field(discriminator="kind")]
+Answer = Annotated[LayerInside | Depth | BlocksAlone | LayerShares, Field(discriminator="kind")]
 answer_adapter: TypeAdapter[Answer] = TypeAdapter(cast(Any, Answer))
-Reply = Annotated[Looking | LayerInside | Depth | BlocksAlone | Failed, Field(discriminator="kind")]
+Reply = Annotated[
+    Looking | LayerInside | Depth | BlocksAlone | LayerShares | Failed, Field(discriminator="kind")
+]
 reply_adapter: TypeAdapter[Reply] = TypeAdapter(cast(Any, Reply))

@@ -12,6 +12,7 @@ from apt_core import maths
 from apt_core.base.errors import BadOption
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.methods.component import Allocation, DenseModel, LayerKey, exact_shares
+from apt_core.methods.registry import with_options
 
 _MOST_POINTS = 256
 _NAMED = re.compile(r"(\d{1,5}):([A-Za-z0-9_.]+)\s*=\s*(\d*\.?\d+(?:[eE]-?\d+)?)")  # block, layer, sparsity
@@ -92,14 +93,27 @@ class ByHand(Allocation):
         left = round(pattern.sparsity * sum(dense.sizes.values())) - sum(counts.values())
         _check_reach(left, free, pattern.sparsity)
         if free:
-            moved = maths.shares.shifted(self._wishes(free), list(free.values()), left / sum(free.values()))
+            wishes = self._wishes(free, max(block for block, _ in dense.sizes))
+            moved = maths.shares.shifted(wishes, list(free.values()), left / sum(free.values()))
             counts |= dict(zip(free, moved, strict=True))
         return exact_shares(dense.sizes, [counts[key] for key in dense.sizes])
 
-    def _wishes(self, layers: Mapping[LayerKey, int]) -> list[float]:
-        """Where these layers begin, before they are moved together."""
+    def holding(self, changes: Mapping[str, float | None]) -> ByHand:
+        """The same with these layers ("3:mlp.down_proj") held at sparsities of their own; None lets one go. Raises
+        BadOption."""
+        held: dict[str, float | None] = {
+            f"{block}:{name}": share for (block, name), share in _layers(self.held).items()
+        }
+        kept = {layer: f"{share:.6g}" for layer, share in (held | dict(changes)).items() if share is not None}
+        return with_options(ByHand, dict(self) | {"held": kept}, "allocation by-hand")
+
+    @property
+    def held_layers(self) -> frozenset[LayerKey]:
+        return frozenset(_layers(self.held))
+
+    def _wishes(self, layers: Mapping[LayerKey, int], last: int) -> list[float]:
+        """Where these layers begin, before they are moved together. last: the model's last block."""
         points, start = _parsed(self.points), _layers(self.start)
-        last = max(block for block, _ in layers)
         return [start.get(key, _on_the_line(points, key[0] / last if last else 0.0)) for key in layers]
 
 

@@ -56,9 +56,7 @@ def resolve(
     return folder
 
 
-def _kept(
-    name: str, revision: str | None, progress: Report, policy: HostPolicy, bounds: ModelBounds
-) -> Path:
+def _kept(name: str, revision: str | None, progress: Report, policy: HostPolicy, bounds: ModelBounds) -> Path:
     """What comes with the app, or lies in its cache from now on."""
     if name in CATALOGUE and CATALOGUE[name].source != "hub":
         return _own(CATALOGUE[name], progress)
