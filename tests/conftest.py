@@ -41,7 +41,10 @@ def fresh_cache(tmp_path, monkeypatch):
 # The files of tests/browser whose visitors prune.
 _WITH_RUNS = {
     f"test_{name}_in_the_browser.py"
-    for name in ("compare", "duel", "inside", "inside_model", "race", "recovery", "runs", "report", "search")
+    for name in (
+        *("allocation", "compare", "duel", "inside", "inside_model", "race", "recovery", "runs", "report"),
+        "search",
+    )
 }
 
 

@@ -47,14 +47,16 @@ from apt_core.ui.views.slides import slides_html
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 DRIVER_JS = ASSETS / "tour" / "driver.min.js"  # 1.8.0 of npm, as it is
-SCRIPTS = tuple(ASSETS / "ui" / f"{name}.js" for name in ("studio", "presenter", "print", "tour", "curve"))
+SCRIPTS = tuple(
+    ASSETS / "ui" / f"{name}.js" for name in ("studio", "presenter", "print", "tour", "curve", "shares")
+)
 ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
 COMFORT = ASSETS / "ui" / "comfort.js"
 STYLES = (
     ASSETS / "tour" / "driver.min.css",
     *(
         ASSETS / "ui" / f"{name}.css"
-        for name in ("tokens", "page", "asking", "presenter", "tour", "print", "curve")
+        for name in ("tokens", "page", "asking", "presenter", "tour", "print", "curve", "shares")
     ),
 )
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}

@@ -1,4 +1,5 @@
-"""What is streamed to a tab about the run that it shows: dropped, and its asking ended, once it shows another run."""
+"""What is streamed to a tab: about the run that it shows, dropped and its asking ended once it shows another one; or
+about no run."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ _MOST_TABS = 2_000  # whose run is remembered; more than the page keeps open
 
 
 class _Stream:
-    """One answer on its way to a tab. stop: Stop was pressed, or nobody sees the answer any more; left: the latter."""
+    """One answer on its way to a tab. of_a_run: whether it is about the run that the tab shows. stop: Stop was
+    pressed, or nobody sees the answer any more; left: the latter."""
 
-    def __init__(self, tab: str, place: str):
-        self.tab, self.place = tab, place
+    def __init__(self, tab: str, place: str, of_a_run: bool = True):
+        self.tab, self.place, self.of_a_run = tab, place, of_a_run
         self.stop, self.left = threading.Event(), threading.Event()
 
 
@@ -54,6 +56,19 @@ class Streams:
             if isinstance(source, Generator):
                 source.close()
 
+    def until_stopped(
+        self, place: str, updates: Callable[[threading.Event], Iterator[Updates]]
+    ) -> Generator[Updates]:
+        """The updates about what is of no run, whatever run the tab shows meanwhile."""
+        stream = _Stream(acting.tab_now(), place, of_a_run=False)
+        with self._lock:
+            self._streams.add(stream)
+        try:
+            yield from updates(stream.stop)
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+
     def stop(self, place: str) -> None:
         """Stop was pressed: the stream ends with its own last word."""
         tab = acting.tab_now()
@@ -72,7 +87,7 @@ class Streams:
             if len(self._shown) > _MOST_TABS:
                 self._shown.popitem(last=False)
             for stream in self._streams:
-                if stream.tab == tab:
+                if stream.tab == tab and stream.of_a_run:
                     stream.left.set()
                     stream.stop.set()
 

@@ -164,6 +164,22 @@ def test_stop_ends_the_stream_of_its_place_and_tab():
     assert list(first) == [{"said": 2}]  # its own last word comes
 
 
+def test_what_is_of_no_run_goes_on_while_another_is_opened_until_stop():
+    streams, stops = Streams(), []
+
+    def updates(stop):
+        stops.append(stop)
+        yield from ({"said": 1}, {"said": 2}, {"said": 3})
+
+    with tab("one"):
+        stream = streams.until_stopped("allocation", updates)
+        assert next(stream) == {"said": 1}
+        streams.shows(OTHER)
+        assert next(stream) == {"said": 2} and not stops[0].is_set()
+        streams.stop("allocation")
+        assert stops[0].is_set() and list(stream) == [{"said": 3}] and not streams._streams
+
+
 def test_what_is_remembered_of_tabs_is_bounded(monkeypatch):
     monkeypatch.setattr("apt_core.ui.streams._MOST_TABS", 3)
     streams = Streams()

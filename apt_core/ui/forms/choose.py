@@ -24,7 +24,7 @@ from apt_core.methods import METHODS, STRUCTURED
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.fetch import hub_token
 from apt_core.texts.sources import FALLBACK_TEXT
-from apt_core.ui.forms import account, checks, missing, options, search, uploads
+from apt_core.ui.forms import account, checks, layer_shares, missing, options, search, uploads
 from apt_core.ui.forms.controls import CONTROLS, draw_options, text_choices
 from apt_core.ui.forms.fields import Field, element_id, fields_of
 from apt_core.ui.forms.form import ACCEPT, jobs_of, open_terms, write
@@ -56,6 +56,7 @@ class Chooser(NamedTuple):
     prune: gr.Button
     command: gr.HTML
     search: search.Search
+    shares: layer_shares.ShowShares
     account: account.Account | None  # None where visitors sign in with Hugging Face's button, or cannot
 
     @property
@@ -65,7 +66,10 @@ class Chooser(NamedTuple):
     @property
     def checked(self) -> list[Component]:
         """What a check of the choices can change."""
-        return [self.facts, self.controls["terms"], self.preflight, self.prune, self.command]
+        return [
+            *(self.facts, self.controls["terms"], self.preflight, self.prune, self.command),
+            *self.shares,
+        ]
 
     def values(self, given: Iterable[Any]) -> dict[str, Any]:
         """Path -> value, of the values of `inputs`."""
@@ -78,6 +82,7 @@ class Chooser(NamedTuple):
 def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
     """Draw the rail inside the current Blocks context."""
     fields = {field.path: field for field in _with_preset(fields_of(kind))}
+    shares = layer_shares.ShowShares.undrawn()
     with gr.Column(elem_id="choose"):
         controls = _draw(fields["model"])
         hub_search = search.lay_out()
@@ -96,7 +101,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
         )
         controls["rivals"] = _rivals()
         with gr.Accordion("Text, samples and options", open=False, elem_id="advanced", elem_classes="fold"):
-            drawn, upload, upload_note = _advanced(tuple(fields.values()))
+            drawn, upload, upload_note = _advanced(tuple(fields.values()), shares)
             controls |= drawn
         hub_account = account.lay_out(policy)
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
@@ -105,7 +110,8 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
         with gr.Accordion("Same run from the command line or from Python", open=False, elem_classes="fold"):
             command = html("command")
     return Chooser(
-        kind, controls, preset, upload, upload_note, facts, preflight, prune, command, hub_search, hub_account
+        *(kind, controls, preset, upload, upload_note, facts, preflight, prune, command, hub_search),
+        *(shares, hub_account),
     )
 
 
@@ -163,6 +169,8 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
         chooser.preflight: str(preflight_card(estimate, len(jobs))),
         chooser.prune: gr.update(interactive=estimate.refusal is None),
         chooser.command: str(command_block(jobs, studio.policy)),
+        chooser.shares.show: gr.update(interactive=estimate.refusal is None),
+        chooser.shares.says: layer_shares.says(studio, jobs[0], facts),
     }
 
 
@@ -215,13 +223,16 @@ def _with_preset(fields: Iterable[Field]) -> list[Field]:
     return [field._replace(default=first.get(field.path, field.default)) for field in fields]
 
 
-def _advanced(fields: tuple[Field, ...]) -> tuple[dict[str, Component], gr.UploadButton, gr.HTML]:
+def _advanced(
+    fields: tuple[Field, ...], shares: layer_shares.ShowShares
+) -> tuple[dict[str, Component], gr.UploadButton, gr.HTML]:
     """Every field that has no place of its own: narrow ones share rows. The upload follows the first text."""
     controls: dict[str, Component] = {}
+    below = {"allocation": shares.render}
     for row in rows(field for field in sorted(fields, key=_place) if field.path not in _ABOVE):
         with gr.Row() if len(row) > 1 else nullcontext():
             for field in row:
-                controls |= draw_options("method") if field.path == "method" else _draw(field)
+                controls |= draw_options("method", below) if field.path == "method" else _draw(field)
         if row[0].path == _TEXTS[0]:
             upload, note = _upload()
     return controls, upload, note
@@ -323,6 +334,8 @@ def _refused(chooser: Chooser, message: str, facts: Markup, element: str = "") -
         chooser.preflight: str(sentence_card(message, element)),
         chooser.prune: gr.update(interactive=False),
         chooser.command: str(command_block([])),
+        chooser.shares.show: gr.update(interactive=False),
+        chooser.shares.says: "",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -151,9 +152,9 @@ def _draw_method(field: Field) -> dict[str, Component]:
     }
 
 
-def draw_options(path: str) -> dict[str, Component]:
-    """The options of every method; css shows those that apply."""
-    controls, keys = options.draw_controls()
+def draw_options(path: str, below: Mapping[str, Callable[[], None]]) -> dict[str, Component]:
+    """The options of every method; css shows those that apply. below: slot -> what draws something more there."""
+    controls, keys = options.draw_controls(below)
     return {f"{path}.{key}": control for key, control in zip(keys, controls, strict=True)}
 
 

@@ -6,7 +6,8 @@ chosen), and what all components share. Choosing a named method puts its composi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -19,11 +20,13 @@ from apt_core.ui.views.methods_page import allowed
 
 Keys = list[str]  # "mask", "mask.apt.block_size", "dampening": in the order of the controls
 STRUCTURED_KEY = "structured"  # in front of "depth.criterion"
+_NOTHING: Mapping[str, Callable[[], None]] = MappingProxyType({})
 _FILLED = "method"  # the name of the method whose composition the controls show
 
 
-def draw_controls() -> tuple[list[Component], Keys]:
-    """The controls as the first method has them, and what each of them stands for."""
+def draw_controls(below: Mapping[str, Callable[[], None]] = _NOTHING) -> tuple[list[Component], Keys]:
+    """The controls as the first method has them, and what each of them stands for. below: slot -> what draws something
+    more below its options."""
     first = next(iter(METHODS.values()))()
     controls: dict[str, Component] = {_FILLED: gr.State(first.name)}
     values = values_of(first)
@@ -44,6 +47,8 @@ def draw_controls() -> tuple[list[Component], Keys]:
                     for option, schema in properties(kind).items():
                         path = f"{slot}.{name}.{option}"
                         controls[path] = control(option, schema | {"default": values[path]})
+            if slot in below:
+                below[slot]()
         for option, schema in properties(Method).items():
             if option not in SLOTS:
                 controls[option] = control(option, schema | {"default": values[option]})

@@ -18,7 +18,8 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import inside, inside_model, law, measure, read, recover, result, search
+from apt_core.ui.tabs import allocation, inside, inside_model, law, measure, read, recover, result, search
+from apt_core.ui.tabs.allocation import AllocationSection
 from apt_core.ui.tabs.inside import Inside
 from apt_core.ui.tabs.inside_model import InsideModel
 from apt_core.ui.tabs.law import LawSection
@@ -37,6 +38,7 @@ _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"
 
 class Explore(NamedTuple):
     chooser: Chooser
+    allocation: AllocationSection
     result: Result
     inside: Inside
     inside_model: InsideModel
@@ -92,6 +94,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             chooser = choose.lay_out(policy)
             forget = gr.Button("Forget my last choices", size="sm", elem_id="forget-choices", visible=False)
         with gr.Column(elem_id="result", min_width=280, scale=1):
+            before = allocation.lay_out()
             shown = result.lay_out()
             looking = inside.lay_out()
             looking_along = inside_model.lay_out()
@@ -102,6 +105,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             reading = read.lay_out()
     return Explore(
         chooser,
+        before,
         shown,
         looking,
         looking_along,
@@ -116,6 +120,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
 
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
+    allocation.wire(explore.allocation, explore.chooser, studio)
     inside.wire(explore.inside, explore.seen, studio)
     inside_model.wire(explore.inside_model, explore.seen, studio)
     read.wire(explore.reading, explore.seen, studio)
@@ -135,7 +140,10 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     explore.chooser.prune.click(
         pressed,
         explore.chooser.inputs,
-        [*explore.outputs, *explore.chooser.checked, explore.choices, explore.forget],
+        [
+            *(*explore.outputs, *explore.chooser.checked),
+            *(explore.choices, explore.forget, explore.allocation.section),
+        ],
         concurrency_limit=4,
         **_QUIET,
     )
@@ -272,7 +280,8 @@ def start(explore: Explore, studio: Studio, values: dict[str, Any]) -> dict[Any,
             explore.choices: remembered.kept(jobs[0], studio.policy),
             explore.forget: gr.update(visible=True),
         }
-        return checked | kept | open_run(explore, studio, studio.record(run_id), link=True)
+        shown = open_run(explore, studio, studio.record(run_id), link=True)
+        return checked | kept | shown | allocation.hide(explore.allocation)
     except PruneError as error:
         refusal = sentence_card(str(error), choose.element_of(error))
         return checked | {explore.chooser.preflight: str(refusal)}

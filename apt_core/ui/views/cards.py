@@ -56,7 +56,7 @@ def preflight_card(estimate: Estimate, runs: int = 1) -> Markup:
     about = "≈ "
     figures = facts(
         (
-            ("Time", about + _rounded(estimate.seconds) if estimate.seconds else DASH),
+            ("Time", about + rounded(estimate.seconds) if estimate.seconds else DASH),
             ("Memory", about + size(estimate.memory_bytes) if estimate.memory_bytes else DASH),
             ("Disk", about + size(estimate.disk_bytes) if estimate.disk_bytes else DASH),
             ("Download", size(estimate.download_bytes) if estimate.download_bytes else "none"),
@@ -77,7 +77,7 @@ def _race_line(estimate: Estimate, runs: int) -> Markup:
     """'4 runs, one after another: about 6 min.' or 'up to 2 at once'; nothing for a single run."""
     if runs < 2:
         return Markup("")
-    how_long = f": about {_rounded(estimate.seconds)}" if estimate.seconds else ""
+    how_long = f": about {rounded(estimate.seconds)}" if estimate.seconds else ""
     how = "one after another" if estimate.at_once == 1 else f"up to {estimate.at_once} at once"
     return Markup('<p class="line-up">{} runs, {}{}.</p>').format(runs, how, how_long)
 
@@ -86,7 +86,7 @@ def at_most_line(estimate: Estimate, runs: int) -> Markup:
     """'At most 8 runs, one after another, about 6 min.'; or, in words, why it cannot work."""
     if estimate.refusal:
         return sentence_card(estimate.refusal)
-    about = f", about {_rounded(estimate.seconds)}" if estimate.seconds else ""
+    about = f", about {rounded(estimate.seconds)}" if estimate.seconds else ""
     return Markup('<p class="line-up">At most {} runs, one after another{}.</p>').format(runs, about)
 
 
@@ -99,7 +99,7 @@ def sentence_card(message: str, element: str = "") -> Markup:
     )
 
 
-def _rounded(seconds: float) -> str:
+def rounded(seconds: float) -> str:
     """An estimate is not exact to the second."""
     if seconds < 10:
         return f"{max(1, round(seconds))} s"
