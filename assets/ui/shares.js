@@ -7,9 +7,13 @@
   window.aptStudio.shares = (element, trigger) => {
     const pending = {}; // layer -> what was typed
     let focused = null, typed = null; // where one is, and what is typed there but not sent yet
+    let scrolled = {}; // a new table stands where the old one did
 
     const cell = (layer) => element.querySelector(`input[data-layer="${CSS.escape(layer)}"]`);
 
+    element.addEventListener("scroll", ({ target }) => {
+      if (target.isConnected) scrolled = { scrollLeft: target.scrollLeft, scrollTop: target.scrollTop };
+    }, true);
     element.addEventListener("focusin", ({ target }) => (focused = target.dataset?.layer ?? null));
     element.addEventListener("focusout", ({ target, relatedTarget }) => {
       if (relatedTarget && target.isConnected) focused = null; // one has gone elsewhere, not the table away
@@ -34,6 +38,7 @@
         const input = cell(layer), held = input?.parentElement.dataset.held === "yes";
         if (!input || held === (value.trim() !== "")) delete pending[layer];
       }
+      Object.assign(element.querySelector(".scroll") ?? {}, scrolled);
       const again = focused && cell(focused);
       if (!again || again === document.activeElement) return;
       if (typed !== null) again.value = typed;

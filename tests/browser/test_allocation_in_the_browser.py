@@ -102,3 +102,8 @@ def test_on_a_phone_it_comes_into_view_and_fits(open_page):
     top = page.locator("#allocation").bounding_box()["y"]
     assert -50 < top < 400, "scrolled to"
     assert not scrolls_sideways(page) and not cut_off(page)
+    cell(page, "1:mlp.down_proj").fill("30")
+    across = page.locator("#allocation-grid .scroll").evaluate("box => box.scrollLeft")
+    cell(page, "1:mlp.down_proj").press("Enter")
+    page.locator(f'{GRID} td[data-held="yes"]').wait_for()
+    assert page.locator("#allocation-grid .scroll").evaluate("box => box.scrollLeft") == across > 0
