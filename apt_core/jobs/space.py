@@ -22,6 +22,7 @@ from apt_core.methods import METHODS, Method, make_method
 from apt_core.methods.registry import COMPONENTS
 
 _MOST = 64  # values along one axis
+_LOOKED_AT = 20  # combinations at most for each run of the cap: some are left out, or come to the same job
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Line = Annotated[str, Field(max_length=500)]
 Samples = Annotated[int, Field(ge=1, le=4096)]
@@ -93,7 +94,10 @@ class Space(Frozen):
         )
 
     def expand(self, most: int = SWEEP_RUNS) -> Expanded:
-        """Its jobs, each once. Raises BadInput with one sentence when there are more than `most`."""
+        """Its jobs, each once. Raises BadInput with one sentence when there are more than `most`, or so many
+        combinations that it would take long to look at them."""
+        if self.combinations > _LOOKED_AT * most:
+            raise self._too_many(most)
         jobs: dict[Prune, None] = {}
         dropped: dict[str, None] = {}
         for job, said in self._jobs():
@@ -102,13 +106,15 @@ class Space(Frozen):
             if job is not None:
                 jobs[job] = None
             if len(jobs) > most:
-                raise BadInput(
-                    f"These choices make up to {self.combinations:,} runs, and a sweep holds at most {most} here; "
-                    "choose fewer."
-                )
+                raise self._too_many(most)
         if not jobs:
             raise BadInput(next(iter(dropped)))
         return Expanded(tuple(jobs), tuple(dropped))
+
+    def _too_many(self, most: int) -> BadInput:
+        return BadInput(
+            f"These choices make up to {self.combinations:,} runs, and a sweep holds at most {most} here; choose fewer."
+        )
 
     def _jobs(self) -> Iterator[tuple[Prune | None, str]]:
         """Every combination, with a sentence where it is another combination's job, or none at all; every recipe."""

@@ -6,7 +6,7 @@ import pytest
 
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.jobs import make_job
+from apt_core.jobs import make_job, space
 from apt_core.jobs.space import Space, make_space
 from apt_core.methods import METHODS
 
@@ -48,12 +48,30 @@ def test_an_allocation_that_nothing_is_left_for_counts_as_the_uniform_one_and_is
 
 
 def test_a_grid_is_no_larger_than_its_cap():
-    space = make_space(BASE, seeds=tuple(range(9)))
-    assert len(space.expand(9).jobs) == 9
+    nine = make_space(BASE, seeds=tuple(range(9)))
+    assert len(nine.expand(9).jobs) == 9
     with pytest.raises(BadInput, match="up to 9 runs, and a sweep holds at most 8"):
-        space.expand(STRICT.sweep_runs)
+        nine.expand(STRICT.sweep_runs)
     with pytest.raises(BadInput, match="4,096 runs, and a sweep holds at most 64"):
         make_space(BASE, seeds=tuple(range(64)), samples=tuple(range(1, 65))).expand(PRIVATE.sweep_runs)
+
+
+def test_a_combination_that_is_left_out_counts_against_the_cap(monkeypatch):
+    """Each was validated and left out, so a form with all axes full kept the page busy for minutes."""
+    mixed = tuple(f"{kept}:{m}-mixed" for m in (4, 8) for kept in range(1, m))
+    full = {"patterns": mixed, "seeds": tuple(range(64)), "samples": tuple(range(1, 65))}
+    left_out = make_space(BASE, methods=tuple(METHODS), allocations=("uniform",), **full)
+    looked_at = []
+    monkeypatch.setattr(space, "_method_of", lambda base, name: looked_at.append(name))
+    with pytest.raises(BadInput, match="a sweep holds at most 8 here; choose fewer"):
+        left_out.expand(STRICT.sweep_runs)
+    assert looked_at == []
+
+
+def test_a_grid_of_which_most_is_left_out_is_no_larger_than_what_stays():
+    grid = make_space(BASE, patterns=("2:4-mixed", 0.5), allocations=("uniform",), seeds=(0, 1, 2, 3))
+    jobs, dropped = grid.expand(4)
+    assert len(jobs) == 4 and {job.pattern.label for job in jobs} == {"50%"} and len(dropped) == 1
 
 
 def test_a_grid_survives_its_json():
