@@ -6,25 +6,20 @@ Tensor by tensor and without torch, as the command line writes it; one at a time
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
-import time
 from pathlib import Path
 
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from apt_core.base.errors import DiskFull, OverQuota, PruneError
 from apt_core.base.out_of_room import is_disk_full
-from apt_core.base.paths import cache_dir
 from apt_core.events.records import RunRecord
 from apt_core.models.checkpoint import headers, to_gguf
+from apt_core.ui import gguf_room
 from apt_core.ui.model_files import plain_content
 from apt_core.ui.studio import Studio
 
-_PREFIX = "gguf-"
-_LEFT_OVER_SECONDS = 3600.0  # of a download that nobody took to its end
-_BUSY = "Another GGUF file is being written just now; try again in a minute."
+_BUSY = "Another GGUF file is being written or sent just now; try again in a minute."
 _making = threading.Lock()
 
 
@@ -33,8 +28,10 @@ def gguf_response(studio: Studio, record: RunRecord, checkpoint: Path, name: str
     if not _making.acquire(blocking=False):
         return PlainTextResponse(_BUSY, status_code=503)
     try:
+        gguf_room.remove_left_overs()
+        if gguf_room.is_taken():
+            return PlainTextResponse(_BUSY, status_code=503)
         studio.take_look()
-        _remove_left_overs()
         file = _written(checkpoint, f"{studio.title(record)} {record.job.label}")
     except OverQuota as error:
         return PlainTextResponse(str(error), status_code=429)
@@ -42,14 +39,13 @@ def gguf_response(studio: Studio, record: RunRecord, checkpoint: Path, name: str
         return PlainTextResponse(str(error), status_code=404)
     finally:
         _making.release()
-    after = BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True)
-    return FileResponse(file, filename=name, media_type="application/octet-stream", background=after)
+    return gguf_room.SentOnce(file, filename=name, media_type="application/octet-stream")
 
 
 def _written(checkpoint: Path, title: str) -> Path:
     """A file in a folder of its own. Raises BadInput where the model has no form as GGUF, DiskFull."""
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=cache_dir()))
+    copies = 2 if headers.is_packed(checkpoint) else 1  # a packed one is unpacked beside it
+    folder = gguf_room.new_folder(copies * headers.unpacked_bytes(checkpoint))
     try:
         source = _plain(checkpoint, folder / "plain")
         to_gguf.write(source, folder / "model.gguf", title)
@@ -57,9 +53,7 @@ def _written(checkpoint: Path, title: str) -> Path:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and is_disk_full(error):
-            raise DiskFull(
-                "There is no room to write the GGUF file; free some space and try again."
-            ) from error
+            raise DiskFull(gguf_room.NO_ROOM) from error
         raise
     return folder / "model.gguf"
 
@@ -73,9 +67,3 @@ def _plain(checkpoint: Path, beside: Path) -> Path:
         with (beside / name).open("wb") as target:
             target.writelines(pieces)
     return beside
-
-
-def _remove_left_overs() -> None:
-    for folder in cache_dir().glob(f"{_PREFIX}*"):
-        if folder.is_dir() and time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -45,7 +45,7 @@ from apt_core.runs.usage import Usage
 from apt_core.runs.votes import Votes
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
-from apt_core.ui import acting
+from apt_core.ui import acting, gguf_room
 from apt_core.ui.admission import Admission, check_goes_on
 from apt_core.ui.forms import uploads
 from apt_core.ui.handed_out import Handouts
@@ -415,6 +415,7 @@ class Studio:
 
 def open_studio(policy: HostPolicy) -> Studio:
     """The real one: the store of this machine, its queue at work."""
+    gguf_room.remove_left_overs(at_start=True)
     store = Store()
     quotas, hosting = Quotas.of(policy, os.environ, store.root), Hosting(store.root)
     hosting.opened()

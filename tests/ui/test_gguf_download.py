@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
+import os
 import shutil
 
 import pytest
@@ -13,11 +16,11 @@ from ui_helpers import ANN, FakeLauncher, FakeReader, FakeStore, a_record, some_
 from apt_core.base.paths import cache_dir
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.models.catalogue.entries import CATALOGUE
-from apt_core.models.checkpoint import packed, to_gguf
+from apt_core.models.checkpoint import headers, packed, to_gguf
 from apt_core.runs.quotas import Quotas
-from apt_core.ui import gguf_file, server
+from apt_core.ui import gguf_file, gguf_room, server
 from apt_core.ui.acting import acting_for
-from apt_core.ui.studio import Studio
+from apt_core.ui.studio import Studio, open_studio
 from apt_core.ui.views.downloads import downloads_block
 
 RUN = "20261124-100000-abcd"
@@ -87,6 +90,60 @@ def test_one_at_a_time(client):
         answer = client.get(ADDRESS)
     assert answer.status_code == 503 and "try again in a minute" in answer.text
     assert client.get(ADDRESS).status_code == 200
+
+
+def test_no_more_than_two_are_on_their_way(client, studio):
+    """Who asked again and again and read slowly had them lie there side by side."""
+    record = studio.record(RUN)
+    waiting = [
+        gguf_file.gguf_response(studio, record, studio.checkpoint(RUN), "a.gguf")
+        for _ in range(gguf_room.MOST_FILES)
+    ]
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 503 and "try again in a minute" in answer.text
+    assert len(left_over()) == gguf_room.MOST_FILES
+    assert TestClient(waiting[0]).get("/").status_code == 200
+    assert client.get(ADDRESS).status_code == 200 and len(left_over()) == gguf_room.MOST_FILES - 1
+
+
+@pytest.mark.parametrize("ends", ["time", "broken"])
+def test_one_that_is_not_sent_to_its_end_goes(studio, monkeypatch, ends):
+    monkeypatch.setattr(gguf_room, "SENT_WITHIN_SECONDS", 0.2)
+    response = gguf_file.gguf_response(studio, studio.record(RUN), studio.checkpoint(RUN), "a.gguf")
+
+    async def send(message):
+        if ends == "broken":
+            raise OSError("the connection is gone")
+        await asyncio.sleep(60)
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    scope = {"type": "http", "method": "GET", "headers": [], "extensions": {}}
+    with pytest.raises(OSError) if ends == "broken" else contextlib.nullcontext():
+        asyncio.run(asyncio.wait_for(response(scope, receive, send), 30))
+    assert left_over() == []
+
+
+def test_the_disk_keeps_a_reserve(client, checkpoint, monkeypatch):
+    most = headers.unpacked_bytes(checkpoint) + 1_000_000_000
+    monkeypatch.setattr(gguf_room, "free_bytes", lambda folder: most - 1)
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 404 and "no room to write the GGUF file" in answer.text and left_over() == []
+    monkeypatch.setattr(gguf_room, "free_bytes", lambda folder: most)
+    assert client.get(ADDRESS).status_code == 200
+    packed.pack_in_place(checkpoint)
+    assert client.get(ADDRESS).status_code == 404, "it is unpacked beside the file"
+
+
+def test_what_an_earlier_app_left_goes_when_the_next_one_opens(fresh_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("APT_DATA", str(tmp_path / "data"))
+    gone, here = 2**22 + 1, os.getpid()  # the first is above the largest process id there is
+    for name in (f"gguf-{gone}-a", f"gguf-{here}-b", "gguf-1-of-another-app"):
+        (fresh_cache / name).mkdir(parents=True)
+    (fresh_cache / f"gguf-{here}-b" / "model.gguf").write_bytes(bytes(1000))
+    open_studio(PRIVATE).close()
+    assert [folder.name for folder in left_over()] == ["gguf-1-of-another-app"]
 
 
 @pytest.mark.parametrize("policy", [STRICT])
