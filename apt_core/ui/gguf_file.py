@@ -20,6 +20,7 @@ from apt_core.ui.model_files import plain_content
 from apt_core.ui.studio import Studio
 
 _BUSY = "Another GGUF file is being written or sent just now; try again in a minute."
+_REMOVED = "The pruned weights were removed to save disk space; prune again."
 _making = threading.Lock()
 
 
@@ -31,11 +32,16 @@ def gguf_response(studio: Studio, record: RunRecord, checkpoint: Path, name: str
         gguf_room.remove_left_overs()
         if gguf_room.is_taken():
             return PlainTextResponse(_BUSY, status_code=503)
+        to_gguf.check(checkpoint)
         studio.take_look()
         file = _written(checkpoint, f"{studio.title(record)} {record.job.label}")
     except OverQuota as error:
         return PlainTextResponse(str(error), status_code=429)
-    except PruneError as error:
+    except (PruneError, OSError) as error:
+        if studio.checkpoint(record.id) is None:
+            return PlainTextResponse(_REMOVED, status_code=404)
+        if not isinstance(error, PruneError):
+            raise
         return PlainTextResponse(str(error), status_code=404)
     finally:
         _making.release()

@@ -60,6 +60,7 @@ STYLES = (
     ),
 )
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
+_GGUF = "model.gguf"
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 _NEVER_KEPT = {"Cache-Control": "no-store"}
@@ -70,6 +71,8 @@ def routes(studio: Studio) -> list[Mount]:
     """Everything lies under studio/, relative to the page, so that it also works behind a proxy."""
 
     def results(request: Request) -> Response:
+        if request.method == "HEAD" and request.path_params["what"] == _GGUF:
+            return PlainTextResponse("This file is written for GET.", 405, {"Allow": "GET"})
         with acting_for(visitor_of(request.scope)):
             return answer(studio, request.path_params["run_id"], request.path_params["what"])
 
@@ -160,7 +163,7 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
             media_type="application/zip",
             headers=_as(f"{stem}.zip"),
         )
-    if what == "model.gguf" and (folder := studio.checkpoint(run_id)):
+    if what == _GGUF and (folder := studio.checkpoint(run_id)):
         return gguf_response(studio, record, folder, f"{stem}.gguf")
     return PlainTextResponse("There is nothing of that name in this run.", status_code=404)
 

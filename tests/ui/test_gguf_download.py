@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
+import re
 import shutil
 
 import pytest
@@ -156,6 +158,56 @@ def test_each_counts_as_a_look(studio, policy):
         )
     assert (first.status_code, second.status_code) == (200, 429)
     assert b"you have 1 an hour" in second.body
+
+
+@pytest.mark.parametrize("policy", [STRICT])
+@pytest.mark.parametrize("stored", ["plain", "packed"])
+def test_what_is_refused_counts_as_no_look(studio, checkpoint, policy, stored):
+    """Llama 3.1 scales its rotary embedding: of the right architecture, and without a form all the same."""
+    studio.usage = type(studio.usage)(Quotas(looks_per_hour=1))
+    config = checkpoint / "config.json"
+    plain, scaled = config.read_text(), json.loads(config.read_text())
+    config.write_text(json.dumps(scaled | {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}))
+    if stored == "packed":
+        packed.pack_in_place(checkpoint)
+    record = studio.record(RUN)
+
+    def asked():
+        with acting_for(ANN):
+            return gguf_file.gguf_response(studio, record, checkpoint, "a.gguf")
+
+    refused = asked()
+    assert refused.status_code == 404 and b"scales its rotary embedding (llama3)" in refused.body
+    config.write_text(plain)
+    assert [asked().status_code, asked().status_code] == [200, 429]
+
+
+def test_to_ask_for_its_headers_writes_nothing(client, monkeypatch):
+    written = []
+    monkeypatch.setattr(to_gguf, "write", lambda *args: written.append(args))
+    answer = client.head(ADDRESS)
+    assert answer.status_code == 405 and answer.headers["allow"] == "GET" and written == []
+
+
+@pytest.mark.parametrize("gone", ["the folder", "its files"])
+def test_weights_that_are_removed_meanwhile_are_one_sentence(client, studio, checkpoint, monkeypatch, gone):
+    def evict(*args):
+        shutil.rmtree(checkpoint)
+        if gone == "its files":
+            checkpoint.mkdir()
+
+    monkeypatch.setattr(studio, "take_look", evict)
+    there = studio.checkpoint
+    monkeypatch.setattr(
+        studio, "checkpoint", lambda run: there(run) if (checkpoint / "config.json").exists() else None
+    )
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 404 and answer.text == gguf_file._REMOVED and left_over() == []
+
+
+def test_the_link_is_no_download_so_that_a_refusal_is_read():
+    link = re.search("<a [^>]*model.gguf[^>]*>", str(downloads_block(a_record(), True)))[0]
+    assert 'target="_blank"' in link and "download" not in link
 
 
 def test_the_link_is_there_for_architectures_that_have_the_form():

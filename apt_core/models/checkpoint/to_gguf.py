@@ -8,7 +8,7 @@ architecture that has head counts and MLP widths for each block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,7 +64,8 @@ class Tensor(NamedTuple):
 
 
 def check(folder: Path) -> Shape:
-    """What the model is to llama.cpp. Raises BadInput with one sentence where it has no such form here."""
+    """What the model is to llama.cpp, packed or plain. Raises BadInput with one sentence where it has no such form
+    here."""
     config = headers.read_config(folder)
     shape = _shape(config)
     scaling = _rope(config).get("rope_type", "default")
@@ -73,7 +74,7 @@ def check(folder: Path) -> Shape:
             f"This model scales its rotary embedding ({scaling}), which cannot be written as GGUF here; use --folder."
         )
     gguf_tokenizer.read(folder)
-    _tensors(folder, config, shape, "auto")
+    _tensors([(folder, *one) for one in headers.read_tensors(folder).items()], config, shape, "auto")
     return shape
 
 
@@ -94,7 +95,7 @@ def write(folder: Path, file: Path, name: str, precision: str = "auto") -> None:
     if precision not in PRECISIONS:
         raise BadInput(f"There is no precision '{precision[:20]}'; choose from {', '.join(PRECISIONS)}.")
     shape, config = check(folder), headers.read_config(folder)
-    tensors = _tensors(folder, config, shape, precision)
+    tensors = _tensors(_stored(folder), config, shape, precision)
     writer = gguf.GGUFWriter(file, shape.architecture)
     try:
         _describe(writer, config, shape, name)
@@ -115,12 +116,18 @@ def write(folder: Path, file: Path, name: str, precision: str = "auto") -> None:
 # --- what is written -----------------------------------------------------------------------------
 
 
-def _tensors(folder: Path, config: dict[str, Any], shape: Shape, precision: str) -> list[Tensor]:
+def _tensors(
+    stored: Iterable[tuple[Path, str, headers.TensorFacts]],
+    config: dict[str, Any],
+    shape: Shape,
+    precision: str,
+) -> list[Tensor]:
+    """stored: where each tensor lies, its name and facts."""
     names = gguf.get_tensor_name_map(
         gguf.MODEL_ARCH[shape.architecture.upper()], int(config["num_hidden_layers"])
     )
     found = []
-    for file, name, facts in _stored(folder):
+    for file, name, facts in stored:
         if name == "lm_head.weight" and config.get("tie_word_embeddings", True):
             continue  # the embedding once more
         gguf_name = names.get_name(name, try_suffixes=(".weight", ".bias"))

@@ -22,7 +22,7 @@ def downloads_block(record: RunRecord, has_weights: bool) -> Markup:
         how_big = f", {size(measured.bytes_on_disk)}" if measured else ""
         links.append(_link(f"studio/runs/{record.id}/model.zip", f"Pruned model, safetensors{how_big}"))
         if record.model and record.model.architecture in to_gguf.ARCHITECTURES:
-            links.append(_link(f"studio/runs/{record.id}/model.gguf", "Pruned model, GGUF"))
+            links.append(_made_when_asked(f"studio/runs/{record.id}/model.gguf", "Pruned model, GGUF"))
     elif _made_a_model(record):
         links.append(Markup('<span class="quiet">The pruned weights were removed to save disk space.</span>'))
     return Markup('<nav class="downloads" aria-label="Download"><span>Download</span>{}</nav>').format(
@@ -54,3 +54,8 @@ def reports_of(record: RunRecord) -> list[tuple[str, str]]:
 
 def _link(address: str, label: str) -> Markup:
     return Markup('<a href="{}" download>{}</a>').format(address, label)
+
+
+def _made_when_asked(address: str, label: str) -> Markup:
+    """A file that may be refused: the answer names it as a download, and a refusal is read in a tab of its own."""
+    return Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(address, label)
