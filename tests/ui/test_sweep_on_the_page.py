@@ -76,6 +76,15 @@ def test_recipes_of_ones_own_stand_beside_the_grid(studio, tab):
     assert "alps&#39;: write a method" in said(shown, tab.estimate) and not shown[tab.start]["interactive"]
 
 
+def test_every_recipe_is_read_to_its_end(studio):
+    """What stood behind the 400th letter was dropped, in the middle of a number too."""
+    recipes = "\n".join(f"wanda 0.5 seed={seed}" for seed in range(12300, 12360))
+    jobs = sweep.space_of(studio, {"recipes": recipes}, CHOSEN).expand().jobs
+    assert [job.seed for job in jobs] == list(range(12300, 12360))
+    seeds = ", ".join(str(4_000_000_000 + seed) for seed in range(60))
+    assert len(sweep.space_of(studio, {"seeds": seeds}, CHOSEN).expand().jobs) == 60
+
+
 def test_a_host_that_does_two_at_once_says_so(studio, tab, monkeypatch):
     monkeypatch.setattr(studio.launcher, "executor", LocalExecutor(at_once=2, cores=2))
     shown = sweep.estimate(tab, studio, AXES, CHOSEN)
@@ -91,6 +100,9 @@ def test_a_host_that_does_two_at_once_says_so(studio, tab, monkeypatch):
         ({"methods": ["<script>"]}, "no method"),
         ({"seeds": " ".join(map(str, range(64)))}, "at most 64"),
         ({"patterns": "1:7"}, "divisible by 7"),
+        ({"recipes": "wanda 0.5\n" * 65}, "at most 64"),
+        ({"recipes": "wanda 0.5\n" * 4000}, "more than 32,064 letters"),
+        ({"samples": "8, " * 4000}, "more than 1,000 letters"),
     ],
 )
 def test_what_cannot_be_is_a_sentence_and_starts_nothing(studio, tab, axes, words):

@@ -35,7 +35,8 @@ from apt_core.ui.views.sweep_table import sweep_view
 
 _log = logging.getLogger(__name__)
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_MOST_TEXT = 400  # letters of a list of numbers
+_LONGEST_LIST = 1000  # letters: 64 seeds of ten digits and what stands between them
+_LONGEST_RECIPES = 64 * 501
 
 
 class SweepTab(NamedTuple):
@@ -184,11 +185,21 @@ def _ticked(value: Any) -> tuple[str, ...]:
 
 
 def _listed(value: Any) -> list[str]:
-    return [one for one in re.split(r"[,;\s]+", str(value or "")[:_MOST_TEXT]) if one]
+    return [one for one in re.split(r"[,;\s]+", _text(value, _LONGEST_LIST)) if one]
 
 
 def _lines(value: Any) -> tuple[str, ...]:
-    return tuple(line for line in str(value or "")[:_MOST_TEXT].splitlines() if line.strip())
+    return tuple(line for line in _text(value, _LONGEST_RECIPES).splitlines() if line.strip())
+
+
+def _text(value: Any, longest: int) -> str:
+    """What was typed; raises BadInput rather than to read a part of it."""
+    text = str(value or "")
+    if len(text) > longest:
+        raise BadInput(
+            f"One of the fields of the sweep holds more than {longest:,} letters; write less into it."
+        )
+    return text
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
