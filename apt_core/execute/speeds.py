@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from apt_core.base.limits import TIMED_IN_TURNS_BYTES
 from apt_core.base.out_of_room import is_out_of_memory
 from apt_core.events import Event, Measured, Progress, SparseKernels, Warned
 from apt_core.execute.opening import Opened
-from apt_core.measure.sparse_kernels import Taken, sparse_weights, taken
+from apt_core.measure.sparse_kernels import Refused, Taken, sparse_turn, taken
 from apt_core.measure.speed import Speeds, held, in_turns
 from apt_core.models.checkpoint.whole import checkpoint_bytes
 from apt_core.models.load.loading import load, load_by_block
@@ -48,21 +48,27 @@ def speed_events(
 ) -> Iterator[Event]:
     """Prefill and decoding of the dense and of the pruned model; nothing where they cannot be called as a whole.
 
-    sparse_kernels: a third turn measures the pruned model with the kernels of torch.sparse, where they take its layers.
+    sparse_kernels: a third turn measures the pruned model with the kernels of torch.sparse, where they take its layers;
+    where they refuse it then, the other two are measured again without it.
     """
     with opened.store.all_loaded() as why_not:
         if why_not:
             return
         asked = taken(_linear(opened)) if sparse_kernels else Taken([])
     folders = {"dense": opened.folder, "pruned": checkpoint}
+    both = cache(lambda: _holders(opened, folders, dtype, device))
 
-    def holders() -> Mapping[str, Holder]:
-        dense_and_pruned = _holders(opened, folders, dtype, device)
-        if not asked.layers:
-            return dense_and_pruned
-        return dense_and_pruned | {_SPARSE: partial(_sparse, dense_and_pruned["pruned"], asked.layers)}
+    def all_three() -> Mapping[str, Holder]:
+        return {**both(), _SPARSE: partial(_sparse, both()["pruned"], asked.layers)}
 
-    speeds = yield from _timed(folders, holders)
+    speeds = None
+    if asked.layers:
+        try:
+            speeds = yield from _timed(folders, all_three)
+        except Refused as refusal:
+            asked = Taken([], str(refusal))
+    if speeds is None:
+        speeds = yield from _timed(folders, both)
     if sparse_kernels and not asked.layers:
         yield SparseKernels(layers=0, why=asked.why)
     if found := speeds.get(_SPARSE):
@@ -82,7 +88,7 @@ def _linear(opened: Opened) -> list[nn.Linear]:
 
 @contextmanager
 def _sparse(pruned: Holder, layers: list[nn.Linear]) -> Iterator[PreTrainedModel]:
-    with pruned() as model, sparse_weights(layers):
+    with pruned() as model, sparse_turn(layers):
         yield model
 
 

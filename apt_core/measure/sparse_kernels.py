@@ -55,8 +55,27 @@ def _refusal(layer: nn.Linear) -> str:
             for rows in _ROWS:
                 layer(torch.ones(rows, layer.in_features, dtype=dtype, device=device))
     except _REFUSALS as error:
-        return " ".join(str(error).split())[:200] or type(error).__name__
+        return _in_one_line(error)
     return ""
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+class Refused(Exception):
+    """What was said of a model whose layers had been taken one by one, in one line."""
+
+
+@contextmanager
+def sparse_turn(layers: Sequence[nn.Linear]) -> Iterator[None]:
+    """`sparse_weights` for what the whole model computes inside; raises Refused for what goes wrong with them, be it
+    for want of memory."""
+    try:
+        with sparse_weights(layers):
+            yield
+    except (*_REFUSALS, MemoryError) as error:
+        raise Refused(_in_one_line(error)) from error
 
 
 @contextmanager

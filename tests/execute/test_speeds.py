@@ -87,6 +87,28 @@ def test_sparse_kernels_have_turns_of_their_own(monkeypatch):
     assert found.decode.repeats == record.pruned_speed.decode.repeats and found.prefill.median > 0
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: not supported"), torch.OutOfMemoryError("full")])
+def test_sparse_kernels_that_refuse_the_whole_model_leave_the_run_and_the_other_speeds(monkeypatch, error):
+    """The trial had multiplied 16 rows and one; the turn multiplies 64 tokens, and its refusal ended the run."""
+    linear = torch.nn.functional.linear
+
+    class Compressed(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func is linear and args[0].shape[-2] > 16:
+                raise error
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    monkeypatch.setattr(prune, "_may_use_sparse_kernels", lambda job, device: True)
+    monkeypatch.setattr(
+        torch.sparse, "to_sparse_semi_structured", lambda weight: weight.clone().as_subclass(Compressed)
+    )
+    record = record_of(apt_core.run(PLAN))
+    assert record.status == "finished" and record.sparse_kernels.layers == 0
+    assert record.sparse_kernels.why == str(error) and record.sparse_kernels.decode is None
+    assert record.dense_speed.decode and record.pruned_speed.prefill
+
+
 def test_only_two_of_four_on_a_gpu_asks_for_sparse_kernels():
     other = PLAN.model_copy(update={"pattern": parse_pattern("4:8")})
     asked = [
