@@ -74,6 +74,8 @@ def space_from(options: argparse.Namespace) -> Space:
         raise BadInput(
             "Say how much goes with --sparsity 0.3,0.5 or --pattern 2:4, or name runs with --recipe."
         )
+    if not patterns:
+        _check_recipes_alone(options)
     methods = _listed(options.methods) or (["apt"] if patterns else [])
     axes = {
         "methods": tuple(methods),
@@ -85,6 +87,16 @@ def space_from(options: argparse.Namespace) -> Space:
     }
     make_space(_sketch(options), **axes)  # names and numbers first: they are known at once
     return make_space(_base(options, (methods or ["apt"])[0], (patterns or ["0.5"])[0]), **axes)
+
+
+def _check_recipes_alone(options: argparse.Namespace) -> None:
+    """Raise BadInput for an axis of a grid whose sparsity was not said."""
+    for axis in ("methods", "allocations", "seeds", "samples"):
+        if getattr(options, axis) is not None:
+            raise BadInput(
+                f"--{axis} makes runs beside those of --recipe; say how much goes in them with --sparsity or "
+                f"--pattern, or leave --{axis} out."
+            )
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -186,6 +198,7 @@ def _asked(job: Prune) -> dict[str, Any]:
         "method": job.method.name,
         "pattern": job.pattern.label,
         "allocation": job.method.allocation.name,
+        "options": job.method.model_dump(),
         "seed": job.seed,
         "samples": job.calibration.samples,
     }

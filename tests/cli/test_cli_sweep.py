@@ -206,3 +206,23 @@ def test_a_list_of_recipes_is_a_sweep(capsys):
     assert "Recipe 'wandering 0.3': There is no method 'wandering'" in capsys.readouterr().err
     assert main([*SWEEP, "--recipe", "wanda 0.3", "--method", "apt", "--within", "1.1"]) == 2
     assert "leave --recipe out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("axis", "value"), [("methods", "wanda"), ("allocations", "loss"), ("seeds", "0,1"), ("samples", "8,16")]
+)
+def test_an_axis_beside_recipes_asks_how_much_goes(capsys, axis, value):
+    """APT at 50% was planned, of which nobody had said a word."""
+    asked = [*SWEEP, "--recipe", "wanda 0.3", f"--{axis}", value, "--dry-run", "--json"]
+    assert main(asked) == 2
+    refused = json.loads(capsys.readouterr().out)["error"]["message"]
+    assert f"leave --{axis} out" in refused and "--sparsity" in refused
+    assert main([*asked, "--sparsity", "0.4"]) == 0
+    assert {run["pattern"] for run in json.loads(capsys.readouterr().out)["runs"]} == {"30%", "40%"}
+
+
+def test_the_plan_of_a_sweep_tells_recipes_apart(capsys):
+    lines = ["--recipe", "sparsegpt 2:4 mask.block-size=64", "--recipe", "sparsegpt 2:4"]
+    assert main([*SWEEP, *lines, "--dry-run", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["runs"]
+    assert first["options"]["mask"]["block_size"] == 64 != second["options"]["mask"]["block_size"]
