@@ -7,7 +7,6 @@ from pathlib import Path
 
 import psutil
 
-
 _GROUPS = Path("/sys/fs/cgroup")
 _NO_LIMIT = 1 << 62
 _LIMIT_AND_USE = (

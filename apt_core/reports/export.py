@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from apt_core.base.errors import PruneError
-from apt_core.base.lazy import lazy
 from apt_core.events.records import RunRecord
 from apt_core.jobs import ModelRef
-from apt_core.models.checkpoint import headers, to_gguf
+from apt_core.models.checkpoint import to_gguf
+from apt_core.models.checkpoint.plain_files import as_plain
 from apt_core.reports.model_card import CARD, model_card
 from apt_core.reports.run_words import run_title
 from apt_core.reports.writing import new_file, new_folder
 from apt_core.runs.store import Store
-
-if TYPE_CHECKING:
-    from apt_core.models.checkpoint import packed
-else:
-    packed = lazy("apt_core.models.checkpoint.packed")
 
 
 class Exported(NamedTuple):
@@ -80,7 +74,10 @@ def root_record(record: RunRecord, known: Callable[[str], RunRecord | None]) -> 
 
 def write_folder(model: Exported, folder: Path, replace: bool = False) -> Path:
     """Weights, configuration, tokenizer and card; whole or not at all. Raises CannotWrite."""
-    with new_folder(folder, replace) as place, plain(model.checkpoint, place.with_suffix(".plain")) as source:
+    with (
+        new_folder(folder, replace) as place,
+        as_plain(model.checkpoint, place.with_suffix(".plain")) as source,
+    ):
         for file in files_of(source):
             shutil.copy2(file, place / file.name)
         (place / CARD).write_text(model.card, encoding="utf-8")
@@ -89,7 +86,7 @@ def write_folder(model: Exported, folder: Path, replace: bool = False) -> Path:
 
 def write_gguf(model: Exported, file: Path, precision: str = "auto", replace: bool = False) -> Path:
     """One file for llama.cpp and others. Raises BadInput for an architecture that has no GGUF form here."""
-    with new_file(file, replace) as place, plain(model.checkpoint, place.with_suffix(".plain")) as source:
+    with new_file(file, replace) as place, as_plain(model.checkpoint, place.with_suffix(".plain")) as source:
         to_gguf.write(source, place, f"{model.title} {model.record.job.label}", precision)
     return file
 
@@ -97,13 +94,3 @@ def write_gguf(model: Exported, file: Path, precision: str = "auto", replace: bo
 def files_of(folder: Path) -> list[Path]:
     """What makes a plain folder a model."""
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.is_symlink())
-
-
-@contextmanager
-def plain(checkpoint: Path, beside: Path) -> Iterator[Path]:
-    """The checkpoint as transformers loads it: itself, or, of a packed one, unpacked `beside` for the while."""
-    if not headers.is_packed(checkpoint):
-        yield checkpoint
-        return
-    with packed.as_plain(checkpoint, beside) as folder:
-        yield folder

@@ -228,8 +228,8 @@ class Index:
                 connection.execute(f"PRAGMA user_version = {migrations.VERSION}")
 
     def _move_aside(self) -> None:
-        """Rename a damaged index, or remove it where there is room for one alone; whoever comes second finds a sound one
-        and leaves it alone."""
+        """Rename a damaged index, or remove it where there is room for one alone; whoever comes second finds a sound
+        one and leaves it alone."""
         with self._alone():
             damage = self._damage()
             if not damage:

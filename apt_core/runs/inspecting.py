@@ -117,8 +117,8 @@ class Inspector:
     """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
 
     The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
-    as dead; one that holds more than `memory_bytes`, or takes longer than `most_seconds` for an answer, is ended. memory:
-    what the processes of this page may hold together.
+    as dead; one that holds more than `memory_bytes`, or takes longer than `most_seconds` for an answer, is ended.
+    memory: what the processes of this page may hold together.
     """
 
     def __init__(

@@ -145,8 +145,8 @@ def too_much_memory(limits: RunLimits, held: int, left: int | None = None) -> st
         )
     if left is not None and held > left:
         return (
-            f"The run held {words.size(held)} of memory and was ended: the page and the runs that began before it leave "
-            f"it {words.size(left)} here; start it again when those have ended, or choose a smaller model."
+            f"The run held {words.size(held)} of memory and was ended: the page and the runs that began before it "
+            f"leave it {words.size(left)} here; start it again when those have ended, or choose a smaller model."
         )
     return ""
 
@@ -169,8 +169,8 @@ class Liveness:
     def overdue(
         self, run_id: str, folder: Path, pid: int | None = None, left: int | None = None
     ) -> ev.Failed | None:
-        """Why this worker has to be ended now; the same answer from then on. pid: whose memory counts; left: bytes of it
-        that others leave."""
+        """Why this worker has to be ended now; the same answer from then on. pid: whose memory counts; left: bytes of
+        it that others leave."""
         if run_id in self._verdicts:
             return self._verdicts[run_id]
         now, signs = self._clock(), _signs_of(folder)

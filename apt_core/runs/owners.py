@@ -5,9 +5,10 @@
     reads, downloads, passes it on   yes          yes                             yes
     asks it                          yes          yes                             (it has no weights)
     stops, resumes, deletes,
-    labels, builds on it             yes          no                              no
+    labels, builds on it,
+    pushes it to the Hub             yes          no                              no
 
-Packing weights and sending them to the Hub are commands, thus of the person at the machine alone.
+Packing weights is a command, thus of the person at the machine alone.
 The person at their own machine, and whoever looks after a public host, may everything with every run.
 """
 
@@ -59,6 +60,7 @@ class Action(StrEnum):
     DELETE = "delete"  # and bring back
     LABEL = "label"
     BUILD_ON = "build on"  # prune or measure the model that it made
+    PUSH = "push"  # the model that it made, into a namespace of the Hub that is the visitor's
 
 
 BY_LINK = frozenset({Action.READ, Action.ASK})

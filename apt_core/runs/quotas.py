@@ -51,6 +51,9 @@ class Quotas(Frozen):
         "looks inside a run or at an allocation, probability gaps of an answer and GGUF files, worked out for one "
         "visitor in an hour",
     )
+    pushes_per_hour: int | None = _limit(
+        "APT_PUSHES_PER_HOUR", 6, "models that one visitor pushes to the Hub in an hour"
+    )
     questions_each: int | None = _limit(
         "APT_QUESTIONS_EACH", 2, "questions of one visitor that wait or are being answered"
     )

@@ -127,6 +127,14 @@ class Usage:
         self._check_rate("looks", visitor.name, most, 1, _TOO_MANY_LOOKS)
         self._count("looks", visitor.name, most, 1)
 
+    @contextlib.contextmanager
+    def pushing(self, visitor: Visitor) -> Iterator[None]:
+        """A model of the visitor begins its way to the Hub inside. Raises OverQuota, before it does."""
+        most = None if visitor.everything else self.quotas.pushes_per_hour
+        self._check_rate("pushes", visitor.name, most, 1, _TOO_MANY_PUSHES)
+        yield
+        self._count("pushes", visitor.name, most, 1)
+
     def _take_place(self, visitor: Visitor) -> None:
         each, every = self.quotas.questions_each, self.quotas.questions
         with self._lock:
@@ -216,6 +224,11 @@ _TOO_MANY_TOKENS = (
 
 _TOO_MANY_LOOKS = (
     "Looks inside runs and GGUF files: you have {most} an hour on this page, and {left} of them are left; try again "
+    "in {wait}."
+)
+
+_TOO_MANY_PUSHES = (
+    "You may push {most} models to the Hub an hour from this page, and {left} of them are left; try again "
     "in {wait}."
 )
 

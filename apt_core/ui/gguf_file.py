@@ -15,8 +15,8 @@ from apt_core.base.errors import DiskFull, OverQuota, PruneError
 from apt_core.base.out_of_room import is_disk_full
 from apt_core.events.records import RunRecord
 from apt_core.models.checkpoint import headers, to_gguf
+from apt_core.models.checkpoint.plain_files import as_plain
 from apt_core.ui import gguf_room
-from apt_core.ui.model_files import plain_content
 from apt_core.ui.studio import Studio
 
 _BUSY = "Another GGUF file is being written or sent just now; try again in a minute."
@@ -53,23 +53,11 @@ def _written(checkpoint: Path, title: str) -> Path:
     copies = 2 if headers.is_packed(checkpoint) else 1  # a packed one is unpacked beside it
     folder = gguf_room.new_folder(copies * headers.unpacked_bytes(checkpoint))
     try:
-        source = _plain(checkpoint, folder / "plain")
-        to_gguf.write(source, folder / "model.gguf", title)
-        shutil.rmtree(folder / "plain", ignore_errors=True)
+        with as_plain(checkpoint, folder / "plain") as source:
+            to_gguf.write(source, folder / "model.gguf", title)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and is_disk_full(error):
             raise DiskFull(gguf_room.NO_ROOM) from error
         raise
     return folder / "model.gguf"
-
-
-def _plain(checkpoint: Path, beside: Path) -> Path:
-    """The checkpoint itself, or, of a packed one, its files as they were before."""
-    if not headers.is_packed(checkpoint):
-        return checkpoint
-    for name, pieces in plain_content(checkpoint):
-        (beside / name).parent.mkdir(parents=True, exist_ok=True)
-        with (beside / name).open("wb") as target:
-            target.writelines(pieces)
-    return beside

@@ -50,6 +50,8 @@ from apt_core.ui.admission import Admission, check_goes_on
 from apt_core.ui.forms import uploads
 from apt_core.ui.handed_out import Handouts
 from apt_core.ui.lately import Lately
+from apt_core.ui.pushes import Pushes
+from apt_core.ui.pushing import Pushing
 from apt_core.ui.queueing import Queueing
 from apt_core.ui.shared_looks import SharedLooks
 from apt_core.ui.streams import Streams
@@ -87,7 +89,7 @@ class Studio:
         }
         self.handouts, self.votes = Handouts(), votes or Votes()
         self._inside, self._lately = SharedLooks(), Lately()
-        self.streams = Streams()
+        self.streams, self._pushes = Streams(), Pushes()
 
     @property
     def visitor(self) -> Visitor:
@@ -105,6 +107,11 @@ class Studio:
     @property
     def _queueing(self) -> Queueing:
         return Queueing(self._runs, self._admission, self.launcher, self._lately)
+
+    @property
+    def pushing(self) -> Pushing:
+        """What the visitor sends to the Hub."""
+        return Pushing(self._runs, self._admission, self._pushes, self.known)
 
     @property
     def where(self) -> str:

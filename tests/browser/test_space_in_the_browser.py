@@ -53,7 +53,7 @@ def space(hub, tmp_path_factory):
     app.stop()
 
 
-def session_of_ann() -> str:
+def session_of_ann(scope: str = "gated-repos") -> str:
     """The signed cookie that Gradio's login leaves in the browser."""
     user = {
         "name": "Ann",
@@ -63,7 +63,7 @@ def session_of_ann() -> str:
     }
     info = {
         "access_token": TOKEN,
-        "scope": "gated-repos",
+        "scope": scope,
         "expires_at": int(time.time()) + 3600,
         "userinfo": user,
     }

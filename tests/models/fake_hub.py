@@ -39,6 +39,7 @@ class FakeHub:
         self.licenses: dict[str, object] = {}  # of model cards; "mit" where none is given
         self.read_only = False  # tokens may not write
         self.private: set[str] = set()  # repositories that were made so
+        self.commit_seconds = 0.0  # that a commit takes
         self.silent = False  # takes the call and never answers
         self.status: int | None = None  # of every answer
         self.pause = 0.0  # seconds between pieces of 64 KiB
@@ -160,6 +161,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 named = [file["path"] for file in json.loads(self.sent)["files"]]
                 self._json({"files": [_regular(name) for name in named]})
             else:
+                hub.ended.wait(hub.commit_seconds)
                 lines = [json.loads(line) for line in self.sent.splitlines()]
                 for one in (line["value"] for line in lines if line["key"] == "file"):
                     hub.models[repo][one["path"]] = base64.b64decode(one["content"])

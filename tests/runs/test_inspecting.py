@@ -148,7 +148,9 @@ def test_a_model_is_fetched_within_the_bounds_of_its_run(pruned, monkeypatch):
 
     monkeypatch.setattr(inspector, "fetch_model", fetch)
     monkeypatch.setenv("APT_MODEL_GB", "2")
-    monkeypatch.setattr(store, "get", lambda _, get=store.get: get(first).model_copy(update={"owner": "v:ann"}))
+    monkeypatch.setattr(
+        store, "get", lambda _, get=store.get: get(first).model_copy(update={"owner": "v:ann"})
+    )
     asked = LayerQuestion(run=first, **LAYER)
     assert list(inspector.replies(asked.model_dump_json(), store, STRICT))[-1].message == "far enough"
     assert given == [ModelBounds(n_bytes=2 * 10**9, blocks=64)]

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from apt_core import events as ev
+from apt_core.base.policy import LOCAL
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import Job, make_job
 from apt_core.measure.interval import perplexity_interval
@@ -82,10 +83,17 @@ def measured_run(run_id: str = OTHER, losses: Sequence[float] = DENSE, **changes
     return fold(RunRecord(id=run_id, job=job), stamped(events))
 
 
-def put(store: Store, *losses: float, old: bool = False, layer_factor: float = 1.0, **job) -> str:
+def put(
+    store: Store,
+    *losses: float,
+    old: bool = False,
+    layer_factor: float = 1.0,
+    owner: str = LOCAL,
+    **job,
+) -> str:
     """A finished run in the store, with these losses on its windows."""
     kept = {"losses": ()} if old else {}
-    run_id = store.create(job_of(**job))
+    run_id = store.create(job_of(**job), owner=owner)
     measured = evaluated("dense", DENSE, **kept), evaluated("pruned", losses, **kept)
     for event in events_of(*measured, layer_factor=layer_factor)[1:]:
         store.append(run_id, event)

@@ -9,7 +9,7 @@ from torch import Tensor, uint8
 
 from apt_core.models.checkpoint.companions import copy_companions, partial_of
 from apt_core.models.checkpoint.headers import is_packed
-from apt_core.models.checkpoint.packed import unpack_weights
+from apt_core.models.checkpoint.plain_files import unpack_weights
 from apt_core.models.load.weight_files import WeightFiles
 
 

@@ -30,7 +30,7 @@ from apt_core.models.checkpoint.packing import (
     Packing,
     packed_name,
 )
-from apt_core.models.checkpoint.plain_files import plain_files, plain_index
+from apt_core.models.checkpoint.plain_files import unpack_weights
 from apt_core.models.checkpoint.stream import StreamedFile, file_bytes
 from apt_core.models.fetch.disk import require_space, writing
 from apt_core.models.load.weight_files import WeightFiles
@@ -177,35 +177,9 @@ def unpack_folder(source: Path, target: Path) -> Packed:
     return Packed(target, packed_bytes(source), checkpoints.bytes_on_disk(target), {})
 
 
-def unpack_weights(source: Path, folder: Path) -> None:
-    """Write the weights of a packed folder, and their index where they are several files, into `folder`."""
-    for file in plain_files(source):
-        with (folder / file.name).open("wb") as out:
-            for piece in file.pieces:
-                out.write(piece)
-    if index := plain_index(source):
-        (folder / checkpoints.INDEX).write_bytes(index)
-
-
 def packed_bytes(folder: Path) -> int:
     """Of a packed folder: all files that hold weights, with the description."""
     return checkpoints.bytes_on_disk(folder) + (folder / DESCRIPTION).stat().st_size
-
-
-@contextmanager
-def as_plain(folder: Path, beside: Path) -> Iterator[Path]:
-    """The folder itself, or, of a packed one, its weights unpacked `beside`, which go when the context ends."""
-    if not checkpoints.is_packed(folder):
-        yield folder
-        return
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        copy_companions(folder, beside)
-        unpack_weights(folder, beside)
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The plain weight files that a packed folder stands for, as bytes in their order. No torch.
+"""The plain weight files that a packed folder stands for, as bytes in their order, and written down. No torch.
 
 Memory is that of the largest packed tensor, so that a download needs no room on the disk.
 """
@@ -6,13 +6,16 @@ Memory is that of the largest packed tensor, so that a download needs no room on
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from apt_core.models.checkpoint import headers as checkpoints
+from apt_core.models.checkpoint.companions import copy_companions
 from apt_core.models.checkpoint.headers import TensorFacts
 from apt_core.models.checkpoint.packing import BITS, KEPT, PackedFile, PackedTensor, packed_name
 from apt_core.models.checkpoint.stored_words import unpacked_words, word_type
@@ -51,6 +54,32 @@ def plain_index(folder: Path) -> bytes | None:
     weight_map = {tensor: file.name for file in files for tensor in file.tensors}
     total = sum(facts.n_bytes for file in files for facts in file.tensors.values())
     return json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=2).encode()
+
+
+def unpack_weights(source: Path, folder: Path) -> None:
+    """Write the weights of a packed folder, and their index where they are several files, into `folder`."""
+    for file in plain_files(source):
+        with (folder / file.name).open("wb") as out:
+            for piece in file.pieces:
+                out.write(piece)
+    if index := plain_index(source):
+        (folder / checkpoints.INDEX).write_bytes(index)
+
+
+@contextmanager
+def as_plain(folder: Path, beside: Path) -> Iterator[Path]:
+    """The folder itself, or, of a packed one, its weights unpacked `beside`, which go when the context ends."""
+    if not checkpoints.is_packed(folder):
+        yield folder
+        return
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        copy_companions(folder, beside)
+        unpack_weights(folder, beside)
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _unpacked(stored: Header, file: PackedFile) -> Header:

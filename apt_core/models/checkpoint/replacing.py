@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apt_core.models.checkpoint.companions import copy_companions, partial_of
-from apt_core.models.checkpoint.packed import as_plain
+from apt_core.models.checkpoint.plain_files import as_plain
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def ask_with_tensors(
 
 def _tensors_of(found: HubModel, policy: HostPolicy) -> dict[str, checkpoints.TensorFacts]:
     """From the headers of its files, a few at a time: nobody knows how long they are before they are here."""
-    _draw_no_bars()
+    draw_no_bars()
     api, until = huggingface_hub.HfApi(token=token(policy)), time.monotonic() + DEADLINE_SECONDS
     files = [name for name in found.files if name.endswith(".safetensors")]
     if len(files) > _MOST_FILES:
@@ -139,8 +139,8 @@ def _tensors_of(found: HubModel, policy: HostPolicy) -> dict[str, checkpoints.Te
     return tensors
 
 
-def _draw_no_bars() -> None:
-    """huggingface_hub would draw its own over our line in the terminal."""
+def draw_no_bars() -> None:
+    """huggingface_hub would draw its own over our line in the terminal, or into our log."""
     with warnings.catch_warnings(action="ignore"):  # when HF_HUB_DISABLE_PROGRESS_BARS says otherwise
         disable_progress_bars()
 

@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from apt_core.base.errors import PruneError
+from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.policy import HostPolicy
 from apt_core.models.fetch import hub_account, hub_token
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views.search_results import search_says
 
+# What a sign-in may be allowed, as the Hub names it, so that it can make a repository and write to it.
+_WRITING = frozenset({"contribute-repos", "write-repos", "manage-repos"})
 _signed_in_as = ""  # the account of the token that was typed
 
 
@@ -93,3 +95,12 @@ def note_now() -> str:
 def token_of(signed_in: gr.OAuthToken | None) -> str | None:
     """Of a visitor who signed in with Hugging Face's button."""
     return signed_in.token if signed_in else None
+
+
+def check_may_write(signed_in: gr.OAuthToken | None) -> None:
+    """Raise BadInput where somebody signed in with Hugging Face's button and did not let this page write."""
+    if signed_in is not None and _WRITING.isdisjoint(signed_in.scope.replace(",", " ").split()):
+        raise BadInput(
+            "Your sign-in does not let this page make repositories: sign out and in again and allow it; where it is "
+            "not asked for, the Space's README needs contribute-repos among its hf_oauth_scopes."
+        )

@@ -18,12 +18,24 @@ from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import allocation, inside, inside_model, law, measure, read, recover, result, search
+from apt_core.ui.tabs import (
+    allocation,
+    inside,
+    inside_model,
+    law,
+    measure,
+    push,
+    read,
+    recover,
+    result,
+    search,
+)
 from apt_core.ui.tabs.allocation import AllocationSection
 from apt_core.ui.tabs.inside import Inside
 from apt_core.ui.tabs.inside_model import InsideModel
 from apt_core.ui.tabs.law import LawSection
 from apt_core.ui.tabs.measure import Measuring
+from apt_core.ui.tabs.push import PushSection
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.recover import Recovering
 from apt_core.ui.tabs.result import Result
@@ -40,6 +52,7 @@ class Explore(NamedTuple):
     chooser: Chooser
     allocation: AllocationSection
     result: Result
+    pushing: PushSection
     inside: Inside
     inside_model: InsideModel
     reading: Reading
@@ -58,6 +71,7 @@ class Explore(NamedTuple):
         """Everything that opening or watching a run can change."""
         return [
             *self.result.outputs,
+            *self.pushing.outputs,
             *self.inside.outputs,
             *self.inside_model.outputs,
             self.measuring.controls["model"],
@@ -96,6 +110,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
         with gr.Column(elem_id="result", min_width=280, scale=1):
             before = allocation.lay_out()
             shown = result.lay_out()
+            pushing = push.lay_out()
             looking = inside.lay_out()
             looking_along = inside_model.lay_out()
             recovering = recover.lay_out()
@@ -107,6 +122,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
         chooser,
         before,
         shown,
+        pushing,
         looking,
         looking_along,
         reading,
@@ -121,6 +137,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
 def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     choose.wire(explore.chooser, studio, page)
     allocation.wire(explore.allocation, explore.chooser, studio)
+    push.wire(explore.pushing, studio, explore.seen)
     inside.wire(explore.inside, explore.seen, studio)
     inside_model.wire(explore.inside_model, explore.seen, studio)
     read.wire(explore.reading, explore.seen, studio)
@@ -238,6 +255,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
     view = shows(studio, record) | {"link": link}  # before the parts: what moves in between is news
     return (
         result.show(explore.result, studio, record)
+        | push.show(explore.pushing, studio, record)
         | inside.show(explore.inside, studio, record)
         | inside_model.show(explore.inside_model, studio, record)
         | read.show(explore.reading, studio, record)

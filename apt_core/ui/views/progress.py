@@ -140,13 +140,14 @@ def _block(
         record.status,
         _steps(record) if steps else "",
         sentence_,
-        _bar(bar) if bar is not None else "",
+        progress_bar(bar) if bar is not None else "",
         note,
         more,
     )
 
 
-def _bar(fraction: float) -> Markup:
+def progress_bar(fraction: float) -> Markup:
+    """How much of one step is done."""
     whole = round(100 * fraction)
     return Markup(
         '<div class="bar" role="progressbar" aria-label="This step" aria-valuemin="0" aria-valuemax="100" '
