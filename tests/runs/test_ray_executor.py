@@ -24,7 +24,6 @@ from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import RunLimits
 from tests.runs.helpers import until
 
-
 BOUNDS = ModelBounds(n_bytes=123, blocks=4)
 
 

@@ -151,7 +151,7 @@ def test_a_look_sends_only_what_is_new(studio, store):
 def test_a_tab_that_nobody_sees_hears_only_whether_the_run_turned(studio, store):
     store.put(RUN, some_events("layers"))
     seen = ViewState.of(RunSet(store.get(RUN)))
-    store.put(RUN, some_events("layers") + [ev.Progress(stage="save", done=0, total=1)])
+    store.put(RUN, [*some_events("layers"), ev.Progress(stage="save", done=0, total=1)])
     assert live(studio, store.get(RUN), seen, hidden=True) == {"turned": False}
     store.put(RUN, some_events("finished"))
     assert live(studio, store.get(RUN), seen, hidden=True) == {"turned": True}
