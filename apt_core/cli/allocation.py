@@ -24,8 +24,9 @@ from apt_core.runs.store import Store
 def run(options: argparse.Namespace) -> int:
     store = Store()
     question = question_from(options, store)
+    inspector = Inspector(store, policy=options.policy)
     asked = {"model": question.job.model.id, "options": question.job.method.allocation.model_dump()}
-    return look(Inspector(store), question, options.json, lambda found: asked | found.as_json(), as_text)
+    return look(inspector, question, options.json, lambda found: asked | found.as_json(), as_text)
 
 
 def question_from(options: argparse.Namespace, store: Store) -> AllocationQuestion:

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from apt_core.base import logs, words
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.paths import cache_dir
-from apt_core.base.policy import HostPolicy
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.measure.inside.questions import (
@@ -131,8 +131,9 @@ class Inspector:
         memory_bytes: int | None = None,
         most_seconds: float | None = None,
         memory: SharedMemory | None = None,
+        policy: HostPolicy = STRICT,
     ):
-        self._store = store
+        self._store, self._policy = store, policy
         self._command = tuple(command)
         self._idle, self._silence, self._patience = idle, silence, patience
         self._memory_bytes, self._most_seconds = memory_bytes, most_seconds
@@ -145,7 +146,7 @@ class Inspector:
     def kept(self, question: Question) -> Answer | None:
         """What was found before, without looking again; None where nothing was, or where there is no such run."""
         try:
-            place = _place_of(question, self._store or Store())
+            place = _place_of(question, self._store or Store(), self._policy)
         except PruneError:
             return None
         return place.recall(question) if place else None
@@ -173,7 +174,7 @@ class Inspector:
         """
         store = self._store or Store()
         try:
-            place = _place_of(question, store)
+            place = _place_of(question, store, self._policy)
             if place and (known := place.recall(question)) is not None:
                 yield known
                 return
@@ -210,7 +211,9 @@ class Inspector:
             self._process.say(question.model_dump_json())
             while last is None or isinstance(last, Looking):
                 last = self._process.hear(self._silence)
-                if not isinstance(last, Looking | Failed) and (place := _place_of(question, store)):
+                if not isinstance(last, Looking | Failed) and (
+                    place := _place_of(question, store, self._policy)
+                ):
                     place.keep(question, last)
                 yield last
         except PruneError as error:
@@ -325,10 +328,10 @@ class _Place(NamedTuple):
         keep(self.folder, question, answer, self.stamp)
 
 
-def _place_of(question: Question, store: Store) -> _Place | None:
+def _place_of(question: Question, store: Store, policy: HostPolicy) -> _Place | None:
     """None where the answer is not to be kept. Raises UnknownRun."""
     if isinstance(question, AllocationQuestion):
-        stamp = allocations.stamp_of(question, store, HostPolicy.from_environment())
+        stamp = allocations.stamp_of(question, store, policy)
         return _Place(allocations.folder_of(store), stamp) if stamp else None
     store.get(question.run)  # a folder of this name is the run's
     return _Place(store.folder(question.run))

@@ -78,7 +78,7 @@ class Studio:
         self.store = store
         self.launcher = launcher
         self.reader = reader
-        self.inspector = inspector or Inspector(store)
+        self.inspector = inspector or Inspector(store, policy=policy)
         self.policy = policy
         self.usage = Usage(quotas)
         self.hosting = hosting
@@ -440,7 +440,9 @@ def open_studio(policy: HostPolicy) -> Studio:
         launcher,
         Reader(store, memory_bytes=most, quotas=quotas, memory=memory),
         policy=policy,
-        inspector=Inspector(store, memory_bytes=most, most_seconds=limits.run_seconds, memory=memory),
+        inspector=Inspector(
+            store, memory_bytes=most, most_seconds=limits.run_seconds, memory=memory, policy=policy
+        ),
         quotas=quotas,
         votes=Votes(store.root),
         hosting=hosting,

@@ -42,7 +42,7 @@ class Here(Inspector):
     def _answered(self, question, store):
         self.worked += 1
         for reply in inspector.replies(question.model_dump_json(), store, PRIVATE):
-            if isinstance(reply, LayerShares) and (place := _place_of(question, store)):
+            if isinstance(reply, LayerShares) and (place := _place_of(question, store, PRIVATE)):
                 place.keep(question, reply)
             yield reply
 
@@ -61,7 +61,7 @@ def test_another_model_text_or_option_is_another_look(store, tmp_path):
     model, text = tmp_path / "model", tmp_path / "text.txt"
     shutil.copytree(ASSETS / "models" / "tiny-random-llama", model)
     text.write_text("A text of somebody. " * 2000)
-    asker, question = Here(store), a_question(model, text=text)
+    asker, question = Here(store, policy=PRIVATE), a_question(model, text=text)
     *_, found = asker.ask(question)
     assert asker.kept(question) == found
     os.utime(text)
