@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from apt_core.estimate.preflight import Estimate
     from apt_core.events.records import RunRecord
     from apt_core.jobs import Prune
 
 RESULTS = Path(__file__).parent / "results" / "preflight.jsonl"
 _MEGABYTE = 1e6
+_ASKED = ("pattern", "text", "samples", "length", "eval_samples", "eval_length")
 # Compositions that bear no name: "method+setting=value".
 ODD = (
     "wanda+reconstruction=exact",
@@ -51,6 +53,9 @@ def main() -> None:
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "conditions": _conditions(rows[0], options),
+        "asked": {name: getattr(options, name) for name in _ASKED},
+        "machine": _machine(),
+        "facts": {model: _facts(model) for model in options.models.split(",")},
         "rows": rows,
     }
     RESULTS.parent.mkdir(exist_ok=True)
@@ -121,6 +126,34 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
     learnt = estimate(again, facts, rates_from(first, rates))
     second = _run(again, options)
     return row | {"second_said": learnt.seconds, "second": _seconds(second)}
+
+
+def _machine() -> dict:
+    """The rates that the first runs were foretold by."""
+    from apt_core.estimate.preflight import rates_here
+
+    return rates_here().machine.model_dump()
+
+
+def _facts(model: str) -> dict:
+    from apt_core.jobs import ModelRef
+    from apt_core.models.catalogue.facts import model_facts
+
+    return model_facts(ModelRef(id=model)).model_dump(mode="json")
+
+
+def foretold(row: dict, record: dict) -> Estimate:
+    """What today's estimate says of one row of a record, on the machine that it was measured on."""
+    from apt_core.estimate.machine import Machine
+    from apt_core.estimate.preflight import estimate
+    from apt_core.estimate.rates import rates_of
+    from apt_core.models.catalogue.facts import ModelFacts
+
+    asked, facts = argparse.Namespace(**record["asked"]), record["facts"][row["model"]]
+    job = _recipe(row["model"], row["method"], row["dtype"], asked, shorter=8)
+    return estimate(
+        job, ModelFacts.model_validate(facts), rates_of(Machine(**record["machine"]), row["dtype"])
+    )
 
 
 def _seconds(record: RunRecord) -> float:

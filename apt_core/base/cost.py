@@ -22,12 +22,16 @@ class Cost(NamedTuple):
         0.0  # of float32 products whose inputs are rounded to bfloat16 where the run does so
     )
     forward_products: float = 0.0  # of the model's own layers, in the type that its forwards run in
+    grams: float = 0.0  # of products added up to Gram matrices: symmetric, so half of a product each
     factorisations: float = 0.0  # of Cholesky and LU factors, triangular solves and inverses
     spectra: float = 0.0  # of eigendecompositions, 9 n^3 each
     # Of other kinds.
     sorted: float = 0.0  # numbers that are sorted in groups, or selected from
     moved: float = 0.0  # bytes read and written by all that goes number by number
     calls: float = 0.0  # operations begun, where they are many and small
+    blocks: float = 0.0  # decoder blocks called, whatever they compute
+    read_once: float = 0.0  # bytes of weights that one token is multiplied by
+    read_by_few: float = 0.0  # bytes of weights that some ten tokens are multiplied by
     peak: float = 0.0  # bytes held at most, beside the layer's weight and the Gram matrix of its inputs
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]  # a sum, where a tuple would be longer

@@ -1,7 +1,8 @@
 """How fast a machine is: a handful of rates, measured in seconds of a process of its own, or the packaged ones.
 
-    seconds = FLOPs / products + FLOPs / rounded + FLOPs / bfloat16 + FLOPs / factorisations + FLOPs / spectra
-              + numbers / selections + bytes / memory + calls x call                         (`base.cost.Cost`)
+    seconds = FLOPs / products + FLOPs / rounded + FLOPs / bfloat16 + FLOPs / grams + FLOPs / factorisations
+              + FLOPs / spectra + numbers / selections + bytes / memory + bytes / (of one or a few tokens)
+              + calls x call + blocks x block                                                (`base.cost.Cost`)
 
     python -m apt_core.estimate.machine       measures this machine, keeps the answer and prints it
 
@@ -29,7 +30,7 @@ from apt_core.base.cost import Cost
 from apt_core.base.paths import cache_dir
 from apt_core.base.values import Frozen
 
-_VERSION = 2  # of what is measured and how
+_VERSION = 3  # of what is measured and how
 _BUSY = 0.75  # processes that want a core, for each
 _BFLOAT16_WORTH = 1.1  # so much faster and a run computes in it, as in `base.hardware`
 
@@ -40,50 +41,67 @@ class Machine(Frozen):
     products: float  # FLOPs of float32 matrix products
     rounded: float  # FLOPs of products of float32 matrices that are rounded to bfloat16 on the way
     bfloat16: float  # FLOPs of products of bfloat16 matrices
+    grams: float  # FLOPs of products added up to Gram matrices, of float32 inputs
+    rounded_grams: float  # the same of bfloat16 inputs
     factorisations: float  # FLOPs of Cholesky factors and triangular solves
     spectra: float  # FLOPs of eigendecompositions, 9 n^3 each
     selections: float  # numbers, of which the smallest are selected
     memory: float  # bytes read and written
     call: float  # seconds until an operation has begun
+    block: float  # seconds around the arithmetic of one decoder block
+    one_token: float  # bytes of weights that one token is multiplied by
+    few_tokens: float  # bytes of weights that some ten tokens are multiplied by
     scan: float  # numbers of a state space mixer, each as often touched as transformers' own recurrence does
     disk_read: float  # bytes
     disk_write: float  # bytes
     start: float  # seconds until a process has imported torch
     open: float  # seconds until transformers' model classes are imported
-    process: int = 430_000_000  # bytes of a worker that has computed something, before any weight
+    process: int = 350_000_000  # bytes of a process that has imported what a worker imports
     conditions: str
     measured: bool = False  # on this very machine
 
     @property
     def dtype(self) -> str:
         """In which the forwards of a run that leaves it open are likely to be computed."""
-        return "bfloat16" if self.bfloat16 > _BFLOAT16_WORTH * self.products else "float32"
+        return likely_dtype(self.products, self.bfloat16)
 
     def seconds(self, cost: Cost, dtype: str) -> float:
         """How long this work takes where forwards are computed in `dtype`."""
         rounds = dtype == "bfloat16"
         rounded = self.rounded if rounds else self.products
         forwards = self.bfloat16 if rounds else self.products
+        grams = self.rounded_grams if rounds else self.grams
         return (
             cost.products / self.products
             + cost.rounded_products / rounded
             + cost.forward_products / forwards
+            + cost.grams / grams
             + cost.factorisations / self.factorisations
             + cost.spectra / self.spectra
             + cost.sorted / self.selections
             + cost.moved / self.memory
+            + cost.read_once / self.one_token
+            + cost.read_by_few / self.few_tokens
             + cost.calls * self.call
+            + cost.blocks * self.block
         )
 
 
+def likely_dtype(products: float, bfloat16: float) -> str:
+    """Of forwards, by the rates of products in float32 and in bfloat16."""
+    return "bfloat16" if bfloat16 > _BFLOAT16_WORTH * products else "float32"
+
+
 XEON = Machine(
-    products=220e9, rounded=220e9, bfloat16=220e9, factorisations=75e9, spectra=120e9, selections=70e6, memory=32e9,
-    call=4e-6, scan=250e6, disk_read=2e9, disk_write=1e9, start=3.0, open=2.0, conditions="a 2-core Xeon in float32",
+    products=220e9, rounded=220e9, bfloat16=220e9, grams=124e9, rounded_grams=124e9, factorisations=75e9,
+    spectra=120e9, selections=70e6, memory=32e9, call=4e-6, block=6e-4, one_token=8e9, few_tokens=4e9, scan=250e6,
+    disk_read=2e9, disk_write=1e9, start=3.0, open=2.0, conditions="a 2-core Xeon in float32",
 )  # fmt: skip
 
 EPYC = Machine(
-    products=320e9, rounded=380e9, bfloat16=600e9, factorisations=75e9, spectra=160e9, selections=85e6, memory=38e9,
-    call=2e-6, scan=380e6, disk_read=2e9, disk_write=1e9, start=1.5, open=1.9, conditions="a 2-core EPYC in bfloat16",
+    products=320e9, rounded=380e9, bfloat16=600e9, grams=180e9, rounded_grams=180e9, factorisations=75e9,
+    spectra=160e9, selections=85e6, memory=38e9, call=2e-6, block=3e-4, one_token=10e9, few_tokens=6e9, scan=380e6,
+    disk_read=2e9, disk_write=1e9, start=1.5, open=1.9, conditions="a 2-core EPYC in bfloat16",
 )  # fmt: skip
 
 

@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 
 from apt_core.base.hardware import hardware_name
-from apt_core.estimate.machine import Machine
+from apt_core.estimate.machine import Machine, likely_dtype
+from apt_core.estimate.measuring_models import decoder_rates, scan_rate
+from apt_core.maths.hessian import LayerStats
 from apt_core.maths.precision import bfloat16_products
-from apt_core.models.catalogue.scan import first_mamba_floats
 
 _REPEATS = 5
 _FILE = 32_000_000  # bytes
@@ -30,22 +31,32 @@ Clock = Callable[[], float]
 def measure(folder: Path, clock: Clock = perf_counter) -> Machine:
     """folder: on the disk whose speed counts. clock: process_time on a machine that others use as well."""
     with torch.no_grad():
+        # Before this process holds models itself: a process that it starts begins with its peak.
+        opened, process = _model_classes(), _process_bytes()
         written, read = _disk(folder, clock)
+        products, bfloat16 = _product(torch.float32, clock), _product(torch.bfloat16, clock)
+        faster = getattr(torch, likely_dtype(products, bfloat16))
+        decoder = decoder_rates(faster, lambda work: _best(work, clock, repeats=3))
         return Machine(
-            products=_product(torch.float32, clock),
+            products=products,
             rounded=_rounded(clock),
-            bfloat16=_product(torch.bfloat16, clock),
+            bfloat16=bfloat16,
+            grams=_grams(torch.float32, clock),
+            rounded_grams=_grams(torch.bfloat16, clock),
             factorisations=_factorisation(clock),
             spectra=_spectrum(clock),
             selections=_selection(clock),
             memory=_memory(clock),
             call=_call(clock),
-            scan=_scan(clock),
+            block=decoder.block,
+            one_token=decoder.one_token,
+            few_tokens=decoder.few_tokens,
+            scan=scan_rate(faster, lambda work: _best(work, clock, repeats=1)),
             disk_read=read,
             disk_write=written,
             start=_interpreter_and_torch(),
-            open=_model_classes(),
-            process=_process_bytes(),
+            open=opened,
+            process=process,
             conditions=hardware_name("cpu"),
             measured=True,
         )
@@ -66,6 +77,19 @@ def _product(dtype: torch.dtype, clock: Clock) -> float:
     """A linear layer, 2048 tokens."""
     tokens, weight = torch.randn(2048, 576).to(dtype), torch.randn(1536, 576).to(dtype)
     return 2 * 2048 * 576 * 1536 / _best(lambda: F.linear(tokens, weight), clock)
+
+
+def _grams(dtype: torch.dtype, clock: Clock) -> float:
+    """What the inputs of a decoder block's layers are added up by: three of one width, one that is wider."""
+    statistics = [
+        (torch.randn(2048, width).to(dtype), LayerStats.empty(width)) for width in (*[576] * 3, 1536)
+    ]
+
+    def work() -> None:
+        for inputs, stats in statistics:
+            stats.add_(inputs)
+
+    return sum(inputs.shape[0] * inputs.shape[1] ** 2 for inputs, _ in statistics) / _best(work, clock)
 
 
 def _rounded(clock: Clock) -> float:
@@ -119,23 +143,6 @@ def _call(clock: Clock) -> float:
             few.add(1.0)
 
     return _best(work, clock) / 1000
-
-
-def _scan(clock: Clock) -> float:
-    """A Mamba's recurrence as transformers computes it without kernels; numbers as `models.catalogue.scan` counts."""
-    windows, tokens, inner, state = 8, 512, 256, 16
-    decay, steps = -torch.rand(inner, state), torch.rand(windows, inner, tokens)
-    inputs, outputs = torch.randn(windows, tokens, state), torch.randn(windows, tokens, state)
-
-    def work() -> None:
-        held = torch.exp(decay[None, :, None, :] * steps[:, :, :, None])
-        added = (steps[:, :, :, None] * inputs[:, None, :, :]) * steps[:, :, :, None]
-        states = torch.zeros(windows, inner, state)
-        for token in range(tokens):
-            states = held[:, :, token, :] * states + added[:, :, token, :]
-            torch.matmul(states, outputs[:, token, :].unsqueeze(-1))
-
-    return windows * tokens * first_mamba_floats(inner, state) / _best(work, clock, repeats=1)
 
 
 def _disk(folder: Path, clock: Clock) -> tuple[float, float]:

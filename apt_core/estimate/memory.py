@@ -56,9 +56,12 @@ from apt_core.models.catalogue.facts import ModelFacts
 # Of the decoder blocks: all in memory; one at a time, though all would fit; one at a time because they would not.
 WeightsIn = Literal["memory", "by block", "disk"]
 
-_PER_TOKEN = 1_000  # bytes of a tokenizer per token it knows: 950 measured for SmolLM2, 1,240 for Gemma
+_PER_TOKEN = 1_200  # bytes of a tokenizer per token it knows: 950 measured for SmolLM2, 1,240 for Gemma
 # The heap keeps gaps between tensors of up to 32 MB, so not between those of a scan; runs from disk give them back
 # (`hardware`).
+_WORKER = (
+    80_000_000  # bytes beside the libraries: a run of the smallest models holds 60 to 100 MB more than these
+)
 _GAPS, _MOST_GAPS = 0.25, 200_000_000
 _FLAGS = 2  # bytes for each weight of a tensor whose zeros are counted
 _MIRRORED = 3  # matrices as large as the Gram matrix, beside it, while its lower half is filled
@@ -73,15 +76,15 @@ def peak_bytes(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, w
     run = _Run(job, facts, per_value, weights_in != "memory", walk)
     without_scans = _Run(job, facts.model_copy(update={"scan": 0}), per_value, run.from_disk, walk)
     gaps = 0 if weights_in == "disk" else min(_GAPS * without_scans.passing, _MOST_GAPS)
-    tokenizer = _PER_TOKEN * (facts.vocab or 0)
+    beside = this_process() + _WORKER + _PER_TOKEN * (facts.vocab or 0)
     if trains(job):
-        return int(this_process() + tokenizer + max(training_bytes(job, facts), run.with_weights + gaps))
+        return int(beside + max(training_bytes(job, facts), run.with_weights + gaps))
     timed = (
         {"by block": run.decoding, "memory": run.both_models, "disk": 0}[weights_in]
         if makes_a_model(job)
         else 0
     )
-    return int(this_process() + tokenizer + max(timed, run.sizing, run.with_weights + gaps))
+    return int(beside + max(timed, run.sizing, run.with_weights + gaps))
 
 
 def walk_for(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, free: int) -> Walk:
@@ -95,7 +98,7 @@ def walk_for(job: Job, facts: ModelFacts, dtype: str, weights_in: WeightsIn, fre
 def working_bytes(job: Job, facts: ModelFacts, dtype: str) -> int:
     """What a run holds beside the model's weights at its peak, the process and its tokenizer left out."""
     run = _Run(job, facts, 2 if dtype == "bfloat16" else FLOAT, False)
-    beside = this_process() + _PER_TOKEN * (facts.vocab or 0) + run.whole_model
+    beside = this_process() + _WORKER + _PER_TOKEN * (facts.vocab or 0) + run.whole_model
     return int(peak_bytes(job, facts, dtype, "memory") - beside)
 
 
@@ -146,8 +149,8 @@ class _Run:
 
     @property
     def decoding(self) -> float:
-        """All weights, and the head once more: products in bfloat16 bring it into another order."""
-        return self.whole_model + self._vocab * self._hidden * self._per_value * (self._per_value < FLOAT)
+        """All weights; what a few tokens need beside them is next to nothing."""
+        return self.whole_model
 
     @property
     def both_models(self) -> float:
@@ -157,16 +160,13 @@ class _Run:
 
     @property
     def sizing(self) -> float:
-        """The largest tensor of the checkpoint, mapped, and which of its weights are zero, beside the whole model."""
+        """The largest tensor of the checkpoint, mapped, and which of its weights are zero, beside the model where all
+        of it is in memory."""
         largest = self._vocab * self._hidden
         stored = (self._facts.bytes_on_disk or 0) / max(self._facts.parameters or 0, 1)
-        if (
-            (self._prune is None and self._shrink is None)
-            or self.from_disk
-            or (self._facts.bytes_on_disk or 0) > SIZED_BYTES
-        ):
+        if (self._prune is None and self._shrink is None) or (self._facts.bytes_on_disk or 0) > SIZED_BYTES:
             return 0
-        return self.whole_model + largest * (stored + _FLAGS)
+        return (0 if self.from_disk else self.whole_model) + largest * (stored + _FLAGS)
 
     @property
     def passing(self) -> float:

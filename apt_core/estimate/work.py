@@ -56,24 +56,23 @@ from apt_core.models.catalogue.facts import ModelFacts
 
 _ACTIVATIONS = 10  # times that a block's inputs and outputs are read or written
 _BACK = 3  # times as many on the way back
-_CALLS = 180  # operations of one block, called once
+_HALTED = 1.2  # times as long as a pass that is not halted at every layer, whose tensors are used again at once
 _HEAD_CALLS = 600  # of the model without its blocks, called once
 _MIRRORING = 4  # passes over a Gram matrix of which only half was added up
-_COPIES = 6  # of the inputs whose products are added up
 _LAYER_CALLS = 1000  # of hooks, counts and events around one layer
 _SCANS_BACK = (
     3  # times the work of a scan forwards: twice forwards, and back by the recurrence read the other way
 )
 _LOGIT_PASSES = 5  # over float32 logits: softmax and the loss
 _CONVERTED = 450  # bytes moved for a weight of a GGUF that is dequantised
-_CHECKED = 300  # bytes moved for a weight whose removal is counted, rounded and written back
+_CHECKED = 450  # bytes moved for a weight whose removal is counted, rounded and written back
 _SIZING = 650  # bytes moved for a byte that is compressed, and whose zeros are counted
 _COMPARING = 220  # bytes moved for a logit of both models, until their divergence is known
 _DECODED = 2 * 69  # tokens of both measurements of speed
 _MOST_DECODING = 2.2  # seconds of both together
 _TURNS = 2 * 4  # of both models, where they take turns
 _TURN_TOKENS = 8  # written in a turn
-_TURN_PROMPT = 64 + 16  # read in it
+_TURN_PROMPTS = 2  # read in it, of 16 and of 64 tokens
 _MOST_IN_TURNS = 8.0  # seconds of all turns together
 
 
@@ -165,7 +164,7 @@ def _of_pruning(job: Prune, facts: ModelFacts, model: _Model, walk: Walk) -> dic
     passes = layers.streams + (walk == "two-pass") + looks_at_dense_inputs(job)
     return {
         "dense_eval": evaluating,
-        "forward": model.passing(job.calibration, passes),
+        "forward": model.passing(job.calibration, _HALTED * passes),
         "statistics": Stage(layers.statistics()),
         "gradients": layers.sensitivities(model),
         "solve": Stage(layers.solving()),
@@ -248,7 +247,7 @@ class _Model:
             products=tokens * attention,
             forward_products=tokens * 2.0 * (self._facts.prunable or 0),
             moved=tokens * _ACTIVATIONS * self.per_value * of_a_token,
-            calls=_CALLS * self.blocks * -(-tokens // batch),
+            blocks=self.blocks * -(-tokens // batch),
         )
 
     @property
@@ -290,14 +289,14 @@ class _Model:
         """Before and after, or in turns at the end; not where the blocks do not all fit into memory."""
         if not whole:
             return {"measure": Stage()}
-        of_a_token = Cost(
-            moved=self.per_value * (self._facts.parameters or 0), calls=_CALLS * (self.blocks + 1)
-        )
+        weights = self.per_value * (self._facts.parameters or 0)
+        token = Cost(read_once=weights, blocks=self.blocks)
         if self.n_bytes > TIMED_IN_TURNS_BYTES:
-            return {"measure": Stage(of_a_token.times(_DECODED), most=_MOST_DECODING)}
-        turn = of_a_token.times(_TURN_TOKENS) + self.through_blocks(_TURN_PROMPT, _TURN_PROMPT)
-        turn += Cost(moved=2 * self.n_bytes)  # the other model's weights take its place
-        return {"measure": Stage(turn.times(_TURNS), most=_MOST_IN_TURNS)}
+            return {"measure": Stage(token.times(_DECODED), most=_MOST_DECODING)}
+        prompt = Cost(read_by_few=self.per_value * (self._facts.prunable or 0), blocks=self.blocks)
+        turn = token.times(_TURN_TOKENS) + prompt.times(_TURN_PROMPTS)
+        placed = _TURNS * self.n_bytes  # the other model's weights take its place
+        return {"measure": Stage(turn.times(_TURNS), read=placed, most=_MOST_IN_TURNS)}
 
 
 class _Layers:
@@ -315,10 +314,7 @@ class _Layers:
         """One product and its half are those of the drift, which is not symmetric."""
         grams = 3 if self.streams == 2 else 1
         squares = sum(width**2 for width in self.inputs)
-        copies = sum(self.inputs) * _COPIES * FLOAT * grams
-        return Cost(
-            rounded_products=float(self._tokens * squares * grams), moved=float(self._tokens * copies)
-        ).times(self._repeats)
+        return Cost(grams=float(self._tokens * squares * grams)).times(self._repeats)
 
     def sensitivities(self, model: _Model) -> Stage:
         if not takes_gradients(self._job):
@@ -330,7 +326,7 @@ class _Layers:
         outer = sum(layer.out_features**2 for layer in self._layers) * self._repeats * tokens
         cost = forwards.times(2) + back.times(2) + model.head(windows, length).times(3)
         scanned = _SCANS_BACK * tokens * self._facts.scans
-        return Stage(cost + Cost(rounded_products=float(outer)), scanned=scanned)
+        return Stage(cost + Cost(grams=float(outer)), scanned=scanned)
 
     def solving(self) -> Cost:
         job = self._job

@@ -119,7 +119,8 @@ def test_memory_is_what_runs_were_measured_to_take(method, dtype, calibration, e
 
 
 def test_a_large_vocabulary_takes_memory_for_its_tokenizer_and_its_head():
-    """Gemma 3 270M, Quick, APT 2:4, bfloat16: 1.56 GB were measured, 0.3 GB of them the tokenizer."""
+    """Gemma 3 270M, Quick, APT 2:4, bfloat16: 1.56 GB were measured (1.59 without a copy of the head), 0.3 of them the
+    tokenizer."""
     sizes = {"calibration": {"samples": 16, "length": 256}, "evaluation": {"samples": 8, "length": 512}}
     assert needs("gemma-3-270m", dtype="bfloat16", **sizes).memory_bytes == pytest.approx(1.56 * GB, rel=0.1)
 
