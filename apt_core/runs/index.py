@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -210,7 +210,7 @@ class Index:
                 return  # another process was faster
             if not alone:
                 connection.execute("PRAGMA journal_mode = WAL")
-            in_place = no_room.in_place(connection, self.path) if alone else contextlib.nullcontext()
+            in_place = no_room.without_a_journal(connection) if alone else contextlib.nullcontext()
             with in_place, _transaction(connection):
                 connection.execute(_TABLE)
                 connection.execute("CREATE INDEX runs_by_status ON runs (status)")
@@ -222,7 +222,9 @@ class Index:
                     connection.execute(statement)
                 rows, found = Rows(connection), self._recover()
                 for row in found.runs:
-                    rows.add(row)
+                    rows.add(
+                        replace(row, listed=None) if alone else row
+                    )  # what lists can find out takes room
                 for study in found.studies:
                     rows.add_study(study)
                 connection.execute(f"PRAGMA user_version = {migrations.VERSION}")

@@ -52,26 +52,31 @@ def check(connection: sqlite3.Connection) -> None:
         raise InDoubt("it was left in the middle of a change")
 
 
-@contextlib.contextmanager
-def in_place(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+def in_place(connection: sqlite3.Connection, path: Path) -> contextlib.AbstractContextManager[None]:
     """The transaction inside changes the file itself. path: of the database. Whoever comes after a process that was
     killed in it takes the change back from the journal, or finds the database in doubt."""
-    journal = _has_room_for_a_journal(path)
-    connection.execute(f"PRAGMA journal_mode = {'TRUNCATE' if journal else 'MEMORY'}")
+    return _with_a_journal(connection) if _has_room_for_a_journal(path) else without_a_journal(connection)
+
+
+@contextlib.contextmanager
+def _with_a_journal(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
     try:
-        with contextlib.nullcontext() if journal else _marked(connection):
-            yield
+        yield
     finally:
         connection.execute("PRAGMA journal_mode = WAL")
 
 
 @contextlib.contextmanager
-def _marked(connection: sqlite3.Connection) -> Iterator[None]:
+def without_a_journal(connection: sqlite3.Connection) -> Iterator[None]:
+    """The same where there is room for the database alone."""
+    connection.execute("PRAGMA journal_mode = MEMORY")
     connection.execute(f"PRAGMA application_id = {_IN_DOUBT}")
     try:
         yield
     finally:
         connection.execute("PRAGMA application_id = 0")
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _has_room_for_a_journal(path: Path) -> bool:

@@ -23,7 +23,7 @@ SHORT = Question(prompt="one two three", max_tokens=4)
 @pytest.fixture
 def seconds_are_few(monkeypatch):
     """Two seconds of the processor at most, on any number of cores."""
-    monkeypatch.setenv("APT_RUN_MINUTES", str(2 / 60 / cpu.usable_cores()))
+    monkeypatch.setenv("APT_RUN_MINUTES", f"{2 / 60 / cpu.usable_cores():.8f}")
 
 
 def test_it_is_the_longest_of_a_run_on_every_core(tmp_path):
