@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import arrival, gpu_calls, languages, server
+from apt_core.ui import arrival, gpu_calls, languages, one_application, server
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -36,6 +36,11 @@ _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"
 
 def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
     """The page as Gradio Blocks; nothing is launched. call: what works on runs where the page itself has to."""
+    with one_application.none_yet():
+        return _build(studio, call)
+
+
+def _build(studio: Studio, call: gpu_calls.Call | None) -> gr.Blocks:
     with gr.Blocks(
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
@@ -67,7 +72,14 @@ def build(studio: Studio, call: gpu_calls.Call | None = None) -> gr.Blocks:
     languages.mark(page)
     page.queue(api_open=False, max_size=_MOST_EVENTS, default_concurrency_limit=4)
     page._queue.sleep_when_free = _LOOK_EVERY_SECONDS
+    vars(page._queue)["compute_analytics_summary"] = _sum_up_nothing
     return page
+
+
+def _sum_up_nothing(records: Any) -> dict[str, Any]:
+    """In place of Gradio's own, for a dashboard that is switched off here: a pandas table of the last ten thousand
+    events, after every event."""
+    return {}
 
 
 def _models_tab(studio: Studio) -> gr.Tab | None:

@@ -40,3 +40,36 @@ def test_gradio_still_writes_them_by_itself():
     """Should this fail, Gradio has stopped writing stubs, and `apt_core.ui.stubs` can go."""
     sources, _, module = imported("")
     assert int(sources) > 50 and module == "gradio.component_meta"
+
+
+def test_gradio_finds_pandas_once_it_needs_it():
+    code = (
+        "import sys, apt_core.ui, gradio.caching\n"
+        "print('pandas' in sys.modules, end=' ')\n"
+        "print(gradio.caching.pd.DataFrame({'a': [1, 2]}).shape, 'pandas' in sys.modules)\n"
+        "import pandas; print(pandas.DataFrame is gradio.caching.pd.DataFrame)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == ["False", "(2,", "1)", "True", "True"]
+
+
+def test_a_page_is_described_alike_with_remembered_signatures():
+    code = (
+        "import sys, json\n"
+        "if sys.argv[1] == 'ours': import apt_core.ui\n"
+        "import gradio as gr\n"
+        "with gr.Blocks() as page:\n"
+        "    box, many = gr.Textbox('a', label='b'), gr.Dropdown(['a', 'b'], multiselect=True)\n"
+        "    gr.HTML('c', elem_id='d'); gr.Number(3); gr.Button('e').click(lambda x: x, box, many)\n"
+        "config = page.get_config_file()\n"
+        "print(json.dumps([config['components'], config['dependencies'], config['layout']], default=str))\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code, whose], capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+        for whose in ("ours", "theirs")
+    }
+    assert len(said) == 1 and '"label": "b"' in said.pop()
