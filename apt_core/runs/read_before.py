@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from apt_core.base.errors import PruneError
-from apt_core.events import Warned
+from apt_core.events import Event, Restarted, Warned
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Evaluation, Job
 from apt_core.runs.store import Store
@@ -30,6 +31,15 @@ def warnings_of(store: Store, run_id: str) -> list[Warned]:
         )
         for before, text in sorted(found)
     ]
+
+
+def said_again(store: Store, run_id: str, events: Iterable[Event]) -> Iterator[Event]:
+    """These events, with the warnings after each beginning anew, which makes a reader forget what came before."""
+    for event in events:
+        yield event
+        if isinstance(event, Restarted):
+            with suppress(PruneError):  # the work itself says what is wrong with the store
+                yield from warnings_of(store, run_id)
 
 
 def _ancestors(store: Store, job: Job) -> Iterator[RunRecord]:

@@ -203,7 +203,7 @@ def work(
     """
     throttle = Throttle()
     try:
-        for event in begin:
+        for event in read_before.said_again(store, run_id, begin):
             store.append(run_id, event)
         stop.check()
         with stop.interrupts():
@@ -222,7 +222,7 @@ def work(
             )
             events = (executor or executor_of(os.environ).do)(job, context)
         with contextlib.closing(events):
-            for event in _until_stopped(events, stop):
+            for event in read_before.said_again(store, run_id, _until_stopped(events, stop)):
                 if isinstance(event, ev.Finished | ev.Paused):
                     return event
                 for due in throttle.take(event):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput, UnknownRun
+from apt_core.base.policy import PRIVATE
 from apt_core.events.records import RunRecord, summary
 from apt_core.jobs import make_job
 from apt_core.measure.questions import Sides
@@ -152,3 +157,31 @@ def test_a_text_that_the_lineage_was_calibrated_on_is_said_where_it_is_measured(
     assert read_before.warnings_of(store, other) == []
     store.delete(first, orphan=True)
     assert read_before.warnings_of(store, asked) == []
+
+
+@pytest.mark.parametrize("begins_again", ["on another node", "in another call"])
+def test_what_the_lineage_has_read_is_said_again_where_a_run_begins_again(store, tmp_path, begins_again):
+    """A reader of the log forgets all warnings then, and this one was said before the first beginning alone."""
+    text = tmp_path / "mine.txt"
+    text.write_text("words")
+    calibration = {"text": str(text)}
+    first = store.create(
+        make_job("prune", model={"id": "tiny-random-llama"}, method="wanda", calibration=calibration)
+    )
+    finish(store, first)
+    asked = store.create(make_job("evaluate", model={"id": f"run:{first}"}, evaluation=[calibration]))
+    again = ev.Restarted(message="It begins again.")
+
+    def do(job, context):
+        yield ev.Progress(stage="load", done=0, total=1)
+        if begins_again == "on another node":
+            yield again
+        yield ev.Finished(seconds={"total": 1.0}, peak_rss_bytes=1)
+
+    list(map(partial(store.append, asked), worker.beginning(store, asked)))
+    begin = [again] if begins_again == "in another call" else []
+    stop = SimpleNamespace(check=lambda: None, interrupts=nullcontext)
+    store.append(asked, worker.work(store, asked, do, stop, PRIVATE, begin))
+    said = [warned.message for warned in store.get(asked).warnings]
+    assert said[0] == again.message and len(said) == 2
+    assert said[1].startswith(f"Run {first}, which made this model, has read mine.txt")
