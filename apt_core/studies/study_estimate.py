@@ -20,12 +20,14 @@ def together(
     asked_by_results: bool = False,
     at_once: int = 1,
     apart: bool = False,
+    on_nodes: bool = False,
 ) -> Estimate:
     """The needs of all these runs as one estimate; of a single run its own. Refused when one of them is.
 
     asked_by_results: the jobs are asked for one after the other, so there are at most as many.
     at_once: the most at work at the same time. Those that share the cores take as long as one after another at most;
-    apart: each has a machine or a GPU of its own, and the next run takes the first that is free.
+    apart: each has cores or a GPU of its own, and the next run takes the first that are free. on_nodes: each has the
+    memory of a node of a cluster.
     """
     first = needs[0]
     if len(needs) == 1:
@@ -36,9 +38,9 @@ def together(
     total = first.model_copy(
         update={
             "seconds": _until_all_end(seconds, beside if apart else 1) if known else None,
-            "memory_bytes": _largest(needs, beside),
+            "memory_bytes": _largest(needs, 1 if on_nodes else beside),
             "disk_bytes": _disk(needs, facts),
-            "sentences": _sentences(jobs, seconds, needs, asked_by_results, beside, apart),
+            "sentences": _sentences(jobs, seconds, needs, asked_by_results, beside, apart, on_nodes),
             "at_once": beside,
         }
     )
@@ -114,6 +116,7 @@ def _sentences(
     asked_by_results: bool,
     beside: int,
     apart: bool,
+    on_nodes: bool,
 ) -> tuple[str, ...]:
     if any(spent is None for spent in seconds):
         return needs[0].sentences
@@ -127,11 +130,17 @@ def _sentences(
         "The gradients of the dense loss are taken once for all runs with the same calibration text and target."
         if gradients > 1
         else None,
-        f"About {size(_largest(needs, beside))} of memory at most, "
-        + (f"with {beside} at work." if beside > 1 else "since one run waits for the other."),
+        _memory_sentence(needs, beside, on_nodes),
         f"{'At most ' if asked_by_results else ''}{len(needs)} pruned models stay on the disk.",
     )
     return tuple(sentence for sentence in said if sentence)
+
+
+def _memory_sentence(needs: Sequence[Estimate], beside: int, on_nodes: bool) -> str:
+    if on_nodes:
+        return f"About {size(_largest(needs))} of memory at most for each run, on its node of the cluster."
+    how = f"with {beside} at work" if beside > 1 else "since one run waits for the other"
+    return f"About {size(_largest(needs, beside))} of memory at most, {how}."
 
 
 def _times(jobs: Sequence[Pruning], seconds: Sequence[float | None]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apt_core.base.errors import BadInput
-from apt_core.runs.executors import AtWork, Demand, Seat, executor_of
+from apt_core.runs.executors import AtWork, Demand, Places, Seat, executor_of
 from apt_core.runs.executors import local as local_executor
 from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.launcher import Launcher
@@ -29,7 +29,7 @@ def test_one_at_a_time_by_itself(eight_gigabytes_free):
     one = executor_of({"CUDA_VISIBLE_DEVICES": ""})
     assert one.seat(demand(1), []) == Seat(number=0, demand=demand(1))
     assert one.seat(demand(1), [at_work(0, 1)]) is None
-    assert one.places() == (1, False)
+    assert one.places() == Places(1)
     assert one.environment(Seat()) == {} and one.words() == "on this machine, one at a time"
 
 
@@ -59,7 +59,7 @@ def test_a_run_of_unknown_size_has_the_machine_to_itself(eight_gigabytes_free):
 def test_each_worker_has_a_gpu_of_its_own_and_its_share_of_the_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     both = executor_of({"CUDA_VISIBLE_DEVICES": "2,GPU-7"})._replace(cores=16)
-    assert both.places() == (2, True) and LocalExecutor(at_once=2).places() == (2, False)
+    assert both.places() == Places(2, apart=True) and LocalExecutor(at_once=2).places() == Places(2)
     assert both.at_once == 2 and "a GPU each for 2" in both.words()
     told = [both.environment(Seat(number=number)) for number in (0, 1)]
     assert [one["CUDA_VISIBLE_DEVICES"] for one in told] == ["2", "GPU-7"]

@@ -18,7 +18,7 @@ from apt_core.base.model_bounds import ModelBounds
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.execute import Context
 from apt_core.jobs import make_job
-from apt_core.runs.executors import Demand, Seat, executor_of, on_node, ray_cluster
+from apt_core.runs.executors import Demand, Places, Seat, executor_of, on_node, ray_cluster
 from apt_core.runs.executors.on_node import Piece, Task, pieces_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.liveness import RunLimits
@@ -123,7 +123,7 @@ def test_cores_that_are_none_are_a_sentence(text):
 
 def test_the_worker_is_told_what_its_run_will_take():
     ray_executor = executor_of({"APT_EXECUTOR": "ray", "APT_AT_ONCE": "2", "APT_RAY_ADDRESS": "head:6379"})
-    assert ray_executor.places() == (2, False)
+    assert ray_executor.places() == Places(2, apart=True, on_nodes=True)
     assert "on a Ray cluster, up to 2 at once" in ray_executor.words()
     seat = ray_executor.seat(Demand(memory_bytes=123), [])
     assert ray_executor.environment(seat) == {"APT_RUN_DEMAND_BYTES": "123"}

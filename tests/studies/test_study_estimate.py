@@ -6,6 +6,7 @@ from apt_core.estimate.preflight import Estimate, estimate
 from apt_core.jobs import ModelRef
 from apt_core.jobs.space import make_space
 from apt_core.models.catalogue.facts import model_facts
+from apt_core.runs.executors import executor_of
 from apt_core.studies.race import line_up
 from apt_core.studies.study_estimate import together
 from tests.ui.ui_helpers import a_recipe
@@ -90,6 +91,17 @@ def test_runs_with_a_gpu_each_take_the_first_that_is_free():
     assert together(RECIPES, each, FACTS, at_once=2, apart=True).seconds == 7
     assert together(RECIPES, each, FACTS, at_once=3, apart=True).seconds == 5
     assert together(RECIPES, each, FACTS, at_once=1, apart=True).seconds == 12
+
+
+def test_tasks_of_a_cluster_slow_nobody_down_and_each_has_the_memory_of_a_node():
+    """They were said to share the cores, to take the sum of all times, and the memory of all nodes together."""
+    each = needs()
+    places = executor_of({"APT_EXECUTOR": "ray", "APT_AT_ONCE": "3"}).places()
+    alone, total = together(RECIPES, each, FACTS), together(RECIPES, each, FACTS, False, *places)
+    assert total.at_once == 3 and total.seconds < alone.seconds
+    assert total.memory_bytes == max(one.memory_bytes for one in each)
+    assert not any("share the cores" in said for said in total.sentences)
+    assert any("for each run, on its node of the cluster" in said for said in total.sentences)
 
 
 def test_many_runs_are_said_by_their_shortest_and_longest():

@@ -34,11 +34,12 @@ class AtWork(NamedTuple):
 
 
 class Places(NamedTuple):
-    """at_once: the most runs at work; apart: whether each has a machine or a GPU of its own, so that none slows another
-    down."""
+    """at_once: the most runs at work; apart: whether each has cores or a GPU of its own, so that none slows another
+    down; on_nodes: whether each takes the memory of a node of a cluster, not of this machine."""
 
     at_once: int = 1
     apart: bool = False
+    on_nodes: bool = False
 
 
 class Executor(Protocol):

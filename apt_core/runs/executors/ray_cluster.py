@@ -70,8 +70,8 @@ class RayExecutor(NamedTuple):
         return f"on a Ray cluster, up to {self.at_once} at once"
 
     def places(self) -> Places:
-        """Tasks that find no room on a node wait there, so these are at most so many."""
-        return Places(self.at_once)
+        """Tasks that find no room on a node wait there, so these are at most so many; each has its cores."""
+        return Places(self.at_once, apart=True, on_nodes=True)
 
     def wants_demand(self) -> bool:
         return True
