@@ -353,19 +353,6 @@ class Rows:
         """The runs whose model this run made."""
         return self._select("WHERE made_from = ? ORDER BY place", run_id)
 
-    def lineage(self, run_id: str) -> list[str]:
-        """The runs that the model of this one goes back to, the nearest first; it ends at one that is gone."""
-        found = self._connection.execute(
-            """WITH RECURSIVE up (id, far) AS (
-                   SELECT made_from, 1 FROM runs WHERE id = ?
-                   UNION ALL
-                   SELECT runs.made_from, far + 1 FROM runs JOIN up ON runs.id = up.id
-               )
-               SELECT id FROM up WHERE id IS NOT NULL ORDER BY far""",
-            (run_id,),
-        )
-        return [run for (run,) in found]
-
     def add_study(self, study: StudyRow) -> None:
         self._connection.execute(
             "INSERT OR IGNORE INTO studies (id, created_at, kind) VALUES (?, ?, ?)", study

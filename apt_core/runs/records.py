@@ -13,7 +13,7 @@ from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.events.records import LIVE, RunRecord, fold
 from apt_core.jobs import read_job
 from apt_core.runs.eventlog import EventLog
-from apt_core.runs.folders import Folders
+from apt_core.runs.folders import Folders, read_job_file
 from apt_core.runs.ids import check_id
 from apt_core.runs.index import Index, Row
 
@@ -28,6 +28,7 @@ class Records:
         self._folders, self._index = folders, index
         # The record so far of the runs seen last, and the bytes of the log that it covers.
         self._seen: OrderedDict[str, tuple[RunRecord, int]] = OrderedDict()
+        self._parents: dict[str, str | None] = {}  # run -> the one that made its model, which never changes
         self._lock = threading.Lock()
 
     def get(self, run_id: str) -> RunRecord:
@@ -66,7 +67,7 @@ class Records:
         if record.study != (row.study or ""):  # another run has taken its place in the study
             changes["study"] = row.study or ""
         if row.made_from:
-            changes["lineage"] = self._lineage(row.id)
+            changes["lineage"] = self._lineage(row.made_from)
             if not self._folders.run(row.made_from).exists():
                 changes["orphaned"] = True
         if record.finished and record.finished.checkpoint:
@@ -74,15 +75,33 @@ class Records:
             changes["finished"] = record.finished.model_copy(update={"checkpoint": here})
         return record.model_copy(update=changes) if changes else record
 
-    def _lineage(self, run_id: str) -> tuple[str, ...]:
-        with self._index.read() as rows:
-            return tuple(rows.lineage(run_id))
+    def _lineage(self, parent: str) -> tuple[str, ...]:
+        """This run and those that its model goes back to, as their folders tell it; it ends at one that is gone."""
+        found: list[str] = []
+        next_up: str | None = parent
+        while next_up is not None and next_up not in found:
+            found.append(next_up)
+            next_up = self._made_from(next_up)
+        return tuple(found)
+
+    def _made_from(self, run_id: str) -> str | None:
+        """None also where the run is gone or cannot be read."""
+        folder = self._folders.run(run_id)
+        if not folder.exists():
+            return None
+        if run_id not in self._parents:
+            try:
+                self._parents[run_id] = read_job(read_job_file(folder)).model.run
+            except (OSError, ValueError, BadInput):  # torn UTF-8 is a ValueError
+                return None
+        return self._parents[run_id]
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """They are gone."""
         with self._lock:
             for run_id in run_ids:
                 self._seen.pop(run_id, None)
+                self._parents.pop(run_id, None)
 
     def _folded(self, row: Row) -> RunRecord:
         log = EventLog(self._folders.run(row.id))

@@ -57,6 +57,16 @@ def test_the_whole_line_is_told_the_nearest_first(store, parent, child):
     assert store.get(grandchild).lineage == (child,), "it ends at the run that is gone"
 
 
+def test_a_list_of_runs_asks_the_index_once_however_many_were_made_from_others(store, child, monkeypatch):
+    """Each of them opened the index once more, at every look of every tab, and inside transactions too."""
+    asked = [store.create(child_of(child)) for _ in range(5)]
+    lines = {record.id: record.lineage for record in store.list()}
+    assert {len(lines[run_id]) for run_id in asked} == {2}
+    rows = [store._records.row(run_id) for run_id in asked]
+    monkeypatch.setattr(store.index, "read", lambda: pytest.fail("the index was asked"))
+    assert [record.lineage for record in store._records.readable(rows)] == [lines[run_id] for run_id in asked]
+
+
 def test_an_allocation_is_told_by_its_name_and_by_layer(store, parent):
     record = store.get(parent)
     assert summary(record)["allocation"]["name"] == record.job.method.allocation.name
