@@ -11,6 +11,7 @@ from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
 from apt_core.runs import owners
+from apt_core.runs.making import must_be_renewed
 from apt_core.runs.owners import Action
 from apt_core.studies import bisection
 from apt_core.studies.race import RACE
@@ -55,9 +56,8 @@ class Queueing(NamedTuple):
 
     def _to_renew(self, study: Study) -> int:
         """How many runs of a study would be queued again."""
-        records = self.runs.store.runs_of(study.id)
-        stays = {record.id for record in records if record.status not in ("cancelled", "failed")}
-        return sum(run_id not in stays for run_id in study.runs)
+        known = {record.id: record for record in self.runs.store.runs_of(study.id)}
+        return sum(must_be_renewed(study, known.get(run_id)) for run_id in study.runs)
 
     @contextmanager
     def _starting(self, jobs: Sequence[Job], now: int | None = None, later: int = 0) -> Iterator[str]:

@@ -47,6 +47,7 @@ from apt_core.ui.tabs.runs import Click
 from apt_core.ui.views.run_view import ViewState
 from tests.runs.fake_worker import evaluated
 from tests.runs.test_store import finish
+from tests.studies.test_bisection import fail as broken
 
 JOB = apt_core.plan("tiny-random-llama", "magnitude", 0.5)
 OTHERS = [BOB, STRANGER]
@@ -275,6 +276,19 @@ def test_a_search_counts_as_all_the_runs_that_it_may_take(studio):
             studio.search(Bisection(base=JOB))
         studio.submit([JOB])
     assert len(studio.store.live()) == 2
+
+
+def test_what_broke_the_model_is_no_run_that_is_counted_again(studio):
+    """It is an answer and stays; the visitor was charged for it, and could be refused for it."""
+    studio.usage = Usage(Quotas(runs_per_hour=MOST_RUNS + 1))
+    with acting_for(ANN):
+        study = studio.search(Bisection(base=JOB))
+        broken(studio.store, study.runs[0], "not_numbers")
+        assert bisection.advance(studio.store, study.id)
+        studio.stop_study(study.id)
+        again = studio.resume_study(study.id)
+    assert again.runs[0] == study.runs[0] and len(studio.store.live()) == 1
+    assert studio.usage.runs_of("v:ann") == MOST_RUNS + 1
 
 
 def test_a_search_whose_visitor_may_start_no_run_stands_still_and_says_why(studio, parts):
