@@ -86,7 +86,7 @@ def _step(study: Study, records: Iterable[RunRecord]) -> Ask | Wait | Found:
 
 def _result(record: RunRecord | None) -> _Tried | None:
     """What a run says about its sparsity; None while that is not known."""
-    if record is None or record.live:
+    if record is None or not (record.status == "finished" or record.lost_its_predictions):
         return None
     ratio = math.inf if record.lost_its_predictions else record.ratio
     if ratio is None:

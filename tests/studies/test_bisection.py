@@ -117,6 +117,14 @@ def test_another_failure_stands_beside_the_best_so_far():
     assert "r1 did not finish" in next_job(study, [passed, dense_too]).reason
 
 
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+def test_a_run_that_ended_once_it_was_measured_is_not_the_best_so_far(status):
+    """Its model is gone; the sentence named it as the best and as unfinished."""
+    study = a_study([first_job(SEARCH)])
+    step = next_job(study, [record("r0", study.jobs[0], 1.05).model_copy(update={"status": status})])
+    assert isinstance(step, Wait) and "r0 did not finish" in step.reason and "So far" not in step.reason
+
+
 def test_what_broke_the_model_is_not_run_again(tmp_path):
     store = Store(tmp_path / "data")
     study = store.create_study("bisection", [first_job(SEARCH)], asked=SEARCH)
