@@ -14,11 +14,13 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+from filelock import FileLock
 
 from apt_core.base import cpu
 from apt_core.base.paths import cache_dir
 
 _FILE = "float_speed.json"
+_PATIENCE_SECONDS = 30.0  # with a process that times
 _ROUNDS = 5  # of both types in turns; the fastest counts
 
 
@@ -27,11 +29,22 @@ def bfloat16_speedup() -> float:
     """Time of a float32 matrix product over that of the same one in bfloat16 (about 0.3 s, once a machine)."""
     file, machine = cache_dir() / _FILE, f"{cpu.model_name()}, torch {torch.__version__}"
     known = _kept(file, machine)
-    if known is None:
-        known = _timed()
-        with suppress(OSError):  # no room, or a cache that cannot be written: timed again next time
-            _keep(file, machine, known)
-    return known
+    return _first_answer(file, machine) if known is None else known
+
+
+def _first_answer(file: Path, machine: str) -> float:
+    """One process times and keeps it; those that begin meanwhile wait, and take what it found."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock"), timeout=_PATIENCE_SECONDS):
+            known = _kept(file, machine)
+            if known is None:
+                known = _timed()
+                with suppress(OSError):  # no room: timed again next time
+                    _keep(file, machine, known)
+            return known
+    except (OSError, NotImplementedError):  # a cache that cannot be written, or whose disk knows no locks
+        return _timed()
 
 
 def _kept(file: Path, machine: str) -> float | None:
@@ -44,8 +57,7 @@ def _kept(file: Path, machine: str) -> float | None:
 
 
 def _keep(file: Path, machine: str, speedup: float) -> None:
-    """Whole or not at all; of processes that time at once the last one's counts for those to come."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Whole or not at all."""
     partial = file.with_suffix(f".{os.getpid()}.part")
     partial.write_text(json.dumps({"machine": machine, "speedup": speedup}), "utf-8")
     os.replace(partial, file)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,6 +34,24 @@ def test_the_first_answer_holds_for_later_runs(timed, monkeypatch):
     assert as_a_new_process() == 2.5 and as_a_new_process() == 2.5 and timed == [0.9]
     monkeypatch.setattr(float_speed.cpu, "model_name", lambda: "another processor")
     assert as_a_new_process() == 0.9, "another machine that shares the cache is timed for itself"
+
+
+def test_of_processes_that_begin_together_one_times_and_all_take_its_answer(monkeypatch):
+    """Each timed under the others' load and took its own answer, so the runs of one sweep could differ."""
+    together, answers = threading.Barrier(4), iter([2.5, 0.9, 1.6, 1.4])
+
+    def timed():
+        time.sleep(0.1)
+        return next(answers)
+
+    def process(_):
+        together.wait()
+        return bfloat16_speedup.__wrapped__()
+
+    monkeypatch.setattr(float_speed, "_timed", timed)
+    with ThreadPoolExecutor(4) as processes:
+        assert list(processes.map(process, range(4))) == [2.5] * 4
+    assert as_a_new_process() == 2.5
 
 
 @pytest.mark.parametrize(
