@@ -29,7 +29,7 @@ from apt_core.jobs import AnyJob, Job, read_job
 from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
 from apt_core.measure.questions import Answered, Question
-from apt_core.runs.inspecting import recall
+from apt_core.runs.kept_looks import recall
 from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 

@@ -9,10 +9,7 @@ of the model and the text that it was found with.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
-import os
 import queue
 import subprocess
 import sys
@@ -31,7 +28,6 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.measure.inside.questions import (
-    FORMAT,
     AllocationQuestion,
     Answer,
     LayerQuestion,
@@ -39,17 +35,14 @@ from apt_core.measure.inside.questions import (
     Question,
     Reply,
     RunQuestion,
-    answer_adapter,
     reply_adapter,
 )
-from apt_core.runs import allocations, memory_watch, processes
+from apt_core.runs import allocations, kept_looks, memory_watch, processes
 from apt_core.runs.shared_memory import INSPECTOR, SharedMemory
 from apt_core.runs.store import Store
 
 INSPECTOR_COMMAND = (sys.executable, "-m", "apt_core.runs.inspector")
 REPOSITORY = Path(__file__).resolve().parents[2]
-KEPT_IN = "inside"
-MOST_KEPT = 200  # answers of a run; one takes 20 to 60 kB
 _log = logging.getLogger(__name__)
 
 
@@ -159,7 +152,7 @@ class Inspector:
             store.get(run_id)
         except PruneError:
             return False
-        return any((store.folder(run_id) / KEPT_IN).glob("*.json"))
+        return kept_looks.keeps_a_layer(store.folder(run_id))
 
     def stop(self, question: Question) -> None:
         """End the work on this question, whose asker hears Failed; nothing where another is being answered."""
@@ -322,10 +315,10 @@ class _Place(NamedTuple):
     stamp: str = ""
 
     def recall(self, question: Question) -> Answer | None:
-        return recall(self.folder, question, self.stamp)
+        return kept_looks.recall(self.folder, question, self.stamp)
 
     def keep(self, question: Question, answer: Answer) -> None:
-        keep(self.folder, question, answer, self.stamp)
+        kept_looks.keep(self.folder, question, answer, self.stamp)
 
 
 def _place_of(question: Question, store: Store, policy: HostPolicy) -> _Place | None:
@@ -335,39 +328,6 @@ def _place_of(question: Question, store: Store, policy: HostPolicy) -> _Place | 
         return _Place(allocations.folder_of(store), stamp) if stamp else None
     store.get(question.run)  # a folder of this name is the run's
     return _Place(store.folder(question.run))
-
-
-def recall(folder: Path, question: Question, stamp: str = "") -> Answer | None:
-    """What was kept of the same question; None when nothing was, or when it cannot be read (any more)."""
-    try:
-        return answer_adapter.validate_json(_file(folder, question, stamp).read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
-        _log.warning("A kept look inside cannot be read and is taken again: %s", error)
-        return None
-
-
-def keep(folder: Path, question: Question, answer: Answer, stamp: str = "") -> None:
-    """Whole or not at all, and the oldest make room. A full disk costs the next asker time, not this one the answer."""
-    file = _file(folder, question, stamp)
-    partial = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=bool(stamp), exist_ok=True)  # not that of a run that is gone
-        partial.write_text(answer.model_dump_json(), encoding="utf-8")
-        os.replace(partial, file)
-        kept = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        for old in kept[:-MOST_KEPT]:
-            old.unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning("A look inside could not be kept: %s", error)
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-def _file(folder: Path, question: Question, stamp: str) -> Path:
-    asked = json.dumps([FORMAT, question.model_dump(), *filter(None, [stamp])], sort_keys=True)
-    return folder / KEPT_IN / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
 
 
 def _log_path() -> Path:

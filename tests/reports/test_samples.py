@@ -11,7 +11,7 @@ from apt_core.base.errors import BadInput
 from apt_core.measure.depth_values import BlocksAlone
 from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
 from apt_core.reports import samples
-from apt_core.runs.inspecting import keep
+from apt_core.runs.kept_looks import keep
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.headline import headline
 

@@ -20,8 +20,9 @@ from apt_core.jobs import make_job
 from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion, LayerQuestion, Looking
 from apt_core.measure.inside.values import LayerInside
-from apt_core.runs import inspecting, inspector
-from apt_core.runs.inspecting import Inspector, keep, recall
+from apt_core.runs import inspector, kept_looks
+from apt_core.runs.inspecting import Inspector
+from apt_core.runs.kept_looks import keep, recall
 from tests.runs.helpers import small_disk, until
 
 SMALL = {"text": "wiki-sample", "samples": 4, "length": 64}
@@ -205,12 +206,12 @@ def test_another_format_and_a_broken_file_are_looked_at_again(store, run_id, ins
     file.write_text("{")
     again = last(inspectors(store).ask(question))
     assert again.text != first.text  # another process looked
-    monkeypatch.setattr(inspecting, "FORMAT", 99)
+    monkeypatch.setattr(kept_looks, "FORMAT", 99)
     assert recall(store.folder(run_id), question) is None
 
 
 def test_only_so_many_answers_are_kept(store, run_id, monkeypatch):
-    monkeypatch.setattr(inspecting, "MOST_KEPT", 3)
+    monkeypatch.setattr(kept_looks, "MOST_KEPT", 3)
     answer = Depth(run=run_id, text="t", windows=1, length=16, positions=1, blocks=(), top1=1, seconds=0)
     folder = store.folder(run_id)
     for windows in range(1, 7):
@@ -219,6 +220,24 @@ def test_only_so_many_answers_are_kept(store, run_id, monkeypatch):
         recall(folder, DepthQuestion(run=run_id, windows=6)) and len(list((folder / "inside").iterdir())) == 3
     )
     assert recall(folder, DepthQuestion(run=run_id, windows=1)) is None
+
+
+@pytest.mark.parametrize("row", [None, 5])
+def test_only_a_layer_that_can_be_shown_is_promised(pruned, store, run_id, inspectors, monkeypatch, row):
+    """Once the weights were gone, answers about the depth and those of an older format were promised as layers."""
+    looker, folder = inspectors(store), store.folder(run_id)
+    depth = Depth(run=run_id, text="t", windows=1, length=16, positions=1, blocks=(), top1=1, seconds=0)
+    keep(folder, DepthQuestion(run=run_id), depth)
+    (folder / "inside" / "broken.json").write_text("{")
+    assert not looker.keeps_any(run_id)
+    asked = LayerQuestion(run=run_id, **LAYER, inputs=row is not None, row=row)
+    seen = answered(pruned[0], asked.model_copy(update={"run": pruned[1]}))
+    with monkeypatch.context() as older:
+        older.setattr(kept_looks, "FORMAT", 0)
+        keep(folder, asked, seen.model_copy(update={"run": run_id}))
+    assert not looker.keeps_any(run_id)
+    keep(folder, asked, seen.model_copy(update={"run": run_id}))
+    assert looker.keeps_any(run_id)
 
 
 def test_a_full_disk_costs_nothing_but_the_kept_answer(tmp_path):

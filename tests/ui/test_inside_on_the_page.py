@@ -14,7 +14,7 @@ from apt_core.jobs import make_job
 from apt_core.measure.inside.questions import LayerQuestion, Looking
 from apt_core.plots.inside_layer import NAMES, drawn
 from apt_core.runs import token_holder
-from apt_core.runs.inspecting import keep
+from apt_core.runs.kept_looks import keep
 from apt_core.runs.store import Store
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import inside
