@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from apt_core.runs.executors import node_kept, on_node
+from tests.runs.helpers import until
 
 
 def filled(folder: Path, n_bytes: int = 1000) -> None:
@@ -55,11 +56,11 @@ def test_what_a_killed_task_left_half_made_is_made_anew(tmp_path):
         "with node_kept.held(Path(sys.argv[1]), make): pass\n"
     )
     killed = subprocess.Popen([sys.executable, "-c", code, str(room / "run"), str(ready)])
-    end = time.monotonic() + 30
-    while not ready.exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    killed.kill()
-    killed.wait()
+    try:
+        until(ready.exists, 60)
+    finally:
+        killed.kill()
+        killed.wait()
     with node_kept.held(room / "run", filled) as folder:
         assert [file.name for file in folder.iterdir()] == ["weights"]
 
