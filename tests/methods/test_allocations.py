@@ -142,6 +142,21 @@ def test_by_hand_begins_where_a_run_was_and_holds_single_layers():
     assert some[0, "q"] - some[0, "mlp"] == pytest.approx(0.7, abs=2e-3), "what is not named is on the line"
 
 
+def test_layers_that_are_held_do_not_bend_the_line_of_the_others():
+    """With the last block held where it was, the points were stretched over one block less."""
+    line = allocation("by-hand", points="0.2, 0.8").shares(DenseModel(SIZES), HALF)
+    same = ", ".join(f"3:{name}={line[3, name]}" for block, name in SIZES if block == 3)
+    held = allocation("by-hand", points="0.2, 0.8", held=same).shares(DenseModel(SIZES), HALF)
+    assert held == pytest.approx(line, abs=2e-3)
+
+
+def test_a_start_of_another_model_is_one_sentence():
+    """It gave the plain line, under a label that said where it had begun."""
+    for start in ("7:q=0.5", "0:q=0.4, 0:self_attn.q_proj=0.5"):
+        with pytest.raises(BadOption, match=r"no layer .* to start with; start as a run of the same model"):
+            allocation("by-hand", start=start).shares(DenseModel(SIZES), HALF)
+
+
 @pytest.mark.parametrize(
     ("held", "said"),
     [

@@ -81,13 +81,20 @@ class ByHand(Allocation):
     def shares(
         self, dense: DenseModel, pattern: Unstructured | SemiStructured
     ) -> dict[LayerKey, float] | None:
-        """Raises BadOption where the model has no layer that is held, or the others cannot meet the budget."""
+        """Raises BadOption where the model has no layer that is held or started with, or the others cannot meet the
+        budget."""
         if not self.varies(pattern) or not dense.sizes or pattern.sparsity == 0:
             return None
         held = _layers(self.held)
         for block, name in held:
             if (block, name) not in dense.sizes:
                 raise BadOption(f"The model has no layer {block}:{name}, so it cannot be held; leave it out.")
+        for block, name in _layers(self.start):
+            if (block, name) not in dense.sizes:
+                raise BadOption(
+                    f"The model has no layer {block}:{name} to start with; start as a run of the same model and "
+                    "layers was given, or leave it out."
+                )
         counts = {key: round(share * dense.sizes[key]) for key, share in held.items()}
         free = {key: size for key, size in dense.sizes.items() if key not in held}
         left = round(pattern.sparsity * sum(dense.sizes.values())) - sum(counts.values())
