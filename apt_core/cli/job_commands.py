@@ -16,6 +16,7 @@ def add_job_commands(commands: Any) -> None:
     _add_allocation(commands)
     _add_sweep(commands)
     _add_evaluate(commands)
+    _add_rounded(commands)
     _add_recover(commands)
     _add_search(commands)
     _add_law(commands)
@@ -120,6 +121,16 @@ def _add_evaluate(commands: Any) -> None:
     parser = add(commands, "evaluate", "evaluate:run", "measure the perplexity of a model")
     add_flags(parser, Evaluate, without=frozenset({"resources.walk"}))
     add_terms(parser)
+
+
+def _add_rounded(commands: Any) -> None:
+    parser = add(
+        commands, "rounded", "rounded:run", "measure what rounding would give for the same bytes as pruning"
+    )
+    parser.add_argument(
+        "runs", metavar="RUN|STUDY", help="a run that pruned, or a sweep or race of such runs"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what it will take, and queue nothing")
 
 
 def _add_recover(commands: Any) -> None:

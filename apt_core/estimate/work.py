@@ -56,7 +56,9 @@ from apt_core.models.catalogue.facts import ModelFacts
 
 _ACTIVATIONS = 10  # times that a block's inputs and outputs are read or written
 _BACK = 3  # times as many on the way back
-_HALTED = 1.2  # times as long as a pass that is not halted at every layer, whose tensors are used again at once
+_HALTED = (
+    1.2  # times as long as a pass that is not halted at every layer, whose tensors are used again at once
+)
 _HEAD_CALLS = 600  # of the model without its blocks, called once
 _MIRRORING = 4  # passes over a Gram matrix of which only half was added up
 _LAYER_CALLS = 1000  # of hooks, counts and events around one layer

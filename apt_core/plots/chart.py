@@ -80,8 +80,8 @@ class Chart:
     name: in addresses and ids, lower-case letters and dashes. place: small comes first. wide: takes the whole
     width, otherwise half of it. looks: another value whenever the chart looks different, so that it is drawn
     anew. rivals: the other runs in the figure that can be opened; the page goes on watching while they do.
-    of_run: on the page of a run. of_set: beside runs that are compared (`RunSet.compare`). of_study: of a whole study
-    (`RunSet.study`).
+    awaited: runs that will be in it, for which the page goes on watching too. of_run: on the page of a run. of_set:
+    beside runs that are compared (`RunSet.compare`). of_study: of a whole study (`RunSet.study`).
     """
 
     name: str
@@ -94,6 +94,7 @@ class Chart:
     sheet: Callable[[RunSet], Sheet]
     note: Callable[[RunSet], str] = lambda runs: ""
     rivals: Callable[[RunSet], tuple[RunRecord, ...]] = lambda runs: ()
+    awaited: Callable[[RunSet], tuple[RunRecord, ...]] = lambda runs: ()
     wide: bool = True
     place: int = 100
     of_run: bool = True

@@ -9,13 +9,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from apt_core.base.words import DASH, duration, number, percent, size
+from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.look import LEGEND_ABOVE, ground, thin_axis
 from apt_core.plots.palette import colour
 from apt_core.studies.curve import Point, front, points_of, sweep_of
-from apt_core.studies.rounded import Reference, references
+from apt_core.studies.rounded import Reference, on_their_way, references
+from apt_core.studies.rounding import comparable
 
-_FEWEST = 3  # two runs are compared without a front
+_FEWEST = 3  # two runs are compared without a front, unless rounded models stand beside them
+_DIAMONDS = "Diamonds are the dense model and what was rounded to nearest, bits and scales counted."
 _HOVER = "<b>%{text}</b><br>perplexity %{customdata[0]}, %{customdata[1]}<extra></extra>"
 
 
@@ -40,11 +43,18 @@ _WORDS = {_PACKED.title: "bytes"} | dict(
 
 
 def applies(runs: RunSet) -> bool:
-    return len(_points(runs)) >= _FEWEST
+    points = _points(runs)
+    return len(points) >= _FEWEST or (bool(points) and _stands_beside_rounding(runs))
 
 
 def looks(runs: RunSet) -> object:
-    return [(point.run, point.perplexity) for point in _points(runs)], _references(runs)
+    measured = [(point.run, point.perplexity) for point in _points(runs)]
+    return measured, _references(runs), len(awaited(runs))
+
+
+def awaited(runs: RunSet) -> tuple[RunRecord, ...]:
+    """The runs that measure rounded models for it."""
+    return on_their_way(_finished(runs), runs.others) if _PACKED in _costs(_points(runs)) else ()
 
 
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
@@ -58,12 +68,14 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
             plot.add_trace(marks, row=row, col=1)
         if cost is _PACKED and beside:
             plot.add_trace(_reference_marks(beside, dark), row=row, col=1)
-    return _laid_out(plot, costs, runs.shown.study, dark)
+    return _laid_out(plot, costs, runs.shown.study or runs.shown.id, dark)
 
 
 def title(runs: RunSet) -> str:
     """Who is on every front, when it is one run; a plain name otherwise."""
     points = _points(runs)
+    if len(points) < _FEWEST:
+        return "Pruning beside rounding"
     fronts = [{one.run for one in front(points, cost.value)} for cost in _costs(points)]
     always = [one for one in points if all(one.run in best for best in fronts)]
     if len(always) == 1 and all(len(best) == 1 for best in fronts):
@@ -90,11 +102,14 @@ def summary(runs: RunSet) -> str:
 
 
 def note(runs: RunSet) -> str:
+    points = _points(runs)
+    if len(points) < _FEWEST:
+        return _of_rounding(runs)
     said = (
         "The line joins the runs that no other beats in both perplexity and cost. Seconds and memory are those of "
         "pruning, as measured in these runs."
     )
-    return f"{said} {_of_rounding(runs)}" if _PACKED in _costs(_points(runs)) else said
+    return f"{said} {_of_rounding(runs)}" if _PACKED in _costs(points) else said
 
 
 def table(runs: RunSet) -> Table:
@@ -142,37 +157,49 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    awaited=awaited,
     place=34,
     of_study=True,
 )
 
 
 def _points(runs: RunSet) -> list[Point]:
-    return points_of(sweep_of(runs.shown, runs.others))
+    return points_of(_finished(runs))
+
+
+def _finished(runs: RunSet) -> list[RunRecord]:
+    """Of the sweep those that can be drawn; of a run of no study itself."""
+    return [run for run in sweep_of(runs.shown, runs.others) or (runs.shown,) if comparable(run)]
 
 
 def _costs(points: list[Point]) -> tuple[_Cost, ...]:
-    """Bytes come first, once they are known of all."""
-    return (_PACKED, *_COSTS) if all(one.packed is not None for one in points) else _COSTS
+    """Bytes come first, once they are known of all; alone, where there are too few runs for a front."""
+    if all(one.packed is not None for one in points):
+        return (_PACKED, *_COSTS) if len(points) >= _FEWEST else (_PACKED,)
+    return _COSTS
 
 
 def _references(runs: RunSet) -> list[Reference]:
     """What stands beside the runs on the axis of bytes; nothing where there is none."""
-    swept = [run for run in sweep_of(runs.shown, runs.others) if run.finished and run.pruned]
     if _PACKED not in _costs(_points(runs)):
         return []
-    return references(swept, runs.others)
+    return references(_finished(runs), runs.others)
+
+
+def _stands_beside_rounding(runs: RunSet) -> bool:
+    """Whether a rounded model is measured, or about to be."""
+    return any(one.bits for one in _references(runs)) or bool(awaited(runs))
 
 
 def _of_rounding(runs: RunSet) -> str:
     """What the diamonds are, or how to get them."""
-    said = "Diamonds are the dense model and what was rounded to nearest, bits and scales counted."
-    if any("bits" in one.label for one in _references(runs)):
-        return said
+    if more := len(awaited(runs)):
+        return f"{_DIAMONDS} {more} more {'is' if more == 1 else 'are'} being measured."
+    if any(one.bits for one in _references(runs)):
+        return _DIAMONDS
     return (
-        "The diamond is the dense model; to see what rounding would give for the same bytes, measure the dense model, "
-        'or a run of this sweep, at 8 and at 4 bits on the same text and windows ("Measure on another text", or '
-        "evaluate --rounding-bits 8)."
+        "The diamond is the dense model; to see what rounding would give for the same bytes, press Compare with "
+        "rounding (on the command line: rounded, or evaluate --rounding-bits 8 on the same text and windows)."
     )
 
 

@@ -1,5 +1,5 @@
 """What rounding would give instead of pruning, or on top of it: finished evaluations of rounded models that were
-measured on the very windows of a sweep, with the bytes that they would take. No torch."""
+measured on the very windows of a run or a sweep, with the bytes that they would take. No torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from apt_core.studies.paired import Reading, readings, why_unpaired
 
 
 class Reference(NamedTuple):
-    """A model that a sweep did not prune, or not only. run: that which measured it."""
+    """A model that was not pruned, or not only. run: that which measured it. bits: to which its weights are rounded, 0
+    for a model as it is."""
 
     run: str
     label: str
     n_bytes: int  # codes, scales and all that is not rounded; of a pruned model with its bit mask
     perplexity: float
+    bits: int = 0
 
 
 def references(swept: Sequence[RunRecord], others: Iterable[RunRecord]) -> list[Reference]:
@@ -31,10 +33,34 @@ def references(swept: Sequence[RunRecord], others: Iterable[RunRecord]) -> list[
     return ([dense] if dense else []) + by_size
 
 
+def rounds(record: RunRecord) -> bool:
+    """Whether this run measures a rounded model, or did and has finished."""
+    return _asks_for_rounding(record) and (record.live or is_rounded(record))
+
+
 def is_rounded(record: RunRecord) -> bool:
     """Whether this run measured a rounded model and has finished."""
     measured = isinstance(record.job, Evaluate) and record.rounded is not None
     return measured and record.status == "finished"
+
+
+def on_their_way(swept: Sequence[RunRecord], others: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
+    """The runs that wait or work to measure a rounded form of the dense model or of one of these, on their windows."""
+    return tuple(other for other in others if other.live and _rounds_one_of(swept, other))
+
+
+def _rounds_one_of(swept: Sequence[RunRecord], other: RunRecord) -> bool:
+    run = _origin(swept, other)
+    return run is not None and _asks_for_rounding(other) and run.job.evaluation[0] in other.job.evaluation
+
+
+def _asks_for_rounding(record: RunRecord) -> bool:
+    return isinstance(record.job, Evaluate) and record.job.rounding.number > 0
+
+
+def _origin(swept: Sequence[RunRecord], other: RunRecord) -> RunRecord | None:
+    """The run whose dense or pruned model the other one measured."""
+    return next((one for one in swept if other.job.model == one.job.model or other.made_from == one.id), None)
 
 
 def _as_it_is(run: RunRecord) -> Reference | None:
@@ -48,13 +74,14 @@ def _rounded(swept: Sequence[RunRecord], other: RunRecord) -> Reference | None:
     """None for what is no rounded form of the dense model or of one of the runs, or was measured on other windows."""
     if not is_rounded(other) or other.rounded is None:
         return None
-    run = next((one for one in swept if other.job.model == one.job.model or other.made_from == one.id), None)
+    run = _origin(swept, other)
     if run is None or (measured := _on_the_same_windows(run, other)) is None:
         return None
     pruned = other.made_from == run.id
     what = run.pruning.label if pruned else "dense"
     n_bytes = other.rounded.packed_bytes if pruned else other.rounded.n_bytes
-    return Reference(other.id, f"{what}, {other.rounded.bits} bits", n_bytes, measured.made.perplexity)
+    bits = other.rounded.bits
+    return Reference(other.id, f"{what}, {bits} bits", n_bytes, measured.made.perplexity, bits)
 
 
 def _on_the_same_windows(run: RunRecord, other: RunRecord) -> Reading | None:

@@ -47,6 +47,21 @@ def together(
     return total.model_copy(update={"refusal": _refusal(jobs, needs) or disk_refusal(total)})
 
 
+def in_a_row(needs: Sequence[Estimate]) -> Estimate:
+    """The needs of runs that only measure, one after another: their times together, and of all else the most. Refused
+    when one of them is."""
+    known = [each.seconds for each in needs if each.seconds is not None]
+    whole = len(known) == len(needs)
+    changes = {
+        "seconds": sum(known) if whole else None,
+        "memory_bytes": _largest(needs),
+        "disk_bytes": max((each.disk_bytes for each in needs if each.disk_bytes is not None), default=None),
+        "download_bytes": max(each.download_bytes for each in needs),
+        "refusal": next((each.refusal for each in needs if each.refusal), None),
+    }
+    return needs[0].model_copy(update=changes)
+
+
 def shared_by(job: Pruning) -> dict[str, Hashable]:
     """Stage -> what decides its result; runs of one study that agree in it do the stage once."""
     model = (job.model, job.resources.dtype)

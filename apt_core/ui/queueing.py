@@ -15,6 +15,7 @@ from apt_core.runs.making import must_be_renewed
 from apt_core.runs.owners import Action
 from apt_core.studies import bisection
 from apt_core.studies.race import RACE
+from apt_core.studies.rounding import ROUNDING
 from apt_core.studies.sweep import SWEEP, check_is_sweep
 from apt_core.ui.admission import Admission
 from apt_core.ui.lately import Lately
@@ -39,6 +40,10 @@ class Queueing(NamedTuple):
         jobs = space.expand(self.runs.policy.sweep_runs).jobs
         with self._starting(jobs) as owner:
             return self.launcher.submit_study(SWEEP, jobs, token, space, owner=owner)
+
+    def rounding(self, jobs: Sequence[Job], token: str | None) -> Study:
+        with self._starting(jobs) as owner:
+            return self.launcher.submit_study(ROUNDING, jobs, token, owner=owner)
 
     def search(self, wanted: Bisection, token: str | None) -> Study:
         with self._starting([wanted.base], later=bisection.MOST_RUNS - 1) as owner:

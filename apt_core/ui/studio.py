@@ -13,7 +13,7 @@ from typing import Any
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Job
+from apt_core.jobs import Evaluate, Job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
@@ -45,6 +45,7 @@ from apt_core.runs.usage import Usage
 from apt_core.runs.votes import Votes
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
+from apt_core.studies.rounding import rounding_jobs
 from apt_core.ui import acting, gguf_room
 from apt_core.ui.admission import Admission, check_goes_on
 from apt_core.ui.forms import uploads
@@ -278,6 +279,18 @@ class Studio:
     def sweep(self, space: Space, token: str | None = None) -> Study:
         """Queue a grid of runs as one study. Raises BadInput where it is larger than this host allows."""
         return self._queueing.sweep(space, token)
+
+    def rounding_jobs(self, records: Sequence[RunRecord]) -> tuple[Evaluate, ...]:
+        """What the visitor would have measured to compare these runs with rounding; nothing where all of it was. Raises
+        BadInput where they cannot be compared."""
+        return rounding_jobs(records, self.lately(), self._may_measure)
+
+    def _may_measure(self, run_id: str) -> bool:
+        return self.checkpoint(run_id) is not None and self.may(Action.BUILD_ON, self.record(run_id))
+
+    def compare_with_rounding(self, jobs: Sequence[Evaluate], token: str | None = None) -> Study:
+        """Queue these jobs of `rounding_jobs` as one study."""
+        return self._queueing.rounding(jobs, token)
 
     def search(self, wanted: Bisection, token: str | None = None) -> Study:
         """Queue the first run of a search for the most sparsity; the launcher adds the others."""

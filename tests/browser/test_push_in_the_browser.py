@@ -52,7 +52,7 @@ def visit(browser):
 
     def visited(app, run, width: int = 1280, session: str = ""):
         context = browser.new_context(viewport={"width": width, "height": 900})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         if session:
             context.add_cookies([{"name": "session", "value": session, "url": app.address}])

@@ -9,10 +9,11 @@ import pytest
 from apt_core import events as ev
 from apt_core.events.records import RunRecord
 from apt_core.jobs import make_job
-from apt_core.plots import pareto
+from apt_core.plots import charts_of, pareto
 from apt_core.plots.chart import RunSet
 from apt_core.studies.rounded import is_rounded, references
 from apt_core.ui.tabs.sweep import _with_rounded
+from apt_core.ui.views.run_view import ViewState, _shows
 from tests.plots.test_sweep_charts import a_sweep
 from tests.runs.fake_worker import evaluated
 from tests.ui.ui_helpers import some_events
@@ -145,3 +146,32 @@ def test_the_page_of_a_sweep_brings_them():
     studio = SimpleNamespace(lately=lambda: [measured, runs.shown])
     assert _with_rounded(studio, list(runs.members)) == [*runs.members, measured]
     assert _with_rounded(studio, []) == []
+
+
+def test_a_single_run_has_the_chart_once_something_stands_beside_it():
+    run = a_counted_sweep().shown.model_copy(update={"study": ""})
+    alone, waits = RunSet(run), rounded(2, "4", status="queued")
+    assert pareto.CHART not in charts_of(alone)
+    pending = RunSet(run, (waits,))
+    assert pareto.CHART in charts_of(pending) and pareto.awaited(pending) == (waits,)
+    assert "1 more is being measured" in pareto.note(pending)
+    done = RunSet(run, (rounded(2, "4"),))
+    assert pareto.CHART in charts_of(done) and pareto.awaited(done) == ()
+    assert pareto.looks(pending) != pareto.looks(done)
+    plot = pareto.figure(done)
+    assert plot.layout.xaxis.title.text == "packed size, MB" and "xaxis2" not in plot.layout
+    assert pareto.title(done) == "Pruning beside rounding", "one run is no front that it could lead"
+    assert "being measured" not in pareto.note(done) and len(pareto.table(done).rows) == 1 + 2
+
+
+def test_bytes_that_nobody_counted_make_no_chart_of_a_single_run():
+    run = a_counted_sweep().shown.model_copy(update={"study": "", "sized": ()})
+    assert pareto.CHART not in charts_of(RunSet(run, (rounded(2, "4"), rounded(1, status="queued"))))
+
+
+def test_the_page_goes_on_watching_while_rounded_models_are_measured():
+    run = a_counted_sweep().shown.model_copy(update={"study": ""})
+    waits = RunSet(run, (rounded(2, "4", status="queued"),))
+    assert _shows(waits, ViewState.of(waits))["live"]
+    done = RunSet(run, (rounded(2, "4"),))
+    assert not _shows(done, ViewState.of(done))["live"]

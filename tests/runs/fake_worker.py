@@ -13,8 +13,24 @@ from pathlib import Path
 from apt_core import events as ev
 from apt_core.base.errors import BadText
 from apt_core.execute import Context
-from apt_core.jobs import Job
+from apt_core.jobs import Evaluate, Job
 from apt_core.runs.worker import main
+
+
+def loaded() -> ev.ModelLoaded:
+    return ev.ModelLoaded(
+        title="Tiny",
+        architecture="LlamaForCausalLM",
+        parameters=64,
+        prunable=32,
+        blocks=1,
+        layers=("layer_0",),
+        total_layers=1,
+        device="cpu",
+        dtype="float32",
+        hardware="a machine",
+        versions={},
+    )
 
 
 def layer(number: int) -> ev.LayerPruned:
@@ -98,6 +114,33 @@ def sweeping(job: Job, context: Context) -> Iterator[ev.Event]:
     spared = {"dense_eval": 0.1} if job.method.name != "apt" else {}
     changes = {"spared": spared, "sparsity": job.pattern.sparsity}
     yield finished(save(context.folder)).model_copy(update=changes)
+
+
+def rounding(job: Job, context: Context) -> Iterator[ev.Event]:
+    """A pruning whose windows and bytes are known, or a rounded model on the same windows."""
+    losses = tuple(2.0 + 0.1 * n for n in range(8))
+    yield loaded()
+    if isinstance(job, Evaluate):
+        bits = job.rounding.number
+        yield ev.Rounded(
+            bits=bits,
+            group=128,
+            scheme="symmetric",
+            weights=64,
+            bits_per_weight=bits + 0.125,
+            n_bytes=100 * bits,
+            packed_bytes=60 * bits,
+        )
+        yield evaluated("model", 10.0 + 8 / bits).model_copy(update={"losses": losses})
+        yield ev.Finished(seconds={"total": 0.1}, peak_rss_bytes=1)
+        return
+    for subject, perplexity, packed in (("dense", 10.0, 2000), ("pruned", 15.0, 1100)):
+        yield evaluated(subject, perplexity).model_copy(update={"losses": losses})
+        yield ev.Sized(
+            subject=subject, on_disk=2000, compressed=1, packed=packed, resident=2000, zstd_level=3
+        )
+    yield layer(0)
+    yield finished(save(context.folder))
 
 
 def wanda_fails(job: Job, context: Context) -> Iterator[ev.Event]:

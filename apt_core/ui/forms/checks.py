@@ -19,7 +19,7 @@ from apt_core.jobs import Job, ModelRef, Pruning
 from apt_core.jobs.parts import MAX_TEXT_NAME, RUN_PREFIX
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts, model_facts
 from apt_core.models.fetch import hub_token
-from apt_core.studies.study_estimate import together
+from apt_core.studies.study_estimate import in_a_row, together
 from apt_core.ui.forms import missing
 from apt_core.ui.studio import Studio
 
@@ -113,6 +113,11 @@ def needs_of(studio: Studio, job: Job, facts: ModelFacts) -> Estimate:
     """The preflight of one job of any kind."""
     needs = _needs(studio, job, facts, rates_for(studio, facts))
     return needs.model_copy(update={"where": studio.where})
+
+
+def needs_of_all(studio: Studio, jobs: Sequence[Job]) -> Estimate:
+    """The preflight of jobs that only measure, each of its own model, one after another."""
+    return in_a_row([needs_of(studio, job, facts_for(studio, job.model.id)) for job in jobs])
 
 
 def _needs(studio: Studio, job: Job, facts: ModelFacts, rates: Rates | None) -> Estimate:

@@ -28,6 +28,7 @@ from apt_core.ui.tabs import (
     read,
     recover,
     result,
+    rounding,
     search,
 )
 from apt_core.ui.tabs.allocation import AllocationSection
@@ -39,6 +40,7 @@ from apt_core.ui.tabs.push import PushSection
 from apt_core.ui.tabs.read import Reading
 from apt_core.ui.tabs.recover import Recovering
 from apt_core.ui.tabs.result import Result
+from apt_core.ui.tabs.rounding import RoundingSection
 from apt_core.ui.tabs.search import SearchForm
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
@@ -60,6 +62,7 @@ class Explore(NamedTuple):
     recovering: Recovering
     law: LawSection
     searching: SearchForm
+    rounding: RoundingSection
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
     last_run: gr.BrowserState
@@ -79,6 +82,7 @@ class Explore(NamedTuple):
             *self.recovering.outputs,
             *self.law.outputs,
             *self.searching.outputs,
+            *self.rounding.outputs,
             *self.reading.outputs,
             self.seen,
             self.folded,
@@ -116,6 +120,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
             recovering = recover.lay_out()
             of_recoveries = law.lay_out()
             searching = search.lay_out()
+            rounded = rounding.lay_out()
             measuring = measure.lay_out()
             reading = read.lay_out()
     return Explore(
@@ -130,6 +135,7 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
         recovering,
         of_recoveries,
         searching,
+        rounded,
         *(seen, folded, last_run, choices, forget),
     )
 
@@ -149,6 +155,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     recover.wire(explore.recovering, studio, explore.seen, opened, explore.outputs)
     law.wire(explore.law, studio, explore.seen, lambda view: [ViewState.parse(view).run])
     search.wire(explore.searching, studio, explore.seen, opened, explore.outputs)
+    _wire_rounding(explore, studio)
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
@@ -191,6 +198,17 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
         explore.chooser.checked,
         concurrency_limit=None,
         **_QUIET,
+    )
+
+
+def _wire_rounding(explore: Explore, studio: Studio) -> None:
+    rounding.wire(
+        explore.rounding,
+        studio,
+        explore.seen,
+        lambda view: [studio.record(ViewState.parse(view).run)],
+        lambda view: reopen(explore, studio, ViewState.parse(view)),
+        explore.outputs,
     )
 
 
@@ -263,6 +281,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
         | recover.show(explore.recovering, studio, record)
         | law.show(explore.law, studio, [record])
         | search.show(explore.searching, studio, record)
+        | rounding.show(explore.rounding, [record])
         | {
             explore.result.note: "",
             explore.seen: view,

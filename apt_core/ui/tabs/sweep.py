@@ -20,14 +20,16 @@ from apt_core.models.catalogue import terms
 from apt_core.models.fetch import hub_token
 from apt_core.plots import study_charts
 from apt_core.studies.bisection import MOST_RUNS, first_job
-from apt_core.studies.rounded import is_rounded
+from apt_core.studies.rounded import on_their_way, rounds
 from apt_core.studies.sweep import can_go_on, check_is_sweep, live, rows_of
 from apt_core.ui.forms import checks
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import check_terms, read
 from apt_core.ui.studio import Studio
+from apt_core.ui.tabs import rounding
 from apt_core.ui.tabs.result import html, section
+from apt_core.ui.tabs.rounding import RoundingSection
 from apt_core.ui.views.cards import at_most_line, preflight_card, sentence_card
 from apt_core.ui.views.html import Markup, join
 from apt_core.ui.views.sweep_charts import PREFIX, looks_of, sweep_charts
@@ -50,6 +52,7 @@ class SweepTab(NamedTuple):
     view: gr.HTML
     stop: gr.Button
     go_on: gr.Button
+    rounding: RoundingSection
     study: gr.State  # the id of the study that is shown
     timer: gr.Timer  # ticks while it goes on
     charts: dict[str, gr.HTML]  # the parts of its charts
@@ -59,7 +62,7 @@ class SweepTab(NamedTuple):
     def shown(self) -> list[Any]:
         """What showing a study changes."""
         own = [self.note, self.view, self.stop, self.go_on, self.study, self.timer, self.looks]
-        return [*own, *self.charts.values()]
+        return [*own, *self.rounding.outputs, *self.charts.values()]
 
     @property
     def openers(self) -> list[gr.HTML]:
@@ -111,12 +114,13 @@ def lay_out() -> SweepTab:
     with gr.Row():
         stop = gr.Button("Stop the sweep", variant="stop", visible=False, elem_id="sweep-stop", min_width=120)
         go_on = gr.Button("Go on", visible=False, elem_id="sweep-go-on", min_width=120)
+    rounded = rounding.lay_out(PREFIX)
     drawn: dict[str, gr.HTML] = {}
     for one in study_charts():
         drawn |= section(one, before=PREFIX)
     timer, study, looks = gr.Timer(2.0, active=False), gr.State(""), gr.State("")
     buttons = (estimate, start, find, find_estimate)
-    return SweepTab(axes, within, *buttons, note, view, stop, go_on, study, timer, drawn, looks)
+    return SweepTab(axes, within, *buttons, note, view, stop, go_on, rounded, study, timer, drawn, looks)
 
 
 def _title(axis: str) -> str:
@@ -161,6 +165,14 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
     tab.find.click(found, inputs, tab.shown, **_QUIET)
     tab.stop.click(lambda study: stop(tab, studio, study), tab.study, tab.shown, **_QUIET)
     tab.go_on.click(lambda study: go_on(tab, studio, study), tab.study, tab.shown, **_QUIET)
+    rounding.wire(
+        tab.rounding,
+        studio,
+        tab.study,
+        lambda study: studio.runs_of(str(study)),
+        lambda study: show(tab, studio, study),
+        tab.shown,
+    )
     tab.timer.tick(
         lambda study, looks: show(tab, studio, study, looks), [tab.study, tab.looks], tab.shown, **_QUIET
     )
@@ -308,20 +320,22 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
         gone = {tab.view: "", tab.timer: gr.Timer(active=False)}
         return _refused(tab, str(error)) | gone | _drawn(tab, [], seen)
     going, mine = live(rows), studio.may_change_study(study)
+    drawn = _with_rounded(studio, records)
     return {
         tab.note: "",
         tab.view: str(sweep_view(study, rows, studio.policy)),
         tab.stop: gr.update(visible=going and mine),
         tab.go_on: gr.update(visible=mine and not going and (can_go_on(study, rows) or bool(study.held))),
         tab.study: study.id,
-        tab.timer: gr.Timer(active=going),
-        **_drawn(tab, _with_rounded(studio, records), seen),
+        tab.timer: gr.Timer(active=going or bool(on_their_way(records, drawn))),
+        **(rounding.there(tab.rounding, records) if seen else rounding.show(tab.rounding, records)),
+        **_drawn(tab, drawn, seen),
     }
 
 
 def _with_rounded(studio: Studio, records: list[RunRecord]) -> list[RunRecord]:
-    """These runs, and behind them what was measured of rounded models, for charts to put beside them."""
-    return [*records, *filter(is_rounded, studio.lately())] if records else []
+    """These runs, and behind them what is measured of rounded models, for charts to put beside them."""
+    return [*records, *filter(rounds, studio.lately())] if records else []
 
 
 def _drawn(tab: SweepTab, records: list[RunRecord], seen: str) -> dict[Any, Any]:

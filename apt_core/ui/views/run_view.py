@@ -99,8 +99,8 @@ def shows(studio: Studio, record: RunRecord) -> dict[str, Any]:
 
 
 def _shows(runs: RunSet, now: ViewState) -> dict[str, Any]:
-    rivals = [rival for chart in charts_of(runs) for rival in chart.rivals(runs)]
-    return now._asdict() | {"live": any(run.live for run in (runs.shown, *rivals))}
+    drawn = [run for chart in charts_of(runs) for run in (*chart.rivals(runs), *chart.awaited(runs))]
+    return now._asdict() | {"live": any(run.live for run in (runs.shown, *drawn))}
 
 
 def _words(studio: Studio, record: RunRecord, title: str, kept: bool) -> dict[str, str]:
