@@ -102,6 +102,12 @@ def _add_sweep(commands: Any) -> None:
     )
     parser.add_argument("--method", metavar="NAME", help="with --within: the method")
     parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="an option of the method, of several methods that of the first (repeatable)",
+    )
+    parser.add_argument(
         "--within",
         type=float,
         metavar="R",

@@ -42,7 +42,10 @@ from apt_core.studies.sweep import (
 
 _HEADS = ("method", "pattern", "seed", "windows", "status", "perplexity", "ratio", "seconds", "run")
 _MOST_AT_ONCE = 1000  # runs, as for APT_AT_ONCE
-_AXES = ("within", "method", "methods", "sparsity", "pattern", "allocations", "seeds", "samples", "recipe")
+_AXES = (
+    *("within", "method", "methods", "sparsity", "pattern", "allocations", "seeds", "samples", "recipe"),
+    "set",
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,6 +80,8 @@ def space_from(options: argparse.Namespace) -> Space:
     if not patterns:
         _check_recipes_alone(options)
     methods = _listed(options.methods) or (["apt"] if patterns else [])
+    if options.set and not methods:
+        raise BadInput("--set is for the first of --methods; write the options of a recipe into its line.")
     axes = {
         "methods": tuple(methods),
         "patterns": tuple(patterns),
@@ -136,7 +141,8 @@ def _sketch(options: argparse.Namespace) -> Prune:
 
 def _base(options: argparse.Namespace, method: str, pattern: str) -> Prune:
     """The job of the first combination, which holds what all have in common."""
-    own: dict[str, Any] = {"method": method, "set": [], "pattern": pattern, "sparsity": None}
+    settings = options.set or []
+    own: dict[str, Any] = {"method": method, "set": settings, "pattern": pattern, "sparsity": None}
     return prune_from(argparse.Namespace(**vars(options) | own))
 
 

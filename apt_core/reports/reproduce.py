@@ -188,7 +188,7 @@ def _arguments(job: Job, policy: HostPolicy) -> list[str]:
     if isinstance(job, Recover):
         changes = _recovery_changes(job)
         return out + [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
-    return out + (_options(job) if isinstance(job, Composed) else [])
+    return out + (option_flags(job) if isinstance(job, Composed) else [])
 
 
 def field_flags(job: Prune, policy: HostPolicy, without: frozenset[str]) -> list[str]:
@@ -219,5 +219,6 @@ def exact(sparsity: float) -> str:
     return short if float(short) == sparsity else repr(sparsity)
 
 
-def _options(job: Composed) -> list[str]:
+def option_flags(job: Composed) -> list[str]:
+    """`--set KEY=VALUE` for every option of the method that differs from its default."""
     return [word for name, value in job.method.changes().items() for word in ("--set", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""The same sweep or search for the most sparsity from the command line and from Python."""
+"""The same race, sweep or search for the most sparsity from the command line and from Python."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
 from apt_core.reports import reproduce
 from apt_core.reports.reproduce import Copied
-
-_NO_OPTIONS = "# The options of the method cannot be said on this command line; use the Python beside it."
-
-_NONE: frozenset[str] = frozenset()
+from apt_core.studies.race import RACE
 
 
 def study_again(study: Study, policy: HostPolicy = STRICT) -> Copied | None:
-    """None for a study that is neither a grid nor a search."""
+    """None for a study that is no race, no grid and no search."""
     if study.bisection is not None:
         return _search_again(study.bisection, policy)
+    if study.kind == RACE and study.jobs:
+        return _race_again(study, policy)
     return _grid_again(study, study.space, policy) if study.space is not None else None
+
+
+def _race_again(study: Study, policy: HostPolicy) -> Copied:
+    """The chosen method with its options, then its rivals, which have none of their own."""
+    first, *rivals = [job for job in study.jobs if isinstance(job, Prune)]
+    return Copied(reproduce.command(first, rivals, policy), reproduce.python_source(study.jobs, policy))
 
 
 def _grid_again(study: Study, space: Space, policy: HostPolicy) -> Copied:
     base = space.base
     axes: dict[str, tuple[Any, ...]] = {
-        "--methods": space.methods or (base.method.name,),
+        "--methods": _base_first(space.methods or (base.method.name,), base),
         **_patterns(space.patterns or (base.pattern,)),
         "--allocations": space.allocations,
         "--seeds": space.seeds or ((base.seed,) if base.seed else ()),
@@ -38,9 +43,15 @@ def _grid_again(study: Study, space: Space, policy: HostPolicy) -> Copied:
     }
     axes = axes if space.has_grid else {}
     given = [word for flag, values in axes.items() if values for word in (flag, ",".join(map(str, values)))]
+    if base.method.name in axes.get("--methods", ()):
+        given += reproduce.option_flags(base)
     given += [word for line in space.recipes for word in ("--recipe", _whole(line, base))]
-    script = reproduce.python_source(study.jobs, policy)
-    return Copied(_line(base, given, base.method.name in axes.get("--methods", ()), policy), script)
+    return Copied(_line(base, given, policy), reproduce.python_source(study.jobs, policy))
+
+
+def _base_first(methods: tuple[str, ...], base: Prune) -> tuple[str, ...]:
+    """The method whose options `--set` says comes first."""
+    return tuple(sorted(methods, key=lambda name: name != base.method.name))
 
 
 def _whole(line: str, base: Prune) -> str:
@@ -59,18 +70,11 @@ def _search_again(search: Bisection, policy: HostPolicy) -> Copied:
     if base.seed:
         given += ["--seeds", str(base.seed)]
     given += [word for samples in _unusual_samples(base) for word in ("--samples", str(samples))]
-    allocation = base.method.changes().get("allocation")
-    if allocation is not None:
-        given += ["--allocations", str(allocation)]
-    return Copied(_line(base, given, True, policy, frozenset({"allocation"})), _halving(search, policy))
+    return Copied(_line(base, [*given, *reproduce.option_flags(base)], policy), _halving(search, policy))
 
 
-def _line(
-    base: Prune, given: Sequence[str], with_options: bool, policy: HostPolicy, said: frozenset[str] = _NONE
-) -> str:
-    """`python -m apt_core sweep ...`; a comment where options of the method would be lost."""
-    if with_options and base.method.changes().keys() - said:
-        return _NO_OPTIONS
+def _line(base: Prune, given: Sequence[str], policy: HostPolicy) -> str:
+    """`python -m apt_core sweep ...`."""
     arguments = reproduce.field_flags(base, policy, without=frozenset({"seed", "calibration.samples"}))
     return " ".join(["python -m apt_core sweep", *map(shlex.quote, [*arguments, *given])])
 

@@ -8,12 +8,16 @@ from ui_helpers import a_recipe
 import apt_core
 from apt_core.base.errors import NotNumbers
 from apt_core.base.policy import PRIVATE, STRICT
+from apt_core.cli import main
+from apt_core.cli.options import prune_from
 from apt_core.cli.parser import build_parser
 from apt_core.cli.sweep import search_from, space_from
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import make_space
 from apt_core.jobs.study import Study
 from apt_core.reports.reproduce_study import study_again
+from apt_core.runs.store import Store
+from apt_core.studies.race import line_up
 
 HALF = {"pattern": {"kind": "unstructured", "sparsity": 0.5}}
 
@@ -62,10 +66,30 @@ def test_the_command_of_a_sweep_asks_for_the_same_runs(base, axes):
     assert set(space_from(options_of(line)).expand().jobs) == set(study.jobs), line
 
 
-def test_options_that_the_command_would_lose_are_left_to_python(monkeypatch):
-    study = a_sweep(a_recipe(method={"name": "apt", "mask": "S"}), patterns=("0.3", "2:4"))
+@pytest.mark.parametrize(
+    ("base", "axes"),
+    [
+        ({"method": {"name": "apt", "mask": "S"}}, {"patterns": ("0.3", "2:4")}),
+        (
+            {"method": {"name": "apt", "mask.block_size": 64, "allocation": "loss"}} | HALF,
+            {"methods": ("wanda", "apt"), "patterns": ("0.3", "0.5")},
+        ),
+        (
+            {"method": {"name": "apt", "mask.block_size": 64}} | HALF,
+            {"allocations": ("uniform", "loss"), "seeds": (0, 4)},
+        ),
+        ({"method": {"name": "apt", "mask": "S"}}, {"methods": ("wanda", "ria"), "patterns": ("0.3",)}),
+        (
+            {"method": {"name": "apt", "mask": "S"}},
+            {"methods": ("apt",), "patterns": ("2:4",), "recipes": ("alps 0.5 seed=1",)},
+        ),
+    ],
+    ids=str,
+)
+def test_the_command_and_the_script_of_a_sweep_keep_the_options_of_its_method(monkeypatch, base, axes):
+    study = a_sweep(a_recipe(**base), **axes)
     again = study_again(study, PRIVATE)
-    assert again.command.startswith("# ") and "Python" in again.command
+    assert set(space_from(options_of(again.command)).expand().jobs) == set(study.jobs), again.command
     jobs = []
     monkeypatch.setattr(apt_core, "_record_of", lambda job, out, on_event: jobs.append(job))
     exec(again.python, {})
@@ -78,6 +102,10 @@ def test_options_that_the_command_would_lose_are_left_to_python(monkeypatch):
         HALF,
         HALF | {"seed": 2, "calibration": {"samples": 5}, "method": "wanda"},
         HALF | {"method": {"name": "apt", "allocation": "loss"}, "device": "cpu"},
+        HALF
+        | {
+            "method": {"name": "apt", "mask.block_size": 64, "allocation": "loss", "allocation.strength": 0.7}
+        },
     ],
     ids=str,
 )
@@ -111,5 +139,50 @@ def test_folders_of_a_public_host_are_not_named():
         assert "/srv" not in "".join(study_again(study, STRICT))
 
 
-def test_a_race_is_neither():
+@pytest.mark.parametrize(
+    "base",
+    [{}, {"method": {"name": "ria", "mask.comparison": "row"}, "seed": 3} | HALF],
+    ids=str,
+)
+def test_the_command_and_the_script_of_a_race_ask_for_the_same_runs(monkeypatch, base):
+    jobs = line_up(a_recipe(**base), ["wanda", "sparsegpt"])
+    runs = tuple(f"r{number}" for number in range(len(jobs)))
+    again = study_again(Study(id="s", kind="race", created_at=0, jobs=tuple(jobs), runs=runs), PRIVATE)
+    options = options_of(again.command)
+    assert line_up(prune_from(options), options.race.split(",")) == jobs, again.command
+    made = []
+    monkeypatch.setattr(apt_core, "_record_of", lambda job, out, on_event: made.append(job))
+    exec(again.python, {})
+    assert made == jobs
+
+
+def test_a_race_of_nobody_is_nothing():
     assert study_again(Study(id="s", kind="race", created_at=0, jobs=(), runs=())) is None
+
+
+SMALL = {
+    "calibration": {"text": "wiki-sample", "samples": 2, "length": 32},
+    "evaluation": {"text": "wiki-sample", "samples": 2, "length": 32},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["race", "sweep"])
+def test_what_is_copied_gives_the_same_figures_again(kind, tmp_path, monkeypatch, capsys):
+    """Run for real: once by the command, once by the script of the study that the command has stored."""
+    monkeypatch.setenv("APT_DATA", str(tmp_path / "data"))
+    base = a_recipe(method={"name": "ria", "mask.comparison": "row"}, **HALF, **SMALL)
+    if kind == "race":
+        jobs = tuple(line_up(base, ["wanda"]))
+        asked = Study(id="s", kind="race", created_at=0, jobs=jobs, runs=("r0", "r1"))
+    else:
+        asked = a_sweep(base, methods=("wanda", "ria"))
+    assert main(shlex.split(study_again(asked, PRIVATE).command)[3:]) == 0
+    store = Store()
+    (study,) = store.studies()
+    assert study.kind == kind and set(study.jobs) == set(asked.jobs)
+    made = {}
+    exec(study_again(study, PRIVATE).python, made)
+    stored = store.runs_of(study.id)
+    assert [one.job for one in made["records"]] == [one.job for one in stored]
+    assert [one.pruned.perplexity for one in made["records"]] == [one.pruned.perplexity for one in stored]

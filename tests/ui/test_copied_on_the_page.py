@@ -1,4 +1,4 @@
-"""Sweeps, searches, comparisons and looks inside can be copied as a command and as Python; recorded samples cannot."""
+"""Races, sweeps, searches, comparisons and looks inside can be copied as a command and as Python, not samples."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from apt_core.studies.sweep import rows_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.views import inside, inside_model
 from apt_core.ui.views.compare_view import compare_parts
+from apt_core.ui.views.run_view import parts
 from apt_core.ui.views.sweep_table import sweep_view
 from tests.ui.test_inside_model_on_the_page import a_depth, some_alone
 
@@ -39,6 +40,23 @@ def test_a_study_is_copied(kind):
     said = copied(sweep_view(study, rows_of(study, []), PRIVATE))
     assert "python -m apt_core sweep --model tiny-random-llama" in said
     assert ("--seeds 0,1" if kind == "sweep" else "--within 1.1") in said and "import apt_core" in said
+
+
+def test_a_race_is_copied_beside_each_of_its_runs():
+    store = FakeStore()
+    for run, method in ((RUN, "apt"), (OTHER, "wanda")):
+        store.put(run, some_events(), a_recipe(method=method))
+    studio = Studio(store, FakeLauncher(store), FakeReader())
+    assert "The whole race" not in parts(studio, studio.record(RUN))["provenance"]
+    store.studies |= dict.fromkeys((RUN, OTHER), "20261124-100000-5555")
+    for run in (RUN, OTHER):
+        said = html.unescape(parts(studio, studio.record(run))["provenance"])
+        assert said.count("data-copy") == 4 and "The whole race as command or Python" in said
+        assert (
+            "python -m apt_core prune --model tiny-random-llama --method apt --pattern 2:4 --race wanda"
+            in said
+        )
+        assert "records = [" in said
 
 
 def test_a_comparison_is_copied():

@@ -166,10 +166,13 @@ class FakeStore:
         found = [self.get(run_id) for run_id in reversed(self.logs)]
         return [run for run in found if owners is None or run.owner in owners][:limit]
 
-    def study(self, study_id: str) -> None:
-        """Raises UnknownRun where there is none."""
+    def study(self, study_id: str) -> Study:
+        """A race of its runs; raises UnknownRun where there is none."""
         if study_id not in self.studies.values():
             raise UnknownRun(f"There is no study {study_id}.")
+        runs = tuple(run_id for run_id, study in self.studies.items() if study == study_id)
+        jobs = tuple(self.recipes[run_id] for run_id in runs)
+        return Study(id=study_id, kind="race", created_at=NOW, jobs=jobs, runs=runs)
 
     def runs_of(self, study_id: str) -> list[RunRecord]:
         return [self.get(run_id) for run_id, study in self.studies.items() if study == study_id]

@@ -20,11 +20,10 @@ def command_block(jobs: Sequence[Job], policy: HostPolicy = STRICT) -> Markup:
     return _copied(line, "Command line", "Copy as command") + _copied(script, "Python", "Copy as Python")
 
 
-def copied_block(again: Copied) -> Markup:
+def copied_block(again: Copied, summary: str = "The same as command or Python") -> Markup:
     """The same for what is no run: a study, a comparison, a look inside; behind a line that opens it."""
-    return Markup(
-        '<details class="folded again"><summary>The same as command or Python</summary>{}{}</details>'
-    ).format(
+    return Markup('<details class="folded again"><summary>{}</summary>{}{}</details>').format(
+        summary,
         _copied(again.command, "Command line", "Copy as command"),
         _copied(again.python, "Python", "Copy as Python"),
     )

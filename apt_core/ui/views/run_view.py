@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from apt_core.base.errors import PruneError
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts, charts_of
 from apt_core.plots.chart import Chart, RunSet
+from apt_core.reports.reproduce_study import study_again
+from apt_core.studies.race import RACE
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_cache import ChartCache
 from apt_core.ui.views.chart_payload import chart_payload
-from apt_core.ui.views.command import command_block
+from apt_core.ui.views.command import command_block, copied_block
 from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.headline import figures, headline
+from apt_core.ui.views.html import Markup
 from apt_core.ui.views.progress import status_block
 from apt_core.ui.views.slides import present_link
 from apt_core.ui.views.tables import provenance, size_panel, warnings_block
@@ -112,8 +116,22 @@ def _words(studio: Studio, record: RunRecord, title: str, kept: bool) -> dict[st
         "sizes": str(size_panel(record)),
         "warnings": str(warnings_block(record)),
         "downloads": str(downloads_block(record, kept)),
-        "provenance": str(provenance(record, studio.policy) + command_block([record.job], studio.policy)),
+        "provenance": str(
+            provenance(record, studio.policy)
+            + command_block([record.job], studio.policy)
+            + _race_again(studio, record)
+        ),
     }
+
+
+def _race_again(studio: Studio, record: RunRecord) -> Markup:
+    """The race that the run is part of; nothing for any other run, and where nobody knows it any more."""
+    try:
+        study = studio.study(record.study) if record.study else None
+    except PruneError:
+        return Markup("")
+    again = study_again(study, studio.policy) if study and study.kind == RACE else None
+    return copied_block(again, "The whole race as command or Python") if again else Markup("")
 
 
 def _fingerprint(chart: Chart, runs: RunSet) -> str:
