@@ -16,6 +16,7 @@ from apt_core.studies.curve import sweep_of
 
 _FEWEST = 4  # lines that are worth selecting from
 _LONGEST = 14  # characters of a name at an axis
+_LETTER = 7.5  # pixels of one of them, about
 
 
 def applies(runs: RunSet) -> bool:
@@ -29,8 +30,9 @@ def looks(runs: RunSet) -> object:
 def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     records = _finished(runs)
     perplexities = [_perplexity(record) for record in records]
+    axes = [*_chosen(records), *_measured(records)]
     lines = go.Parcoords(
-        dimensions=[*_chosen(records), *_measured(records)],
+        dimensions=axes,
         line={
             "color": perplexities,
             "colorscale": [[0, colour("dense", dark)], [1, colour("pruned", dark)]],
@@ -44,7 +46,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     return go.Figure(lines).update_layout(
         uirevision=runs.shown.study,
         height=380,
-        margin={"l": 70, "r": 50, "t": 90, "b": 30},
+        margin={"l": _room_for(axes[0]), "r": 50, "t": 90, "b": 30},
         paper_bgcolor=CLEAR,
         font=font(dark),
     )
@@ -151,6 +153,11 @@ def _steps(name: str, values: Sequence[Hashable]) -> dict[str, Any]:
         "tickvals": list(range(len(known))),
         "ticktext": texts,
     }
+
+
+def _room_for(axis: dict[str, Any]) -> float:
+    """Pixels for the names beside an axis, which stand on its left."""
+    return max(70.0, 14 + _LETTER * max(map(len, axis.get("ticktext", [""]))))
 
 
 def _measured(records: Sequence[RunRecord]) -> list[dict[str, Any]]:

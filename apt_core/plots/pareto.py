@@ -271,5 +271,5 @@ def _laid_out(plot: go.Figure, costs: tuple[_Cost, ...], revision: str, dark: bo
     )
     plot.update_xaxes(**axis).update_yaxes(**axis, type="log", title={"text": "perplexity (log)"})
     for row, cost in enumerate(costs, start=1):
-        plot.update_xaxes(title={"text": cost.title, "standoff": 6}, row=row, col=1)
+        plot.update_xaxes(title={"text": cost.title, "standoff": 6}, rangemode="nonnegative", row=row, col=1)
     return plot

@@ -155,3 +155,15 @@ def test_every_colour_of_the_front_is_named_once():
     assert sorted(named) == ["APT", "Wanda"]
     shades = {(trace.name, trace.marker.color) for trace in plot.data if trace.name}
     assert len(shades) == len(named), "a series has one colour in all panels"
+
+
+def test_the_names_beside_the_first_axis_have_room():
+    for methods in (("apt", "ria"), ("sparsegpt", "sparseswaps")):
+        plot = parallel.figure(a_sweep(methods=methods))
+        longest = max(map(len, plot.data[0].dimensions[0].ticktext))
+        assert plot.layout.margin.l >= 7 * longest
+
+
+def test_what_a_run_costs_is_never_drawn_below_nothing():
+    plot = pareto.figure(a_sweep())
+    assert {axis.rangemode for axis in plot.select_xaxes()} == {"nonnegative"}
