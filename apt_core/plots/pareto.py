@@ -18,6 +18,7 @@ from apt_core.studies.rounded import Reference, on_their_way, references
 from apt_core.studies.rounding import comparable
 
 _FEWEST = 3  # two runs are compared without a front, unless rounded models stand beside them
+_ALONE = 320  # pixels of a panel that is the only one
 _DIAMONDS = "Diamonds are the dense model and what was rounded to nearest, bits and scales counted."
 _HOVER = "<b>%{text}</b><br>perplexity %{customdata[0]}, %{customdata[1]}<extra></extra>"
 
@@ -87,7 +88,7 @@ def summary(runs: RunSet) -> str:
     """The fronts in words."""
     points = _points(runs)
     said = [
-        f"By {cost.title}: "
+        f"by {cost.title}: "
         + ", ".join(
             f"{one.label} ({cost.said(one)}, perplexity {number(one.perplexity)})"
             for one in front(points, cost.value)
@@ -98,7 +99,8 @@ def summary(runs: RunSet) -> str:
         f"{one.label} ({size(one.n_bytes)}, perplexity {number(one.perplexity)})" for one in _references(runs)
     ]
     more = f" For reference: {', '.join(beside)}." if beside else ""
-    return f"Runs that no other run beats in both. {'; '.join(said)}.{more}"
+    lead = "Runs that no other run beats in both" if len(points) > 1 else "What was pruned"
+    return f"{lead}, {'; '.join(said)}.{more}"
 
 
 def note(runs: RunSet) -> str:
@@ -216,13 +218,22 @@ def _reference_marks(beside: list[Reference], dark: bool) -> go.Scatter:
         mode="markers+text",
         marker={"symbol": "diamond-open", "size": 10, "color": colour("muted", dark), "line": {"width": 2}},
         text=[one.label for one in beside],
-        textposition="top center",
+        textposition=_apart([one.n_bytes for one in beside]),
         textfont={"color": colour("muted", dark), "size": 12},
         cliponaxis=False,
         customdata=[(number(one.perplexity), size(one.n_bytes)) for one in beside],
         hovertemplate=_HOVER,
         showlegend=False,
     )
+
+
+def _apart(sizes: list[int]) -> list[str]:
+    """Where each name stands, so that neighbours do not meet: above and below in turns, and towards the middle."""
+    order, middle = sorted(sizes), (min(sizes) + max(sizes)) / 2
+    return [
+        f"{'bottom' if order.index(size) % 2 else 'top'} {'right' if size < middle else 'left'}"
+        for size in sizes
+    ]
 
 
 def _front_line(best: list[Point], cost: _Cost, dark: bool) -> go.Scatter:
@@ -265,7 +276,7 @@ def _laid_out(plot: go.Figure, costs: tuple[_Cost, ...], revision: str, dark: bo
     plot.update_layout(
         **ground(dark),
         uirevision=revision,
-        height=220 * len(costs),
+        height=220 * len(costs) if len(costs) > 1 else _ALONE,
         margin={"l": 62, "r": 8, "t": 44, "b": 46},
         legend=LEGEND_ABOVE,
     )

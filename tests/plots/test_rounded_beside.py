@@ -175,3 +175,16 @@ def test_the_page_goes_on_watching_while_rounded_models_are_measured():
     assert _shows(waits, ViewState.of(waits))["live"]
     done = RunSet(run, (rounded(2, "4"),))
     assert not _shows(done, ViewState.of(done))["live"]
+
+
+def test_names_of_neighbours_stand_above_and_below_in_turns():
+    runs = a_counted_sweep()
+    of_a_run = rounded(3, "8", f"run:{runs.shown.id}", 12.0)
+    plot = pareto.figure(beside(runs, rounded(1, "8"), rounded(2, "4"), of_a_run))
+    (marks,) = [trace for trace in plot.data if trace.uid == "references"]
+    by_size = [place for _, place in sorted(zip(marks.x, marks.textposition, strict=True))]
+    assert [place.split()[0] for place in by_size] == ["top", "bottom", "top", "bottom"]
+    assert by_size[0].endswith("right") and by_size[-1].endswith("left")
+    assert "What was pruned, by packed size" in pareto.summary(
+        RunSet(runs.shown.model_copy(update={"study": ""}), (of_a_run,))
+    )
