@@ -47,6 +47,7 @@ from apt_core.estimate.asked import (
     takes_gradients,
     trains,
 )
+from apt_core.estimate.judging import inverses_bytes
 from apt_core.estimate.machine import this_process
 from apt_core.estimate.training import training_bytes
 from apt_core.jobs import Job, Prune, Search, Shrink
@@ -212,7 +213,8 @@ class _Run:
         found = [self._evaluating(one.samples, one.length) for one in self._job.evaluation]
         if searches(self._job):  # the held-out windows in front of the first block, and on their way
             read = self._job.calibration
-            found.append(self._evaluating(2 * read.held_out, read.length))
+            inverses = 0 if self.from_disk else inverses_bytes(self._job, self._facts)
+            found.append(inverses + self._evaluating(2 * read.held_out, read.length))
         return max(found)
 
     def _evaluating(self, samples: int, length: int) -> float:

@@ -26,6 +26,7 @@ from apt_core.estimate.asked import (
     trains,
 )
 from apt_core.estimate.free import free_memory
+from apt_core.estimate.judging import inverses_bytes
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes, walk_for
 from apt_core.estimate.rates import Rates, packaged_rates, rates_from, rates_here
 from apt_core.estimate.training import state_bytes
@@ -149,6 +150,7 @@ def _disk(job: Job, facts: ModelFacts, dtype: str, place: WeightsIn | None) -> i
     made = n_bytes if makes_a_model(job) else 0  # a smaller one may be written over changed weights
     if searches(job):  # the one that is found, and the start; each over changed weights
         made = 2 * n_bytes
+        waiting += 0 if place == "memory" else inverses_bytes(job, facts)
     if trains(job):
         made = n_bytes + state_bytes(job, facts)
     if facts.cached:

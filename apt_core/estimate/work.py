@@ -14,7 +14,8 @@ The stages are those that a run times itself, and their work is
     check       the relative error of each layer: four products with G
     save        the weights written
     pruned_eval as dense_eval
-    search      passes of the held-out tokens for each candidate, as far as the minutes go
+    search      passes of the held-out tokens for each candidate, and its compensation (`judging`), as far as the
+                minutes go
     measure     decoding, which reads all weights for every token; where both models take turns a prompt too, and the
                 weights are read anew for each turn
 
@@ -47,6 +48,7 @@ from apt_core.estimate.asked import (
     takes_gradients,
     trains,
 )
+from apt_core.estimate.judging import inverting, solving_of
 from apt_core.estimate.machine import Machine
 from apt_core.estimate.training import points_of, step_cost
 from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Search, Shrink
@@ -119,7 +121,7 @@ def stages_of(
     """
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
     if searches(job):
-        return {**model.opening(), **_of_searching(job, model), **model.decoding_twice(whole)}
+        return {**model.opening(), **_of_searching(job, facts, model), **model.decoding_twice(whole)}
     if isinstance(job, Shrink):
         return {**model.opening(), **_of_shrinking(job, facts, model), **model.decoding_twice(whole)}
     if trains(job):
@@ -195,17 +197,21 @@ def _of_shrinking(job: Shrink, facts: ModelFacts, model: _Model) -> dict[str, St
     }
 
 
-def _of_searching(job: Search, model: _Model) -> dict[str, Stage]:
-    """Gradients and how far blocks turn states; a pass for each candidate, until the minutes are over; then the best
-    candidate and the start are compensated and measured."""
+def _of_searching(job: Search, facts: ModelFacts, model: _Model) -> dict[str, Stage]:
+    """Gradients, how far blocks turn states, and what compensated candidates need; a pass for each candidate, until
+    the minutes are over; then the best candidate and the start are compensated and measured."""
     evaluating, read, evolution = model.evaluating(job.evaluation), job.calibration, job.evolution
     few = read.model_copy(update={"samples": gradient_windows(read.samples, read.length)})
     tried = 2 + evolution.population + job.generations * (evolution.mutations + evolution.crossings)
     one = model.evaluating((Evaluation(text=read.text, samples=read.held_out, length=read.length),))
+    one = one._replace(cost=one.cost + solving_of(job, facts))
     gradients = THERE_AND_BACK if evolution.takes_gradients else 0
+    looks = 1 + (evolution.judge == "compensated")
+    before = model.passing(few, gradients + looks)
+    inverted = inverting(job, facts, few.samples * few.length)
     return {
         "dense_eval": evaluating,
-        "gradients": model.passing(few, gradients + 1),
+        "gradients": before._replace(cost=before.cost + inverted),
         "search": one.times(tried)._replace(most=60 * job.minutes),
         "forward": model.passing(read, 2),
         "save": Stage(written=2 * (1 + job.keep) * model.n_bytes),

@@ -32,6 +32,7 @@ class SearchBegan(Frozen):
     windows: int  # that are held out
     length: int
     dense: float | None  # perplexity of the dense model on them
+    judge: str = "masked"  # or "compensated": how candidates are compared
 
 
 class Generation(Frozen):

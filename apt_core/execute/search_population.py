@@ -23,6 +23,7 @@ from apt_core.events import Candidate, Event, Generation, Progress, SearchBegan,
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
 from apt_core.execute.kept import TRAINING
+from apt_core.execute.search_judge import judge_of
 from apt_core.execute.search_space import Space, importance_of
 from apt_core.execute.shrink_given import Given
 from apt_core.execute.training_state import CANNOT_BE_KEPT
@@ -85,6 +86,8 @@ def recalled(job: Search, context: Context) -> Recalled | None:
 
 def asked(job: Search) -> str:
     same = job.model_dump(mode="json", include={"model", "keep", "evolution", "calibration", "seed"})
+    if job.evolution.judge == "masked":
+        del same["evolution"]["judge"]  # as of the versions whose candidates were all masked
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
@@ -93,9 +96,6 @@ class Searching:
 
     def __init__(self, job: Search, given: Given, space: Space, held_out: Tensor):
         self._job, self._given, self._space, self._held_out = job, given, space, held_out
-        batch = given.batch
-        opened = given.opened
-        self._judge = Judge(opened.model, opened.store, held_out, given.entering(held_out), batch)
         draws = Draws(job.evolution.similarity, job.evolution.tries, job.evolution.draws == "importance")
         self._chances = Chances(job.evolution.width_mutation, job.evolution.depth_mutation, draws)
         self._members: list[Member] = []
@@ -105,6 +105,7 @@ class Searching:
         self._warned = False
         self._importance: Importance
         self._start: Candidate
+        self._judge: Judge
 
     def run(self, state: Recalled | None) -> Generator[Event, None, Found]:
         if state is not None:
@@ -112,23 +113,41 @@ class Searching:
             yield from self._kept()  # the other run may be deleted now
         else:
             self._importance = yield from importance_of(self._given, self._space)
-            self._dense = _number((yield from self._measured(self._whole(), "the dense model", 0.0)))
-        yield self._began()
-        yield from self._curve
-        try:
-            yield from self._generations()
-        except BaseException:  # asked to stop, or something is wrong: what was reached is kept
-            with contextlib.suppress(OSError):
-                self._keep()
-            raise
+        if state is None or not self._ended:
+            yield from self._searched(state is None)
+        else:
+            yield self._began()
+            yield from self._curve
         start = first_ones(self._space.start, (), self._importance, 1, self._chances, self._job.seed)[0]
         return Found(self._members[0].genome, start, self._importance)
+
+    def _searched(self, anew: bool) -> Generator[Event, None, None]:
+        """Everything for which candidates are measured."""
+        given, evolution = self._given, self._job.evolution
+        with given.opened.store.scratch(given.context.folder) as scratch:
+            inverses = scratch("inverses")
+            self._judge = yield from judge_of(given, evolution, self._space, self._held_out, inverses)
+            if anew:
+                self._dense = _number((yield from self._measured(self._whole(), "the dense model", 0.0)))
+            yield self._began()
+            yield from self._curve
+            try:
+                yield from self._generations()
+            except BaseException:  # asked to stop, or something is wrong: what was reached is kept
+                with contextlib.suppress(OSError):
+                    self._keep()
+                raise
 
     def _generations(self) -> Generator[Event, None, None]:
         if not self._curve:
             yield from self._generation(self._first_ones())
-        while len(self._curve) <= self._job.generations and not self._late and not self._exhausted:
+        while not self._ended:
             yield from self._generation(self._children())
+
+    @property
+    def _ended(self) -> bool:
+        """A bound of the search is reached."""
+        return len(self._curve) > self._job.generations or self._late or self._exhausted
 
     def _generation(self, genomes: list[Genome]) -> Generator[Event, None, None]:
         """Measure the new ones and let the best of old and new go on; the first to be measured always is."""
@@ -217,6 +236,7 @@ class Searching:
             windows=len(self._held_out),
             length=self._held_out.shape[1],
             dense=self._dense,
+            judge=job.evolution.judge,
         )
 
     def _told(self, members: list[Member], tried: int) -> Generation:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from apt_core import families
-from apt_core.base.errors import BadInput, NotPositiveDefinite
-from apt_core.events import Event, Narrowed, Warned
+from apt_core.base.errors import BadInput
+from apt_core.events import Event, Narrowed
+from apt_core.execute.more_dampening import with_dampening
 from apt_core.execute.shrink_counts import Counts, Widths, counts_ahead, counts_of
 from apt_core.execute.shrink_given import Given, Planned, reporting
 from apt_core.families import Family, Layer, Member, Structure
@@ -26,7 +27,6 @@ from apt_core.passes.halting import Halting
 from apt_core.passes.runner import OpenBlock, Runner
 from apt_core.passes.weight_gradients import weight_gradients
 
-_MAX_DAMPENING = 1.0
 Kept = dict[tuple[int, str], tuple[int, ...]]  # (block, unit) -> the groups that stay
 Scores = dict[tuple[int, str], Tensor]  # (block, unit) -> the importance of each group
 
@@ -293,24 +293,10 @@ class _Compensator:
             return
         dense = layer.matrix.float().contiguous()
         with self._given.context.clock("solve"):
-            solved, warned = _solved(dense, pruned, stats, self._dampening, layer)
+            solved, warned = with_dampening(
+                lambda dampening: without_columns(dense, pruned, stats.gram, dampening),
+                self._dampening,
+                layer,
+            )
         yield from warned
         layer.write_(self._given.rounded(solved))
-
-
-def _solved(
-    dense: Tensor, pruned: Tensor, stats: LayerStats, dampening: float, layer: Layer
-) -> tuple[Tensor, list[Warned]]:
-    """The compensated weight; where the statistics cannot be factorised with more dampening, and a warning."""
-    used = dampening
-    while True:
-        try:
-            solved = without_columns(dense, pruned, stats.gram, used)
-            break
-        except NotPositiveDefinite:
-            if used * 10 > _MAX_DAMPENING:
-                raise
-            used *= 10
-    name = f"block {layer.block} {layer.name}"
-    said = f"{name}: the statistics could not be factorised at dampening {dampening:g}; used {used:g}."
-    return solved, [Warned(message=said, layer=name)] if used > dampening else []

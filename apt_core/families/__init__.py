@@ -5,7 +5,14 @@ until it is handed a model.
 """
 
 from apt_core.families.block_widths import BLOCK_WIDTHS, block_widths, config_of_block, stating
-from apt_core.families.coupled import Member, Structure, check_has_groups, no_groups, structures_of
+from apt_core.families.coupled import (
+    Member,
+    Structure,
+    check_has_groups,
+    no_groups,
+    readers,
+    structures_of,
+)
 from apt_core.families.family import Family
 from apt_core.families.finding import (
     all_layers,
@@ -55,6 +62,7 @@ __all__ = [
     "opening_token",
     "opens_with_bos",
     "prunable_layers",
+    "readers",
     "stating",
     "structures_of",
     "what_was_guessed",

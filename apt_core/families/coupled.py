@@ -93,6 +93,12 @@ def _spans(parts: tuple[str, ...], queries: int, keys: int, groups: int) -> tupl
     return tuple(found)
 
 
+def readers(names: Collection[str]) -> set[str]:
+    """Of these layers, those whose columns go with coupled groups."""
+    known = (side for family in FAMILIES.values() for side in family.coupled)
+    return {side.reader for side in known if side.layers <= set(names)}
+
+
 def check_has_groups(names: Collection[str], title: str) -> None:
     """Raise BadInput where layers of these names hold no channels of an MLP that could go together."""
     known = (side for family in FAMILIES.values() for side in family.coupled if side.unit == "channels")

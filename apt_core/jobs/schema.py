@@ -41,4 +41,13 @@ def _recipe_to_prune(data: Data) -> Data:
     return data | {"schema_version": 2, "evaluation": [evaluation], "resources": flat}
 
 
-_STEPS: dict[tuple[str, str], Callable[[Data], Data]] = {("prune", "1"): _recipe_to_prune}
+def _masked_search(data: Data) -> Data:
+    """Candidates of a search were compared before compensation."""
+    evolution = {"judge": "masked"} | data.get("evolution", {})
+    return data | {"schema_version": 2, "evolution": evolution}
+
+
+_STEPS: dict[tuple[str, str], Callable[[Data], Data]] = {
+    ("prune", "1"): _recipe_to_prune,
+    ("search", "1"): _masked_search,
+}

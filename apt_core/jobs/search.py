@@ -28,6 +28,7 @@ class Search(Job):
     )
 
     kind: Literal["search"] = "search"
+    schema_version: int = Field(default=2, ge=1, json_schema_extra={"control": "hidden"})
     keep: float = Field(
         default=0.8,
         ge=0.05,

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from apt_core.base.errors import NotPositiveDefinite
+from apt_core.maths.hessian import dampened, inverse_factor
 
 
 class Solved(NamedTuple):
@@ -75,4 +76,26 @@ def without_columns(
     moved = ridge(gram[kept][:, kept], weight[:, pruned] @ gram[pruned][:, kept], dampening)
     result = torch.zeros_like(weight)
     result[:, kept] = weight[:, kept] + moved
+    return result
+
+
+def inverse_gram(gram: Float[Tensor, "in in"], dampening: float) -> Float[Tensor, "in in"]:
+    """(G + lambda I)^-1; lambda is of the mean over all inputs. Raises NotPositiveDefinite."""
+    factor = inverse_factor(dampened(gram, dampening), dampening)
+    return factor.T @ factor
+
+
+def without_columns_by(
+    weight: Float[Tensor, "out in"], pruned: Bool[Tensor, "in"], inverse: Float[Tensor, "in in"]
+) -> Float[Tensor, "out in"]:
+    """`without_columns` from the inverse of the dampened Gram matrix, for many sets of columns of one matrix.
+
+        W - W_P ([H^-1]_PP)^-1 [H^-1]_P,:, zeros at P        (arXiv 2410.15567, eq. 7)
+
+    Example: H^-1 = [[2, -1], [-1, 2]] / 3, W = [[1, 3]], P = {0}: [[1, 3]] - 1 * 3/2 * [[2/3, -1/3]] = [[0, 3.5]].
+    """
+    rows = inverse[pruned]
+    multipliers = torch.cholesky_solve(weight[:, pruned].T, torch.linalg.cholesky(rows[:, pruned]))
+    result = weight - multipliers.T @ rows
+    result[:, pruned] = 0
     return result

@@ -1,14 +1,14 @@
 """The perplexity of a smaller model inside the dense one: what would go is multiplied by zero, and nothing is written.
 
 Where the columns of an output projection read zeros, the rows that feed them might as well be gone; a block that goes
-is left out of the walk.
+is left out of the walk. `passes.reformed` has the same with output projections that make up for what goes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -30,19 +30,36 @@ class Masked(NamedTuple):
     columns: Mapping[tuple[int, str], Tensor]
 
 
-class Judge:
-    """Measures candidates on the same windows [windows, length], which are embedded once."""
+Cutting = Callable[[OpenBlock], AbstractContextManager[None]]  # a context in which a block is a candidate's
 
-    def __init__(self, model: Any, store: WeightStore, windows: Tensor, entering: Entering, batch: int):
+
+def masking(candidate: Masked) -> Cutting:
+    """Blocks whose output projections read nothing of what goes."""
+    return lambda block: _reading(block, candidate.columns)
+
+
+class Judge:
+    """Measures candidates on the same windows [windows, length], which are embedded once.
+
+    cutting: what makes the blocks of the dense model those of a candidate while they are called.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        store: WeightStore,
+        windows: Tensor,
+        entering: Entering,
+        batch: int,
+        cutting: Callable[[Masked], Cutting] = masking,
+    ):
         self._store, self._windows, self._entering, self._batch = store, windows, entering, batch
-        self._head = EmbeddingAndHead.of(model, store)
+        self._head, self._cutting = EmbeddingAndHead.of(model, store), cutting
 
     @torch.no_grad()
     def perplexity(self, candidate: Masked) -> Generator[None, None, float]:
         """inf where there is none. Yields after every few windows of a block, and every window of the head."""
-        passing = Propagation(
-            self._entering.states.clone(), self._batch, lambda block: _reading(block, candidate.columns)
-        )
+        passing = Propagation(self._entering.states.clone(), self._batch, self._cutting(candidate))
         yield from Runner(self._store, self._entering).run(passing, candidate.blocks)
         lost = 0.0
         for number, window in enumerate(self._windows):

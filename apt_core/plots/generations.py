@@ -68,9 +68,10 @@ def note(runs: RunSet) -> str:
     if record.search is None:
         return ""
     began = record.search
+    state = "before compensation" if began.judge == "masked" else "once compensated"
     how = (
         f"Candidates keep {percent(began.keep)} of the blocks' weights within {percent(began.tolerance)}, and are "
-        f"compared before compensation, on {began.windows} windows of the calibration text that are held out; the "
+        f"compared {state}, on {began.windows} windows of the calibration text that are held out; the "
         f"dense model has {number(began.dense)} there. Widths are the same in every block, so that plain transformers "
         "loads the result."
     )

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from apt_core.base.errors import NotPositiveDefinite
 from apt_core.maths.compensate import full_compensation
 from apt_core.maths.group_importance import WeightGradients, importance_along
-from apt_core.maths.least_squares import Regression, ridge, without_columns
+from apt_core.maths.least_squares import (
+    Regression,
+    inverse_gram,
+    ridge,
+    without_columns,
+    without_columns_by,
+)
 
 
 def problem(seed, out, width, tokens):
@@ -41,6 +47,38 @@ def test_it_is_apts_closed_form_with_the_same_set_in_every_row():
     gram = inputs @ inputs.T
     wanted = full_compensation(weight, pruned.expand(5, 8), gram)
     torch.testing.assert_close(without_columns(weight, pruned, gram, 1e-8), wanted, rtol=1e-3, atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 12), st.floats(0.001, 1))
+def test_from_the_inverse_it_is_the_ridge_regression_on_the_columns_that_stay(seed, out, width, dampening):
+    """In float64, with the level of the whole matrix: W_K + W_P G_PK (G_KK + lambda I)^-1."""
+    weight, inputs = problem(seed, out, width, 6 * width)
+    pruned = torch.zeros(width, dtype=torch.bool)
+    pruned[torch.randperm(width, generator=torch.Generator().manual_seed(seed))[: max(1, width // 2)]] = True
+    gram, kept = (inputs @ inputs.T).double(), ~pruned
+    damped = gram + dampening * gram.diagonal().mean() * torch.eye(width, dtype=torch.float64)
+    moved = weight[:, pruned].double() @ gram[pruned][:, kept] @ torch.linalg.inv(damped[kept][:, kept])
+    wanted = torch.zeros(out, width, dtype=torch.float64)
+    wanted[:, kept] = weight[:, kept].double() + moved
+    found = without_columns_by(weight, pruned, inverse_gram(inputs @ inputs.T, dampening))
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+    assert not found[:, pruned].any()
+
+
+def test_the_example_from_the_inverse():
+    inverse = inverse_gram(torch.tensor([[2.0, 1.0], [1.0, 2.0]]), 1e-7)
+    torch.testing.assert_close(inverse, torch.tensor([[2.0, -1.0], [-1.0, 2.0]]) / 3)
+    found = without_columns_by(torch.tensor([[1.0, 3.0]]), torch.tensor([True, False]), inverse)
+    torch.testing.assert_close(found, torch.tensor([[0.0, 3.5]]))
+
+
+def test_an_input_that_is_always_zero_makes_up_for_nothing():
+    gram = torch.tensor([[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    found = without_columns_by(
+        torch.tensor([[1.0, 3.0, 7.0]]), torch.tensor([True, False, False]), inverse_gram(gram, 1e-7)
+    )
+    torch.testing.assert_close(found, torch.tensor([[0.0, 3.5, 7.0]]))
 
 
 def test_the_example():

@@ -67,6 +67,12 @@ class Evolution(Labelled):
         title="Draws",
         description="importance: important heads and channels are drawn more often; uniform: all alike, as published",
     )
+    judge: Literal["masked", "compensated"] = Field(
+        default="compensated",
+        title="Candidates are compared",
+        description="compensated: their output projections make up for what goes, as in the model that is made; "
+        "masked: what goes is zero, and nothing makes up for it",
+    )
     importance: Importance = Field(
         default="param_first",
         title="Importance",
