@@ -34,3 +34,12 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="you have read and accept the conditions of use of a model that has some (Gemma)",
     )
+
+
+def add_resume(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("--resume", metavar="ID", help=help)
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="with --resume: go no further, make a model of what was reached and measure it",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apt_core.cli.command import add, add_terms
+from apt_core.cli.command import add, add_resume, add_terms
 from apt_core.cli.flags import add_flags
 from apt_core.jobs import Evaluate, Prune, Recover, Search
 from apt_core.jobs.flags import job_fields
@@ -152,7 +152,7 @@ def _add_recover(commands: Any) -> None:
     )
     without = frozenset({"model.id", "model.revision", "resources.walk", "resources.weights", "resume"})
     add_flags(parser, Recover, without=without)
-    parser.add_argument("--resume", metavar="ID", help="go on from what a recovery that stopped has kept")
+    add_resume(parser, "go on from what a recovery that stopped has kept")
 
 
 def _add_search(commands: Any) -> None:
@@ -161,9 +161,7 @@ def _add_search(commands: Any) -> None:
     )
     without = frozenset({"resources.walk", "resume"})
     add_flags(parser, Search, without=without, optional=frozenset({"model.id"}))
-    parser.add_argument(
-        "--resume", metavar="ID", help="go on from the population that a search that stopped has kept"
-    )
+    add_resume(parser, "go on from the population that a search that stopped has kept")
     add_terms(parser)
 
 

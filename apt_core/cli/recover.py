@@ -10,7 +10,7 @@ from apt_core.base.policy import LOCAL
 from apt_core.cli.following import run_job
 from apt_core.cli.options import check_job, fields_from, settings_from
 from apt_core.cli.output import some_of, table
-from apt_core.cli.resuming import resumed
+from apt_core.cli.resuming import check_finish, resumed
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job, Recover, make_job
 from apt_core.jobs.parts import RUN_PREFIX
@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
 
 def job_from(options: argparse.Namespace, store: Store) -> Job:
     """The job that `recover` was asked for, checked as far as can be before anything starts."""
-    job = resumed(options, store, Recover, "recovery", _BOUNDS) if options.resume else _new(options)
+    check_finish(options)
+    job = resumed(options, store, Recover, _BOUNDS) if options.resume else _new(options)
     check_job(job, options.policy, store)
     return job
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -42,6 +42,7 @@ class Job(Frozen):
 
     title: ClassVar[str]  # what is done, as a table names it: "Prune"
     done: ClassVar[str]  # what becomes of the model: "pruned"
+    called: ClassVar[str] = "run"  # what a sentence calls a run of this kind
     subjects: ClassVar[tuple[str, ...]] = (
         "model",
     )  # that are measured, the last one made: ("dense", "pruned")
@@ -99,6 +100,17 @@ class Job(Frozen):
         """The run whose kept state this one starts with (`resume`, in kinds that have it); None for one that starts
         anew."""
         return getattr(self, "resume", None)
+
+    @classmethod
+    def keeps_state(cls) -> bool:
+        """Whether a run of this kind that stopped can be gone on from (`resume`)."""
+        return "resume" in cls.model_fields
+
+    @classmethod
+    def bounds_reached(cls, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields with which a job that goes on from a kept state makes a model of it at once; none where nothing
+        was reached yet."""
+        return {}
 
     def request(self, name: Name) -> dict[str, Any]:
         """What was asked for, as the JSON of a run says it; names and paths pass through `name`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
@@ -19,6 +20,7 @@ class Recover(Job):
 
     title: ClassVar[str] = "Recover"
     done: ClassVar[str] = "recovered"
+    called: ClassVar[str] = "recovery"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "before", "recovered")
     steps: ClassVar[tuple[Step, ...]] = (
         Step("Dense model", ("download", "convert", "load:dense", "evaluate:dense")),
@@ -98,6 +100,11 @@ class Recover(Job):
     @property
     def tokens_per_step(self) -> int:
         return self.training.batch * self.training.length
+
+    @classmethod
+    def bounds_reached(cls, state: Mapping[str, Any]) -> dict[str, Any]:
+        step = int(state["step"])
+        return {"optimiser_steps": step} if step else {}
 
     def request(self, name: Name) -> dict[str, Any]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ class Search(Job):
 
     title: ClassVar[str] = "Search"
     done: ClassVar[str] = "pruned"
+    called: ClassVar[str] = "search"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "start", "pruned")
     steps: ClassVar[tuple[Step, ...]] = (
         Step("Model", ("download", "convert", "load")),
@@ -76,6 +78,10 @@ class Search(Job):
     @property
     def reads(self) -> tuple[Calibration | Evaluation, ...]:
         return (self.calibration,)
+
+    @classmethod
+    def bounds_reached(cls, state: Mapping[str, Any]) -> dict[str, Any]:
+        return {"generations": int(state["generations"][-1]["number"])}
 
     def request(self, name: Name) -> dict[str, Any]:
         return {

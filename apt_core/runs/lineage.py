@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from apt_core.base.errors import BadInput, NotAModel
 from apt_core.execute.context import Made
@@ -42,11 +43,13 @@ def training_of(run_id: str, records: Records, folders: Folders) -> Path:
     return folder
 
 
-def step_reached(run_id: str, records: Records, folders: Folders) -> int:
-    """The step behind which a recovery has kept its state; raises BadInput where it has kept none that can be read."""
+def bounds_reached(run_id: str, records: Records, folders: Folders) -> dict[str, Any]:
+    """The fields of its job with which a run that stopped would have ended where it kept its state; none where that is
+    before its first step. Raises BadInput where it has kept no state that can be read."""
     training_of(run_id, records, folders)
     file = folders.run(run_id) / KEPT_BY_TRAINING
     try:
-        return int(parse_json(read_metadata(file)["state"].encode(), "The state")["step"])
-    except (NotAModel, KeyError, TypeError, ValueError, OSError) as error:
-        raise BadInput(f"What run {run_id} kept of its training cannot be read; start it again.") from error
+        state = parse_json(read_metadata(file)["state"].encode(), "The state")
+        return records.get(run_id).job.bounds_reached(state)
+    except (NotAModel, LookupError, TypeError, ValueError, OSError) as error:
+        raise BadInput(f"What run {run_id} kept to go on from cannot be read; start it again.") from error

@@ -287,9 +287,10 @@ class Store:
         """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
         return lineage.training_of(run_id, self._records, self._folders)
 
-    def step_reached(self, run_id: str) -> int:
-        """The step behind which a recovery has kept its state; raises BadInput where it has kept none."""
-        return lineage.step_reached(run_id, self._records, self._folders)
+    def bounds_reached(self, run_id: str) -> dict[str, Any]:
+        """The fields of its job with which a run that stopped would have ended where it kept its state; raises
+        BadInput where it has kept none."""
+        return lineage.bounds_reached(run_id, self._records, self._folders)
 
     def events_since(self, run_id: str, seq: int = -1) -> List[ev.Stamped]:
         """The events numbered above `seq`; raises UnknownRun."""

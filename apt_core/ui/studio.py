@@ -209,13 +209,14 @@ class Studio:
         return self._runs.checkpoint(run_id)
 
     def can_go_on(self, record: RunRecord) -> bool:
-        """Whether this run stopped in the middle of a training or a search whose state is kept, and the visitor may go
-        on with it."""
+        """Whether this run stopped in the middle of something whose state is kept, such as a training, and the visitor
+        may go on with it."""
         return self._runs.can_go_on(record)
 
-    def step_reached(self, record: RunRecord) -> int:
-        """How many steps of a recovery that stopped are kept; 0 where nothing is."""
-        return self._runs.step_reached(record)
+    def bounds_reached(self, record: RunRecord) -> dict[str, Any]:
+        """The fields of its job with which a run that stopped makes a model of what it reached; none where it cannot
+        be."""
+        return self._runs.bounds_reached(record)
 
     def made_from(self, run_id: str) -> list[RunRecord]:
         """The runs whose model this run made, of those that stand in the visitor's lists."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Job, Recover, Search
+from apt_core.jobs import Job
 from apt_core.reports.samples import PREFIX
 from apt_core.runs import owners
 from apt_core.runs.ids import is_run_id
@@ -104,9 +104,9 @@ class VisibleRuns(NamedTuple):
         return self.store.labels_of(run_id) if mine and run_id not in self.samples else NOTHING_WRITTEN
 
     def can_go_on(self, record: RunRecord) -> bool:
-        """Whether this run stopped in the middle of a training or a search whose state is kept, and the visitor may
-        resume it."""
-        stopped = isinstance(record.job, Recover | Search) and record.status in ("cancelled", "failed")
+        """Whether this run stopped in the middle of something whose state is kept, such as a training, and the visitor
+        may resume it."""
+        stopped = record.job.keeps_state() and record.status in ("cancelled", "failed")
         if not stopped or not self.may(Action.RESUME, record):
             return False
         try:
@@ -114,14 +114,15 @@ class VisibleRuns(NamedTuple):
         except PruneError:
             return False
 
-    def step_reached(self, record: RunRecord) -> int:
-        """How many steps of a recovery that stopped are kept; 0 where nothing is."""
-        if not isinstance(record.job, Recover) or not self.can_go_on(record):
-            return 0
+    def bounds_reached(self, record: RunRecord) -> dict[str, Any]:
+        """The fields of its job with which a run that stopped makes a model of what it reached; none where it cannot
+        be."""
+        if not self.can_go_on(record):
+            return {}
         try:
-            return int(self.store.step_reached(record.id))
+            return dict(self.store.bounds_reached(record.id))
         except PruneError:
-            return 0
+            return {}
 
     def made_from(self, run_id: str) -> list[RunRecord]:
         """The runs whose model this run made, of those that stand in the visitor's lists."""

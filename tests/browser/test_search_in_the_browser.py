@@ -47,6 +47,9 @@ def test_a_search_is_watched_stopped_and_gone_on_with(open_page):
     says(page, "#status", "Searching: generation", 90)
     page.locator("#stop").click()
     says(page, "#status", "Stopped behind generation", 60)
+    page.locator("#search-finish").click()
+    says(page, "#generations-note", "uniform widths, compensated", 120)
+    assert not page.locator("#search-finish").is_visible()
 
 
 @pytest.mark.slow

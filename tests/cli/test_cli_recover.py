@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import apt_core
 from apt_core import events as ev
@@ -99,6 +101,42 @@ def test_one_that_stopped_goes_on_with_as_many_steps_as_are_asked_for(parent, fl
     store.request_cancel(stopped)
     job = job_from(build_parser().parse_args(["recover", "--resume", stopped, *flags]), store)
     assert (job.resume, job.optimiser_steps, job.model.run) == (stopped, steps, parent.id)
+
+
+def stopped_at(parent, step):
+    """A recovery of 50 steps that was stopped behind this one."""
+    store = Store()
+    stopped = store.create(asked(parent, "--method", "spp", "--steps", "50", "--text", "wiki-sample"))
+    kept = store.folder(stopped) / TRAINING
+    kept.mkdir()
+    state = {"format": "pt", "state": json.dumps({"step": step, "a_later_version_s": 1})}
+    save_file({"one": torch.zeros(1)}, kept / "state.safetensors", metadata=state)
+    store.request_cancel(stopped)
+    return store, stopped
+
+
+def test_one_that_stopped_ends_with_what_it_reached(parent):
+    store, stopped = stopped_at(parent, 20)
+    job = job_from(build_parser().parse_args(["recover", "--resume", stopped, "--finish"]), store)
+    assert (job.resume, job.optimiser_steps) == (stopped, 20)
+
+
+@pytest.mark.parametrize(
+    ("step", "flags", "said"),
+    [
+        (0, ("--finish",), "reached nothing yet"),
+        (20, ("--finish", "--steps", "30"), "leave --steps out"),
+    ],
+)
+def test_what_cannot_be_finished_is_one_sentence(parent, capsys, step, flags, said):
+    _, stopped = stopped_at(parent, step)
+    assert main(["recover", "--resume", stopped, *flags, "--json"]) == 2
+    assert said in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_nothing_to_finish_without_a_run_that_stopped(parent, capsys):
+    assert main(["recover", "--run", parent.id, "--method", "spp", "--finish", "--json"]) == 2
+    assert "--resume" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 @pytest.mark.slow

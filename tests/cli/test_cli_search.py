@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from apt_core.base.policy import HostPolicy
 from apt_core.cli import main
 from apt_core.cli.parser import build_parser
 from apt_core.cli.search import job_from
+from apt_core.execute.kept import TRAINING
 from apt_core.runs.store import Store
 
 TEXTS = ["--calibration", "wiki-sample", "--eval", "wiki-sample", "--samples", "6", "--length", "32"]
@@ -56,6 +59,28 @@ def test_bad_input_is_one_sentence_and_starts_nothing(capsys, flags, said):
     told = json.loads(capsys.readouterr().out)
     assert said.lower() in told["error"]["message"].lower()
     assert Store().list() == []
+
+
+def stopped_behind(generation):
+    """A search of a hundred generations that was stopped behind this one."""
+    store = Store()
+    stopped = store.create(asked("--generations", "100", *TEXTS))
+    kept = store.folder(stopped) / TRAINING
+    kept.mkdir()
+    state = {"generations": [{"number": one} for one in range(generation + 1)]}
+    save_file({"one": torch.zeros(1)}, kept / "state.safetensors", metadata={"state": json.dumps(state)})
+    store.request_cancel(stopped)
+    return store, stopped
+
+
+def test_one_that_stopped_ends_with_what_it_reached(capsys):
+    store, stopped = stopped_behind(7)
+    job = job_from(build_parser().parse_args(["search", "--resume", stopped, "--finish"]), store)
+    assert (job.resume, job.generations) == (stopped, 7)
+    assert main(["search", "--resume", stopped, "--finish", "--minutes", "3", "--json"]) == 2
+    assert "leave --minutes out" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert main(["search", "--model", "tiny-llama", "--finish", "--json"]) == 2
+    assert "name it with --resume" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_a_public_host_bounds_the_minutes(capsys, monkeypatch):

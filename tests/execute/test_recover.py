@@ -247,17 +247,17 @@ def test_what_a_stopped_run_reached_can_be_made_a_model(store, parent, tmp_path)
     store.request_cancel(stopped)
     trained_until(recovery(parent.id, warm_up=0.5), store, tmp_path, 4)
     state_in(store, stopped, tmp_path)
-    assert store.step_reached(stopped) == 4
+    assert store.bounds_reached(stopped) == {"optimiser_steps": 4}
     early = done(store, recovery(parent.id, steps=4, warm_up=0.5, resume=stopped))
     assert early.status == "finished", early.failure
     assert early.steps[-1].step == 4 and early.made is not None and store.checkpoint(early.id)
     assert early.training.warm_up == 3
-    assert store.step_reached(stopped) == 4
+    assert store.bounds_reached(stopped) == {"optimiser_steps": 4}
     with pytest.raises(BadInput, match="kept no state"):
-        store.step_reached(parent.id)
+        store.bounds_reached(parent.id)
     (store.folder(stopped) / kept.KEPT_BY_TRAINING).write_bytes(b"torn")
     with pytest.raises(BadInput, match="cannot be read"):
-        store.step_reached(stopped)
+        store.bounds_reached(stopped)
 
 
 def test_events_come_in_their_order(store, parent, tmp_path):

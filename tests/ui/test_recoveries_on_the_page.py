@@ -16,6 +16,7 @@ from apt_core.plots.chart import RunSet
 from apt_core.reports.document import document_of
 from apt_core.reports.model_card import model_card
 from apt_core.ui import lately as lately_module
+from apt_core.ui.forms import below
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import recover
@@ -116,7 +117,7 @@ def test_the_section_is_there_for_what_made_a_model_alone(explore, studio, store
 
 
 def test_pressing_the_button_queues_the_run_and_shows_it(explore, studio, store):
-    start = recover.start(
+    start = below.start(
         explore.recovering,
         studio,
         lambda: recover.job_of(PRUNED, values(explore), studio),
@@ -137,7 +138,7 @@ def test_pressing_the_button_queues_the_run_and_shows_it(explore, studio, store)
 def test_bad_input_is_a_sentence_and_queues_nothing(explore, studio, store, changes, said):
     before = len(store.logs)
     asked = lambda: recover.job_of(PRUNED, values(explore, **changes), studio)  # noqa: E731
-    got = recover.start(explore.recovering, studio, asked, lambda run_id: {})
+    got = below.start(explore.recovering, studio, asked, lambda run_id: {})
     assert said in got[explore.recovering.note]
     assert len(store.logs) == before
 
@@ -151,7 +152,7 @@ def test_a_training_that_stopped_goes_on(explore, studio, store, tmp_path):
     store.put(RUN, some(0, 2, end=ev.Cancelled()), a_job())
     store.training_of = lambda run_id: tmp_path
     assert recover.show(explore.recovering, studio, store.get(RUN))[explore.recovering.go_on]["visible"]
-    assert recover.going_on(RUN, studio) == a_job(resume=RUN)
+    assert below.going_on(Recover, RUN, studio) == a_job(resume=RUN)
 
     def none(run_id):
         raise BadInput("kept no state")
@@ -159,20 +160,20 @@ def test_a_training_that_stopped_goes_on(explore, studio, store, tmp_path):
     store.training_of = none
     assert not recover.show(explore.recovering, studio, store.get(RUN))[explore.recovering.go_on]["visible"]
     with pytest.raises(BadInput, match="start the recovery again"):
-        recover.going_on(RUN, studio)
+        below.going_on(Recover, RUN, studio)
 
 
 def test_a_training_that_stopped_can_be_finished_with_what_it_reached(explore, studio, store, tmp_path):
     store.put(RUN, some(0, 2, end=ev.Cancelled()), a_job())
     store.training_of = lambda run_id: tmp_path
     assert recover.show(explore.recovering, studio, store.get(RUN))[explore.recovering.finish]["visible"]
-    assert recover.finished_early(RUN, studio) == a_job(resume=RUN, optimiser_steps=2)
+    assert below.finished_early(Recover, RUN, studio) == a_job(resume=RUN, optimiser_steps=2)
     store.put(OTHER, some(0, end=ev.Cancelled()), a_job())  # stopped before its first step
     assert not recover.show(explore.recovering, studio, store.get(OTHER))[explore.recovering.finish][
         "visible"
     ]
     with pytest.raises(BadInput, match="start the recovery again"):
-        recover.finished_early(OTHER, studio)
+        below.finished_early(Recover, OTHER, studio)
     store.put(RUN, some(0, 2, end="finished"), a_job())
     assert not recover.show(explore.recovering, studio, store.get(RUN))[explore.recovering.finish]["visible"]
 

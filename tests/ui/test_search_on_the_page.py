@@ -9,7 +9,7 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, some_events, stamped
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord, fold
-from apt_core.jobs import Search, make_job
+from apt_core.jobs import Recover, Search, make_job
 from apt_core.plots import charts_of
 from apt_core.plots import generations as chart
 from apt_core.plots.chart import RunSet
@@ -17,6 +17,7 @@ from apt_core.reports.document import document_of
 from apt_core.reports.model_card import model_card
 from apt_core.studies.search_gain import gain_of, gain_sentence
 from apt_core.ui import lately as lately_module
+from apt_core.ui.forms import below
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
 from apt_core.ui.tabs import search
@@ -139,9 +140,9 @@ def test_what_it_will_take_is_said_before(explore, studio):
 def test_a_search_that_stopped_goes_on(explore, studio, store, tmp_path):
     store.put(RUN, some(50, 48, end=ev.Cancelled()), a_job())
     store.training_of = lambda run_id: tmp_path
-    shown = search.show(explore.searching, studio, store.get(RUN))
+    shown = below.show_stopped(explore.searching, studio, store.get(RUN))
     assert shown[explore.searching.go_on]["visible"]
-    assert search.going_on(RUN, studio) == a_job(resume=RUN)
+    assert below.going_on(Search, RUN, studio) == a_job(resume=RUN)
     recovering = explore_tab.recover.show(explore.recovering, studio, store.get(RUN))
     assert not recovering[explore.recovering.go_on]["visible"]
 
@@ -149,9 +150,25 @@ def test_a_search_that_stopped_goes_on(explore, studio, store, tmp_path):
         raise BadInput("kept no state")
 
     store.training_of = none
-    assert not search.show(explore.searching, studio, store.get(RUN))[explore.searching.go_on]["visible"]
-    with pytest.raises(BadInput, match="start it again"):
-        search.going_on(RUN, studio)
+    assert not below.show_stopped(explore.searching, studio, store.get(RUN))[explore.searching.go_on][
+        "visible"
+    ]
+    with pytest.raises(BadInput, match="start the search again"):
+        below.going_on(Search, RUN, studio)
+
+
+def test_a_search_that_stopped_can_be_finished_with_what_it_reached(explore, studio, store, tmp_path):
+    store.put(RUN, some(50, 48, end=ev.Cancelled()), a_job())
+    store.training_of = lambda run_id: tmp_path
+    assert below.show_stopped(explore.searching, studio, store.get(RUN))[explore.searching.finish]["visible"]
+    assert below.finished_early(Search, RUN, studio) == a_job(resume=RUN, generations=1)
+    recovering = explore_tab.recover.show(explore.recovering, studio, store.get(RUN))
+    assert not recovering[explore.recovering.finish]["visible"]
+    with pytest.raises(BadInput, match="start the recovery again"):
+        below.going_on(Recover, RUN, studio)
+    store.put(RUN, some(50, 48, end="finished"), a_job())
+    shown = below.show_stopped(explore.searching, studio, store.get(RUN))
+    assert not shown[explore.searching.finish]["visible"] and not shown[explore.searching.go_on]["visible"]
 
 
 def test_the_population_grows_while_it_runs():

@@ -180,9 +180,13 @@ class FakeStore:
     def made_from(self, run_id: str) -> list[RunRecord]:
         return [self.get(one) for one, job in self.recipes.items() if job.model.run == run_id]
 
-    def step_reached(self, run_id: str) -> int:
-        """Behind its last point."""
-        return self.get(run_id).steps[-1].step
+    def bounds_reached(self, run_id: str) -> dict[str, Any]:
+        """Behind its last point, or its last generation."""
+        record = self.get(run_id)
+        state = {"step": record.steps[-1].step if record.steps else 0}
+        return record.job.bounds_reached(
+            state | {"generations": [one.model_dump() for one in record.generations]}
+        )
 
     def came_with_token(self, run_id: str) -> bool:
         return run_id in self.with_token

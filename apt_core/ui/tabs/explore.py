@@ -13,8 +13,9 @@ from apt_core.events.records import RunRecord
 from apt_core.models.catalogue import terms
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch import hub_token
-from apt_core.ui.forms import checks, choose, remembered
+from apt_core.ui.forms import below, checks, choose, remembered
 from apt_core.ui.forms.account import token_of
+from apt_core.ui.forms.below import Form
 from apt_core.ui.forms.choose import Chooser
 from apt_core.ui.forms.form import jobs_of
 from apt_core.ui.studio import Studio
@@ -38,10 +39,8 @@ from apt_core.ui.tabs.law import LawSection
 from apt_core.ui.tabs.measure import Measuring
 from apt_core.ui.tabs.push import PushSection
 from apt_core.ui.tabs.read import Reading
-from apt_core.ui.tabs.recover import Recovering
 from apt_core.ui.tabs.result import Result
 from apt_core.ui.tabs.rounding import RoundingSection
-from apt_core.ui.tabs.search import SearchForm
 from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.fold import chosen_line
 from apt_core.ui.views.run_view import ViewState, shows
@@ -59,9 +58,9 @@ class Explore(NamedTuple):
     inside_model: InsideModel
     reading: Reading
     measuring: Measuring
-    recovering: Recovering
+    recovering: Form
     law: LawSection
-    searching: SearchForm
+    searching: Form
     rounding: RoundingSection
     seen: gr.HTML  # what this tab shows; its script keeps the address in step and asks for what is new
     folded: gr.HTML  # the one line that stands for the chooser on a narrow screen
@@ -280,7 +279,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
         | measure.show(explore.measuring, studio, record)
         | recover.show(explore.recovering, studio, record)
         | law.show(explore.law, studio, [record])
-        | search.show(explore.searching, studio, record)
+        | below.show_stopped(explore.searching, studio, record)
         | rounding.show(explore.rounding, [record])
         | {
             explore.result.note: "",
