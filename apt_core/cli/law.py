@@ -11,16 +11,17 @@ from apt_core.base.words import number
 from apt_core.cli.output import print_json, table
 from apt_core.reports.export import reader_of
 from apt_core.runs.store import Store
+from apt_core.studies.law_curves import used_sentence
 from apt_core.studies.law_runs import recoveries_of
 from apt_core.studies.named_runs import named_runs
 from apt_core.studies.scaling_law import (
-    SCHEDULE,
     Law,
     check_sentence,
     determined_sentence,
     form_sentence,
     laws_json,
     laws_of,
+    schedule_sentence,
     within_sentence,
 )
 
@@ -45,10 +46,12 @@ def _report(law: Law) -> str:
         for name, value in found.constants.items()
     ]
     said = [
+        used_sentence(law.chosen),
+        *law.chosen.left_out,
         form_sentence(found),
         determined_sentence(found),
         check_sentence(law.check),
-        SCHEDULE,
+        schedule_sentence(law),
         *(f"{one.run}: {within_sentence(one)}" for one in law.within),
     ]
     head = f"{law.label} · {len(law.points)} points of {', '.join(law.runs)}"

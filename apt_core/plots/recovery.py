@@ -23,6 +23,7 @@ from apt_core.plots.look import NO_POINT
 from apt_core.plots.palette import colour
 from apt_core.plots.progress_axes import over_progress
 from apt_core.plots.run_marks import mark_of
+from apt_core.studies.law_curves import points_of
 from apt_core.studies.names import names_of
 from apt_core.studies.scaling_law import (
     Check,
@@ -30,7 +31,6 @@ from apt_core.studies.scaling_law import (
     check_sentence,
     determined_sentence,
     form_sentence,
-    points_of,
 )
 
 _BEYOND = 3.0  # times the tokens that were trained on

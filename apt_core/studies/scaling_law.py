@@ -1,7 +1,7 @@
 """The law of post-training, fitted to the curves of stored recoveries: a fold over their records. No torch.
 
-Recoveries of one family of models, pruned in one way and trained in one way, are fitted together (`law_groups`). The
-points of the warm-up are left out.
+Recoveries of one family of models, pruned in one way and trained in one way, are fitted together (`law_groups`): their
+curves where they share a learning-rate schedule, else their final losses (`law_curves`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from apt_core.base.words import count, number, times
 from apt_core.events.records import RunRecord
 from apt_core.measure import power_law
 from apt_core.measure.power_law import Fit, Point
+from apt_core.studies.law_curves import FINAL, Chosen, chosen_of, used_sentence
 from apt_core.studies.law_groups import Known, apart_sentence, grouped, labels_of
 
 NAME, TITLE, SOURCE = "law", "The law of training", "P2 law, arXiv 2411.10272"
@@ -55,14 +56,22 @@ class Within(NamedTuple):
 
 
 class Law(NamedTuple):
-    """One group of recoveries: their label, their points behind the warm-up, and what was fitted to all of them."""
+    """One group of recoveries: their label, those of their points that belong to one law, and what was fitted to
+    them."""
 
     label: str
-    runs: tuple[str, ...]
-    points: tuple[Point, ...]
+    chosen: Chosen
     fit: Fit
     check: Check | None
     within: tuple[Within, ...] = ()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return self.chosen.runs
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return self.chosen.points
 
 
 class Laws(NamedTuple):
@@ -96,7 +105,7 @@ def laws_of(
     refused: dict[str, BadInput] = {}
     for group, label in labels_of(list(groups)).items():
         try:
-            laws.append(_law(label, groups[group], within, times_drawn, seed))
+            laws.append(_law(label, chosen_of(groups[group], known), within, times_drawn, seed))
         except BadInput as error:
             refused[label] = error
     if not laws:
@@ -113,43 +122,10 @@ def check_ratio(within: float | None) -> None:
         )
 
 
-def points_of(record: RunRecord) -> list[Point]:
-    """The curve behind the warm-up."""
-    began = record.training
-    if began is None:
-        return []
-    return [
-        Point(
-            run=record.id,
-            tokens=one.tokens,
-            loss=one.held_out,
-            parameters=began.model_parameters,
-            sparsity=share_gone(record),
-            dense_loss=began.dense_loss,
-        )
-        for one in record.steps
-        if one.step > began.warm_up
-    ]
-
-
-def share_gone(record: RunRecord) -> float:
-    """Which share of the dense model's parameters is gone when a recovery begins, as zeros or with whole structures."""
-    began, opened = record.training, record.model
-    if began is None:
-        return 0.0
-    if opened is None:  # before it was opened there is no curve; recorded curves have no more than this
-        return began.sparsity
-    zeros = began.sparsity * opened.prunable
-    return 1 - (opened.parameters - zeros) / began.model_parameters
-
-
-def _law(label: str, records: Sequence[RunRecord], within: float | None, bootstraps: int, seed: int) -> Law:
-    curves = [points_of(record) for record in records]
-    points = tuple(point for curve in curves for point in curve)
-    found = power_law.fit(points, bootstraps=bootstraps, seed=seed)
-    answers = tuple(_answer(found, curve, within) for curve in curves if curve) if within else ()
-    runs = tuple(record.id for record in records)
-    return Law(label, runs, points, found, check_of(curves, seed), answers)
+def _law(label: str, chosen: Chosen, within: float | None, bootstraps: int, seed: int) -> Law:
+    found = power_law.fit(chosen.points, bootstraps=bootstraps, seed=seed)
+    answers = tuple(_answer(found, curve, within) for curve in chosen.curves if curve) if within else ()
+    return Law(label, chosen, found, check_of(chosen.curves, seed), answers)
 
 
 def check_of(curves: Sequence[Sequence[Point]], seed: int = 0) -> Check | None:
@@ -163,10 +139,13 @@ def check_of(curves: Sequence[Sequence[Point]], seed: int = 0) -> Check | None:
         found = power_law.fit(early, seed=seed)
     except BadInput:
         return None
-    last = {point.run: point.loss for point in early}
     off = [abs(found.at(point, point.tokens) - point.loss) for point in later]
-    level = [abs(last[point.run] - point.loss) for point in later if point.run in last]
-    return Check(found, early, later, sum(off) / len(off), sum(level) / max(1, len(level)))
+    level = [
+        abs(curve[cut - 1].loss - point.loss)
+        for curve, cut in zip(curves, cuts, strict=True)
+        for point in curve[cut:]
+    ]
+    return Check(found, early, later, sum(off) / len(off), sum(level) / len(level))
 
 
 def _answer(found: Fit, curve: Sequence[Point], ratio: float) -> Within:
@@ -214,10 +193,14 @@ def form_sentence(found: Fit) -> str:
     return f"{found.form.formula} ({why}; D in millions of tokens, N in billions of parameters{rho})."
 
 
-SCHEDULE = (
-    "The learning rate of these runs falls along a cosine, which flattens the end of each curve; a law takes that for "
-    "its floor."
-)
+def schedule_sentence(law: Law) -> str:
+    """What the schedule does to a law of curves; nothing of final losses."""
+    if law.chosen.used == FINAL:
+        return ""
+    return (
+        "The learning rate of these runs falls along a cosine, which flattens the end of each curve; a law takes that "
+        "for its floor."
+    )
 
 
 def determined_sentence(found: Fit) -> str:
@@ -286,7 +269,10 @@ def law_json(law: Law) -> dict[str, Any]:
             name: {"value": value, "low": _finite(found.low[name]), "high": _finite(found.high[name])}
             for name, value in found.constants.items()
         },
-        "note": SCHEDULE,
+        "used": law.chosen.used,
+        "used_sentence": used_sentence(law.chosen),
+        "left_out": list(law.chosen.left_out),
+        "note": schedule_sentence(law) or None,
         "undetermined": list(found.undetermined),
         "determined_sentence": determined_sentence(found) or None,
         "error": found.error,

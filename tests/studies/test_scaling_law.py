@@ -15,9 +15,10 @@ from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import make_job
 from apt_core.runs.store import Store
 from apt_core.studies import scaling_law
+from apt_core.studies.law_curves import points_of
 from apt_core.studies.law_groups import family_of
 from apt_core.studies.law_runs import recoveries_of
-from apt_core.studies.scaling_law import law_json, laws_of, points_of, within_sentence
+from apt_core.studies.scaling_law import law_json, laws_of, within_sentence
 from tests.ui.ui_helpers import some_events, stamped
 
 FIRST, OTHER, THIRD = (f"20261124-10000{place}-abcd" for place in range(3))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from apt_core.base.words import number
+from apt_core.studies.law_curves import used_sentence
 from apt_core.studies.scaling_law import (
-    SCHEDULE,
     Law,
     Laws,
     check_sentence,
     determined_sentence,
     form_sentence,
+    schedule_sentence,
     within_sentence,
 )
 from apt_core.ui.views.html import Markup, join, table
@@ -21,7 +22,8 @@ def laws_card(found: Laws) -> Markup:
     """Every law, what kept them apart, and what has none."""
     apart = Markup('<p class="law-apart">{}</p>').format(found.apart) if found.apart else Markup("")
     left_out = join(Markup('<p class="quiet">{}</p>').format(one) for one in found.left_out)
-    schedule = Markup('<p class="quiet honest">{}</p>').format(SCHEDULE)
+    notes = dict.fromkeys(filter(None, map(schedule_sentence, found.laws)))
+    schedule = join(Markup('<p class="quiet honest">{}</p>').format(one) for one in notes)
     return Markup('<section class="laws" aria-label="Law of the recoveries">{}{}{}{}</section>').format(
         apart, join(map(_law, found.laws)), left_out, schedule
     )
@@ -33,7 +35,8 @@ def _law(law: Law) -> Markup:
         (name, number(value), f"{number(fit.low[name])} to {number(fit.high[name])}")
         for name, value in fit.constants.items()
     ]
-    sentences = filter(None, (form_sentence(fit), determined_sentence(fit), check_sentence(law.check)))
+    said = (form_sentence(fit), determined_sentence(fit), check_sentence(law.check))
+    sentences = filter(None, (used_sentence(law.chosen), *law.chosen.left_out, *said))
     return Markup('<article class="law"><h4>{}</h4>{}{}{}</article>').format(
         law.label,
         _answers(law),
