@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from apt_core.jobs import JOBS
+
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "apt_core"
 
@@ -199,3 +201,73 @@ def test_nobody_behind_the_front_doors_asks_the_environment_whose_page_it_is():
         if re.search(r"\bfrom_environment\(|\bis_public_host\(|APT_PUBLIC|SPACE_ID", file.read_text())
     }
     assert asking <= DOORS | {"base/policy.py"}
+
+
+KINDS = {"Prune", "Shrink", "Search", "Recover", "Evaluate", "Pruning", "Composed"}
+# What each of these is about is one kind of job, or asks for one in its own words. Nobody else does: what differs from
+# kind to kind is a field or a method of the job.
+OF_ONE_KIND = {
+    "cli/prune.py",  # a race is of jobs that prune
+    "estimate/asked.py",
+    "estimate/memory.py",
+    "estimate/placing.py",
+    "estimate/preflight.py",
+    "estimate/rates.py",
+    "estimate/tasks.py",
+    "estimate/work.py",
+    "events/records.py",  # the typed views of a record's job
+    "reports/reproduce.py",  # a call of Python for each of its functions
+    "studies/curve.py",  # of sparsities
+    "studies/law_curves.py",  # laws are of recoveries
+    "studies/law_groups.py",
+    "studies/law_runs.py",
+    "studies/sweep.py",  # grids are of jobs that prune
+    "ui/views/command.py",  # rivals
+}
+
+
+def core_trees():
+    for file in sorted(CORE.rglob("*.py")):
+        yield str(file.relative_to(CORE)), ast.parse(file.read_text())
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def test_one_place_asks_for_the_class_of_a_job():
+    asking = {
+        f"{file}:{node.lineno}"
+        for file, tree in core_trees()
+        if file != "jobs/kinds.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass")
+        if any(names_in(argument) & KINDS for argument in node.args[1:])
+    }
+    assert not asking
+
+
+def test_nobody_compares_a_kind_with_a_name():
+    comparing = {
+        f"{file}:{node.lineno}"
+        for file, tree in core_trees()
+        if not file.startswith("jobs/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        if any(isinstance(one, ast.Attribute) and one.attr == "kind" for one in ast.walk(node))
+        if any(isinstance(one, ast.Constant) and one.value in JOBS for one in ast.walk(node))
+    }
+    assert not comparing
+
+
+def test_few_files_ask_what_kind_a_job_is_of():
+    """Store, index, queue, worker, reader and the fold among those that do not."""
+    asking = {
+        file
+        for file, tree in core_trees()
+        if not file.startswith("jobs/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "apt_core.jobs.kinds"
+    }
+    assert asking == OF_ONE_KIND
+    assert not [file for file in asking if file.startswith(("runs/", "execute/", "plots/"))]

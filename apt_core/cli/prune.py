@@ -16,6 +16,7 @@ from apt_core.cli.race import run_race
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune, Pruning
+from apt_core.jobs.kinds import prunes
 from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -48,7 +49,7 @@ def _race(job: Pruning, options: argparse.Namespace) -> list[Prune]:
     """The chosen method's job, then those of the methods that `--race` names; raises BadInput."""
     if options.out is not None:
         raise BadInput("--out takes one result, and a race has several; leave one of the two away.")
-    if not isinstance(job, Prune):
+    if not prunes(job):
         raise BadInput(
             f"A race compares methods that leave the same weights in place, and {job.method.title} makes a smaller "
             "model; leave --race out and use 'compare'."

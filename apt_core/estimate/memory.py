@@ -37,20 +37,12 @@ from apt_core.base.limits import (
     rows_of_logits,
 )
 from apt_core.base.shapes import LayerShape
-from apt_core.estimate.asked import (
-    Walk,
-    carries_dense_stream,
-    makes_a_model,
-    prunes,
-    searches,
-    shrinks,
-    takes_gradients,
-    trains,
-)
+from apt_core.estimate.asked import Walk, carries_dense_stream, takes_gradients
 from apt_core.estimate.judging import inverses_bytes
 from apt_core.estimate.machine import this_process
 from apt_core.estimate.training import training_bytes
 from apt_core.jobs import Job, Prune, Search, Shrink
+from apt_core.jobs.kinds import makes_a_model, prunes, searches, shrinks, trains
 from apt_core.methods.component import Statistic
 from apt_core.models.catalogue.facts import ModelFacts
 

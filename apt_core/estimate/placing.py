@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from apt_core.base import hardware
-from apt_core.estimate.asked import Walk, optional_layers, prunes
+from apt_core.estimate.asked import Walk
 from apt_core.estimate.free import free_memory
 from apt_core.estimate.memory import WeightsIn, peak_bytes, walk_for, working_bytes
 from apt_core.estimate.preflight import is_known
 from apt_core.jobs import Job
+from apt_core.jobs.kinds import prunes
 from apt_core.models.catalogue.facts import ModelFacts, folder_facts
 from apt_core.models.load.placement import Placement, Room, Sizes, placement
 
@@ -52,7 +53,7 @@ def choose_walk(job: Job, folder: Path) -> Walk:
 
 def _facts(job: Job, folder: Path) -> ModelFacts:
     facts = folder_facts(folder, job.model.id, source="local folder")
-    return facts.with_optional() if optional_layers(job) else facts
+    return facts.with_optional() if job.prunes_optional else facts
 
 
 def _rooms(device: str) -> tuple[list[Room], int]:

@@ -15,16 +15,7 @@ from apt_core.base.paths import cache_dir, data_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.base.words import duration, size
-from apt_core.estimate.asked import (
-    Walk,
-    makes_a_model,
-    optional_layers,
-    prunes,
-    searches,
-    shrinks,
-    texts,
-    trains,
-)
+from apt_core.estimate.asked import Walk, texts
 from apt_core.estimate.free import free_memory
 from apt_core.estimate.judging import inverses_bytes
 from apt_core.estimate.memory import WeightsIn, border_bytes, peak_bytes, streams_bytes, walk_for
@@ -33,6 +24,7 @@ from apt_core.estimate.training import state_bytes
 from apt_core.estimate.work import stages_of
 from apt_core.families import check_has_groups
 from apt_core.jobs import Calibration, Evaluation, Job, Search, Shrink
+from apt_core.jobs.kinds import makes_a_model, prunes, searches, shrinks, trains
 from apt_core.methods.structured.base import StructuredMethod
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch.disk import free_bytes
@@ -71,8 +63,8 @@ def estimate(
     """The needs of `job` on a model with these facts, at these rates (None: those of this machine)."""
     rates = rates or rates_here(job.resources.dtype)
     facts = facts.model_copy(update={"cached": True}) if trains(job) else facts  # a run made it
-    without = optional_layers(job) and bool(facts.layers) and not facts.optional
-    facts = facts.with_optional() if optional_layers(job) else facts
+    without = job.prunes_optional and bool(facts.layers) and not facts.optional
+    facts = facts.with_optional() if job.prunes_optional else facts
     known = is_known(facts)
     dtype = _dtype(job, rates)
     place = _weights_in(job, facts, dtype) if known else None

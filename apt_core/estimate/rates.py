@@ -17,12 +17,12 @@ from pydantic import Field
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.base.values import Frozen
-from apt_core.estimate.asked import prunes
 from apt_core.estimate.machine import Machine, packaged_machine, this_machine
 from apt_core.estimate.work import Stage, solving, stages_of
 from apt_core.events import LIBRARIES, Finished, ModelLoaded
 from apt_core.events.records import RunRecord
 from apt_core.families.known import UNLISTED
+from apt_core.jobs.kinds import prunes
 from apt_core.methods import Method
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.shape import shape_in

@@ -12,7 +12,8 @@ from typing import Any
 
 from apt_core.base.errors import BadInput, BadText, NotReachable
 from apt_core.base.policy import STRICT, HostPolicy
-from apt_core.jobs import Evaluate, Job
+from apt_core.jobs import Job
+from apt_core.jobs.kinds import measures
 from apt_core.texts import hub as texts_on_hub
 
 PACKAGE = "lm_eval"
@@ -23,7 +24,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 def check_tasks(job: Job, policy: HostPolicy = STRICT) -> None:
     """Raise BadInput or NotReachable, in one sentence, where the job's tasks cannot be done."""
-    if not isinstance(job, Evaluate) or not job.tasks.listed:
+    if not measures(job) or not job.tasks.listed:
         return
     most = policy.task_examples
     if most is not None and not 0 < job.tasks.limit <= most:

@@ -39,19 +39,12 @@ from apt_core.base.limits import (
 )
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
-from apt_core.estimate.asked import (
-    Walk,
-    carries_dense_stream,
-    looks_at_dense_inputs,
-    prunes,
-    searches,
-    takes_gradients,
-    trains,
-)
+from apt_core.estimate.asked import Walk, carries_dense_stream, looks_at_dense_inputs, takes_gradients
 from apt_core.estimate.judging import inverting, solving_of
 from apt_core.estimate.machine import Machine
 from apt_core.estimate.training import points_of, step_cost
 from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Search, Shrink
+from apt_core.jobs.kinds import prunes, searches, shrinks, trains
 from apt_core.methods import Method
 from apt_core.methods.structured.base import THERE_AND_BACK
 from apt_core.models.catalogue.facts import ModelFacts
@@ -122,7 +115,7 @@ def stages_of(
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
     if searches(job):
         return {**model.opening(), **_of_searching(job, facts, model), **model.decoding_twice(whole)}
-    if isinstance(job, Shrink):
+    if shrinks(job):
         return {**model.opening(), **_of_shrinking(job, facts, model), **model.decoding_twice(whole)}
     if trains(job):
         return _of_training(job, facts, model)

@@ -14,6 +14,7 @@ from apt_core.base.status import Status as Status
 from apt_core.base.values import Frozen
 from apt_core.base.words import file_title
 from apt_core.jobs import AnyJob, Prune, Pruning
+from apt_core.jobs.kinds import makes_a_model, prunes
 
 
 class RunRecord(Frozen):
@@ -65,14 +66,14 @@ class RunRecord(Frozen):
     @property
     def pruning(self) -> Prune:
         """The job of a run that prunes; raises TypeError for any other kind."""
-        if not isinstance(self.job, Prune):
+        if not prunes(self.job):
             raise TypeError(f"Run {self.id} is a job of kind {self.job.kind}, which prunes nothing.")
         return self.job
 
     @property
     def making(self) -> Pruning:
         """The job of a run that makes a model of a model, by any method; raises TypeError for any other kind."""
-        if not isinstance(self.job, Pruning):
+        if not makes_a_model(self.job):
             raise TypeError(f"Run {self.id} is a job of kind {self.job.kind}, which makes no model.")
         return self.job
 
@@ -345,10 +346,9 @@ def _lineage(record: RunRecord) -> list[str]:
 
 def _allocation(record: RunRecord) -> dict[str, Any] | None:
     """Which allocation decided, and what it gave each layer (None where all were given the same, or nothing yet)."""
-    if not isinstance(record.job, Prune):
-        return None
+    name = record.job.allocation_name
     shares = record.allocated.shares if record.allocated else None
-    return {"name": record.job.method.allocation.name, "layers": shares}
+    return None if name is None else {"name": name, "layers": shares}
 
 
 def _recovered(record: RunRecord) -> dict[str, float | None]:

@@ -35,6 +35,7 @@ from apt_core.execute.shrink_given import Given, Planned
 from apt_core.execute.shrink_widths import with_narrower_blocks
 from apt_core.execute.speeds import speeds_of_two, timed_in_turns
 from apt_core.jobs import Job, Shrink
+from apt_core.methods.structured.base import StructuredMethod
 from apt_core.methods.structured.depth import Depth
 from apt_core.methods.structured.llm_pruner import LLMPruner
 from apt_core.models.checkpoint.reshaped import write_reshaped
@@ -101,12 +102,14 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     )
 
 
+_PLANS: dict[type[StructuredMethod], Plan] = {Depth: without_blocks, LLMPruner: with_narrower_blocks}
+
+
 def _plan_of(job: Shrink) -> Plan:
-    if isinstance(job.method, Depth):
-        return without_blocks
-    if isinstance(job.method, LLMPruner):
-        return with_narrower_blocks
-    raise BadInput(f"Nothing here can shrink a model by '{job.method.name}'.")
+    plan = _PLANS.get(type(job.method))
+    if plan is None:
+        raise BadInput(f"Nothing here can shrink a model by '{job.method.name}'.")
+    return plan
 
 
 def _shrink(

@@ -15,6 +15,7 @@ from apt_core.base.errors import BadInput, field_of, one_sentence
 from apt_core.base.values import Frozen
 from apt_core.jobs.base import Job, name_of
 from apt_core.jobs.evaluate import Evaluate
+from apt_core.jobs.kinds import Pruning
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
 from apt_core.jobs.prune import Prune
 from apt_core.jobs.recover import Recover
@@ -41,8 +42,6 @@ __all__ = [
     "read_job",
 ]
 _log = logging.getLogger(__name__)
-# Makes a smaller or sparser model of a model, by a method, of a share of its weights.
-Pruning = Prune | Shrink | Search
 Value = TypeVar("Value", bound=Frozen)
 
 

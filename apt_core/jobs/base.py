@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -12,6 +12,7 @@ from apt_core.base.values import Frozen
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Resources
 
 Name = Callable[[str], str]  # a name or path -> what may be said of it in public
+Windows = Callable[[Calibration | Evaluation], str]  # '12 × 1024 of Wikipedia summaries'
 Evaluations = Annotated[tuple[Evaluation, ...], Field(min_length=1, max_length=32)]
 _RESOURCES = tuple(Resources.model_fields)
 
@@ -43,6 +44,7 @@ class Job(Frozen):
     title: ClassVar[str]  # what is done, as a table names it: "Prune"
     done: ClassVar[str]  # what becomes of the model: "pruned"
     called: ClassVar[str] = "run"  # what a sentence calls a run of this kind
+    reshapes: ClassVar[bool] = False  # whether what it makes has other shapes, and so no layers to compare
     subjects: ClassVar[tuple[str, ...]] = (
         "model",
     )  # that are measured, the last one made: ("dense", "pruned")
@@ -94,6 +96,58 @@ class Job(Frozen):
     def reads(self) -> tuple[Calibration | Evaluation, ...]:
         """The texts that its main work reads."""
         return self.evaluation
+
+    @property
+    def parts_of_name(self) -> tuple[str, ...]:
+        """What files of a run are called by: ('apt', '2:4'), ('perplexity',)."""
+        return (self.title,)
+
+    @property
+    def calibrated_on(self) -> Calibration | None:
+        """The windows that statistics come from, in kinds that take some."""
+        found = getattr(self, "calibration", None)
+        return found if isinstance(found, Calibration) else None
+
+    @property
+    def drawn_by(self) -> int | None:
+        """The seed, in kinds that draw something."""
+        return getattr(self, "seed", None)
+
+    @property
+    def prunes_optional(self) -> bool:
+        """Whether layers that a family leaves dense by default are pruned too."""
+        return bool(getattr(self, "optional_layers", False))
+
+    @property
+    def way(self) -> str:
+        """How it changes its model, without how much: 'Wanda unstructured', 'Wanda 2:4', 'Depth'."""
+        return self.labels[0]
+
+    @property
+    def allocation_name(self) -> str | None:
+        """What decides how much each layer loses, in kinds that leave that open."""
+        return None
+
+    @property
+    def without_method(self) -> tuple[object, ...] | None:
+        """What jobs that differ in their method alone have in common, None in kinds that are not compared so."""
+        return None
+
+    @property
+    def judged_by(self) -> tuple[object, ...] | None:
+        """What two jobs must have in common for the perplexities of what they make to compare, None in kinds for which
+        they do not."""
+        return None
+
+    @property
+    def shared_stages(self) -> dict[str, Hashable]:
+        """Stage -> what decides its result; runs of one study that agree in it do the stage once."""
+        model = (self.model, self.resources.dtype)
+        return {"convert": self.model, "dense_eval": (model, self.evaluation)}
+
+    def facts(self, windows: Windows) -> list[tuple[str, str]]:
+        """(name, value) of everything of this kind that decides the result, for a report. windows: names some."""
+        return []
 
     @property
     def goes_on_from(self) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from apt_core.base.patterns import Pattern, SemiStructured
-from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step
+from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
+from apt_core.jobs.facts import method_facts, name_parts
 from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
 from apt_core.methods import METHODS, Method, make_method
 
@@ -66,6 +68,37 @@ class Prune(Job):
     @property
     def reads(self) -> tuple[Calibration | Evaluation, ...]:
         return (self.calibration,)
+
+    @property
+    def parts_of_name(self) -> tuple[str, ...]:
+        return name_parts(self.method.name, self.pattern)
+
+    def facts(self, windows: Windows) -> list[tuple[str, str]]:
+        return method_facts(self.method, windows(self.calibration), self.seed)
+
+    @property
+    def way(self) -> str:
+        pattern = self.pattern.label if isinstance(self.pattern, SemiStructured) else "unstructured"
+        return f"{self.method.label} {pattern}"
+
+    @property
+    def allocation_name(self) -> str | None:
+        return self.method.allocation.name
+
+    @property
+    def without_method(self) -> tuple[object, ...] | None:
+        read = (self.calibration, self.seed, self.optional_layers)
+        return (self.model, self.pattern, self.evaluation, *read, self.resources.dtype)
+
+    @property
+    def judged_by(self) -> tuple[object, ...] | None:
+        return self.model, self.pattern, self.evaluation
+
+    @property
+    def shared_stages(self) -> dict[str, Hashable]:
+        calibration = (self.calibration, self.seed, self.optional_layers)
+        gradients = ((self.model, self.resources.dtype), calibration, self.method.target)
+        return super().shared_stages | {"gradients": gradients}
 
     def request(self, name: Name) -> dict[str, Any]:
         asked = super().request(name)

@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from apt_core.base.errors import BadInput
-from apt_core.jobs.base import Job, Name, Step
+from apt_core.base.words import percent
+from apt_core.jobs.base import Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
+from apt_core.jobs.facts import going_on_facts
 from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Training
 from apt_core.methods.recovery.base import Recovery
 from apt_core.methods.registry import RECOVERIES, make_recovery, recovery_of
@@ -100,6 +102,22 @@ class Recover(Job):
     @property
     def tokens_per_step(self) -> int:
         return self.training.batch * self.training.length
+
+    def facts(self, windows: Windows) -> list[tuple[str, str]]:
+        fields = type(self.method).model_fields
+        options = ", ".join(f"{name} {getattr(self.method, name)}" for name in fields)
+        steps = (
+            f"{self.optimiser_steps} of {self.training.batch} × {self.training.length} tokens, AdamW, warm-up "
+            f"{percent(self.warm_up)}, then a cosine, gradients clipped at {self.clip:g}"
+        )
+        return [
+            ("method", f"{self.method.title} ({self.method.source})"),
+            ("options", options),
+            ("training text", windows(self.training)),
+            ("steps", steps),
+            ("seed", str(self.seed)),
+            *going_on_facts(self.resume),
+        ]
 
     @classmethod
     def bounds_reached(cls, state: Mapping[str, Any]) -> dict[str, Any]:

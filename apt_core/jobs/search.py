@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from apt_core.base.patterns import Unstructured
-from apt_core.jobs.base import Job, Name, Step
+from apt_core.jobs.base import Job, Name, Step, Windows
+from apt_core.jobs.facts import going_on_facts, method_facts, name_parts
 from apt_core.jobs.parts import Calibration, Choosing, Evaluation
 from apt_core.methods.searching.evolution import Evolution
 
@@ -28,6 +29,8 @@ class Search(Job):
         Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
         Step("Perplexity of the start", ("evaluate:start",)),
     )
+
+    reshapes: ClassVar[bool] = True
 
     kind: Literal["search"] = "search"
     schema_version: int = Field(default=2, ge=1, json_schema_extra={"control": "hidden"})
@@ -78,6 +81,18 @@ class Search(Job):
     @property
     def reads(self) -> tuple[Calibration | Evaluation, ...]:
         return (self.calibration,)
+
+    @property
+    def parts_of_name(self) -> tuple[str, ...]:
+        return name_parts(self.method.name, self.pattern)
+
+    def facts(self, windows: Windows) -> list[tuple[str, str]]:
+        return [
+            *method_facts(self.method, windows(self.calibration), self.seed),
+            ("candidates compared on", f"{self.calibration.held_out} more windows of that text, held out"),
+            ("bounds of the search", f"{self.minutes:g} minutes, {self.generations} generations"),
+            *going_on_facts(self.resume),
+        ]
 
     @classmethod
     def bounds_reached(cls, state: Mapping[str, Any]) -> dict[str, Any]:

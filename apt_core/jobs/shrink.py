@@ -8,8 +8,9 @@ from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from apt_core.base.errors import BadPattern
 from apt_core.base.patterns import Unstructured
-from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step
+from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
+from apt_core.jobs.facts import method_facts, name_parts
 from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
 from apt_core.methods import STRUCTURED, StructuredMethod, make_structured
 
@@ -22,6 +23,8 @@ class Shrink(Job):
     done: ClassVar[str] = "pruned"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "pruned")
     steps: ClassVar[tuple[Step, ...]] = PRUNING_STEPS
+
+    reshapes: ClassVar[bool] = True
 
     kind: Literal["shrink"] = "shrink"
     schema_version: int = Field(default=1, ge=1, json_schema_extra={"control": "hidden"})
@@ -65,6 +68,13 @@ class Shrink(Job):
     @property
     def reads(self) -> tuple[Calibration | Evaluation, ...]:
         return (self.calibration,) if self.method.reads_text else self.evaluation
+
+    @property
+    def parts_of_name(self) -> tuple[str, ...]:
+        return name_parts(self.method.name, self.pattern)
+
+    def facts(self, windows: Windows) -> list[tuple[str, str]]:
+        return method_facts(self.method, windows(self.calibration), self.seed)
 
     def request(self, name: Name) -> dict[str, Any]:
         read = self.calibration.model_dump() | {"text": name(self.calibration.text)}

@@ -13,7 +13,6 @@ from apt_core.base.words import duration, fold, number, percent
 from apt_core.events import LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Search, Shrink
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.findings import leading_kind, lone_layer, trend
@@ -33,7 +32,7 @@ def applies(runs: RunSet) -> bool:
     """Also before the first layer: the empty axis is as wide as the model is deep. A model that becomes smaller has
     no layers to compare."""
     job = runs.shown.job
-    return "pruned" in job.subjects and not isinstance(job, Shrink | Search)
+    return "pruned" in job.subjects and not job.reshapes
 
 
 def looks(runs: RunSet) -> object:

@@ -14,7 +14,6 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import DASH, STATUS_WORDS, number, sentence, tally, times, verdict
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Pruning
 from apt_core.plots import charts_of
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Table
 from apt_core.reports import reproduce, run_words
@@ -167,8 +166,6 @@ def _section(record: RunRecord, title: str, policy: HostPolicy) -> Section:
 def stamped_facts(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[str, str]]:
     """How the run was made, and what its numbers stand for: seed, windows as measured, protocol."""
     facts = run_words.provenance(record, policy)
-    if isinstance(record.job, Pruning):
-        facts.append(("seed", str(record.job.seed)))
     facts += [("perplexity", _stamp(one)) for one in record.evaluated]
     if measured := run_words.conditions(record):
         facts.append(("measured", measured))
@@ -244,7 +241,7 @@ def _row(record: RunRecord, title: str) -> Row:
     before, *later = (next(iter(record.evaluated_on(subject)), None) for subject in record.job.subjects)
     after = later[-1] if later else None
     last = after or before
-    seed = str(record.job.seed) if isinstance(record.job, Pruning) else DASH
+    seed = DASH if record.job.drawn_by is None else str(record.job.drawn_by)
     return Row(
         (
             RunLink(record.id, f"{title} · {record.job.label}"),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from apt_core.base.patterns import SemiStructured
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Job, Pruning
+from apt_core.jobs import Job
 
 _LONGEST = 60
 
@@ -27,11 +26,7 @@ def stem_of_all(records: Sequence[RunRecord], titles: Sequence[str]) -> str:
 
 def what_was_done(job: Job) -> str:
     """'apt-2-4', 'wanda-50pct', 'perplexity'."""
-    if not isinstance(job, Pruning):
-        return slug(job.title)
-    if isinstance(job.pattern, SemiStructured):
-        return slug(f"{job.method.name}-{job.pattern.label}")
-    return f"{slug(job.method.name)}-{slug(f'{100 * job.pattern.sparsity:.6g}')}pct"
+    return "-".join(map(slug, job.parts_of_name))
 
 
 def slug(text: str) -> str:

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from apt_core.base.patterns import SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.events.records import public_name
-from apt_core.jobs import Evaluate, Evaluation, Job, Prune, Recover, Shrink
+from apt_core.jobs import Evaluation, Job, Prune, Recover
 from apt_core.jobs.flags import JobField, job_fields
+from apt_core.jobs.kinds import Composed, is_composed, measures, trains
 
 _NAMES_SOURCES = frozenset({"model.id", "calibration.text", "training.text", "evaluation.text"})
 _SAID_APART = frozenset({"kind", "schema_version", "model", "method", "pattern", "evaluation", "resources"})
-Composed = Prune | Shrink  # what is asked for by a method and a pattern
 _WIDE = 88  # a call that is longer has a line for each argument
 
 
@@ -38,7 +38,7 @@ def command(job: Job, rivals: Sequence[Prune] = (), policy: HostPolicy = STRICT)
 def python_source(jobs: Sequence[Job], policy: HostPolicy = STRICT) -> str:
     """A script that does these jobs: `record` of one job, a list of `records` of several."""
     if len(jobs) == 1:
-        name, made = ("measured" if isinstance(jobs[0], Evaluate) else "record"), _call(jobs[0], policy)
+        name, made = ("measured" if measures(jobs[0]) else "record"), _call(jobs[0], policy)
     else:
         calls = "".join(f"{_indented(_call(job, policy))},\n" for job in jobs)
         name, made = "records", f"[\n{calls}]"
@@ -63,21 +63,21 @@ def python_call(job: Composed, policy: HostPolicy, pattern: str) -> str:
 
 
 def _call(job: Job, policy: HostPolicy) -> str:
-    first = _literal(job.model.run if isinstance(job, Recover) else public_name(job.model.id, policy))
+    first = _literal(job.model.run if trains(job) else public_name(job.model.id, policy))
     arguments: dict[str, Any] = {}
     if job.model.revision is not None:
         arguments["revision"] = job.model.revision
-    if isinstance(job, Composed):
+    if is_composed(job):
         arguments |= _method_arguments(job)
-    if isinstance(job, Recover):
+    if trains(job):
         arguments |= _recovery_arguments(job)
     arguments |= _fields(job)
     windows = [_window(one, policy) for one in job.evaluation]
-    if isinstance(job, Evaluate):
+    if measures(job):
         return _written("apt_core.evaluate", [first, *_texts(windows)], arguments)
     if windows != [{}]:
         arguments["evaluation"] = windows if len(windows) > 1 else windows[0]
-    function = "prune" if isinstance(job, Composed) else job.kind
+    function = "prune" if is_composed(job) else job.kind
     return _written(f"apt_core.{function}", [first], _public(arguments, policy))
 
 
@@ -179,16 +179,16 @@ def _arguments(job: Job, policy: HostPolicy) -> list[str]:
     """The flags of every field that differs from its default; of a pruning job also the method and the pattern."""
     out: list[str] = []
     for field in job_fields(type(job)):
-        if isinstance(job, Recover) and field.path == "model.id":
+        if trains(job) and field.path == "model.id":
             out += ["--run", str(job.model.run), "--method", job.method.name]
             continue
         out += _flag(field, field.values(job), policy)
-        if field.path == "model.revision" and isinstance(job, Composed):
+        if field.path == "model.revision" and is_composed(job):
             out += _method_and_pattern(job)
-    if isinstance(job, Recover):
+    if trains(job):
         changes = _recovery_changes(job)
         return out + [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
-    return out + (option_flags(job) if isinstance(job, Composed) else [])
+    return out + (option_flags(job) if is_composed(job) else [])
 
 
 def field_flags(job: Prune, policy: HostPolicy, without: frozenset[str]) -> list[str]:

@@ -22,7 +22,7 @@ from apt_core.base.words import (
 )
 from apt_core.events import Evaluated, Shrunk, TaskScored
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Calibration, Evaluation, Pruning, Recover, Search
+from apt_core.jobs import Calibration, Evaluation
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports.verdict import pace, spread, verdict
 from apt_core.studies.search_gain import gain_sentence
@@ -91,7 +91,7 @@ def asked(record: RunRecord, title: str) -> str:
     """'SmolLM2 135M · APT · 2:4 · 32 × 512 tokens of Wikipedia summaries · seed 0'."""
     job = record.job
     read = [f"{text.samples} × {text.length} tokens of {text_title(text.text)}" for text in job.reads]
-    seed = [f"seed {job.seed}"] if isinstance(job, Pruning | Recover) else []
+    seed = [f"seed {job.drawn_by}"] if job.drawn_by is not None else []
     return " · ".join((title, job.label, *read, *seed))
 
 
@@ -154,10 +154,7 @@ def provenance(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[str
     job, model = record.job, record.model
     name = public_name(job.model.id, policy) + (f" @ {job.model.revision}" if job.model.revision else "")
     pairs = [("run", record.id), ("model", name)]
-    if isinstance(job, Pruning):
-        pairs += _method_facts(job)
-    if isinstance(job, Recover):
-        pairs += _recovery_facts(job)
+    pairs += job.facts(windows)
     pairs.append(("evaluation", ", ".join(map(windows, job.evaluation))))
     if record.layers:
         pairs.append(("mean relative error", number(record.mean_relative_error)))
@@ -268,41 +265,6 @@ def _cost(record: RunRecord) -> Figure:
     pruning = f"{duration(seconds.get('prune'))} of it pruning; " if "prune" in seconds else ""
     total = Side("", duration(seconds.get("total")))
     return Figure(name, "", (total,), size(record.finished.peak_rss_bytes), f"{pruning}memory at its peak")
-
-
-def _method_facts(job: Pruning) -> list[tuple[str, str]]:
-    options = ", ".join(f"{name} {value}" for name, value in job.method.settings().items())
-    return [
-        ("method", f"{job.method.label} ({job.method.source})"),
-        ("options", options),
-        ("calibration", windows(job.calibration)),
-        *(_search_facts(job) if isinstance(job, Search) else []),
-    ]
-
-
-def _search_facts(job: Search) -> list[tuple[str, str]]:
-    return [
-        ("candidates compared on", f"{job.calibration.held_out} more windows of that text, held out"),
-        ("bounds of the search", f"{job.minutes:g} minutes, {job.generations} generations"),
-        *([("goes on from", job.resume)] if job.resume else []),
-    ]
-
-
-def _recovery_facts(job: Recover) -> list[tuple[str, str]]:
-    fields = type(job.method).model_fields
-    options = ", ".join(f"{name} {getattr(job.method, name)}" for name in fields)
-    steps = (
-        f"{job.optimiser_steps} of {job.training.batch} × {job.training.length} tokens, AdamW, warm-up "
-        f"{percent(job.warm_up)}, then a cosine, gradients clipped at {job.clip:g}"
-    )
-    return [
-        ("method", f"{job.method.title} ({job.method.source})"),
-        ("options", options),
-        ("training text", windows(job.training)),
-        ("steps", steps),
-        ("seed", str(job.seed)),
-        *([("goes on from", job.resume)] if job.resume else []),
-    ]
 
 
 def speeds(record: RunRecord) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from apt_core.base.words import count, number, percent, sentence, share, tally, 
 from apt_core.base.words import verdict as band
 from apt_core.events import Diverged, Evaluated
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Prune, Search, Shrink
+from apt_core.jobs import Prune
 from apt_core.reports import run_words
 from apt_core.reports.run_words import Figure, Side
 from apt_core.reports.samples import SampleAnswer
@@ -68,7 +68,7 @@ def one_sentence(record: RunRecord, title: str) -> str:
 def _check(record: RunRecord) -> None:
     if not run_words.prunes(record):
         raise BadInput(f"Run {record.id} only measured a model; choose a run that pruned one.")
-    if isinstance(record.job, Shrink | Search):
+    if record.job.reshapes:
         raise BadInput(
             f"Slides explain zeros among the weights, and run {record.id} made a smaller model; export its "
             "report instead."

@@ -9,7 +9,6 @@ from apt_core.base.values import Frozen
 from apt_core.base.words import number, percent, times
 from apt_core.events import Measured, Speed
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Prune
 
 Pace = Literal["faster", "slower", "as fast", "not measurable now", "not measured"]
 _SMALLER = 0.98  # of the dense size; less than that much gone is no gain
@@ -106,7 +105,7 @@ def sparse_kernel(record: RunRecord) -> str:
     if record.shrunk:
         return ""
     job, device = record.job, record.model.device if record.model else "cpu"
-    if not isinstance(job, Prune) or not _is_two_of_four(job):
+    if getattr(job, "pattern", None) != SemiStructured(keep=2, of=4):
         return "No sparse kernel was used: those of torch.sparse know 2:4 alone, and this is another pattern."
     if not device.startswith("cuda"):
         return (
@@ -171,7 +170,3 @@ def _speeds(dense: Measured, pruned: Measured, speed: Pace) -> str:
 
 def _over(pruned: Speed | None, dense: Speed | None) -> float | None:
     return pruned.over(dense) if pruned and dense else None
-
-
-def _is_two_of_four(job: Prune) -> bool:
-    return job.pattern == SemiStructured(keep=2, of=4)

@@ -38,7 +38,7 @@ from apt_core.execute.opening import (
     fetch_model,
     open_model,
 )
-from apt_core.jobs import Evaluation, ModelRef, Prune, Pruning
+from apt_core.jobs import Evaluation, ModelRef, Pruning
 from apt_core.measure.blocks_alone import blocks_alone
 from apt_core.measure.depth import Side, depth
 from apt_core.measure.depth_values import BlocksAlone, Depth
@@ -181,11 +181,7 @@ def _of_run(job: Pruning, run_id: str) -> Pruning:
 def _open(job: Pruning, context: Context, dtype: torch.dtype) -> Generator[Looking, None, Opened]:
     yield Looking(done=0, total=1, detail="loading the model")
     device = choose_device(context.device)
-    return (
-        yield from _quietly(
-            open_model(job, context, dtype, device, isinstance(job, Prune) and job.optional_layers)
-        )
-    )
+    return (yield from _quietly(open_model(job, context, dtype, device, job.prunes_optional)))
 
 
 def _dtype(record: RunRecord) -> torch.dtype:

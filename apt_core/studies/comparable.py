@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Job, Prune
 
 DENSE_TOLERANCE = (
     1e-3  # the same weights on the same windows, computed by another machine or in another order
@@ -13,7 +12,7 @@ DENSE_TOLERANCE = (
 def same_task(one: RunRecord, other: RunRecord) -> bool:
     """Whether both prune and were given the very same model, pattern, texts, seed, layers and precision: only the
     method differs."""
-    return _task(one.job) is not None and _task(one.job) == _task(other.job)
+    return one.job.without_method is not None and one.job.without_method == other.job.without_method
 
 
 def comparable(one: RunRecord, other: RunRecord) -> bool:
@@ -21,24 +20,6 @@ def comparable(one: RunRecord, other: RunRecord) -> bool:
     perplexity that shows that both read the same windows."""
     if one.dense is None or other.dense is None:
         return False
-    if _measured_on(one.job) is None or _measured_on(one.job) != _measured_on(other.job):
+    if one.job.judged_by is None or one.job.judged_by != other.job.judged_by:
         return False
     return abs(other.dense.perplexity / one.dense.perplexity - 1) < DENSE_TOLERANCE
-
-
-def _measured_on(job: Job) -> tuple[object, ...] | None:
-    return (job.model, job.pattern, job.evaluation) if isinstance(job, Prune) else None
-
-
-def _task(job: Job) -> tuple[object, ...] | None:
-    if not isinstance(job, Prune):
-        return None
-    return (
-        job.model,
-        job.pattern,
-        job.evaluation,
-        job.calibration,
-        job.seed,
-        job.optional_layers,
-        job.resources.dtype,
-    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
+from apt_core.jobs.kinds import prunes
 
 _LEAST_BEND = 0.1  # of the curve's height, for a knee to be called one
 
@@ -38,9 +39,7 @@ def sweep_of(shown: RunRecord, others: Iterable[RunRecord]) -> tuple[RunRecord, 
     if not shown.study:
         return ()
     found = {run.id: run for run in (shown, *others) if run.study == shown.study}
-    return tuple(
-        sorted((run for run in found.values() if isinstance(run.job, Prune)), key=lambda run: run.id)
-    )
+    return tuple(sorted((run for run in found.values() if prunes(run.job)), key=lambda run: run.id))
 
 
 def points_of(records: Iterable[RunRecord]) -> list[Point]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import DASH
 from apt_core.events.records import RunRecord, public_name
-from apt_core.jobs import Job, Pruning
+from apt_core.jobs import Job
 
 _NOT_ASKED = ("schema_version",)
 _ORDER = ("kind", "model", "method", "pattern", "seed", "calibration", "evaluation", "optional_layers")
@@ -48,9 +49,10 @@ def fields_of(job: Job) -> Fields:
     A component is named by its slot ("method.mask": "admm"), a pattern by its label ("2:4").
     """
     found = {"kind": job.kind, **_flat("", job.model_dump(mode="json", exclude=set(_NOT_ASKED)))}
-    if isinstance(job, Pruning):
+    pattern = getattr(job, "pattern", None)
+    if isinstance(pattern, Unstructured | SemiStructured):
         found = {path: value for path, value in found.items() if not path.startswith("pattern.")}
-        found["pattern"] = job.pattern.label
+        found["pattern"] = pattern.label
     return dict(sorted(found.items(), key=lambda pair: _place(pair[0])))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from apt_core.base.errors import BadInput
 from apt_core.base.words import percent
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Recover
+from apt_core.jobs.kinds import trains
 from apt_core.measure.power_law import Point, form_for
 from apt_core.studies.law_groups import Known
 
@@ -98,7 +98,7 @@ def share_gone(record: RunRecord) -> float:
 def schedule_of(record: RunRecord, known: Known) -> Schedule:
     """The plans under which a recovery was trained, those of the runs that it went on from first."""
     began, job = record.training, record.job
-    if began is None or not isinstance(job, Recover):
+    if began is None or not trains(job):
         return ()
     before: Schedule = ()
     if began.step and job.resume is not None:

@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from apt_core.base.patterns import SemiStructured
 from apt_core.base.words import number
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Job, Prune, Recover
+from apt_core.jobs.kinds import trains
 from apt_core.models.catalogue.entries import title_of
 from apt_core.studies.differing import said
 from apt_core.texts.titles import text_title
@@ -35,7 +34,7 @@ class Group(NamedTuple):
 def group_of(record: RunRecord, known: Known) -> Group:
     """Where a recovery belongs; what pruned a model whose run is gone is taken for a way of its own."""
     job = record.job
-    assert isinstance(job, Recover)
+    assert trains(job)
     model, ways = _origin(record, known)
     options = job.method.model_dump(exclude={"name"}) | job.training.model_dump(include={"length", "batch"})
     return Group(
@@ -61,23 +60,15 @@ def _origin(record: RunRecord, known: Known) -> tuple[str, list[str]]:
         if before is None:
             return "", [f"run {run_id}, which is gone", *ways]
         job = before.job
-        ways.insert(0, way_of(job))
+        ways.insert(0, job.way)
     return job.model.id, ways
-
-
-def way_of(job: Job) -> str:
-    """How a job changes its model, without how much: 'Wanda unstructured', 'Wanda 2:4', 'Depth'."""
-    if not isinstance(job, Prune):
-        return job.labels[0]
-    pattern = job.pattern.label if isinstance(job.pattern, SemiStructured) else "unstructured"
-    return f"{job.method.label} {pattern}"
 
 
 def grouped(records: Iterable[RunRecord], known: Known) -> dict[Group, list[RunRecord]]:
     """Group -> its recoveries; those without a curve are left out."""
     found: dict[Group, list[RunRecord]] = {}
     for record in records:
-        if isinstance(record.job, Recover) and record.training is not None and record.steps:
+        if trains(record.job) and record.training is not None and record.steps:
             found.setdefault(group_of(record, known), []).append(record)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Recover
+from apt_core.jobs.kinds import trains
 
 Children = Callable[[str], list[RunRecord]]  # the runs whose model that run made
 
@@ -17,9 +17,9 @@ def recoveries_of(records: Iterable[RunRecord], children: Children) -> list[RunR
     """
     found: dict[str, RunRecord] = {}
     for record in records:
-        own = [record] if isinstance(record.job, Recover) else _below(record, children)
+        own = [record] if trains(record.job) else _below(record, children)
         found |= {one.id: one for one in own}
-    gone_on_from = {one.job.resume for one in found.values() if isinstance(one.job, Recover) and one.steps}
+    gone_on_from = {one.job.resume for one in found.values() if trains(one.job) and one.steps}
     return [one for one in found.values() if one.id not in gone_on_from]
 
 
@@ -29,6 +29,6 @@ def _below(record: RunRecord, children: Children) -> list[RunRecord]:
     waiting = [record]
     while waiting:
         below = children(waiting.pop(0).id)
-        found += [one for one in below if isinstance(one.job, Recover) and one.steps]
+        found += [one for one in below if trains(one.job) and one.steps]
         waiting += below
     return found

@@ -17,7 +17,7 @@ from apt_core.base.values import Frozen
 from apt_core.base.words import number
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Evaluation, Pruning
+from apt_core.jobs import Evaluation
 from apt_core.measure.interval import t_quantile
 from apt_core.studies.comparable import DENSE_TOLERANCE
 
@@ -119,7 +119,7 @@ def readings(record: RunRecord) -> list[Reading]:
     """What was measured of the model that the run is about, text by text."""
     job = record.job
     made, dense = record.evaluated_on(job.subjects[-1]), record.evaluated_on("dense")
-    calibrated_on = job.calibration.text if isinstance(job, Pruning) else None
+    calibrated_on = job.calibrated_on.text if job.calibrated_on else None
     return [
         Reading(wanted, one, dense[place] if place < len(dense) else None, calibrated_on == wanted.text)
         for place, (wanted, one) in enumerate(zip(job.evaluation, made, strict=False))

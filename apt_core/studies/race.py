@@ -69,7 +69,7 @@ def race_of(shown: RunRecord, others: Iterable[RunRecord]) -> Race | None:
     that belong to no study and were asked for the same, the newest of every method and its options.
     others: newest first.
     """
-    if not isinstance(shown.job, Prune):
+    if shown.job.without_method is None:
         return None
     found = _of_its_study(shown, others) if shown.study else _asked_for_the_same(shown, others)
     if len(found) < 2:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Evaluate
 from apt_core.studies.paired import Reading, readings, why_unpaired
 
 
@@ -40,8 +39,7 @@ def rounds(record: RunRecord) -> bool:
 
 def is_rounded(record: RunRecord) -> bool:
     """Whether this run measured a rounded model and has finished."""
-    measured = isinstance(record.job, Evaluate) and record.rounded is not None
-    return measured and record.status == "finished"
+    return record.rounded is not None and record.status == "finished"
 
 
 def on_their_way(swept: Sequence[RunRecord], others: Iterable[RunRecord]) -> tuple[RunRecord, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 from apt_core.base.words import duration, size
 from apt_core.estimate.preflight import Estimate, disk_refusal
-from apt_core.jobs import Prune, Pruning
+from apt_core.jobs import Pruning
 from apt_core.models.catalogue.facts import ModelFacts
 
 _LISTED = 6  # runs whose own time is said
@@ -62,25 +62,12 @@ def in_a_row(needs: Sequence[Estimate]) -> Estimate:
     return needs[0].model_copy(update=changes)
 
 
-def shared_by(job: Pruning) -> dict[str, Hashable]:
-    """Stage -> what decides its result; runs of one study that agree in it do the stage once."""
-    model = (job.model, job.resources.dtype)
-    if not isinstance(job, Prune):
-        return {"convert": job.model, "dense_eval": (model, job.evaluation)}
-    calibration = (job.calibration, job.seed, job.optional_layers)
-    return {
-        "convert": job.model,
-        "dense_eval": (model, job.evaluation),
-        "gradients": (model, calibration, job.method.target),
-    }
-
-
 def _seconds(jobs: Sequence[Pruning], needs: Sequence[Estimate]) -> list[float | None]:
     """Of each run without the stages that an earlier one has done for it."""
     done: set[Hashable] = set()
     found: list[float | None] = []
     for job, each in zip(jobs, needs, strict=True):
-        shared = set(shared_by(job).items())
+        shared = set(job.shared_stages.items())
         spared = sum(each.parts.get(stage, 0.0) for stage, _ in shared & done)
         found.append(None if each.seconds is None else each.seconds - spared)
         done |= {(stage, key) for stage, key in shared if each.parts.get(stage)}

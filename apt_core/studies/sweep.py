@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
+from apt_core.jobs.kinds import prunes
 from apt_core.jobs.study import Study
 from apt_core.runs.making import must_be_renewed
 
@@ -68,9 +69,7 @@ def rows_of(study: Study, records: Iterable[RunRecord]) -> list[Row]:
     """A row for every run of the study that prunes, in its order."""
     found = {record.id: record for record in records}
     return [
-        Row(run, job, found.get(run))
-        for run, job in zip(study.runs, study.jobs, strict=True)
-        if isinstance(job, Prune)
+        Row(run, job, found.get(run)) for run, job in zip(study.runs, study.jobs, strict=True) if prunes(job)
     ]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apt_core.base.policy import STRICT, HostPolicy
-from apt_core.jobs import Job, Prune
+from apt_core.jobs import Job
+from apt_core.jobs.kinds import prunes
 from apt_core.reports.reproduce import Copied, command, python_source
 from apt_core.ui.views.html import Markup
 
@@ -14,7 +15,7 @@ _EMPTY = "Complete the choices above first."
 
 def command_block(jobs: Sequence[Job], policy: HostPolicy = STRICT) -> Markup:
     """jobs: the chosen one, then its rivals; none as long as the choices make no job."""
-    rivals = [job for job in jobs[1:] if isinstance(job, Prune)]
+    rivals = [job for job in jobs[1:] if prunes(job)]
     line = command(jobs[0], rivals, policy) if jobs else _EMPTY
     script = python_source(jobs, policy) if jobs else _EMPTY
     return _copied(line, "Command line", "Copy as command") + _copied(script, "Python", "Copy as Python")

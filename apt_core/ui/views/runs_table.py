@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from apt_core.base.words import DASH, STATUS_WORDS, duration, number, times
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Pruning
 from apt_core.reports.run_words import has_numbers
 from apt_core.runs.labels import NONE, Labels
 from apt_core.texts.titles import text_title
@@ -115,9 +114,10 @@ def _read(record: RunRecord) -> str:
     """Which texts, how much of them, drawn how: what tells runs of one recipe from one another."""
     job = record.job
     texts = list(dict.fromkeys(text_title(one.text) for one in (*job.reads, *job.evaluation)))
-    if not isinstance(job, Pruning):
+    read = job.calibrated_on
+    if read is None:
         return ", ".join(texts)
-    return f"{', '.join(texts)} · {job.calibration.samples}\u00a0×\u00a0{job.calibration.length} · seed {job.seed}"
+    return f"{', '.join(texts)} · {read.samples}\u00a0×\u00a0{read.length} · seed {job.drawn_by}"
 
 
 def _perplexity(record: RunRecord) -> Markup:
