@@ -1,4 +1,4 @@
-"""What a computation takes: work and memory, counted from shapes. Seconds are the machine's business (`estimate`)."""
+"""What a computation takes: work and memory, counted from shapes. Seconds depend on the machine (`estimate`)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Are there instructions for products of bfloat16 numbers? They can be slower than float32 all the same."""
+    """Are there instructions for products of bfloat16 numbers? They can still be slower than float32."""
     flags = _flags(cpuinfo)
     return "avx512_bf16" in flags or "amx_bf16" in flags
 

@@ -18,7 +18,7 @@
     ├── StoreUnusable       the run index is held by another program or cannot be written
     └── RunFailed           the run started and could not go on (exit status 1)
         ├── NotPositiveDefinite   a Hessian that cannot be factorised, even with more dampening
-        ├── NotNumbers      a model whose predictions are no numbers, such as one that lost too many weights
+        ├── NotNumbers      a model whose predictions are not finite, such as one that lost too many weights
         ├── OutOfMemory
         ├── DiskFull
         ├── Silent          no sign of life for long, so it was ended

@@ -55,7 +55,7 @@ def choose_dtype(device: str, wanted: str = "auto") -> torch.dtype:
 
 
 def gpus() -> list[tuple[str, int]]:
-    """Every CUDA device and its bytes that nobody uses, the current one first."""
+    """Every CUDA device and its free bytes, the current one first."""
     current = torch.cuda.current_device()
     numbers = sorted(range(torch.cuda.device_count()), key=lambda number: number != current)
     return [(f"cuda:{number}", torch.cuda.mem_get_info(number)[0]) for number in numbers]

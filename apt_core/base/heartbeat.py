@@ -1,4 +1,4 @@
-"""Work in a thread, listened to without being held by it: the one bridge between threads and generators."""
+"""The one bridge between threads and generators: work runs in a thread, and its reader is never blocked by it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Abandoned(Exception):
-    """Raised inside the work, at its next item, when nobody listens any more."""
+    """Raised inside the work, at its next item, once the reader has gone."""
 
 
 class Closable(Protocol[T_co]):

@@ -45,7 +45,7 @@ def set_up(
 
 
 def set_up_child(environment: Mapping[str, str]) -> None:
-    """The log of a process that ours has started. Whoever started it has said what is wrong with APT_LOG."""
+    """The log of a child process. Its parent has already reported what is wrong with APT_LOG."""
     asked = environment.get("APT_LOG", "")
     set_up({"APT_LOG": asked} if asked == "json" else {})
 

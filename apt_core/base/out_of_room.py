@@ -1,4 +1,4 @@
-"""Whether an error of any library says that memory or disk were not enough. No torch: some are known by their words."""
+"""Whether an error of any library says that memory or disk were not enough. Some are recognised by their message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """An OSError without room, or the same said in words by a library that writes by itself (safetensors)."""
+    """An OSError without room, or the message of a library that does its own writing (safetensors)."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in DISK_FULL_ERRNOS
     return any(words in str(error).lower() for words in _NO_ROOM_WORDS)

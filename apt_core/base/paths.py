@@ -63,7 +63,7 @@ def _base(variable: str, below_home: str) -> Path:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Of all files below; 0 where there is no such folder. What goes meanwhile counts for nothing."""
+    """Of all files below; 0 where there is no such folder. What is removed meanwhile does not count."""
     return sum(_file_bytes(Path(place, name)) for place, _, names in os.walk(folder) for name in names)
 
 

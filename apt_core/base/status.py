@@ -1,4 +1,4 @@
-"""Where a run is on its way. Light: the command line draws its flags with it."""
+"""The states of a run. Imports nothing slow: the command line draws its flags with it."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def duration(seconds: float | None) -> str:
 
 
 def left(seconds: float | None) -> str:
-    """A remaining time, rounded so that it does not twitch: 'about 40 s left'."""
+    """A remaining time, rounded so that it does not flicker: 'about 40 s left'."""
     if seconds is None:
         return ""
     if seconds < 5:
@@ -151,7 +151,7 @@ def verdict(ratio: float) -> str:
 
 
 def verdict_sentence(record: RunRecord, title: str) -> str:
-    """What came out, for somebody three metres away."""
+    """The verdict in one large line."""
     if record.ratio is None:
         return f"{title} was pruned; its perplexity was not measured on both sides."
     words = verdict(record.ratio)

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail_unexpectedly(error: Exception, as_json: bool) -> int:
-    """Out of memory, a full disk, or a fault of ours: one sentence all the same."""
+    """Out of memory, a full disk, or a fault of ours: still one sentence."""
     failed = worker_errors.failure_of(error)
     if os.environ.get("APT_DEBUG"):
         print(failed.detail, file=sys.stderr)

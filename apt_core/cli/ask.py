@@ -95,7 +95,7 @@ def _write(record: AnswerSet, options: argparse.Namespace) -> None:
 
 
 def _follow(asking: AskingMany) -> Progress:
-    """To the last word; Ctrl-C takes what there is so far, a second one breaks off."""
+    """To the last reply; Ctrl-C ends with what there is so far, a second one aborts."""
     say("Loading the models ...")
     with on_ctrl_c(asking.stop):
         for now in asking:

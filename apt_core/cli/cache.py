@@ -1,4 +1,4 @@
-"""`cache`: the models that were downloaded or converted, and how to be rid of one."""
+"""`cache`: the models that were downloaded or converted, and how to delete one."""
 
 from __future__ import annotations
 

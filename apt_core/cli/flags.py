@@ -1,4 +1,4 @@
-"""Flags drawn from the fields of a job: a new field appears here with its description and its default by itself.
+"""Flags drawn from the fields of a job: a new field becomes a flag with its description and its default.
 
 Not pydantic-settings, typer or cyclopts: the flags of nested fields would be called `--calibration.samples`, the two
 ways to say a pattern and errors of one sentence would need as much code around them, and each is one more package.
@@ -22,7 +22,7 @@ def add_flags(
 ) -> None:
     """A flag for every plain field of the job but those that `without` names.
 
-    optional: fields that the job requires and that may be left out here all the same.
+    optional: fields that the job requires and that may still be left out here.
     """
     fields = [field for field in job_fields(job) if field.path not in without]
     paths = {_add(parser, field, field.path in optional).dest: field.path for field in fields}

@@ -1,4 +1,4 @@
-"""A run that is queued here: followed to its end, and what is said of that end."""
+"""A run that is queued here: followed to its end, with its exit status and messages."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def question_from(options: argparse.Namespace, prompt: str) -> Question:
 
 
 def dense_of(folder: Path, named: str | None, policy: HostPolicy = STRICT) -> ModelRef:
-    """The model that a copied checkpoint was pruned from; raises BadInput when nobody says."""
+    """The model that a copied checkpoint was pruned from; raises BadInput where that is not known."""
     if named:
         return model_from(named, policy=policy)
     for file in (folder / JOB_COPY, folder.parent / "recipe.json"):
@@ -148,7 +148,7 @@ def _last_of(replies: Asking) -> Scored | Failed:
 
 
 def _last(replies: Asking) -> Answered | Failed:
-    """Follow the replies to the last one; Ctrl-C takes what there is so far, a second one breaks off."""
+    """Follow the replies to the last one; Ctrl-C ends with what there is so far, a second one aborts."""
     say("Loading both models ...")
     count = 0
     with on_ctrl_c(replies.stop):

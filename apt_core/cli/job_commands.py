@@ -23,7 +23,7 @@ def add_job_commands(commands: Any) -> None:
 
 
 def _add_prune(commands: Any) -> None:
-    """The flags of the job's fields, and beside them what is no field, or is said in another way."""
+    """The flags of the job's fields, and those that are not fields or are given in another way."""
     parser = add(commands, "prune", "prune:run", "prune a model and measure what it costs")
     add_flags(parser, Prune)
     parser.add_argument("--method", default="apt", help="a name of 'methods' (default: apt)")

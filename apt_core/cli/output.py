@@ -17,7 +17,7 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Something for the person, not for the program that reads the result."""
+    """A message for the person, not for the program that reads the result."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -96,7 +96,7 @@ def _where(record: RunRecord, position: int | None) -> str:
 
 
 def stage_words(progress: Progress) -> str:
-    """'Downloading, 34%, model.safetensors'; of several files the ones on their way, each with its share."""
+    """'Downloading, 34%, model.safetensors'; of several files those being fetched, each with its share."""
     if progress.files:
         return ", ".join(filter(None, (_of_bytes(progress), progress.detail, _on_their_way(progress))))
     how_far = f"{progress.done / progress.total:.0%}" if progress.total > 1 else ""
@@ -122,7 +122,7 @@ def _on_their_way(progress: Progress) -> str:
 
 
 def _left(record: RunRecord, done: float, total: float) -> str:
-    """The time left in this stage, once a few layers have told how long one takes."""
+    """The time left in this stage, once a few layers have been timed."""
     if done < 3 or record.stage_started_at is None or record.last_event_at is None:
         return ""
     return words.left((record.last_event_at - record.stage_started_at) * (total - done) / done)

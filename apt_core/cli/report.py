@@ -1,4 +1,4 @@
-"""A run as text for a person: what was done, what it cost, what it weighs."""
+"""A run as text for a person: what was done, what it cost, how large the result is."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def pack(options: argparse.Namespace) -> int:
 
 
 def cancel(options: argparse.Namespace) -> int:
-    """Ask the run to stop, and see to it that it does, also when no app is running."""
+    """Ask the run to stop and wait until it has, also when no app is running."""
     launcher = _looked_after()
     launcher.store.request_cancel(options.id)
     deadline = time.monotonic() + 2 * launcher.grace + 5

@@ -1,4 +1,4 @@
-"""`report` and `export`: what runs came to and what they made, for somebody else. Starts nothing."""
+"""`report` and `export`: the results and models of runs, as files to hand on. Starts nothing."""
 
 from __future__ import annotations
 

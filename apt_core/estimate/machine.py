@@ -147,7 +147,7 @@ def measure_in_background() -> None:
 
 
 def _measure_elsewhere() -> None:
-    """The process ends by itself within seconds; its answer is a file. A busy machine is left for another time."""
+    """The process ends within seconds and writes its result to a file. A busy machine is measured another time."""
     subprocess.run(
         [sys.executable, "-m", "apt_core.estimate.machine", "--if-idle"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
@@ -174,12 +174,12 @@ def _version_of(package: str) -> str:
 
 
 def is_busy() -> bool:
-    """Does other work want the cores, so that a measurement would say too little of the machine?"""
+    """Are the cores so busy that a measurement would be wrong?"""
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * cpu.usable_cores()
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Measure and keep; with --if-idle only where nothing else is at work."""
+    """Measure and keep; with --if-idle only where no run is running."""
     if "--if-idle" in arguments and is_busy():
         return 1
     from apt_core.estimate.measuring import measure

@@ -132,7 +132,7 @@ class _Run:
 
     @property
     def with_weights(self) -> float:
-        """The most that is there at any moment."""
+        """The peak."""
         if not self.from_disk:
             return self.whole_model + self.passing
         rest = self.whole_model - (self._facts.blocks or 0) * self._block
@@ -147,7 +147,7 @@ class _Run:
 
     @property
     def both_models(self) -> float:
-        """Dense and pruned model beside one another while they take turns, where their weights are not read anew."""
+        """Dense and pruned model together while they take turns, where their weights are not read anew each time."""
         n_bytes = self._facts.bytes_on_disk or self.whole_model
         return 2 * self.decoding if n_bytes <= TIMED_IN_TURNS_BYTES else 0
 
@@ -163,7 +163,7 @@ class _Run:
 
     @property
     def passing(self) -> float:
-        """The most that comes and goes."""
+        """The peak beside the model."""
         return max(self.reading, self.evaluating, self.gradients, self.pruning, self.shrinking)
 
     @property

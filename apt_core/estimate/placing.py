@@ -1,4 +1,4 @@
-"""Where a job's weights go, decided by what has room: handed to the executor by whoever starts it (`Place`).
+"""Where a job's weights go, decided by free memory: passed to the executor with the job (`Place`).
 
 In the worker's process, so torch may be asked.
 """

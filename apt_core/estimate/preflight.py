@@ -54,7 +54,7 @@ class Estimate(Frozen):
     measured_here: bool = False
     basis: str = ""  # in words, what the seconds go by
     where: str = ""  # the run is done, in words, where that is not simply this machine
-    at_once: int = 1  # of several runs, the most at work at the same time
+    at_once: int = 1  # of several runs, the most that run at the same time
 
 
 def estimate(
@@ -95,7 +95,7 @@ def estimate(
 def _seconds(
     job: Job, facts: ModelFacts, rates: Rates, dtype: str, place: WeightsIn | None, walk: Walk
 ) -> dict[str, float]:
-    """Seconds per stage, download not included (nobody knows the line)."""
+    """Seconds per stage, without the download, as the bandwidth is not known."""
     work = stages_of(job, facts, dtype, whole=place != "disk", walk=walk)
     return {name: rates.seconds(name, stage, dtype) for name, stage in work.items()}
 
@@ -104,7 +104,7 @@ def _seconds(
 
 
 def is_known(facts: ModelFacts) -> bool:
-    """Is the model's size known, so that something can be foretold?"""
+    """Is the model's size known, so that an estimate is possible?"""
     return bool(facts.parameters and facts.layers and facts.blocks and facts.hidden)
 
 

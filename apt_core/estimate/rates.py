@@ -1,7 +1,7 @@
 """How fast jobs are on this machine: its rates (`machine`), and stage by stage how far finished runs were off them.
 
     seconds of a stage = its work at the machine's rates x pace of the stage
-    pace = median of {1, run / foretold for every finished run}, each within a factor of four
+    pace = median of {1, run / estimate for every finished run}, each within a factor of four
 
 The 1 stands for the machine's own measurement: one odd run moves a stage to half of what it says (in logarithms),
 and a second one that agrees is believed. No torch: the page estimates with these before anything is loaded.
@@ -27,16 +27,16 @@ from apt_core.methods import Method
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.shape import shape_in
 
-_MOST = 4.0  # times faster or slower than foretold: all that one run can say
+_MOST = 4.0  # times faster or slower than estimated: the most that one run can change
 _LEAST_SECONDS = 0.2  # a shorter stage is mostly chance
 _TOKENS = 16_384  # of a calibration set, where none is given
 _RUNS = 9  # the newest that are remembered
 
 
 class Rates(Frozen):
-    """A machine, and what runs on it have taught.
+    """A machine, and corrections learned from its runs.
 
-    taught: stage -> how many times as long as foretold each finished run took, the newest last.
+    learned: stage -> how many times as long as estimated each finished run took, the newest last.
     dtype: that forwards run in where a job leaves it open.
     """
 
@@ -67,14 +67,14 @@ class Rates(Frozen):
         )
 
     def pace(self, name: str) -> float:
-        """1 for a stage that no run has taught."""
+        """1 for a stage that no run has corrected."""
         ratios = sorted((1.0, *self.taught.get(name, ())))
         middle = len(ratios) // 2
         return ratios[middle] if len(ratios) % 2 else geometric_mean(ratios[middle - 1 : middle + 1])
 
 
 def rates_of(machine: Machine, dtype: str = "auto") -> Rates:
-    """A machine's rates before any run has taught anything."""
+    """A machine's rates before any run has corrected them."""
     return Rates(
         machine=machine, dtype=machine.dtype if dtype == "auto" else dtype, conditions=machine.conditions
     )
@@ -99,7 +99,7 @@ def rates_here(dtype: str = "auto") -> Rates:
 
 
 def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
-    """`base` (None: the rates of this machine) with what a finished run teaches.
+    """`base` (None: the rates of this machine) corrected by a finished run.
 
     A run that did not finish, was recorded elsewhere, or pruned nothing, teaches nothing: `base` comes back.
     """
@@ -115,19 +115,19 @@ def rates_from(record: RunRecord, base: Rates | None = None) -> Rates:
 
 
 def _ratios(record: RunRecord, model: ModelLoaded, finished: Finished, base: Rates) -> dict[str, float]:
-    """Stage -> how many times as long as foretold, for the stages that the run tells apart."""
+    """Stage -> measured over estimated seconds, for the stages that the run times separately."""
     spent = _spent(record, finished)
     work = stages_of(record.job, facts_of(record, model), model.dtype)
     found = {}
     for name, stage in work.items():
-        foretold = stage.seconds(base.machine, model.dtype)
-        if name in spent and foretold > 0 and max(foretold, spent[name]) >= _LEAST_SECONDS:
-            found[name] = min(max(spent[name] / foretold, 1 / _MOST), _MOST)
+        estimated = stage.seconds(base.machine, model.dtype)
+        if name in spent and estimated > 0 and max(estimated, spent[name]) >= _LEAST_SECONDS:
+            found[name] = min(max(spent[name] / estimated, 1 / _MOST), _MOST)
     return found
 
 
 def _spent(record: RunRecord, finished: Finished) -> dict[str, float]:
-    """Seconds of the stages that tell something of the next run."""
+    """Seconds of the stages that the next run repeats."""
     spent = {name: seconds for name, seconds in finished.seconds.items() if seconds > 0}
     within = ("solve", "forward", "statistics", "gradients")
     if "prune" in spent:

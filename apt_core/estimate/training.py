@@ -1,4 +1,4 @@
-"""What training takes: its own stages and its own memory, from what the method says of itself. No torch.
+"""What training takes: its own stages and its own memory, from what the method declares. No torch.
 
 a step  = tokens x the products that the method says for one, attention and activations forwards and back
 memory  = weights in float32 (twice where the dense model is compared with) + trained numbers with gradient and two
@@ -21,7 +21,7 @@ _STATE = 12  # bytes of it on disk
 
 
 def work_of(job: Recover, facts: ModelFacts) -> TrainingWork:
-    """By the method's own words."""
+    """As the method declares it."""
     layers, blocks = facts.layers, facts.blocks or 1
     weights = sum(layer.weights for layer in layers)
     alike = max(
@@ -63,5 +63,5 @@ def training_bytes(job: Recover, facts: ModelFacts) -> float:
 
 
 def state_bytes(job: Recover, facts: ModelFacts) -> int:
-    """What is kept of it on the way, and once more while it is written anew."""
+    """What is kept of it while it runs, twice while it is rewritten."""
     return 2 * _STATE * work_of(job, facts).trained

@@ -82,7 +82,7 @@ class Stage(NamedTuple):
     written: float = 0.0  # bytes
     starts: float = 0.0  # processes
     opens: float = 0.0  # times that the libraries' model classes are imported
-    most: float | None = None  # seconds after which it stops by itself
+    most: float | None = None  # seconds after which the stage ends
 
     def times(self, share: float) -> Stage:
         """The same work on so much of the model."""

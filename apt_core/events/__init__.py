@@ -1,4 +1,4 @@
-"""Everything that a run can say, and its record: the fold of what it said. No torch. Imports jobs and below."""
+"""Every event of a run, and its record: the fold of its events. No torch. Imports jobs and below."""
 
 from apt_core.events.common import TERMINAL, Event, FileBytes, ModelLoaded, Progress, Stamped, Unknown
 from apt_core.events.judging import (

@@ -1,4 +1,4 @@
-"""Everything a run can say. No torch: the page, the command line and the store read these.
+"""Every event of a run. No torch: the page, the command line and the store read these.
 
 A worker yields events; the store keeps them; every view is a fold over them (`records.fold`).
 """

@@ -1,4 +1,4 @@
-"""What a model was found to be worth: perplexity, speed, size, nearness to the dense one, tasks. No torch."""
+"""What was measured of a model: perplexity, speed, size, distance to the dense one, tasks. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run's life goes: asked for, begun, interrupted, ended. No torch."""
+"""The life cycle of a run: queued, started, interrupted, ended. No torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Started(Frozen):
 
 
 class Restarted(Frozen):
-    """What worked on the run was lost, and it began again: what it said of layers and results before does not count.
+    """The worker was lost and the run began again: earlier events of layers and results do not count.
 
     message: one sentence, shown as a warning."""
 
@@ -36,7 +36,7 @@ class Restarted(Frozen):
 
 
 class Paused(Frozen):
-    """The work ended between two blocks, to be gone on with later; what it had come to is kept in the run's folder.
+    """The work ended between two blocks, to be resumed later; its state is kept in the run's folder.
 
     done: blocks that are pruned, of `total`."""
 
@@ -54,7 +54,7 @@ class Resumed(Frozen):
 
 
 class Used(Frozen):
-    """What the process at work holds and has taken up to now; noted at intervals that grow with the run.
+    """What the worker process holds and has used so far; noted at intervals that grow with the run.
 
     cpu_seconds: of all its threads, since its start. gpu_bytes: that torch has reserved on CUDA devices.
     """

@@ -1,4 +1,4 @@
-"""The layers of a run as projections: rows that are a projection of their own apart, experts together. No torch."""
+"""The layers of a run as projections: rows that are separate projections listed apart, experts together. No torch."""
 
 from __future__ import annotations
 

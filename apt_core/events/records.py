@@ -138,7 +138,7 @@ class RunRecord(Frozen):
 
     @property
     def lost_its_predictions(self) -> bool:
-        """Whether what was made predicts no numbers any more, though the dense model does: asked again, the job ends
+        """Whether what was made predicts no finite numbers, though the dense model does: asked again, the job ends
         the same way."""
         failed = self.failure is not None and self.failure.reason == NotNumbers.kind
         return failed and self.dense is not None

@@ -1,4 +1,4 @@
-"""What a search says: how it begins, and every generation of its population. No torch."""
+"""Events of a search: its start, and every generation of its population. No torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apt_core.base.values import Frozen
 
 
 class Candidate(Frozen):
-    """A smaller model that was tried, and its perplexity on the held-out windows; None where that is no number."""
+    """A smaller model that was tried, and its perplexity on the held-out windows; None where that is not finite."""
 
     perplexity: float | None
     parameters: int  # weights in the linear layers of the blocks that stay

@@ -1,4 +1,4 @@
-"""What training says: how it begins, and how far it is. No torch."""
+"""Events of training: its start, and the points of its curve. No torch."""
 
 from __future__ import annotations
 

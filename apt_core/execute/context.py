@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Made(NamedTuple):
-    """A model that a run made: its folder, and what people call it."""
+    """A model that a run made: its folder and its title."""
 
     folder: Path
     title: str
@@ -43,7 +43,7 @@ class RunReader(Protocol):
         ...
 
     def training_of(self, run_id: str) -> Path:
-        """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
+        """The folder with the state that a run has kept for resuming; raises BadInput where there is none."""
         ...
 
 

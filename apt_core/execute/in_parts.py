@@ -1,4 +1,4 @@
-"""A pruning that may be left between two blocks and gone on with by another process, with the same result.
+"""A pruning that may stop between two blocks and be resumed by another process, with the same result.
 
 Each part opens the dense model, brings its blocks to where the last part left them and takes the hidden states from
 there; what was asked of the dense model before the first block is read again, or asked again where it was not kept.

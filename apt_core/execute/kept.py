@@ -1,4 +1,4 @@
-"""Where a run keeps what it can go on from, as files of its folder. No torch."""
+"""The files of a run's folder that hold its state for resuming. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run begins with: the model where it has room, and the token windows of its texts."""
+"""What a run begins with: the model, placed where there is memory, and the token windows of its texts."""
 
 from __future__ import annotations
 

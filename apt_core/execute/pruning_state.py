@@ -1,4 +1,4 @@
-"""What is kept of a pruning between two blocks, so that another process can go on from it.
+"""The state of a pruning between two blocks, from which another process can resume.
 
 The hidden states in front of the next block and the pruned weights so far, one file a block; how far it came is JSON in
 the header of the states, which are written last, whole or not at all. In the same folder lies what a run of a study
@@ -41,7 +41,7 @@ def asked(job: Prune) -> str:
 
 
 def is_kept(folder: Path) -> bool:
-    """Whether a run has something to go on from. folder: of the run."""
+    """Whether a run has a state to resume from. folder: of the run."""
     return (folder / KEPT_BY_PRUNING).exists()
 
 

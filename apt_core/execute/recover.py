@@ -285,7 +285,7 @@ class _Training:
         held_out = mean_loss(self._model, self._texts.held_out, next_token_loss, self._job.training.batch)
         if not math.isfinite(held_out):
             raise RunFailed(
-                f"The held-out loss is no number any more at step {self._step}; use a smaller learning rate."
+                f"The held-out loss is not finite any more at step {self._step}; use a smaller learning rate."
             )
         found = Trained(
             step=self._step,
@@ -363,7 +363,7 @@ class _Training:
 
 
 def _in_half(job: Recover, opened: Opened) -> bool:
-    """Forwards in bfloat16: where it was asked for, and by default on a CUDA device that knows it."""
+    """Forwards in bfloat16: where it was asked for, and by default on a CUDA device that supports it."""
     if job.resources.dtype != "auto":
         return job.resources.dtype == "bfloat16"
     return next(opened.model.parameters()).is_cuda and torch.cuda.is_bf16_supported()

@@ -137,7 +137,7 @@ def _measure_dense(
 def _write(
     given: Given, space: Space, found: Found, genome: Genome, target: Path
 ) -> Generator[Event, None, Planned]:
-    """The model of a genome as a checkpoint of its own. The weights of `given` are changed on the way."""
+    """The model of a genome as a separate checkpoint. The weights of `given` are changed in the process."""
     family = families.family_of(given.opened.store.blocks[0]) or families.UNLISTED
     with given.context.clock("save"):
         yield Progress(stage="save", done=0, total=1, detail="the smaller model")

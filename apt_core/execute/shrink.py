@@ -1,4 +1,4 @@
-"""Shrink, from job to checkpoint: the smaller model is opened from its files, as anybody else would open it.
+"""Shrink, from job to checkpoint: the smaller model is opened from its files, as any user would open it.
 
 load -> dense perplexity -> which structures go -> a checkpoint of other shapes -> load -> pruned perplexity
      -> speed and size
@@ -146,7 +146,7 @@ def _shrink(
 def open_smaller(
     job: Job, context: Context, checkpoint: Path, dtype: torch.dtype, device: str
 ) -> Generator[Event, None, Opened]:
-    """What was just made, as anybody would open it."""
+    """The model that was just written, opened as any user would open it."""
     with context.clock("load"):
         yield Progress(stage="save", done=0, total=1, detail="opening the smaller model")
         return (yield from open_folder(job, context, checkpoint, dtype, device))

@@ -1,4 +1,4 @@
-"""What the plans of a shrinking run are given, and what they come to."""
+"""The inputs and the result of the plans of a shrinking run."""
 
 from __future__ import annotations
 

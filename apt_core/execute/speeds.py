@@ -1,4 +1,4 @@
-"""How fast the two models of a run are, dense and pruned taking turns, so that other work on the machine hits both.
+"""How fast the two models of a run are, dense and pruned taking turns, so that other load affects both.
 
 Where weights are read from files anyway, those of the other model take their place for its turn, and no more memory is
 used than by one model; elsewhere the dense model is loaded once more beside the pruned one.

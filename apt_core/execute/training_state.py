@@ -1,4 +1,4 @@
-"""What is kept of a training or a search on its way, so that another run can go on from it: one file of safetensors.
+"""The state of an unfinished training or search, from which another run can resume: one safetensors file.
 
 Trained numbers and the optimiser's moments, or the population's sets, are its tensors; the step, the curve so far and
 what was asked for are JSON in its header. Written whole or not at all.

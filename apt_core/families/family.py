@@ -1,4 +1,4 @@
-"""What a model family is to a pruner: data. No torch, so that the page's estimates read it too."""
+"""The description of a model family for pruning, as data. No torch, so that the page's estimates read it too."""
 
 from __future__ import annotations
 

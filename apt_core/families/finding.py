@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     class Proxy(Protocol):
         def remove(self) -> None:
-            """Everything computes as transformers has it again."""
+            """Restores what transformers computes."""
 
 else:
     torch = lazy("torch")

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class FunctionalLinear(nn.Module):
-    """y = weight x, without the bias, which transformers adds where it likes. The weight stays its owner's."""
+    """y = weight x, without the bias, which transformers adds elsewhere. The weight stays its owner's."""
 
     owner: nn.Linear
 
@@ -40,7 +40,7 @@ class _WeightProxy:
 
 
 class ModuleProxy:
-    """Until `remove`, whoever multiplies with the owner's weight, or calls the owner, calls `linear`."""
+    """Until `remove`, multiplying with the owner's weight, or calling the owner, calls `linear`."""
 
     def __init__(self, linear: FunctionalLinear):
         self._linear = linear

@@ -1,4 +1,4 @@
-"""Gemma 2 and 3, the text part: Llama's projections, and lost without the token that begins a text."""
+"""Gemma 2 and 3, the text part: Llama's projections; needs the token that begins a text."""
 
 from apt_core.families.family import Family
 from apt_core.families.llama import CHANNELS, HEADS, LLAMA

@@ -76,5 +76,5 @@ UNLISTED = Family(title="", model_types=(), projections=())
 
 
 def family_of_type(model_type: object) -> Family | None:
-    """The family of a config.json's `model_type`, whatever stands there; None when it is not listed."""
+    """The family of a config.json's `model_type`, of any type; None when it is not listed."""
     return FAMILIES.get(model_type) if isinstance(model_type, str) else None

@@ -1,4 +1,4 @@
-"""Llama and everyone who kept its seven projections."""
+"""Llama and the families that kept its seven projections."""
 
 from apt_core.families.family import Family, Side
 

@@ -157,7 +157,7 @@ class Job(Frozen):
 
     @classmethod
     def keeps_state(cls) -> bool:
-        """Whether a run of this kind that stopped can be gone on from (`resume`)."""
+        """Whether a run of this kind that stopped can be resumed (`resume`)."""
         return "resume" in cls.model_fields
 
     @classmethod

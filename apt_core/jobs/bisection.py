@@ -1,4 +1,4 @@
-"""A search for the most sparsity that a model bears: a job, asked for again and again at other sparsities."""
+"""A search for the highest sparsity that keeps perplexity within a bound: one job, repeated at other sparsities."""
 
 from __future__ import annotations
 

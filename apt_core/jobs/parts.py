@@ -160,7 +160,7 @@ class Tasks(Frozen):
     @field_validator("names")
     @classmethod
     def _only_names(cls, value: str) -> str:
-        """No path ever: the harness would run code that such a file names."""
+        """Never a path: the harness would run code that such a file names."""
         if value.strip() and not re.fullmatch(r"[\w.-]+( *, *[\w.-]+)*", value.strip(), re.ASCII):
             raise BadInput(
                 f"Zero-shot tasks are names with commas between them, such as arc_easy,hellaswag, not {value[:40]!r}."
@@ -174,7 +174,7 @@ class Tasks(Frozen):
 
 
 class Resources(Frozen):
-    """What a job computes on: `auto` goes by the machine."""
+    """What a job computes on; `auto` lets the machine decide."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", title="Device")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", title="Precision")

@@ -32,7 +32,7 @@ def choose_block(
 ) -> Bool[Tensor, "rows b"]:
     """True where a weight of this block goes; never writes to `block`.
 
-    budget: how many go (unstructured; N:M knows by itself). A dead input needs no word: its weights are zero here,
+    budget: how many go (unstructured; N:M says so itself). A dead input needs no word: its weights are zero here,
     and `live_inputs` removes them first.
     """
     if isinstance(pattern, SemiStructured):

@@ -1,4 +1,4 @@
-"""What the loss loses with a row or a column of a weight, by LLM-Pruner (arXiv 2305.11627).
+"""Importance of the rows and columns of a weight to the loss, as in LLM-Pruner (arXiv 2305.11627).
 
 With g the gradient of the mean loss and F the mean over windows of the squares of its gradients (the diagonal of the
 Fisher information):

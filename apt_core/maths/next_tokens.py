@@ -1,4 +1,4 @@
-"""What logits say of the next token: the negative log-likelihood of the true one, and how far two models are apart.
+"""Next-token statistics from logits: the negative log-likelihood of the true token, and KL between two models.
 
 A row of logits is a vocabulary long and is read several times. On a CPU a few rows at a time stay in its cache: ten of
 49,152 logits at a time take a quarter of the time of 325. The sums are the same but for rounding.

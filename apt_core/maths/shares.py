@@ -1,4 +1,4 @@
-"""From wishes to exact numbers: how many weights each layer loses when the whole model loses a given share.
+"""From desired to exact sparsities: how many weights each layer loses when the whole model loses a given share.
 
 An allocation wishes each layer a sparsity; wishes neither add up to the budget nor stay below 1. Here one number for
 all layers (a factor, or an offset) makes them fit: the share of layer l is clip(factor wish_l, 0, MOST), or
@@ -18,7 +18,7 @@ _HALVINGS = 100
 
 
 def scaled(wishes: Sequence[float], sizes: Sequence[int], sparsity: float) -> list[int]:
-    """Weights that each layer loses: its wish times one factor, together round(sparsity x all weights).
+    """Weights that each layer loses: its desired share times one factor, together round(sparsity x all weights).
 
     wishes: not negative, one of them positive. sizes: weights of each layer.
     """
@@ -29,7 +29,7 @@ def scaled(wishes: Sequence[float], sizes: Sequence[int], sparsity: float) -> li
 
 
 def shifted(wishes: Sequence[float], sizes: Sequence[int], sparsity: float) -> list[int]:
-    """Weights that each layer loses: its wish plus one offset, together round(sparsity x all weights)."""
+    """Weights that each layer loses: its desired share plus one offset, together round(sparsity x all weights)."""
     low, high = -max(wishes), 1 - min(wishes)
     return _fitted(lambda offset: [wish + offset for wish in wishes], low, high, sizes, sparsity)
 

@@ -1,4 +1,4 @@
-"""How a pruned model parts from the dense one: both walk the same windows, block by block, in step.
+"""How a pruned model diverges from the dense one: both process the same windows block by block, in step.
 
 Of each model one block's weights and the hidden states of a few windows are held at a time.
 """

@@ -1,4 +1,4 @@
-"""How a pruned model parts from the dense one, block after block, as values. No torch."""
+"""How a pruned model diverges from the dense one, block after block, as values. No torch."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
 N: parameters before pruning, in billions; D: tokens of training, in millions; rho: share of these parameters that is
 gone, as zeros or with whole structures; L0: the dense model's loss on the same windows. What several sizes and
-sparsities do not tell apart is left out of the form (`form_for`); a single curve determines a + b D^-beta alone. No
+sparsities do not identify is left out of the form (`form_for`); a single curve determines a + b D^-beta alone. No
 torch.
 
 Fitted by robust least squares from several starts, positive constants as logarithms.
@@ -143,7 +143,7 @@ WHOLE = Form(
 
 
 def form_for(points: Sequence[Point]) -> Form:
-    """The largest form whose constants these sizes and sparsities can tell apart."""
+    """The largest form whose constants these sizes and sparsities identify."""
     sizes = _distinct([one.parameters for one in points], _SAME_SIZE, relative=True)
     sparsities = _distinct([one.sparsity for one in points], _SAME_SPARSITY)
     if sizes == 1 and sparsities == 1:
@@ -199,7 +199,7 @@ class Fit(NamedTuple):
 
 
 def fit(points: Sequence[Point], form: Form | None = None, bootstraps: int = 0, seed: int = 0) -> Fit:
-    """Raises BadInput where there are too few points for the form; losses that are no numbers are none."""
+    """Raises BadInput where there are too few points for the form; losses that are not finite are left out."""
     points = [one for one in points if one.tokens > 0 and math.isfinite(one.loss)]
     if not points:
         raise BadInput("There is no point of a training curve to fit; recover a pruned model first.")
@@ -249,7 +249,7 @@ def _named(form: Form, theta: Numbers) -> dict[str, float]:
 
 
 def _best(form: Form, data: Data, drawn: np.random.Generator) -> Numbers:
-    """The best of many starts, then once more with the scale that its residuals show."""
+    """The best of many starts, refined with the scale of its residuals."""
     starts = [_start(form, data, drawn) for _ in range(_STARTS)]
     rough = sorted(
         (_solved(form, data, start, 0.01, _FIRST_TRIES) for start in starts), key=lambda one: float(one.cost)

@@ -115,7 +115,7 @@ class Answered(Frozen):
 
 
 def is_cut(side: Side, question: Question) -> bool:
-    """Whether this answer ended at the limit: one that ends by itself has a token less, its end token."""
+    """Whether this answer ended at the limit: one that ends earlier has a token less, its end token."""
     return side.tokens >= question.max_tokens
 
 

@@ -1,4 +1,4 @@
-"""What a model folder weighs: as it lies on disk, compressed, packed, and in memory."""
+"""The size of a model folder: on disk, compressed, packed, and in memory."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def taken(layers: Sequence[nn.Linear]) -> Taken:
 
 
 def _refusal(layer: nn.Linear) -> str:
-    """In torch's words, in one line; empty where it was multiplied."""
+    """Torch's message in one line; empty where it was multiplied."""
     dtype, device = layer.weight.dtype, layer.weight.device
     try:
         with sparse_weights([layer]), torch.no_grad():

@@ -1,4 +1,4 @@
-"""Prefill and decoding in tokens a second, models taking turns, so that what else the machine does hits all of them."""
+"""Prefill and decoding in tokens a second, models taking turns, so that other load affects all of them."""
 
 from __future__ import annotations
 

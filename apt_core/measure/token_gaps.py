@@ -28,7 +28,8 @@ def token_gaps(
 ) -> Generator[Scoring | Scored, None, None]:
     """models: the dense one first. tokens: of the answer to the question. Yields Scoring again and again, then Scored.
 
-    Raises BadInput where a model computes no numbers, BadText where prompt and answer are longer than it can read.
+    Raises BadInput where a model computes no finite numbers, BadText where prompt and answer are longer than it can
+    read.
     """
     start = perf_counter()
     prompt = prompt_ids(tokenizer, question)
@@ -52,7 +53,7 @@ def _log_probabilities(model: nn.Module, read: Tensor, places: int) -> Tensor:
     logs = output.logits[0, -places:].float().log_softmax(dim=-1)
     if not bool(logs.amax(dim=-1).isfinite().all()):
         raise BadInput(
-            "One of these models computes no numbers any more, so its probabilities cannot be compared."
+            "One of these models computes no finite numbers, so its probabilities cannot be compared."
         )
     return logs
 

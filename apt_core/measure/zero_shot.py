@@ -38,7 +38,7 @@ _OFFLINE = ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE")
 def score(
     model: PreTrainedModel, tokenizer: Any, names: Sequence[str], limit: int, report: Report
 ) -> list[TaskScored]:
-    """Every metric of these tasks. limit: examples of each task, 0 for all. report: told after every forward pass.
+    """Every metric of these tasks. limit: examples of each task, 0 for all. report: called after every forward pass.
 
     Raises BadInput for a name that is no task, NotReachable where the data of one cannot be had.
     """

@@ -144,7 +144,7 @@ class Method(Named):
 
     @property
     def caveat(self) -> str:
-        """What somebody who chose this composition should know, in one sentence; empty where nothing is odd."""
+        """What the user of this composition should know, in one sentence; empty for usual ones."""
         refined = not isinstance(self.refinement, NoRefinement)
         if not (refined and self.mask.moves_weights and isinstance(self.reconstruction, SearchResult)):
             return ""

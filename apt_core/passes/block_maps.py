@@ -40,7 +40,7 @@ class Writers:
     def factor(self, block: OpenBlock, states: Tensor) -> float:
         """What one added to the projection's output adds to the hidden states.
 
-        Raises BadInput where that is no number alike for all of them, so that no map can be folded in.
+        Raises BadInput where that is not one number for all of them, so that no map can be folded in.
         """
         part, layer = slice(0, 1), self.of(block.index)
         before = block(states[part], part).float()

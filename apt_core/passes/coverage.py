@@ -8,7 +8,7 @@ from apt_core.events import Warned
 from apt_core.families import Layer
 
 _FEW = 2  # tokens per input: with fewer, a Gram matrix says more about these tokens than about the layer
-_ONE_BY_ONE = 4  # so many experts of a block are warned of each by itself; a large model has hundreds
+_ONE_BY_ONE = 4  # up to so many experts of a block have a warning each; a large model has hundreds
 
 
 def under_covered(layer: Layer, tokens: int) -> bool:

@@ -1,4 +1,4 @@
-"""What stands in front of the first block: the hidden states of all windows, and the other arguments of each block."""
+"""The input of the first block: the hidden states of all windows, and the other arguments of each block."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Halting(LayerWalk):
             yield from self._advance([dense], behind)
 
     def _advance(self, walking: list[PausedPass], name: str | None) -> Iterator[None]:
-        """Lead all passes on from layer `name` (None: from the block's door)."""
+        """Lead all passes on from layer `name` (None: from the block's input)."""
         for paused in walking:
             steps = paused.leave(name)
             while True:
@@ -127,7 +127,7 @@ class PausedPass:
         return {number: tensor for number, (where, tensor) in self._at.items() if where == name}
 
     def leave(self, name: str | None) -> Iterator[int]:
-        """Lead every batch that stands at `name` (None: at the block's door) to its next halt."""
+        """Lead every batch that stands at `name` (None: at the block's input) to its next halt."""
         if name is None:
             waiting: Sequence[int] = range(len(self._passes))
         else:

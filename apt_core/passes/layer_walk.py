@@ -1,4 +1,4 @@
-"""The calibration windows on their way through the blocks that are pruned, each layer handed over in front of it.
+"""The walk of the calibration windows through the blocks that are pruned; stops before each layer to have it pruned.
 
     Halting   every forward pass stops in front of each layer: a block is computed once   (`halting`)
     TwoPass   one pass through the dense block, one through the pruned: less is held      (`two_pass`)

@@ -20,7 +20,7 @@ from apt_core.passes.entering import Entering
 from apt_core.passes.evaluation import window_loss
 from apt_core.passes.runner import OpenBlock, Propagation, Runner
 
-_MOST = 700.0  # exp of more is no number
+_MOST = 700.0  # exp of more overflows
 
 
 class Masked(NamedTuple):

@@ -88,7 +88,7 @@ class Trainer:
         return rate_at(step, self._plan.steps, self._plan.warm_up, self._plan.largest_rate)
 
     def step(self, step: int) -> float:
-        """Do step 1, 2 ...; returns its loss. Raises RunFailed where that is no number any more."""
+        """Do step 1, 2 ...; returns its loss. Raises RunFailed where that is not finite."""
         plan = self._plan
         torch.manual_seed(plan.seed + _PRIME * step)  # dropout
         tokens = plan.windows[windows_of(step, len(plan.windows), plan.batch, plan.seed)].to(self._device)
@@ -96,7 +96,7 @@ class Trainer:
             loss = self._loss(self._model(tokens, use_cache=False).logits, tokens, self._of_dense(tokens))
         if not math.isfinite(loss.item()):
             raise RunFailed(
-                f"The training loss is no number any more at step {step}; use a smaller learning rate."
+                f"The training loss is not finite any more at step {step}; use a smaller learning rate."
             )
         with differentiable():
             self._runs.backward(loss)

@@ -38,7 +38,7 @@ def weight_gradients(
     hear: Hear,
     scratch: Callable[[str], TensorStore],
 ) -> Generator[None, None, None]:
-    """Of the mean loss of a predicted token; blocks are heard from the last to the first.
+    """Of the mean loss of a predicted token; blocks come from the last to the first.
 
     Yields after every few windows forwards, every window of the head and every window of a block backwards. entering:
     of the windows; it is left as it is.

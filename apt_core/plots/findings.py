@@ -1,4 +1,4 @@
-"""What the error of layers shows, each finding by a stated test. No finding is said without one.
+"""Findings about the errors of layers, each by a stated statistical test.
 
 Errors are compared as logarithms, for they span decades.
 """
@@ -81,7 +81,7 @@ def lone_value(values: Sequence[float]) -> int | None:
 
 
 def lopsided(more: int, less: int) -> bool:
-    """Whether so many more of one kind than of the other are no chance: a two-sided sign test, p < 0.01."""
+    """Whether one kind is significantly more frequent than the other: a two-sided sign test, p < 0.01."""
     together, most = more + less, max(more, less)
     tail = sum(math.comb(together, count) for count in range(most, together + 1))
     return together > 0 and 2 * tail < SIGNIFICANT * 2**together

@@ -1,4 +1,4 @@
-"""The error of every layer as a heat map: where in the model pruning hurts, at one look."""
+"""The error of every layer as a heat map: where in the model the errors are."""
 
 from __future__ import annotations
 

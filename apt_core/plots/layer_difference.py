@@ -14,7 +14,7 @@ from apt_core.plots.layer_marks import depth, short_name
 from apt_core.studies.layer_difference import LayerDifference, layer_differences, same_layers
 from apt_core.studies.names import names_of
 
-_DEEPEST = 0.85  # the share of the layers whose difference the colours tell apart
+_DEEPEST = 0.85  # the share of the layers whose differences the colours can show
 
 
 def applies(runs: RunSet) -> bool:
@@ -148,7 +148,7 @@ def _row(one: LayerDifference) -> Row:
 
 def _scale(cells: list[Cell]) -> Scale:
     """As far to either side, so that no colour means no difference; at least from 0.8 to 1.25 times. The few layers
-    that differ most share the deepest colour, so that the others can be told apart."""
+    that differ most share the deepest colour, so that the others can be distinguished."""
     levels = sorted(abs(cell.level) for cell in cells if cell.level is not None)
     reach = max(levels[int(_DEEPEST * (len(levels) - 1))] if levels else 0.0, math.log2(1.25))
     beyond = " or more" if levels and levels[-1] > reach else ""

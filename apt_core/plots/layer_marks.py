@@ -1,4 +1,4 @@
-"""How the layers of a block are told apart in every chart: by name, marker shape and colour."""
+"""How charts distinguish the layers of a block: by name, marker shape and colour."""
 
 from __future__ import annotations
 

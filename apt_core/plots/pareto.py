@@ -73,7 +73,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
 
 
 def title(runs: RunSet) -> str:
-    """Who is on every front, when it is one run; a plain name otherwise."""
+    """The run that is on every front, where there is exactly one; a plain name otherwise."""
     points = _points(runs)
     if len(points) < _FEWEST:
         return "Pruning beside rounding"

@@ -63,7 +63,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
 
 
 def title(runs: RunSet) -> str:
-    """The finding once nobody runs any more, a plain name before."""
+    """The finding once all runs have ended, a plain name before."""
     race = _known_race(runs)
     ranking = race.ranking
     if race.live or len(ranking) < 2:
@@ -172,7 +172,7 @@ def _dense_askers(members: tuple[RunRecord, ...]) -> list[str]:
 
 
 def marks(race: Race) -> dict[str, tuple[str, str]]:
-    """Run -> (marker shape, colour token): those of its method, or the next that nobody of this race has."""
+    """Run -> (marker shape, colour token): those of its method, or the next that no run of this race has."""
     taken_shapes: list[str] = []
     taken_colours: list[str] = []
     for member in race.members:

@@ -1,8 +1,8 @@
 """The loss of a recovery on held-out windows over the tokens that it read, and the law of its first points.
 
 While it runs there are points alone. Once it has ended, the law of the first two thirds of them is drawn through these
-and, dashed, beyond: what came later stands beside what was foretold. Of several recoveries (`recoveries`) each is a
-line.
+and, dashed, beyond, so that later points can be compared with the prediction. Of several recoveries (`recoveries`) each
+is a line.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _curve(run: RunRecord, runs: RunSet, place: int, dark: bool) -> go.Scatter:
 
 
 def _law_lines(run: RunRecord, dark: bool) -> list[go.Scatter]:
-    """Solid through the points it was fitted to, dashed where it only foretells."""
+    """Solid through the points it was fitted to, dashed where it extrapolates."""
     found = None if run.live else _law_of(run)
     if found is None or found.check is None:
         return []

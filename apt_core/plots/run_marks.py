@@ -1,4 +1,4 @@
-"""How runs are told apart in a chart: by marker shape and colour, enough for a dozen."""
+"""How a chart distinguishes runs: by marker shape and colour, enough for a dozen."""
 
 from __future__ import annotations
 

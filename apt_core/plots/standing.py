@@ -29,7 +29,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
 
 
 def title(runs: RunSet) -> str:
-    """Who leads, or which of them tie: a lead that the windows cannot show is none."""
+    """Who leads, or which of them tie: a lead within noise does not count."""
     if waited := _waited_for(runs):
         return (
             f"The race so far; {tally(waited)} {'method is' if waited == 1 else 'methods are'} still to come"

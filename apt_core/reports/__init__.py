@@ -1,1 +1,1 @@
-"""What is shared of runs: reports (one HTML file, Markdown), words, recorded samples. Imports studies and below."""
+"""What runs give out: reports (one HTML file, Markdown), words, recorded samples. Imports studies and below."""

@@ -1,4 +1,4 @@
-"""A pruned model for somebody else: a plain folder with its card, or one GGUF file. Loads no torch."""
+"""A pruned model as files to hand on: a plain folder with its card, or one GGUF file. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apt_core.runs.store import Store
 
 
 class Exported(NamedTuple):
-    """The model of a run, ready to be given away."""
+    """The model of a run, ready to be exported."""
 
     record: RunRecord
     title: str

@@ -1,4 +1,4 @@
-"""A report as one HTML file that asks nobody for anything: its charts, styles and scripts are in it.
+"""A report as one self-contained HTML file: its charts, styles and scripts are in it.
 
 Text from the records is escaped by `Markup`; figures are data that no parser takes for HTML; a content security
 policy lets nothing run but the scripts that are named by their hashes, and nothing be loaded at all.

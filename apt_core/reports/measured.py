@@ -27,7 +27,9 @@ class Outcome(Frozen):
     high: float
     before: float | None = None
     size: float | None = None
-    timed: bool | None = None  # whether speeds were measured; each is None where no difference could be told
+    timed: bool | None = (
+        None  # whether speeds were measured; each is None where the difference is within the noise
+    )
     speed: float | None = None  # of decoding
     prefill: float | None = None
 

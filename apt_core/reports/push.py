@@ -1,4 +1,4 @@
-"""A pruned model into the user's own namespace of the Hub: one commit, and never over a repository unasked."""
+"""Push a pruned model to the user's own namespace of the Hub: one commit; an existing repository only on request."""
 
 from __future__ import annotations
 

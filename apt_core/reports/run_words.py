@@ -145,7 +145,7 @@ def honest_sentence(record: RunRecord) -> str:
 
 
 def warnings(record: RunRecord) -> list[str]:
-    """What the run had to say on the way, without repeating itself."""
+    """The warnings of the run, each once."""
     return list(dict.fromkeys(sentence(warning.message) for warning in record.warnings))
 
 

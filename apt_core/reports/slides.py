@@ -53,7 +53,7 @@ def slides_of(record: RunRecord, title: str, answer: SampleAnswer | None = None)
 
 
 def one_sentence(record: RunRecord, title: str) -> str:
-    """The verdict for somebody who hears nothing else: method, share, quality, text, size and speed."""
+    """The verdict in one sentence: method, share, quality, text, size and speed."""
     method, gone = record.pruning.method.label, share(record.sparsity)
     if record.ratio is None or record.dense is None or record.pruned is None:
         return f"{method} removed {gone} of the layer weights of {title}; what that cost was not measured."

@@ -101,7 +101,7 @@ def _lead_without_structures(smaller: bool, dense: Measured, pruned: Measured) -
 
 
 def sparse_kernel(record: RunRecord) -> str:
-    """Why the zeros were multiplied all the same."""
+    """Why zeros were multiplied as any other number."""
     if record.shrunk:
         return ""
     job, device = record.job, record.model.device if record.model else "cpu"

@@ -1,4 +1,4 @@
-"""Files and folders for somebody else: whole or not at all, and never over what is there without being told to."""
+"""Files and folders that are handed out: whole or not at all, and replacing others only on request."""
 
 from __future__ import annotations
 

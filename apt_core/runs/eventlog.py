@@ -1,4 +1,4 @@
-"""The log of one run: a file of JSON lines that only ever grows. It is the truth about the run.
+"""The log of one run: a file of JSON lines that only ever grows. It is the authoritative record of the run.
 
 Each event is one line, written with one `write` on an O_APPEND descriptor, under a file lock so that
 two processes cannot give the same number to two events. A line that was torn (a full disk, a power

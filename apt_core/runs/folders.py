@@ -1,4 +1,4 @@
-"""Where the store keeps what on the disk, and what the folder of a run says by itself."""
+"""Where the store keeps what on the disk, and what the folder of a run says without the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that were deleted a moment ago: out of sight, and for a minute still to be had back.
+"""Runs that were deleted less than a minute ago: hidden, and still restorable.
 
 A hidden run is its folder under another name, `.hidden-<id>-<second>-<study>`, so that nobody who looks for the run
 finds it, and hiding it needs no room on a full disk. What is older goes for good with the next look of a launcher.

@@ -1,4 +1,4 @@
-"""What whoever looks after a host has decided: no new runs for a while, and whom it does not serve any more.
+"""Decisions of a host's administrator: no new runs for a while, and banned visitors.
 
 One small file of the data folder, read again whenever it changes, so that the decision holds in every process. Who is
 banned stays so after a restart; draining ends with it, since it is what comes before one.

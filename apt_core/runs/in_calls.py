@@ -27,9 +27,7 @@ from apt_core.runs.store import Store
 
 Outcome = Literal["paused", "finished", "failed", "cancelled", "not waiting"]
 _RESERVE_SECONDS = 3.0  # to write down what there is
-_AGAIN = (
-    "The call in which this run was at work ended before there was anything to go on from; it begins again."
-)
+_AGAIN = "The call that worked on this run ended before any state was kept; the run begins again."
 _ON = "The run goes on in another call, from the state that its training had kept."
 
 

@@ -193,7 +193,7 @@ class Index:
 
     def _take_in_folders(self, connection: sqlite3.Connection) -> None:
         """Runs and studies that the migrated index does not know: a process of the earlier version that was still
-        at work took the newer index for damage and made it again, without the runs that only this one reads."""
+        running took the newer index for damage and made it again, without the runs that only this one reads."""
         with _transaction(connection):
             rows, found = Rows(connection), self._recover()
             known = {row.id for row in rows.newest(-1)}

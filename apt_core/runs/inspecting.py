@@ -107,7 +107,7 @@ def check_row(record: RunRecord, block: int, layer: str, row: int | None) -> Non
 
 
 class Inspector:
-    """Holds at most one inspector process, and asks it one question at a time: somebody else is told to wait.
+    """Holds at most one inspector process, and asks it one question at a time; others have to wait.
 
     The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
     as dead; one that holds more than `memory_bytes`, or takes longer than `most_seconds` for an answer, is ended.
@@ -286,7 +286,7 @@ class _Process:
         return reply or self._ended_for or _lost(processes.how_it_ended(self._popen.wait()))
 
     def end(self, why: Failed | None = None) -> None:
-        """why: what whoever listens is told."""
+        """why: the sentence for those who wait for the answer."""
         self._ended_for = self._ended_for or why
         with contextlib.suppress(OSError):  # it is gone already
             assert self._popen.stdin

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m apt_core.runs.inspector", description=__doc__)
     parser.add_argument("--idle", type=float, default=300.0, help="seconds without a question before it ends")
     options = parser.parse_args(arguments)
-    with contextlib.suppress(OSError):  # some containers forbid it; looking works all the same
+    with contextlib.suppress(OSError):  # some containers forbid it, and looks do not need it
         os.nice(_NICE)
     questions, policy = Questions(sys.stdin), HostPolicy.from_environment()
     allowance = Allowance(allowed_seconds(policy, os.environ, data_dir()))

@@ -1,4 +1,4 @@
-"""The queue at work: as many runs at a time as the executor has seats for, whichever process asks (page, command line).
+"""The queue: as many runs at a time as the executor has seats for, whichever process asks (page, command line).
 
 `tick()` does everything, in one transaction, and may be called by any number of processes: it marks
 dead workers' runs as failed, ends those that do not stop when asked to, and starts the next run in the queue. What was
@@ -339,8 +339,8 @@ class Launcher:
         processes.end_strays(row.id, self._command)
         try:
             self._seats.take(row.id, seat)
-            token, told = self._tokens.pop(row.id, None), self.executor.environment(seat)
-            child = self._starter.start(row.id, self.store.folder(row.id), token, told)
+            token, more = self._tokens.pop(row.id, None), self.executor.environment(seat)
+            child = self._starter.start(row.id, self.store.folder(row.id), token, more)
         except OSError as error:
             self._write_last_word(row.id, _not_started(error))
             rows.update(row.id, status="failed", ended_at=time.time())

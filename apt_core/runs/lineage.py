@@ -1,4 +1,4 @@
-"""What a run has left for later ones: the model that it made, the dense one behind it, a state to go on from."""
+"""What later runs can use of a run: the model that it made, the dense one behind it, a state to resume from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apt_core.runs.records import Records
 
 
 def made_by(run_id: str, records: Records, folders: Folders) -> Made:
-    """The model that a run made; raises BadInput with one sentence when it made none, or has none any more."""
+    """The model that a run made; raises BadInput with one sentence when it made none, or its weights are gone."""
     record, folder = records.get(run_id), folders.checkpoint(run_id)
     if record.live:
         raise BadInput(f"Run {run_id} has not finished yet; what it makes can be used once it has.")
@@ -34,10 +34,10 @@ def dense_of(run_id: str, records: Records) -> ModelRef:
 
 
 def training_of(run_id: str, records: Records, folders: Folders) -> Path:
-    """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
+    """The folder with the state that a run has kept for resuming; raises BadInput where there is none."""
     record, folder = records.get(run_id), folders.run(run_id) / TRAINING
     if record.live:
-        raise BadInput(f"Run {run_id} has not ended yet; it can be gone on from once it has.")
+        raise BadInput(f"Run {run_id} has not ended yet; it can be resumed once it has.")
     if not any(folder.glob("*.safetensors")):
         raise BadInput(f"Run {run_id} has kept no state to go on from; start a run of its own.")
     return folder

@@ -1,7 +1,7 @@
-"""Whether a worker still works: it shows a sign of life every few seconds, and may not take for ever.
+"""Whether a worker is alive: it shows a sign of life every few seconds, and its time is limited.
 
 The sign is a small file that a thread of the worker writes again and again, so a long product or download is not
-mistaken for a process that was stopped or hangs. It says for how many seconds the worker has been at work, so a process
+mistaken for a process that was stopped or hangs. It says for how many seconds the worker has been running, so a process
 that looks after it later (the app was restarted) goes on counting. Silence is measured by this process's own monotonic
 clock, from when it saw the last sign, and the worker counts by its own: a clock that is set back or forth ends no run.
 """
@@ -158,7 +158,7 @@ class _Heard(NamedTuple):
 
 
 class Liveness:
-    """What this process has heard of the workers that it looks after."""
+    """What this process knows of the workers that it watches."""
 
     def __init__(self, limits: RunLimits, clock: Callable[[], float] = time.monotonic):
         self._limits = limits

@@ -110,7 +110,7 @@ class Making:
         try:
             yield run_ids
         except BaseException as error:
-            for run_id in run_ids:  # the error that we raise is the one to be told
+            for run_id in run_ids:  # the error that is raised is the one to report
                 shutil.rmtree(self._folders.run(run_id), ignore_errors=True)
             if isinstance(study, str):
                 studies_kept.remove(self._folders.studies, study)

@@ -1,4 +1,4 @@
-"""Keeping standard output for what we say ourselves: libraries print to it too."""
+"""Keeping standard output for our own messages: libraries print to it too."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def is_alive(pid: int | None, created: float | None, run_id: str) -> bool:
 
 def ask_to_end(pid: int) -> None:
     """SIGTERM; a worker takes it as a wish to cancel."""
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+    with contextlib.suppress(ProcessLookupError):  # it has ended in the meantime
         os.kill(pid, signal.SIGTERM)
 
 
@@ -81,7 +81,7 @@ def end_strays(run_id: str, command: Sequence[str]) -> None:
 
 def kill_group(pid: int) -> None:
     """SIGKILL to the worker and whatever it started (it leads its own process group)."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended by itself in the meantime
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended in the meantime
         os.killpg(pid, signal.SIGKILL)
 
 

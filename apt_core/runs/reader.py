@@ -84,7 +84,7 @@ class Answering(Protocol):
 def main(arguments: list[str] | None = None, answering: Answering | None = None) -> int:
     """Answer until stdin ends; returns the exit status."""
     options = _parser().parse_args(arguments)
-    with contextlib.suppress(OSError):  # some containers forbid it; reading works all the same
+    with contextlib.suppress(OSError):  # some containers forbid it, and answers do not need it
         os.nice(_NICE)
     questions, policy = Questions(sys.stdin), HostPolicy.from_environment()
     allowance = Allowance(allowed_seconds(policy, os.environ, data_dir()))

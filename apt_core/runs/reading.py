@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Reader:
     """Holds at most one reader process, and asks it one question at a time.
 
-    Models stay loaded between questions within a bound (`runs.loaded`); the process goes away by itself after
+    Models stay loaded between questions within a bound (`runs.loaded`); the process ends after
     `idle` seconds without a question. A second asker waits up to `patience` seconds for the first to end. No answer
     within `silence` seconds counts as dead; after a stop, or when nobody listens any more, none within `grace`. The
     process is ended then, as it is when it holds more than `memory_bytes`, and the next question starts a new one.
@@ -185,7 +185,7 @@ class Reader:
     def _begin(self, request: Request) -> _Answer:
         """Hand the question to a process that lives. Raises OutOfMemory where there is no room for one."""
         process = self._process
-        # One that is about to end by itself would be gone before it has read the question.
+        # One that is about to end would be gone before it has read the question.
         staying = process is not None and process.alive and process.quiet_for() <= 0.9 * self._idle
         if process is None or not staying:
             self.close()
@@ -371,7 +371,7 @@ class _Process:
             answer.stop()
 
     def end(self, why: Failed | None = None) -> None:
-        """Ask politely by closing stdin, then insist. why: what whoever listens is told."""
+        """Ask politely by closing stdin, then insist. why: the sentence for those who wait for the answer."""
         self._ended_for = self._ended_for or why
         with contextlib.suppress(OSError):  # it is gone already
             self._stdin.close()

@@ -1,4 +1,4 @@
-"""Runs go: out of sight for a while, for good, or their weights alone where the disk is to hold others."""
+"""Removing runs: hidden for a while, for good, or their weights alone to make room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seats of runs at work: who has which, and what those that wait are foretold to take. No torch."""
+"""The seats of runs: which run has which, and the estimates of those that wait. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Since when something is so, by this process's own clock: one that is set back or forth changes nothing."""
+"""Since when a condition holds, by a monotonic clock."""
 
 from __future__ import annotations
 

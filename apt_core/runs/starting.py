@@ -59,9 +59,9 @@ class Starter:
         self._alone = threading.RLock()  # one thread at a time speaks with the warm process
         self._never = not (warms and may_be_warm(os.environ)) or self._command != WORKER_COMMAND
 
-    def start(self, run_id: str, folder: Path, token: str | None, told: Mapping[str, str]) -> Child:
-        """token: of the Hub, handed over through a pipe. told: more environment. Raises OSError."""
-        environment = self._environment() | dict(told)
+    def start(self, run_id: str, folder: Path, token: str | None, more: Mapping[str, str]) -> Child:
+        """token: of the Hub, passed through a pipe. more: added to the environment. Raises OSError."""
+        environment = self._environment() | dict(more)
         with self._alone, open(folder / WORKER_LOG, "ab") as log:
             if (warm := self._ready()) and (child := warm.copy(run_id, environment, token, log.fileno())):
                 return child
@@ -158,7 +158,7 @@ class _Warm:
             theirs.close()
 
     def serves(self, environment: Mapping[str, str]) -> bool:
-        """Whether it lives, in the environment of all runs; what one is told besides it takes on."""
+        """Whether it lives, in the environment of all runs; what a run has besides is added later."""
         return not self.ended() and dict(environment) == self._environment
 
     def ended(self) -> bool:

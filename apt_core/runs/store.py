@@ -276,7 +276,7 @@ class Store:
             shutil.rmtree(self.shared_folder(study_id), ignore_errors=True)
 
     def made_by(self, run_id: str) -> Made:
-        """The model that a run made; raises BadInput with one sentence when it made none, or has none any more."""
+        """The model that a run made; raises BadInput with one sentence when it made none, or its weights are gone."""
         return lineage.made_by(run_id, self._records, self._folders)
 
     def dense_of(self, run_id: str) -> ModelRef:
@@ -284,7 +284,7 @@ class Store:
         return lineage.dense_of(run_id, self._records)
 
     def training_of(self, run_id: str) -> Path:
-        """The folder in which a run has kept how far it came, to go on from; raises BadInput where there is none."""
+        """The folder with the state that a run has kept for resuming; raises BadInput where there is none."""
         return lineage.training_of(run_id, self._records, self._folders)
 
     def bounds_reached(self, run_id: str) -> dict[str, Any]:

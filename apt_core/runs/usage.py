@@ -1,4 +1,4 @@
-"""What visitors have taken of this host so far, held against its quotas: every refusal is a sentence of its own.
+"""What visitors have used of this host, checked against its quotas: every refusal is a sentence of its own.
 
 Rates are counted by the `limits` package in the memory of this process: a restart forgets them, never the runs.
 """

@@ -1,4 +1,4 @@
-"""Blind votes: which of two answers somebody preferred without knowing whose they were. No torch.
+"""Blind votes: which of two answers a visitor preferred without knowing whose they were. No torch.
 
 One file a visitor, `root/votes/<hash>.jsonl`, one vote a line; neither prompts nor answers are kept. The newest votes
 and the visitors who voted last stay.

@@ -256,7 +256,7 @@ def _until_stopped(events: Iterator[ev.Event], stop: Stopping) -> Iterator[ev.Ev
 
 
 def _lower_priority() -> None:
-    with contextlib.suppress(OSError):  # some containers forbid it; the run works all the same
+    with contextlib.suppress(OSError):  # some containers forbid it, and the run does not need it
         os.nice(_NICE)
 
 

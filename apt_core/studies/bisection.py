@@ -1,9 +1,9 @@
-"""The most sparsity that a model bears: a study whose next run follows from the results before it. No torch.
+"""A search for the highest sparsity within a bound: a study whose next run depends on the results so far. No torch.
 
 Whole percent are tried. What passes counts as the lower end, what fails as the upper one (0% and 100% before anything
 is known), and the middle is next. When both ends are close enough, one more run half-way to the next failure above
 looks whether perplexity really grows with sparsity; the largest sparsity that passed is the answer in any case. A run
-whose model predicts no numbers any more has failed to pass; any other that did not finish holds the search up.
+whose model predicts no finite numbers has failed to pass; any other that did not finish holds the search up.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """ratio: infinite where the model predicts no numbers any more."""
+    """ratio: infinite where the model predicts no finite numbers."""
 
     percent: int
     ratio: float

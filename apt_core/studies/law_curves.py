@@ -29,7 +29,7 @@ class Stretch(NamedTuple):
 
 
 _UNKNOWN = Stretch(0, 0.0)
-Schedule = tuple[Stretch, ...]  # several where a recovery was gone on from with another plan
+Schedule = tuple[Stretch, ...]  # several where a recovery was resumed with another plan
 
 
 class Chosen(NamedTuple):
@@ -48,7 +48,7 @@ class Chosen(NamedTuple):
 
 
 def chosen_of(records: Sequence[RunRecord], known: Known) -> Chosen:
-    """The points of recoveries that share a law. known: the runs that these went on from."""
+    """The points of recoveries that share a law. known: the runs that these resumed."""
     of_runs = {record.id: schedule_of(record, known) for record in records}
     schedules = tuple(dict.fromkeys(of_runs.values()))
     if len(schedules) == 1:
@@ -96,7 +96,7 @@ def share_gone(record: RunRecord) -> float:
 
 
 def schedule_of(record: RunRecord, known: Known) -> Schedule:
-    """The plans under which a recovery was trained, those of the runs that it went on from first."""
+    """The plans under which a recovery was trained, those of the runs that it resumed first."""
     began, job = record.training, record.job
     if began is None or not trains(job):
         return ()

@@ -1,4 +1,4 @@
-"""What runs are called beside one another: as short as they can be told apart. No torch."""
+"""The shortest names that distinguish runs from one another. No torch."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ NO_DIFFERENCE = "no difference that these windows can show"
 SAME = "the same on every window"
 WORSE, BETTER = "worse than the first", "better than the first"
 ONE_WINDOW = "one window cannot show how much is chance"
-_MOST = 700.0  # exp of more is no number
+_MOST = 700.0  # exp of more overflows
 
 
 class Difference(NamedTuple):

@@ -20,7 +20,7 @@ from apt_core.studies.law_groups import Known, apart_sentence, grouped, labels_o
 
 NAME, TITLE, SOURCE = "law", "The law of training", "P2 law, arXiv 2411.10272"
 SUMMARY = (
-    "Foretells how far training goes: the curves of recoveries give a power law of the loss over the tokens read, the "
+    "Predicts how far training goes: the curves of recoveries give a power law of the loss over the tokens read, the "
     "size of the model and the share that is gone."
 )
 EARLY = 2 / 3  # of a curve's points: the law of these is held against the rest
@@ -181,10 +181,10 @@ def _at(ordered: Sequence[float], share: float) -> float | None:
 def form_sentence(found: Fit) -> str:
     """Which form was fitted and why no larger one."""
     why = {
-        "curve": "one model size at one sparsity: more constants cannot be told apart",
-        "sparsity": "one model size: how the law depends on it cannot be told",
-        "size": "one sparsity: how the law depends on it cannot be told",
-        "size and sparsity": "two model sizes: N_C and alpha cannot be told apart from E",
+        "curve": "one model size at one sparsity: more constants cannot be identified",
+        "sparsity": "one model size: how the law depends on it cannot be identified",
+        "size": "one sparsity: how the law depends on it cannot be identified",
+        "size and sparsity": "two model sizes: N_C and alpha cannot be separated from E",
         "P2": "the whole P2 law",
     }[found.form.name]
     rho = (

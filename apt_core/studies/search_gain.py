@@ -15,7 +15,7 @@ from apt_core.studies.paired import paired_difference
 
 BETTER, WORSE, UNCLEAR = "better", "worse", "no difference that these windows can show"
 SAME = "the start was the best"
-_MOST = 700.0  # exp of more is no number
+_MOST = 700.0  # exp of more overflows
 
 
 class Gain(Frozen):

@@ -83,7 +83,7 @@ def _until_all_end(seconds: Sequence[float | None], beside: int) -> float:
 
 
 def _largest(needs: Sequence[Estimate], beside: int = 1) -> int | None:
-    """Of those that may be at work beside one another the hungriest decide."""
+    """The most memory that runs can take which may run at the same time."""
     known = sorted((each.memory_bytes for each in needs if each.memory_bytes is not None), reverse=True)
     return sum(known[:beside]) if known else None
 

@@ -1,4 +1,4 @@
-"""In whose name a request is answered: what the door found out about its sender, for whatever answers it.
+"""The visitor on whose behalf a request is answered, as the door has identified them.
 
 The door writes the visitor into the request (`door/visitors.py`). Gradio answers an event in a task of its own, but
 keeps the request beside the handler; our own addresses and tests say it with `acting_for`.
@@ -32,7 +32,7 @@ def acting_for(visitor: Visitor) -> Iterator[None]:
 
 
 def visitor_now() -> Visitor:
-    """Whose request is being answered; a stranger where nobody's is."""
+    """The visitor whose request is being answered; a stranger outside of requests."""
     if (visitor := _acting.get()) is not None:
         return visitor
     request = LocalContext.request.get(None)

@@ -34,7 +34,7 @@ def i18n() -> gr.I18n:
 
 
 def mark(page: gr.Blocks) -> None:
-    """Let the browser translate every text of the page that has a key: here, so that nothing can be drawn around it."""
+    """Let the browser translate every text of the page that has a key: in one place, so that no text is missed."""
     known, translate = words("en"), gr.I18n()
     for block in page.blocks.values():
         for name, text in said(block):

@@ -1,4 +1,4 @@
-"""Runs as they were within the last second: many tabs ask what others do, one look serves all of them."""
+"""Runs as they were within the last second: one read of the store serves all tabs."""
 
 from __future__ import annotations
 

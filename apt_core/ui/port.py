@@ -1,4 +1,4 @@
-"""The port of the page when nobody names one. No gradio: its import fails where the environment names no number."""
+"""The default port of the page. No gradio: its import fails where GRADIO_SERVER_PORT is not a number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DEFAULT = 7860
 
 
 def of_environment() -> int:
-    """GRADIO_SERVER_PORT, or 7860; raises BadInput where that is no number."""
+    """GRADIO_SERVER_PORT, or 7860; raises BadInput where that is not a number."""
     stated = os.environ.get("GRADIO_SERVER_PORT") or str(DEFAULT)
     if not stated.isdecimal():
         raise BadInput(f"GRADIO_SERVER_PORT is {stated[:20]!r}; give the number of a port.")

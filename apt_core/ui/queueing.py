@@ -1,4 +1,4 @@
-"""Runs and studies are queued, stopped and gone on with for one visitor, whose rights and quotas are asked first."""
+"""Queues, stops and resumes runs and studies for one visitor, after checking rights and quotas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Gradio keeps for each page load, cut down and ended: a visitor who has gone holds no memory.
+"""What Gradio keeps for each page load, reduced and released: a visitor who has gone holds no memory.
 
 For every page load Gradio keeps the configuration of all components (for its deep links, which this page has not) and
 a new component for each one that an event has updated: more than a megabyte, until ten thousand have come. Here a page

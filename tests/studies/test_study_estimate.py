@@ -76,7 +76,7 @@ def test_runs_at_once_on_the_same_cores_take_as_long_as_one_after_another_and_mo
     alone, beside = together(RECIPES, each, FACTS), together(RECIPES, each, FACTS, at_once=2)
     assert beside.seconds == alone.seconds and (alone.at_once, beside.at_once) == (1, 2)
     assert beside.memory_bytes == sum(sorted(one.memory_bytes for one in each)[-2:])
-    assert any("with 2 at work" in said for said in beside.sentences)
+    assert any("2 at a time" in said for said in beside.sentences)
     assert any("share the cores" in said for said in beside.sentences)
     assert not any("share the cores" in said for said in alone.sentences)
     assert together(RECIPES, each, FACTS, at_once=9).at_once == 3

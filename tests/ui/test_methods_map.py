@@ -98,9 +98,9 @@ def test_what_structures_take_and_what_loads_the_rest_are_their_own_words():
 def test_speeds_that_could_not_be_told_are_said_so():
     told = measured.Outcome(setting="x", perplexity=2, low=1, high=3, size=0.8, timed=True, prefill=1.25)
     said = outcomes_of([told])
-    assert "1.25 × tokens/s of a prompt, no difference in written tokens/s that could be told" in said
+    assert "1.25 × tokens/s of a prompt, no measurable difference in written tokens/s" in said
     none = told.model_copy(update={"prefill": None})
-    assert "80% of the bytes, no difference in tokens/s that could be told" in outcomes_of([none])
+    assert "80% of the bytes, no measurable difference in tokens/s" in outcomes_of([none])
     assert "tokens/s" not in outcomes_of([none.model_copy(update={"timed": None})])
 
 

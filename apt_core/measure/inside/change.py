@@ -12,7 +12,7 @@ _REACH = 4.0  # the grid covers so many root mean squares of the dense weights t
 
 
 def change(dense: Tensor, stored: Tensor, pruned: Tensor, dtype: torch.dtype) -> Change:
-    """dense, stored: [out, in] float32. dtype: of the checkpoint; rounding to it is no move."""
+    """dense, stored: [out, in] float32. dtype: of the checkpoint; rounding to it is not counted as a change."""
     before, after = dense[~pruned], stored[~pruned]
     if not len(before):
         return _of_nothing()

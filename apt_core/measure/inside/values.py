@@ -84,7 +84,7 @@ class Losers(Frozen):
 
 
 class Outlier(Frozen):
-    """An input whose norm stands far above the others'."""
+    """An input whose norm is far above the others'."""
 
     column: int
     norm: float

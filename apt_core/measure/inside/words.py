@@ -1,4 +1,4 @@
-"""What was seen inside a layer, said: sentences and the worked equation line by line. No torch."""
+"""What was found inside a layer in words: sentences and the worked equation line by line. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from apt_core.measure.inside.values import Change, Inputs, LayerInside, Losers, 
 
 
 def mask_sentence(seen: LayerInside) -> str:
-    """The scale of the tile, and how evenly the mask lies."""
+    """The scale of the tile, and how evenly the removals are spread."""
     tile, (rows, columns) = seen.mask, seen.shape
     shares = [share for row in tile.shares for share in row]
     lose = f"{percent(min(shares))} to {percent(max(shares))}" if not is_even(tile) else percent(shares[0])

@@ -92,6 +92,6 @@ class AlphaPruning(Allocation):
 
 
 def _placed(scores: Sequence[float]) -> list[float]:
-    """What has no exponent stands beside the largest; nothing where none has one."""
+    """A layer without an exponent gets the largest; nothing where none has one."""
     known = [one for one in scores if math.isfinite(one)]
     return [min(one, max(known)) for one in scores] if known else []

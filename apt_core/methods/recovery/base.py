@@ -52,7 +52,7 @@ class Merged(NamedTuple):
 
 
 class Attached:
-    """A recovery at work in a model. trained: the parameters that the optimiser moves, by name.
+    """A recovery attached to a model. trained: the parameters that the optimiser moves, by name.
 
     Subclasses say how these become the model's own weights.
     """
@@ -74,7 +74,7 @@ class Attached:
 
 
 class Recovery(Named):
-    """Which numbers of a pruned model are trained so that it reads better, while what was pruned stays zero."""
+    """Which numbers of a pruned model are trained to lower the loss, while what was pruned stays zero."""
 
     needs_dense: ClassVar[bool] = False  # does the loss compare with the dense model?
     takes: ClassVar[str] = "minutes to hours of training"
@@ -97,7 +97,7 @@ class Recovery(Named):
         return next_token_loss(logits, tokens)
 
     def work(self, sizes: Sizes) -> TrainingWork:
-        """What it takes: all of it is its own words."""
+        """What training takes by this method."""
         raise NotImplementedError
 
     @classmethod

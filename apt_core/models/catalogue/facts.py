@@ -70,7 +70,7 @@ class ModelFacts(Frozen):
 
     @property
     def needs_account(self) -> bool:
-        """Whether the worker must ask the Hub in the name of whoever started the run."""
+        """Whether the worker must ask the Hub with the account of the visitor who started the run."""
         return self.members_only and not self.cached
 
     def with_optional(self) -> ModelFacts:
@@ -115,7 +115,7 @@ def _of_entry(entry: CatalogueEntry, policy: HostPolicy) -> ModelFacts:
 
 
 def known_facts(entry: CatalogueEntry, policy: HostPolicy = STRICT) -> ModelFacts:
-    """What the catalogue and the disk know of an entry; asks nobody."""
+    """What the catalogue and the disk know of an entry, without the network."""
     shape, folder = entry.shape, cached_folder(entry.name, policy)
     weights = checkpoints.bytes_on_disk(folder) if folder else 2 * shape.parameters  # bfloat16
     return ModelFacts(

@@ -1,4 +1,4 @@
-"""Whether a model's configuration and its weights speak of the same model, before anything is allocated for it.
+"""Whether a model's configuration and its weights describe the same model, before anything is allocated for it.
 
 transformers builds what config.json asks for and fills in what the files have: a million blocks that no file holds, or
 half of those that it does hold, would be built without a word. No torch.

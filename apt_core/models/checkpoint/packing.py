@@ -1,4 +1,4 @@
-"""What a packed checkpoint says of itself: which tensors are stored as bits and kept values. No torch.
+"""The description in a packed checkpoint: which tensors are stored as bits and kept values. No torch.
 
 A packed folder holds the model's configuration and tokenizer, one `*.packed.safetensors` for each of its weight files,
 and `apt_packed.json`. A packed tensor is two tensors of its file:

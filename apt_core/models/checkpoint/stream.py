@@ -1,4 +1,4 @@
-"""A safetensors file written one tensor at a time: its header first, so nothing but the tensor at hand is in memory.
+"""A safetensors file written one tensor at a time: its header first, so only the tensor being written is in memory.
 
 The library's own writer wants every tensor of a file at once. No torch.
 """

@@ -39,7 +39,7 @@ def list_cached() -> list[CachedModel]:
 
 
 def mark_used(name: str) -> None:
-    """A run or a reader has this model in its hands. Whatever keeps us from writing it down is no reason to stop."""
+    """Note that a run or a reader uses this model. Failing to write that down is not an error."""
     try:
         mark = _mark(_repo(name))
         mark.parent.mkdir(parents=True, exist_ok=True)

@@ -190,7 +190,7 @@ def _dequantised(folder: Path) -> PreTrainedModel:
 
 
 def _never_packed() -> Any:
-    """Versions of transformers that can leave the weights in their blocks are told not to."""
+    """Versions of transformers that can leave the weights in their blocks must not."""
     config = getattr(transformers, "GgufConfig", None)
     return config(dequantize=True) if config else None
 

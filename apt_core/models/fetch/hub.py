@@ -1,4 +1,4 @@
-"""The one edge to the Hugging Face Hub: asked briefly, downloaded by bytes, errors translated here.
+"""The only interface to the Hugging Face Hub: short requests, downloads by bytes, errors translated here.
 
 HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean everywhere.
 """

@@ -32,7 +32,7 @@ from apt_core.models.fetch.progress import Report
 
 _AT_ONCE = 4
 _READ_SECONDS = 15
-_TRIES = 5  # without a byte between them; a connection that brought something is taken up again
+_TRIES = 5  # without a byte between them; a connection that brought something is resumed
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SMALL = 0.01  # of the whole: files below it are reported as one
 _ETAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
@@ -40,7 +40,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Stopped(Exception):
-    """Nobody waits for this download any more; what has arrived is kept."""
+    """This download is not needed any more; what has arrived is kept."""
 
 
 class Wanted(NamedTuple):
@@ -178,7 +178,7 @@ class _File:
         self._arrived.tell(self.name, self._size)
 
     def _fill(self, part: Path, url: str, http: httpx.Client, stop: threading.Event) -> None:
-        """Append to `part` until it is whole; a dropped connection is taken up again."""
+        """Append to `part` until it is whole; a dropped connection is resumed."""
         left = _TRIES
         while _length(part) != self._size:
             before = _length(part)

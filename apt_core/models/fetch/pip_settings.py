@@ -23,7 +23,7 @@ _SECTIONS = ("global", "download")  # the section of the command is stronger
 
 
 class PipSettings(Frozen):
-    indexes: tuple[str, ...]  # empty when pip is told to use none
+    indexes: tuple[str, ...]  # empty when pip is configured to use none
     folders: tuple[Path, ...]  # local find-links
     certificate: str | None
     proxy: str | None

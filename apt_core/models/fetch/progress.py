@@ -1,4 +1,4 @@
-"""What a long job reports while it works."""
+"""Progress reports of a long operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECONDS_BETWEEN = 0.2
 def silent(
     stage: str, done: float, total: float, detail: str = "", files: tuple[FileBytes, ...] = ()
 ) -> None:
-    """For callers who do not look."""
+    """For callers that do not show progress."""
 
 
 def throttled(report: Report) -> Report:

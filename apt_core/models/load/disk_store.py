@@ -29,7 +29,7 @@ class DiskStore:
 
     dtype: the float type of each tensor, by its name.
     rest: names of the tensors beside the blocks (embedding, last norm, head), which are in memory.
-    room_for_all: do all blocks fit into memory? They stay on disk all the same, because a run has better uses for
+    room_for_all: do all blocks fit into memory? They still stay on disk, because a run has better uses for
     memory; but then `all_loaded` can be asked for.
     """
 

@@ -97,6 +97,6 @@ def _converted_while_loading(model: PreTrainedModel) -> bool:
     try:
         mapping_of = conversion_mapping.get_model_conversion_mapping
     except (ImportError, AttributeError):
-        # another version keeps it elsewhere; the names are compared all the same
+        # another version keeps it elsewhere; the names are still compared
         return False
     return bool(mapping_of(model, add_legacy=False))

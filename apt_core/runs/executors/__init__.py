@@ -1,7 +1,7 @@
 """Where runs are done: on this machine, on a cluster, in calls of a ZeroGPU Space; chosen by APT_EXECUTOR.
 
 Whatever the executor, each run has a worker process here that writes its log, hears when it is to stop and says how it
-ended (one after the other, where it is done in calls); the executor says how many may be at work at once, and does the
+ended (one after the other, where it is done in calls); the executor says how many may run at once, and does the
 job inside that process. One file an executor, found on sight. A package outside
 names its own as an entry point of the group `apt_core.executors`: a function from the environment to an `Executor`.
 """

@@ -1,4 +1,4 @@
-"""What an executor is: how many runs may be at work at once, and how the job of one is done. No torch."""
+"""What an executor is: how many runs may run at once, and how the job of one is done. No torch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from apt_core.jobs import Job
 
 
 class Demand(Frozen):
-    """What a run is foretold to take. memory_bytes: its worker's peak, None where nobody knows the model's size."""
+    """The estimate of what a run takes. memory_bytes: its worker's peak, None where nobody knows the model's size."""
 
     memory_bytes: int | None = None
 
 
 class Seat(Frozen):
-    """The place of a run at work, written into its folder. number: from 0, no two runs at work have the same."""
+    """The place of a run, written into its folder. number: from 0, different for runs that run at the same time."""
 
     number: int = 0
     demand: Demand = Demand()
 
 
 class AtWork(NamedTuple):
-    """A run at work. held_bytes: the memory that it has taken so far."""
+    """A run that is running. held_bytes: the memory that it has taken so far."""
 
     seat: Seat
     held_bytes: int
@@ -54,11 +54,11 @@ class Executor(Protocol):
         ...
 
     def wants_demand(self) -> bool:
-        """Whether `seat` goes by what a run is foretold to take; finding that out may take a look at its model."""
+        """Whether `seat` depends on the estimate of a run, which may take a look at its model."""
         ...
 
     def seat(self, demand: Demand, at_work: Sequence[AtWork]) -> Seat | None:
-        """Where a run may start beside those at work; None while it has to wait for one of them."""
+        """Where a run may start beside those that are running; None while it has to wait for one of them."""
         ...
 
     def call_seconds(self) -> float | None:
@@ -67,7 +67,7 @@ class Executor(Protocol):
         ...
 
     def environment(self, seat: Seat) -> Mapping[str, str]:
-        """What the worker of that seat is told besides what every worker is."""
+        """The environment of a worker in that seat, besides that of every worker."""
         ...
 
     def do(self, job: Job, context: Context) -> Generator[Event, None, None]:

@@ -1,7 +1,7 @@
 """Runs on this machine: one at a time, or several where it has several GPUs, or many cores and somebody says so.
 
 With APT_AT_ONCE=4 four workers share the cores evenly, each with a GPU of its own as far as there are some. A run
-starts beside others when the memory that it is foretold to take is free even after those at work have taken what they
+starts beside others when the memory of its estimate is free even after those that are running have taken what they
 still will; one whose needs nobody knows has the machine to itself.
 """
 
@@ -27,7 +27,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class LocalExecutor(NamedTuple):
-    """at_once: the most runs at work; gpus: names of the CUDA devices that workers may use, one each."""
+    """at_once: the most runs at the same time; gpus: names of the CUDA devices that workers may use, one each."""
 
     at_once: int = 1
     gpus: tuple[str, ...] = ()
@@ -59,23 +59,23 @@ class LocalExecutor(NamedTuple):
         if self.at_once == 1:
             return {}
         threads = str(max(self.cores // self.at_once, 1))
-        told = {name: threads for name in _THREADS if name not in os.environ}
+        found = {name: threads for name in _THREADS if name not in os.environ}
         if len(self.gpus) > 1:
-            told["CUDA_VISIBLE_DEVICES"] = self.gpus[seat.number % len(self.gpus)]
-        return told
+            found["CUDA_VISIBLE_DEVICES"] = self.gpus[seat.number % len(self.gpus)]
+        return found
 
     def do(self, job: Job, context: Context) -> Generator[Event, None, None]:
         return traced(execute.run(job, context))
 
 
 def executor(environment: Mapping[str, str]) -> LocalExecutor:
-    """As many at once as APT_AT_ONCE says, by itself one for each GPU (CUDA_VISIBLE_DEVICES, else all)."""
+    """As many at once as APT_AT_ONCE says, by default one for each GPU (CUDA_VISIBLE_DEVICES, else all)."""
     gpus = _gpus(environment)
     return LocalExecutor(runs_at_once(environment, max(len(gpus), 1)), gpus, cpu.usable_cores())
 
 
 def _fits(demand: Demand, at_work: Sequence[AtWork]) -> bool:
-    """Whether the memory is there once those at work have taken all that they will."""
+    """Whether the memory is there once those that are running have taken all that they will."""
     still_to_come = 0
     for one in at_work:
         if one.seat.demand.memory_bytes is None:

@@ -224,7 +224,7 @@ def _of_runs() -> Path:
 
 
 def _make_room() -> None:
-    """Raises BadInput where APT_NODE_GB is no number."""
+    """Raises BadInput where APT_NODE_GB is not a number."""
     most = number_above_zero(os.environ, "APT_NODE_GB", _KEPT_GB)
     node_kept.keep_within((_of_runs(), _studies()), int(most * 1e9))
 

@@ -110,7 +110,7 @@ _MEMORY = "APT_RUN_DEMAND_BYTES"
 
 
 def executor(environment: Mapping[str, str]) -> RayExecutor:
-    """APT_RAY_ADDRESS (by itself the cluster of this machine), APT_AT_ONCE, APT_RAY_CORES. Raises BadInput."""
+    """APT_RAY_ADDRESS (by default the cluster of this machine), APT_AT_ONCE, APT_RAY_CORES. Raises BadInput."""
     address = environment.get("APT_RAY_ADDRESS") or "auto"
     if "://" in address:
         raise BadInput(

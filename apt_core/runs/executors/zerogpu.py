@@ -1,7 +1,7 @@
 """Runs on a ZeroGPU Space: a GPU is there only within calls that a visitor's own page makes, each of limited time.
 
-Who calls is `ui.gpu_calls`; what a call does is `runs.in_calls`. The queue starts nothing by itself: a run waits until
-the page of its visitor is open. On a Space with that hardware it is the executor that is taken by itself.
+Who calls is `ui.gpu_calls`; what a call does is `runs.in_calls`. The queue starts nothing: a run waits until
+the page of its visitor is open. On a Space with that hardware it is the default executor.
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ class ZeroGpuExecutor(NamedTuple):
 
 
 def executor(environment: Mapping[str, str]) -> ZeroGpuExecutor:
-    """APT_GPU_CALL_SECONDS, 60 by itself. Raises BadInput."""
+    """APT_GPU_CALL_SECONDS, 60 by default. Raises BadInput."""
     return ZeroGpuExecutor(number_above_zero(environment, "APT_GPU_CALL_SECONDS", _SECONDS))

@@ -1,1 +1,1 @@
-"""The page of whoever looks after a host: the queue, what visitors use, and what can be done about it."""
+"""The page of a host's administrator: the queue, what visitors use, and what can be done about it."""

@@ -1,4 +1,4 @@
-"""/admin: shown and obeyed for whoever the guard lets in; not there where nobody could be."""
+"""/admin: open to those whom the guard admits; absent where nobody could be admitted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The arguments of an endpoint: the flags of a command, read from its parser with their types, choices and help.
 
 A call becomes the options that the command line would have made of it, by the same parser: every check of a flag is a
-check of the argument, and a new field of a job is an argument of the endpoint by itself.
+check of the argument, and a new field of a job becomes an argument of the endpoint without a change here.
 """
 
 from __future__ import annotations

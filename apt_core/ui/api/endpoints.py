@@ -59,7 +59,7 @@ class Endpoint(NamedTuple):
     """answer: of the studio, the options that the command line would have made, and what is no flag (`more`).
 
     without: flags of the command that say where on this machine something goes, or are of no use here. required: flags
-    that the command line leaves open. fixed: what it is told in any case.
+    that the command line leaves open. fixed: options that callers cannot choose.
     """
 
     name: str

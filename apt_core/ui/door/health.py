@@ -1,4 +1,4 @@
-"""What a machine asks of the page: does it work, and how much is going on."""
+"""Health and metrics for machines: does the page work, and how much is going on."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _registry(runs: list[RunRecord], answers: Counter[int]) -> CollectorRegistry
     process = psutil.Process(os.getpid())
     numbers: dict[str, tuple[str, Any]] = {
         "apt_runs_waiting": ("Runs in the queue", _counts(runs)["waiting"]),
-        "apt_runs_running": ("Runs at work", _counts(runs)["running"]),
+        "apt_runs_running": ("Runs that are running", _counts(runs)["running"]),
         "apt_page_resident_bytes": ("Memory that the page's process holds", process.memory_info().rss),
         "apt_page_threads": ("Threads of the page's process", process.num_threads()),
     }

@@ -1,4 +1,4 @@
-"""The Models tab: what was downloaded and converted, and a way to be rid of it. Not on a public host."""
+"""The Models tab: what was downloaded and converted, and a way to delete it. Not on a public host."""
 
 from __future__ import annotations
 

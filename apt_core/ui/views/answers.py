@@ -53,7 +53,7 @@ class Duel:
 
 
 def streaming(duel: Duel, heads: Sequence[Head] = PAIR, question: Question | None = None) -> Markup:
-    """While words arrive: a sign where the answers part, nothing else between the reader and the text."""
+    """While words arrive: a sign where the answers part, nothing else beside the text."""
     first = duel.texts[0]
     parts = [
         None if at is None else parting(first, text) for at, text in zip(duel.parted, duel.texts, strict=True)

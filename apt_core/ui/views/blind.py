@@ -29,7 +29,7 @@ def choice_sentence(choice: Choice, heads: tuple[Head, ...]) -> str:
 
 
 def tally_block(tally: Tally, heads: tuple[Head, ...]) -> Markup:
-    """Ties and 'both bad' are told apart from the votes that decide."""
+    """Ties and 'both bad' are counted apart from the votes for one side."""
     return Markup('<div class="tally"><p>{}</p><p class="quiet">{}</p></div>').format(
         tally_sentence(tally, heads[0].title, heads[1].title), HONEST
     )

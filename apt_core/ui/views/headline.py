@@ -1,4 +1,4 @@
-"""The verdict and the three figures: what somebody sees from three metres away."""
+"""The verdict and the three headline figures."""
 
 from __future__ import annotations
 

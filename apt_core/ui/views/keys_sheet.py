@@ -42,7 +42,7 @@ def keys_sheet() -> Markup:
         '<dialog class="sheet" id="keys-sheet" aria-labelledby="keys-title"><form method="dialog">'
         '<h3 id="keys-title">Keys</h3><dl class="keys">{}</dl>{}'
         "<h3>When a run ends while you are elsewhere</h3>"
-        '<p class="quiet">The title of the browser tab says so. It can also be told by:</p>{}'
+        '<p class="quiet">The title of the browser tab says so. It can also be announced by:</p>{}'
         '<p class="quiet" role="status" data-said></p>'
         '<div class="sheet-buttons"><button class="quiet-button strong" value="close">Close</button></div>'
         "</form></dialog>"

@@ -1,6 +1,6 @@
 """A map of everything that can be done to a model here: five groups, each with what goes, what it needs and gives.
 
-Which group a method is in follows from what it is made of, so that a new method finds its place by itself.
+Which group a method is in follows from what it is made of, so that a new method is grouped without a change here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ GROUPS = (
         "structures",
         "Heads, channels, whole blocks",
         "Structures go, and the model is smaller as it is; it loses more than single weights would cost.",
-        "A smaller model without any special format. How much faster it is was measured, where that could be told.",
+        "A smaller model without any special format. Its speed is given where the difference is larger than the noise.",
         lambda kind: issubclass(kind, StructuredMethod | Evolution),
     ),
     Group(
@@ -136,7 +136,7 @@ def _line(kind: type[Named], removes: str, needs: str, takes: str) -> Line:
 LAW = Line(
     scaling_law.NAME,
     scaling_law.TITLE,
-    "nothing: it foretells",
+    "nothing: it predicts",
     "curves of recoveries",
     "seconds",
     Markup('data-try="law:{}"').format(scaling_law.NAME),
@@ -246,7 +246,7 @@ def _speeds(one: Outcome) -> list[str]:
     """How many times as fast as the dense model; and where that was measured in vain."""
     told = [f"{times(one.speed)} tokens/s"] if one.speed is not None else []
     told += [f"{times(one.prefill)} tokens/s of a prompt"] if one.prefill is not None else []
-    untold = f"no difference in {'written ' if told else ''}tokens/s that could be told"
+    untold = f"no measurable difference in {'written ' if told else ''}tokens/s"
     return [*told, untold] if one.timed and one.speed is None else told
 
 

@@ -10,7 +10,7 @@ from apt_core.ui.views.html import Markup, facts, join, table
 
 
 def size_panel(record: RunRecord) -> Markup:
-    """Size on disk and speed, measured, and the sentence that nobody likes to hear; nothing where no model is made."""
+    """Size on disk and speed, measured, and the verdict on both; nothing where no model is made."""
     if not run_words.prunes(record):
         return Markup("")
     found = verdict_of(record)
@@ -23,7 +23,7 @@ def size_panel(record: RunRecord) -> Markup:
 
 
 def warnings_block(record: RunRecord) -> Markup:
-    """What the run had to say on the way, without repeating itself."""
+    """The warnings of the run, each once."""
     messages = run_words.warnings(record)
     if not messages:
         return Markup("")
