@@ -30,6 +30,7 @@ from apt_core.passes.genomes import Genome, Importance
 from apt_core.passes.masked import Masked
 
 Result = TypeVar("Result")
+_MOST_INFLUENCE = 2.0  # of 1 - cosine; also that of a block whose states are not finite
 
 
 class Space(NamedTuple):
@@ -93,7 +94,8 @@ def importance_of(given: Given, space: Space) -> Generator[Event, None, Importan
         one.unit: torch.stack([scores[block, one.unit].double() for block in range(len(store.blocks))])
         for one in space.structures
     }
-    return Importance(torch.tensor(influences, dtype=torch.float64), groups)
+    blocks = torch.tensor(influences, dtype=torch.float64).nan_to_num(_MOST_INFLUENCE)
+    return Importance(blocks, groups)
 
 
 class Edited(NamedTuple):

@@ -60,7 +60,12 @@ def _check_attention(given: Given, kept: tuple[int, ...]) -> None:
 
 
 def _scores(given: Given, criterion: Criterion) -> Generator[Event, None, list[float | None]]:
-    """Of each block, None where it has none; a block without a score stays."""
+    """Of each block, None where it has none or one that is not finite; a block without a score stays."""
+    found = yield from _measured(given, criterion)
+    return [score if score is not None and math.isfinite(score) else None for score in found]
+
+
+def _measured(given: Given, criterion: Criterion) -> Generator[Event, None, list[float | None]]:
     store, clock = given.opened.store, given.context.clock
     count = len(store.blocks)
     if criterion == "last":
@@ -73,8 +78,7 @@ def _scores(given: Given, criterion: Criterion) -> Generator[Event, None, list[f
         return [*(yield from reporting(steps, given, "how far blocks turn states", total, clock, "forward"))]
     if criterion == "perplexity":
         walk = perplexities_without(given.opened.model, store, windows, entering, batch)
-        found = yield from reporting(walk, given, "the loss without each block", count, clock, "forward")
-        return [score if math.isfinite(score) else None for score in found]
+        return [*(yield from reporting(walk, given, "the loss without each block", count, clock, "forward"))]
     fitting = unexplained(store, Writers(given.opened.layers), entering, batch, _DAMPENING)
     total = count * -(-len(windows) // batch)
     return (yield from reporting(fitting, given, "maps that stand in for blocks", total, clock, "forward"))

@@ -205,6 +205,20 @@ def test_block_influence_is_one_minus_the_cosine():
         assert found[block] == pytest.approx(1 - float(cosine), abs=1e-5)
 
 
+def test_a_block_whose_score_is_not_finite_stays_and_its_score_is_not_known(tmp_path, monkeypatch):
+    real = shrink_depth.block_influences
+
+    def scored(*given):
+        found = yield from real(*given)
+        return [math.nan if block == 1 else score for block, score in enumerate(found)]
+
+    monkeypatch.setattr(shrink_depth, "block_influences", scored)
+    record, small = shrunk("tiny-llama", tmp_path, "depth", criterion="influence")
+    assert record.shrunk.scores[1] is None and 1 in record.shrunk.kept
+    assert small.config.num_hidden_layers == 2
+    json.dumps(summary(record), allow_nan=False)
+
+
 @pytest.mark.slow
 def test_maps_that_are_folded_in_beat_removal_alone(tmp_path, monkeypatch):
     more = {

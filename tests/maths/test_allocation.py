@@ -1,4 +1,4 @@
-"""Removals shared out over layers: exact in sum, within reach, fewer where the loss minds more."""
+"""Removals shared out over layers: exact in sum, within reach, fewer where the loss is more sensitive."""
 
 from __future__ import annotations
 
