@@ -23,7 +23,7 @@
         ├── DiskFull
         ├── Silent          no sign of life for long, so it was ended
         ├── TooLong         more time, of the clock or of the processor, than this host gives
-        └── WorkerDied      the worker process ended without a word
+        └── WorkerDied      the worker process ended without a message
 
 Third-party errors are translated into these once, at the edge where they appear
 (`models.sources`, `runs.worker`), never inside the maths.

@@ -103,7 +103,7 @@ def _follow(asking: AskingMany) -> Progress:
                 count_line("")
                 return now
             count_line(f"prompt {now.place + 1} of {now.done.asked}, {now.tokens} tokens")
-    raise RuntimeError("the prompts ended without a last word")
+    raise RuntimeError("the prompts ended without a last message")
 
 
 def as_text(record: AnswerSet) -> str:

@@ -159,7 +159,7 @@ def _depth(found: Depth) -> str:
     last = found.blocks[-1]
     return "\n".join(
         [
-            f"Hidden states behind each block, dense against pruned, on {found.windows} windows of {found.length} "
+            f"Hidden states after each block, dense against pruned, on {found.windows} windows of {found.length} "
             f"tokens of {found.text}:",
             table(("block", "relative error", "median token", "cosine", "KL of the lens"), rows),
             f"Both models name the same most likely next token at {percent(found.top1)} of {found.positions} "

@@ -80,7 +80,7 @@ def _add_allocation(commands: Any) -> None:
 
 def _add_sweep(commands: Any) -> None:
     """The axes of the grid, and the fields of the job that holds everything else."""
-    help = "prune a model in many ways and compare; or find the most sparsity that it bears"
+    help = "prune a model in many ways and compare; or find the highest sparsity within a bound"
     parser = add(commands, "sweep", "sweep:run", help)
     axes = frozenset({"calibration.samples", "seed"})
     add_flags(parser, Prune, without=axes, optional=frozenset({"model.id"}))

@@ -83,7 +83,7 @@ def _add_inspect(commands: Any) -> None:
     )
     parser.add_argument("--row", type=int, metavar="N", help="of the worked equation; implies --inputs")
     whole = parser.add_mutually_exclusive_group()
-    whole.add_argument("--depth", action="store_true", help="how error grows behind each block")
+    whole.add_argument("--depth", action="store_true", help="how error grows from block to block")
     whole.add_argument(
         "--blocks-alone", action="store_true", help="what each block costs when it alone is pruned"
     )

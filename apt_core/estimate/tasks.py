@@ -52,7 +52,7 @@ def _look(names: tuple[str, ...]) -> dict[str, Any]:
         return json.loads(done.stdout.strip().splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError, OSError) as error:
         raise BadInput(
-            "lm-evaluation-harness does not start here; install it anew with pip install 'apt-studio[tasks]'."
+            "lm-evaluation-harness does not start here; install it again with pip install 'apt-studio[tasks]'."
         ) from error
 
 

@@ -242,7 +242,7 @@ def evaluation_windows(
         windows = token_windows(opened.tokenizer, text, each.length, reach, opening)[each.skip :]
         check_tokens(windows, opened.model)
         if not len(windows):
-            raise BadText(f"The evaluation text has no window behind the first {each.skip}; leave out fewer.")
+            raise BadText(f"The evaluation text has no window after the first {each.skip}; leave out fewer.")
         yield from _said_if_few(windows, each, "evaluation")
         found.append(windows)
     return found

@@ -22,7 +22,7 @@ _SAID: dict[Criterion, str] = {
     "influence": "Block Influence, 1 - cosine of what enters and leaves",
     "last": "",
     "perplexity": "perplexity without this block",
-    "reconstruction": "share that a linear map cannot make up for",
+    "reconstruction": "share that a linear map cannot replace",
 }
 
 

@@ -110,7 +110,7 @@ def depth_table(found: Depth) -> Table:
         )
         for one in found.blocks
     )
-    return Table("Dense against pruned behind every block", heads, rows, "nnnnn")
+    return Table("Dense against pruned after every block", heads, rows, "nnnnn")
 
 
 def alone_table(found: BlocksAlone) -> Table:

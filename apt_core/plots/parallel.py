@@ -67,7 +67,7 @@ def summary(runs: RunSet) -> str:
 
 
 def note(runs: RunSet) -> str:
-    return "Drag along an axis to keep only the lines that pass there; click the mark to let all back."
+    return "Drag along an axis to keep only the lines that pass there; click the mark to show all again."
 
 
 def table(runs: RunSet) -> Table:

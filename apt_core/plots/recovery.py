@@ -105,7 +105,7 @@ def note(runs: RunSet) -> str:
         return ""
     found = _law_of(members[0])
     if found is None:
-        return "The curve has too few points behind the warm-up for a law."
+        return "The curve has too few points after the warm-up for a law."
     return " ".join(
         filter(
             None, (form_sentence(found.whole), determined_sentence(found.whole), check_sentence(found.check))

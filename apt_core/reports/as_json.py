@@ -42,7 +42,7 @@ def error_of(record: RunRecord) -> dict[str, str] | None:
             return {"kind": "cancelled", "message": f"Run {record.id} was stopped; what it had done is kept."}
         case _:
             failure = record.failure or ev.Failed(
-                reason="error", message=f"Run {record.id} ended without a word; see its log."
+                reason="error", message=f"Run {record.id} ended without a message; see its log."
             )
             return {"kind": failure.reason, "message": failure.message}
 

@@ -85,9 +85,7 @@ class Hosting:
         now = self.now()
         banned = now.banned & set(visitor.names) or visitor.address in now.addresses
         if banned and not visitor.everything:
-            raise NotYours(
-                "Whoever looks after this page has closed it to you; you can still read your runs."
-            )
+            raise NotYours("The administrator of this page has blocked you; you can still read your runs.")
 
     def check_accepts(self, visitor: Visitor) -> None:
         """Raise where no run is accepted from this visitor just now."""

@@ -166,6 +166,6 @@ class _Stop:
 def _too_long(seconds: float) -> ev.Failed:
     return ev.Failed(
         reason=TooLong.kind,
-        message=f"The run did not come to a point from which it can go on within {words.duration(seconds)}, the time "
+        message=f"The run did not reach a point from which it can resume within {words.duration(seconds)}, the time "
         "of one call here; choose a smaller model, less text or a faster method.",
     )

@@ -337,7 +337,7 @@ def _log_path() -> Path:
 def _lost(how: str) -> Failed:
     return Failed(
         reason="worker_died",
-        message=f"The process that looks inside runs ended without a word{how}; ask again to start it anew.",
+        message=f"The process that looks inside runs ended without a message{how}; ask again to start it again.",
     )
 
 

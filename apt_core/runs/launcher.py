@@ -459,7 +459,7 @@ def _not_started(error: OSError) -> ev.Failed:
 def _worker_died(how: str) -> ev.Failed:
     return ev.Failed(
         reason="worker_died",
-        message=f"The worker process ended without a word{how}, perhaps for want of memory; "
+        message=f"The worker process ended without a message{how}, perhaps for want of memory; "
         "try fewer or shorter calibration samples, or a smaller model.",
     )
 

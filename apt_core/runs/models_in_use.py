@@ -18,7 +18,7 @@ def in_use(store: Store) -> set[str]:
 def remove(store: Store, name: str) -> int:
     """Remove a model from the cache; returns the bytes that are free again. Raises BadInput while a run needs it."""
     if name in in_use(store):
-        raise BadInput(f"A run that waits or works needs {name}; let it end or stop it first.")
+        raise BadInput(f"A run that waits or works needs {name}; wait until it ends, or stop it first.")
     return cache_list.remove(name)
 
 

@@ -197,7 +197,7 @@ def _replies(answering: Answering, line: str, stopped: threading.Event) -> Itera
                 if stopped.is_set():
                     yield _stopped_answer(steps, time.monotonic() - begun) if steps else _STOPPED
                     return
-        raise RuntimeError("the answer ended without a last word")
+        raise RuntimeError("the answer ended without a last message")
     except ValidationError as error:
         yield failure_of(BadInput(one_sentence(error)))
     except Exception as error:

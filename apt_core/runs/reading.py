@@ -421,14 +421,14 @@ def _log_path() -> Path:
 def _lost(how: str) -> Failed:
     return Failed(
         reason="worker_died",
-        message=f"The process that holds the models ended without a word{how}; ask again to start it anew.",
+        message=f"The process that holds the models ended without a message{how}; ask again to start it again.",
     )
 
 
 _STOPPED_WAITING = Failed(reason="stopped", message="Stopped before its turn came.")
 _STOPPED = Failed(
     reason="stopped",
-    message="Stopped. The models did not come to another word in time, so their process was ended; the next question "
+    message="Stopped. The models did not respond in time, so their process was ended; the next question "
     "loads them again.",
 )
 _BUSY = Failed(

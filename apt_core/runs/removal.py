@@ -136,7 +136,7 @@ def _check_children(rows: Rows, run_id: str, orphan: bool) -> None:
     waiting = [row.id for row in children if row.status in LIVE]
     if waiting:
         raise BadInput(
-            f"Run {waiting[0]} still needs the weights of run {run_id}; cancel it or let it end first."
+            f"Run {waiting[0]} still needs the weights of run {run_id}; cancel it or wait until it ends."
         )
     if children and not orphan:
         raise BadInput(

@@ -75,7 +75,7 @@ def _step(study: Study, records: Iterable[RunRecord]) -> Ask | Wait | Found:
     tried = [one for run in study.runs if (one := _result(known.get(run)))]
     for run in study.runs:
         if must_be_renewed(study, record := known.get(run)):
-            stands = f"Run {run} did not finish, so the search stands still; resume it to go on."
+            stands = f"Run {run} did not finish, so the search is paused; resume it to continue."
             return Wait(" ".join(filter(None, (stands, _so_far(tried, search)))))
         if _result(record) is None:
             return Wait()

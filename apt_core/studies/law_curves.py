@@ -124,9 +124,9 @@ def used_sentence(chosen: Chosen) -> str:
     curves = "the curve of one recovery" if runs == 1 else f"the curves of {runs} recoveries"
     if len(chosen.schedules) == 1:
         shared = "" if runs == 1 else ", which share a learning-rate schedule"
-        return f"Fitted to {curves}{shared} ({said}), behind the warm-up."
+        return f"Fitted to {curves}{shared} ({said}), after the warm-up."
     return (
-        f"Fitted to {curves} of one learning-rate schedule, behind the warm-up; the schedules differ ({said}), and "
+        f"Fitted to {curves} of one learning-rate schedule, after the warm-up; the schedules differ ({said}), and "
         "final losses alone are too few for a law."
     )
 

@@ -150,6 +150,6 @@ def wire(studio: Studio, call: Call | None, seen: gr.HTML, note: gr.HTML) -> Non
 def _in_the_way(error: Exception) -> str:
     said = str(getattr(error, "message", "") or error)[:300]
     return (
-        f"The GPU could not be had just now: {said} The run waits with what it has come to, and this page asks again "
+        f"The GPU could not be had just now: {said} The state of the run is kept, and this page asks again "
         f"in {words.duration(_WAIT_SECONDS)}."
     )

@@ -415,7 +415,7 @@ def test_a_dead_worker_is_told_without_an_app(capsys, store_with):
     until(lambda: len(Store().events_since(run_id)) == 3)
     time.sleep(0.1)
     assert main(["runs", "show", run_id]) == 0
-    assert "ended without a word" in capsys.readouterr().out
+    assert "ended without a message" in capsys.readouterr().out
 
 
 def test_looking_at_runs_starts_none(capsys):

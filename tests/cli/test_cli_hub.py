@@ -47,7 +47,7 @@ def test_a_model_is_deleted_unless_a_run_needs_it(capsys, cached):
     store = Store()
     run_id = store.create(make_job("prune", model={"id": "ann/tiny"}, method="magnitude"))
     assert main(["cache", "delete", "ann/tiny"]) == 2 and cached.exists()
-    assert "let it end or stop it first" in capsys.readouterr().err
+    assert "wait until it ends, or stop it first" in capsys.readouterr().err
     store.request_cancel(run_id)
     assert main(["cache", "delete", "ann/tiny", "--json"]) == 0 and not cached.exists()
     assert json.loads(capsys.readouterr().out)["freed_bytes"] == 3_000_000

@@ -115,7 +115,7 @@ def test_what_as_many_tokens_again_would_bring():
 
 def test_too_few_points_and_a_missing_dense_loss_are_one_sentence():
     points = curve(ALONE, {"floor": 2.8, "b": 0.35, "beta": 0.45})
-    with pytest.raises(BadInput, match="needs at least 5 points behind the warm-up, not 3"):
+    with pytest.raises(BadInput, match="needs at least 5 points after the warm-up, not 3"):
         fit(points[:3])
     with pytest.raises(BadInput, match="no point of a training curve"):
         fit([])

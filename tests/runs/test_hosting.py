@@ -33,7 +33,7 @@ def test_a_drained_host_accepts_nothing_until_it_does_again(tmp_path):
 def test_who_is_banned_is_banned_under_every_name(tmp_path):
     hosting = Hosting(tmp_path)
     hosting.ban("v:ann")
-    with pytest.raises(NotYours, match="closed it to you"):
+    with pytest.raises(NotYours, match="has blocked you"):
         Hosting(tmp_path).check_serves(ANN)
     hosting.check_serves(Visitor(names=("v:bob",)))
     hosting.ban("v:ann", False)
@@ -44,7 +44,7 @@ def test_a_banned_address_is_closed_to_whoever_comes_from_there(tmp_path):
     hosting = Hosting(tmp_path)
     hosting.ban_address("10.0.0.7")
     fresh = Visitor(names=("v:new",), address="10.0.0.7")
-    with pytest.raises(NotYours, match="closed it to you"):
+    with pytest.raises(NotYours, match="has blocked you"):
         Hosting(tmp_path).check_serves(fresh)
     hosting.check_serves(fresh.model_copy(update={"address": "10.0.0.8"}))
     hosting.check_serves(fresh.model_copy(update={"everything": True}))

@@ -23,7 +23,7 @@ def test_a_model_stays_while_a_run_needs_it(store, monkeypatch, tmp_path, model)
     blob.parent.mkdir(parents=True)
     blob.write_bytes(b"half")
     run_id = store.create(make_job("prune", model={"id": model}, method="magnitude"))
-    with pytest.raises(BadInput, match="needs ann/tiny; let it end or stop it first"):
+    with pytest.raises(BadInput, match="needs ann/tiny; wait until it ends, or stop it first"):
         models_in_use.remove(store, "ann/tiny")
     assert blob.exists()
     store.request_cancel(run_id)

@@ -89,7 +89,7 @@ def test_stop_ends_the_question_and_says_so(section, pruned):
             yield Looking(done=0, total=9, detail="blocks")
             while not self.stopped:
                 time.sleep(0.01)
-            yield Failed(reason="worker_died", message="ended without a word")
+            yield Failed(reason="worker_died", message="ended without a message")
 
     inspector = Working()
     updates = inside_model.look(section, studio_with(store, inspector), run_id, "depth", stop)

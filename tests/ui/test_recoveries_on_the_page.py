@@ -235,7 +235,7 @@ def test_the_words_of_a_recovery():
     running = a_record(0, 2, 4)
     assert progress.where(running, "SmolLM2") == "Training: step 5 of 40"
     stopped = a_record(0, 2, 4, end=ev.Cancelled())
-    assert "Stopped behind step 4 of 40." in str(progress.status_block(stopped, "SmolLM2", 1.0))
+    assert "Stopped after step 4 of 40." in str(progress.status_block(stopped, "SmolLM2", 1.0))
     cell = str(runs_table._perplexity(record))
     assert ">14.0<" in cell and ">40.0<" in cell
     section = document_of([record], lambda one: "SmolLM2").sections[0]

@@ -237,9 +237,7 @@ def test_the_words_of_a_search():
     running = a_record(50, 48)
     assert progress.where(running, "SmolLM2") == "Searching: generation 3, candidate 2 of 14"
     stopped = a_record(50, 48, end=ev.Cancelled())
-    assert "Stopped behind generation 1 of at most 100." in str(
-        progress.status_block(stopped, "SmolLM2", 1.0)
-    )
+    assert "Stopped after generation 1 of at most 100." in str(progress.status_block(stopped, "SmolLM2", 1.0))
     cell = str(runs_table._perplexity(record))
     assert ">14.0<" in cell and ">40.0<" in cell
     section = document_of([record], lambda one: "SmolLM2").sections[0]

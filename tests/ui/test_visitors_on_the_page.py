@@ -423,7 +423,7 @@ def test_a_drained_host_and_a_banned_visitor(studio):
             lambda: studio.ask(run, ASKED),
             lambda: studio.keep_upload("x"),
         ):
-            with pytest.raises(NotYours, match="closed it to you"):
+            with pytest.raises(NotYours, match="has blocked you"):
                 refused()
         assert studio.record(run).id == run
     submit(studio, BOB)

@@ -126,7 +126,7 @@ def test_two_visitors_and_the_owner_of_the_host(tmp_path):
         assert owner.post("/admin/login", data={"token": TOKEN}).status_code == 200
         assert run in owner.get("/admin/").text
         owner.post("/admin/do", data={"action": "ban", "visitor": store.owner_of(run)})
-        assert "closed it to you" in str(again.ask("prune", **PRUNE))
+        assert "has blocked you" in str(again.ask("prune", **PRUNE))
         assert owner.post("/admin/do", data={"action": "delete", "run": run}).status_code == 200
         assert store.list() == []
 

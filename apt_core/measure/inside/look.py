@@ -129,7 +129,7 @@ def _worked(
         _pattern_of(job, layer),
         (job.method.label, job.method.mask.closed_form),
     )
-    return found, () if found else (f"Row {chosen} lost no weight, so there is nothing to make up for.",)
+    return found, () if found else (f"Row {chosen} lost no weight, so there is nothing to compensate.",)
 
 
 def _pattern_of(job: Prune, layer: LayerPruned) -> Unstructured | SemiStructured:

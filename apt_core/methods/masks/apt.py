@@ -40,7 +40,7 @@ class APTMask(ColumnBlocks, Mask):
     title: ClassVar[str] = "APT"
     source: ClassVar[str] = "Zhao et al. 2024, arXiv 2410.15567"
     summary: ClassVar[str] = (
-        "Of every block of columns those weights go together whose loss all other weights make up for best."
+        "In each block of columns, removes together the weights whose loss all other weights compensate best."
     )
     place: ClassVar[int] = 60
     moves_weights: ClassVar[bool] = True

@@ -29,7 +29,7 @@ class SparseGPTMask(Mask):
     title: ClassVar[str] = "SparseGPT"
     source: ClassVar[str] = "Frantar & Alistarh 2023, arXiv 2301.00774"
     summary: ClassVar[str] = (
-        "Column by column the weights go whose loss the columns to the right can make up for best."
+        "Column by column, removes the weights whose loss the columns to the right compensate best."
     )
     place: ClassVar[int] = 40
     moves_weights: ClassVar[bool] = True

@@ -26,7 +26,7 @@ class ThanosMask(ColumnBlocks, Mask):
     title: ClassVar[str] = "Thanos"
     source: ClassVar[str] = "arXiv 2504.05346, without dense outlier rows"
     summary: ClassVar[str] = (
-        "Wanda's rule among all columns still to come, each block made up for before the next is chosen."
+        "Wanda's rule among all remaining columns; each block is compensated before the next is chosen."
     )
     place: ClassVar[int] = 70
     moves_weights: ClassVar[bool] = True

@@ -16,7 +16,7 @@ class ALPS(Method):
     title: ClassVar[str] = "ALPS"
     source: ClassVar[str] = "Meng et al. 2024, arXiv 2406.07831"
     summary: ClassVar[str] = (
-        "Lets all weights of a layer trade places until the mask settles, then moves what remains; "
+        "Lets all weights of a layer trade places until the mask converges, then updates the rest; "
         "slow and strong."
     )
     place: ClassVar[int] = 6

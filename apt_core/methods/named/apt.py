@@ -16,7 +16,7 @@ class APT(Method):
     title: ClassVar[str] = "APT"
     source: ClassVar[str] = "Zhao et al. 2024, arXiv 2410.15567"
     summary: ClassVar[str] = (
-        "Removes many weights at once and moves all that remain in the block to the exact optimum that makes up for it."
+        "Removes many weights at once and moves all that remain in the block to the optimum, in closed form."
     )
     advice: ClassVar[str] = "as published"
     place: ClassVar[int] = 1

@@ -16,7 +16,7 @@ class Thanos(Method):
     title: ClassVar[str] = "Thanos"
     source: ClassVar[str] = "arXiv 2504.05346, without dense outlier rows"
     summary: ClassVar[str] = (
-        "Chooses by Wanda's rule among all columns still to come and makes up for a whole block at once."
+        "Chooses by Wanda's rule among all remaining columns and compensates a whole block at once."
     )
 
     mask: Mask = ThanosMask()

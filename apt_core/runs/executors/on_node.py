@@ -128,7 +128,7 @@ class _OneParent(NamedTuple):
 
     def training_of(self, run_id: str) -> Path:
         raise BadInput(
-            f"What run {run_id[:40]} has kept to go on from is not sent to a cluster; start it anew."
+            f"What run {run_id[:40]} has kept to go on from is not sent to a cluster; start it again."
         )
 
 

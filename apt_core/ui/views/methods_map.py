@@ -79,7 +79,7 @@ GROUPS = (
     ),
     Group(
         "compensated",
-        "Weights, and the rest makes up for them",
+        "Weights, and the rest compensates for them",
         "The weights that stay move to where they make up best for those that go. The most accurate without training.",
         _PACKED,
         _weights(reads_text=True, moves=True),

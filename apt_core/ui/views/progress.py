@@ -251,9 +251,7 @@ def _of_bytes(done: float, total: float) -> str:
 
 def _waiting_note(record: RunRecord, now: float) -> str:
     waited = f"{duration(now - record.created_at)} so far. " if record.created_at else ""
-    return (
-        f"{waited}One run at a time uses this machine; yours starts by itself, and you may close this page."
-    )
+    return f"{waited}One run at a time uses this machine; yours starts when its turn comes, and you may close this page."
 
 
 def _stopped(record: RunRecord) -> str:
@@ -262,10 +260,10 @@ def _stopped(record: RunRecord) -> str:
         return f"The download was stopped after {size(progress.done)} of {size(progress.total)}."
     if record.training is not None:
         reached = record.steps[-1].step if record.steps else record.training.step
-        return f"Stopped behind step {reached} of {record.training.steps}."
+        return f"Stopped after step {reached} of {record.training.steps}."
     if record.search is not None:
         reached = record.generations[-1].number if record.generations else record.search.generation
-        return f"Stopped behind generation {reached} of at most {record.search.generations}."
+        return f"Stopped after generation {reached} of at most {record.search.generations}."
     if "pruned" not in record.job.subjects:
         return f"Stopped after {len(record.evaluated)} of {len(record.job.evaluation)} texts."
     if record.model is None or not record.layers:
@@ -276,7 +274,7 @@ def _stopped(record: RunRecord) -> str:
 
 def _failed(record: RunRecord) -> Markup:
     failure = record.failure
-    message = sentence(failure.message) if failure else "The run ended without a word."
+    message = sentence(failure.message) if failure else "The run ended without a message."
     kept = f"{len(record.layers)} layers were pruned before; they are shown below." if record.layers else ""
     return Markup(
         '<section class="status" data-status="failed"><p class="where" role="alert">{}</p>'

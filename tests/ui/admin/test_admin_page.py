@@ -143,7 +143,7 @@ def test_an_address_is_closed_and_opened_again(admin, studio):
     shown = admin.post("/admin/do", data={"action": "ban-address", "visitor": "v:ann"}).text
     assert "Closed addresses" in shown and "2001:db8::/56" in shown and "Ban their address" not in shown
     again = Visitor(names=("v:other-cookie",), address="2001:db8::/56")
-    with acting_for(again), pytest.raises(NotYours, match="closed it to you"):
+    with acting_for(again), pytest.raises(NotYours, match="has blocked you"):
         studio.submit([JOB])
     opened = admin.post("/admin/do", data={"action": "unban-address", "address": "2001:db8::/56"}).text
     assert "served again" in opened and "Closed addresses" not in opened
