@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apt_core.base.policy import PRIVATE, STRICT
-from apt_core.estimate import preflight
+from apt_core.estimate import judging, preflight
 from apt_core.estimate.memory import peak_bytes
 from apt_core.estimate.preflight import estimate, packaged_rates
 from apt_core.jobs import make_job
@@ -47,6 +47,28 @@ def test_memory_grows_with_what_is_held_out():
         peak_bytes(search(calibration={"held_out": held}), SMOL, "float32", "memory") for held in (4, 1024)
     )
     assert large > small
+
+
+def test_compensated_candidates_take_inverses_and_solves_beside_their_passes():
+    """SmolLM2's output projections read 576 and 1,536 inputs in each of 30 blocks."""
+    masked, compensated = (search(evolution={"judge": judge}) for judge in ("masked", "compensated"))
+    assert judging.inverses_bytes(compensated, SMOL) == 30 * 4 * (576**2 + 1536**2)
+    assert judging.inverses_bytes(masked, SMOL) == 0
+    one = judging.solving_of(compensated, SMOL)
+    gone = 0.2 * 1536  # of the MLP's, as the job says; the attention's are fewer
+    assert one.products > 30 * 2 * 576 * gone * 1536
+    assert judging.solving_of(masked, SMOL).products == 0
+    few = [
+        seconds(evolution={"judge": judge}, generations=1, minutes=1440)
+        for judge in ("masked", "compensated")
+    ]
+    assert few[0] < few[1] < 1.5 * few[0]
+    before = [estimate(job, SMOL, RATES, PRIVATE).parts["gradients"] for job in (masked, compensated)]
+    assert before[0] < before[1]
+    far = search(evolution={"judge": "compensated"}, calibration={"held_out": 1024})
+    near = search(evolution={"judge": "masked"}, calibration={"held_out": 1024})
+    more = peak_bytes(far, SMOL, "float32", "memory") - peak_bytes(near, SMOL, "float32", "memory")
+    assert more >= judging.inverses_bytes(compensated, SMOL)
 
 
 def test_a_public_host_refuses_long_searches():

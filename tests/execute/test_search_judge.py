@@ -22,6 +22,7 @@ from apt_core.maths import least_squares
 from apt_core.maths.kept_sets import Draws
 from apt_core.models.checkpoint.reshaped import write_reshaped
 from apt_core.passes.genomes import Chances, first_ones
+from apt_core.passes.masked import Judge, Masked
 from tests.families import tiny_families
 
 COMPENSATED, MASKED = {"judge": "compensated"}, {"judge": "masked"}
@@ -86,14 +87,16 @@ def check(model, tmp_path, **more):
     given, space, held_out = opened_for(job, tmp_path)
     _, genomes = genomes_of(given, space)
     dense = {name: one.clone() for name, one in given.opened.model.state_dict().items()}
+    plain_judge = Judge(given.opened.model, given.opened.store, held_out, given.entering(held_out), 2)
     with judging(given, space, held_out) as judge:
         for genome in genomes:
             seen = drained(judge.perplexity(space.masked(genome)))
             after = given.opened.model.state_dict()
             assert all(torch.equal(one, after[name]) for name, one in dense.items()), "nothing is left of it"
             compensated_by_hand(given, space, genome, job.evolution.dampening)
-            whole = torch.nn.ModuleList([given.opened.store.blocks[index] for index in genome.kept_blocks])
-            if len(whole) == len(given.opened.store.blocks):
+            by_hand = Masked(genome.kept_blocks, {})
+            assert seen == pytest.approx(drained(plain_judge.perplexity(by_hand)), rel=1e-3)
+            if len(genome.kept_blocks) == len(given.opened.store.blocks):
                 assert seen == pytest.approx(perplexity(given.opened.model, held_out), rel=1e-3)
             given.opened.model.load_state_dict(dense)
     return genomes
