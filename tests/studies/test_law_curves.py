@@ -73,15 +73,16 @@ def test_curves_of_one_schedule_are_fitted_whole():
 
 def test_of_different_schedules_the_final_losses_give_the_law():
     """They are exact here; all points together, as they were fitted before, are far off."""
-    runs = [recovery(number, steps) for number, steps in enumerate((50, 100, 200, 400, 800, 1600))]
+    lengths = (50, 100, 200, 300, 400, 600, 800, 1600, 3200)
+    runs = [recovery(number, steps) for number, steps in enumerate(lengths)]
     (law,) = laws_of(runs, bootstraps=2).laws
-    assert law.chosen.used == FINAL and len(law.points) == 6 and law.runs == tuple(run.id for run in runs)
+    assert law.chosen.used == FINAL and len(law.points) == 9 and law.runs == tuple(run.id for run in runs)
     assert law.fit.constants == pytest.approx(TRUE, rel=0.02)
-    assert law.check is not None and len(law.check.early) == 4 and law.check.error < 1e-3 < law.check.level
-    assert "final losses of 6 recoveries" in used_sentence(law.chosen) and not schedule_sentence(law)
+    assert law.check is not None and len(law.check.early) == 6 and law.check.error < 1e-3 < law.check.level
+    assert "final losses of 9 recoveries" in used_sentence(law.chosen) and not schedule_sentence(law)
     told = law_json(law)
     assert told["used"] == "final losses" and told["note"] is None and told["left_out"] == []
-    assert "final losses of 6 recoveries, because" in str(laws_card(laws_of(runs, bootstraps=2)))
+    assert "final losses of 9 recoveries, because" in str(laws_card(laws_of(runs, bootstraps=2)))
 
 
 def test_a_run_that_did_not_come_to_its_end_has_no_final_loss():
