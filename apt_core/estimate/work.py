@@ -113,10 +113,9 @@ def stages_of(
     whole: can all weights be in memory, so that decoding is timed? walk: of the calibration windows.
     """
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
-    if searches(job):
-        return {**model.opening(), **_of_searching(job, facts, model), **model.decoding_twice(whole)}
     if shrinks(job):
-        return {**model.opening(), **_of_shrinking(job, facts, model), **model.decoding_twice(whole)}
+        own = _of_searching(job, facts, model) if searches(job) else _of_shrinking(job, facts, model)
+        return {**model.opening(), **own, **model.decoding_twice(whole)}
     if trains(job):
         return _of_training(job, facts, model)
     if not prunes(job):

@@ -39,10 +39,10 @@ from apt_core.ui import conversation as conversation_module
 from apt_core.ui.acting import acting_for
 from apt_core.ui.admission import check_goes_on
 from apt_core.ui.api.endpoints import ENDPOINTS
-from apt_core.ui.forms import checks, uploads
+from apt_core.ui.forms import below, checks, uploads
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import explore as explore_tab
-from apt_core.ui.tabs import measure, recover, runs, search, sweep
+from apt_core.ui.tabs import measure, runs, sweep
 from apt_core.ui.tabs.runs import Click
 from apt_core.ui.views.run_view import ViewState
 from tests.runs.fake_worker import evaluated
@@ -344,23 +344,26 @@ def stopped(studio, kind):
     return run
 
 
-def going_on(parts, kind):
-    """The callbacks of the page for a run of this kind, and the form that they belong to."""
-    return (search, parts.explore.searching) if kind == "search" else (recover, parts.explore.recovering)
+def form_of(parts, kind):
+    """The form of the page for a run of this kind."""
+    return parts.explore.searching if kind == "search" else parts.explore.recovering
 
 
 @pytest.mark.parametrize("visitor", OTHERS)
 @pytest.mark.parametrize("kind", ["search", "recover"])
 def test_nobody_goes_on_with_anothers_run(studio, parts, kind, visitor):
     run = stopped(studio, kind)
-    tab, form = going_on(parts, kind)
+    form = form_of(parts, kind)
     record = studio.store.get(run)
     job = make_job(**record.job.model_dump() | {"resume": run})
     before = len(studio.store.list())
     with acting_for(visitor):
-        assert tab.show(form, studio, record)[form.go_on]["visible"] is False
-        said = tab.start(form, studio, lambda: tab.going_on(run, studio), lambda run_id: {})
-        assert "only they can resume" in said[form.note] or "needs its cookie" in said[form.note]
+        shown = below.show_stopped(form, studio, record)
+        assert shown[form.go_on]["visible"] is False and shown[form.finish]["visible"] is False
+        for job_from in (below.going_on, below.finished_early):
+            asked = lambda job_from=job_from: job_from(form.kind, run, studio)  # noqa: E731
+            said = below.start(form, studio, asked, lambda run_id: {})[form.note]
+            assert "only they can resume" in said or "needs its cookie" in said
         with pytest.raises(NotYours):
             studio.submit([job])
         endpoint = next(one for one in ENDPOINTS if one.name == kind)
@@ -369,8 +372,8 @@ def test_nobody_goes_on_with_anothers_run(studio, parts, kind, visitor):
             endpoint.ask(studio, values)
     assert len(studio.store.list()) == before
     with acting_for(ANN):
-        assert tab.show(form, studio, record)[form.go_on]["visible"] is True
-        tab.start(form, studio, lambda: tab.going_on(run, studio), lambda run_id: {})
+        assert below.show_stopped(form, studio, record)[form.go_on]["visible"] is True
+        below.start(form, studio, lambda: below.going_on(form.kind, run, studio), lambda run_id: {})
     assert len(studio.store.list()) == before + 1
 
 

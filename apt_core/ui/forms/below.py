@@ -197,6 +197,7 @@ def going_on(kind: type[Kind], run_id: str, studio: Studio, **changes: Any) -> K
 
 def finished_early(kind: type[Kind], run_id: str, studio: Studio) -> Kind:
     """The same job with what was reached alone: it makes its model of that, stores and measures it."""
+    studio.check_may_resume(run_id)
     reached = studio.bounds_reached(studio.record(run_id))
     if not reached:
         raise _nothing(kind)

@@ -56,7 +56,7 @@ def wire(form: Form, studio: Studio, seen: gr.HTML, shown: below.Shown, outputs:
         return gr.update(visible=unread is not None, value=False), str(terms_line(unread))
 
     chosen = form.controls["model"]
-    assert isinstance(chosen, gr.Dropdown)
+    assert isinstance(chosen, gr.Dropdown) and form.conditions is not None
     chosen.change(asked, chosen, [form.controls["terms"], form.conditions], **below.QUIET)
     form.start.click(pressed, form.inputs, outputs, concurrency_limit=4, **below.QUIET)
     below.wire_stopped(form, studio, seen, shown, outputs)

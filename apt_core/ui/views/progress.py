@@ -251,7 +251,9 @@ def _of_bytes(done: float, total: float) -> str:
 
 def _waiting_note(record: RunRecord, now: float) -> str:
     waited = f"{duration(now - record.created_at)} so far. " if record.created_at else ""
-    return f"{waited}One run at a time uses this machine; yours starts in its turn, and you may close this page."
+    return (
+        f"{waited}One run at a time uses this machine; yours starts in its turn, and you may close this page."
+    )
 
 
 def _stopped(record: RunRecord) -> str:
