@@ -207,7 +207,7 @@ def fit(points: Sequence[Point], form: Form | None = None, bootstraps: int = 0, 
     needed = len(form.constants) + 2
     if len(points) < needed:
         raise BadInput(
-            f"{form.formula} has {len(form.constants)} constants and needs at least {needed} points behind the "
+            f"{form.formula} has {len(form.constants)} constants and needs at least {needed} points after the "
             f"warm-up, not {len(points)}; train for more steps."
         )
     data, drawn = Data.of(points), np.random.default_rng(seed)
