@@ -67,7 +67,7 @@ def _plan(jobs: Sequence[Evaluate], options: argparse.Namespace, store: Store) -
         print_json({"runs": asked, "estimate": told})
     else:
         say(f"{_how_many(jobs)}{_about(needs)}.")
-        print(table(("model", "bits"), [(one["model"], str(one["bits"])) for one in asked], 1))
+        print(table(("model", "bits"), [(str(one["model"]), str(one["bits"])) for one in asked], 1))
     return 0
 
 

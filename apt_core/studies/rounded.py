@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from apt_core.events.records import RunRecord
+from apt_core.jobs.kinds import measures
 from apt_core.studies.paired import Reading, readings, why_unpaired
 
 
@@ -53,7 +54,7 @@ def _rounds_one_of(swept: Sequence[RunRecord], other: RunRecord) -> bool:
 
 
 def _asks_for_rounding(record: RunRecord) -> bool:
-    return isinstance(record.job, Evaluate) and record.job.rounding.number > 0
+    return measures(record.job) and record.job.rounding.number > 0
 
 
 def _origin(swept: Sequence[RunRecord], other: RunRecord) -> RunRecord | None:

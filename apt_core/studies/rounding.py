@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 from apt_core.base.errors import BadInput
 from apt_core.events.records import RunRecord
-from apt_core.jobs import Evaluate, Prune, make_value
+from apt_core.jobs import Evaluate, make_value
+from apt_core.jobs.kinds import measures, prunes
 from apt_core.jobs.parts import RUN_PREFIX, Resources
 from apt_core.studies.curve import Point, front, points_of
 from apt_core.studies.paired import readings
@@ -40,7 +41,7 @@ def rounding_jobs(
 
 def comparable(record: RunRecord) -> bool:
     """Whether a run pruned single weights, has finished, and has a perplexity to compare with."""
-    return isinstance(record.job, Prune) and record.finished is not None and record.pruned is not None
+    return prunes(record.job) and record.finished is not None and record.pruned is not None
 
 
 def _comparable(records: Sequence[RunRecord]) -> list[RunRecord]:
@@ -89,7 +90,7 @@ def _measured(swept: Sequence[RunRecord], others: list[RunRecord]) -> list[RunRe
 
 
 def _bits(record: RunRecord) -> int:
-    return record.job.rounding.number if isinstance(record.job, Evaluate) else 0
+    return record.job.rounding.number if measures(record.job) else 0
 
 
 def _job(run: RunRecord, model: str, bits: int) -> Evaluate:
