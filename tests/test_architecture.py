@@ -217,11 +217,16 @@ OF_ONE_KIND = {
     "estimate/work.py",
     "events/records.py",  # the typed views of a record's job
     "reports/reproduce.py",  # a call of Python for each of its functions
+    "reports/reproduce_study.py",  # a race is of jobs that prune
     "studies/curve.py",  # of sparsities
     "studies/law_curves.py",  # laws are of recoveries
     "studies/law_groups.py",
     "studies/law_runs.py",
+    "studies/rounded.py",  # references are evaluations
+    "studies/rounding.py",
     "studies/sweep.py",  # grids are of jobs that prune
+    "ui/forms/layer_shares.py",  # allocations are of jobs that prune
+    "ui/tabs/allocation.py",
     "ui/views/command.py",  # rivals
 }
 

@@ -10,6 +10,7 @@ from apt_core.base.patterns import Pattern, SemiStructured
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.jobs import Prune
 from apt_core.jobs.bisection import Bisection
+from apt_core.jobs.kinds import prunes
 from apt_core.jobs.space import Space
 from apt_core.jobs.study import Study
 from apt_core.reports import reproduce
@@ -28,7 +29,7 @@ def study_again(study: Study, policy: HostPolicy = STRICT) -> Copied | None:
 
 def _race_again(study: Study, policy: HostPolicy) -> Copied:
     """The chosen method with its options, then its rivals, which have none of their own."""
-    first, *rivals = [job for job in study.jobs if isinstance(job, Prune)]
+    first, *rivals = [job for job in study.jobs if prunes(job)]
     return Copied(reproduce.command(first, rivals, policy), reproduce.python_source(study.jobs, policy))
 
 

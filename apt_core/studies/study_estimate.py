@@ -141,7 +141,7 @@ def _sentences(
 def _memory_sentence(needs: Sequence[Estimate], beside: int, on_nodes: bool) -> str:
     if on_nodes:
         return f"About {size(_largest(needs))} of memory at most for each run, on its node of the cluster."
-    how = f"with {beside} at work" if beside > 1 else "since one run waits for the other"
+    how = f"{beside} at a time" if beside > 1 else "since one run waits for the other"
     return f"About {size(_largest(needs, beside))} of memory at most, {how}."
 
 

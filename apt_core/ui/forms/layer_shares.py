@@ -8,7 +8,8 @@ import gradio as gr
 
 from apt_core.base.words import size
 from apt_core.estimate.looking import allocating_seconds
-from apt_core.jobs import Job, Prune
+from apt_core.jobs import Job
+from apt_core.jobs.kinds import prunes
 from apt_core.measure.inside.questions import AllocationQuestion
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.ui.forms import checks, missing
@@ -36,7 +37,7 @@ class ShowShares(NamedTuple):
 
 def says(studio: Studio, job: Job, facts: ModelFacts) -> str:
     """What a press reads and about how long it takes; empty for a job without an allocation."""
-    if not isinstance(job, Prune):
+    if not prunes(job):
         return ""
     if not job.method.allocation.varies(job.pattern):
         return _line("Every layer gets the same.")

@@ -13,6 +13,7 @@ from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.heartbeat import with_heartbeat
 from apt_core.base.words import sentence
 from apt_core.jobs import Prune
+from apt_core.jobs.kinds import prunes
 from apt_core.measure.holding import held
 from apt_core.measure.inside.questions import AllocationQuestion, Looking
 from apt_core.measure.layer_shares import LayerShares
@@ -181,7 +182,7 @@ def _asked(
 
 def _job_of(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> Prune:
     job = jobs_of(chooser.kind, values | {"rivals": []}, studio.policy)[0]
-    if not isinstance(job, Prune):
+    if not prunes(job):
         raise BadInput(f"{job.method.title} removes whole structures, so no allocation applies.")
     return job
 
