@@ -51,6 +51,7 @@ from apt_core.ui.admission import Admission, check_goes_on
 from apt_core.ui.forms import uploads
 from apt_core.ui.handed_out import Handouts
 from apt_core.ui.lately import Lately
+from apt_core.ui.looks import Looks
 from apt_core.ui.pushes import Pushes
 from apt_core.ui.pushing import Pushing
 from apt_core.ui.queueing import Queueing
@@ -113,6 +114,10 @@ class Studio:
     def pushing(self) -> Pushing:
         """What the visitor sends to the Hub."""
         return Pushing(self._runs, self._admission, self._pushes, self.known)
+
+    @property
+    def _looks(self) -> Looks:
+        return Looks(self._runs, self._admission, self.inspector, self._inside, self.recorded)
 
     @property
     def where(self) -> str:
@@ -382,22 +387,12 @@ class Studio:
 
     def look_inside(self, question: RunQuestion) -> Generator[Any]:
         """The replies of the inspector; raises BadInput where the run's weights are not for everybody."""
-        self.check_may_use(question.run)
-        looks = 0 if self.inspector.kept(question) else 1  # what was found before costs nothing
-        return self._admission.question(lambda: self._inside.replies(self.inspector, question), looks=looks)
+        return self._looks.look_inside(question)
 
     def look_at_allocation(self, question: AllocationQuestion, facts: ModelFacts) -> Generator[Any]:
         """What an allocation gives each layer of a model with these facts, by the inspector; raises PruneError where
         the visitor may not use the model, or look at no more just now."""
-        self._runs.check_may_build_on(question.job)
-        self._admission.check_model(facts)
-        if self.policy.public and facts.members_only:
-            raise BadInput(
-                "This model is only for accounts that accepted its terms, and a look before a run is for everybody; "
-                "start the run, which shows what each layer was given."
-            )
-        looks = 0 if self.inspector.kept(question) else 1
-        return self._admission.question(lambda: self._inside.replies(self.inspector, question), looks=looks)
+        return self._looks.look_at_allocation(question, facts)
 
     def take_look(self) -> None:
         """Count something that is worked out for the visitor at once as a look; raises PruneError where they may have
@@ -406,16 +401,11 @@ class Studio:
 
     def seen_inside(self, question: RunQuestion) -> Answer | None:
         """What was found before, None where nothing was; raises BadInput where it is not for everybody."""
-        self.check_may_use(question.run)
-        if sample := self.recorded.get(question.run):
-            return next((one for one in sample.inside if one.kind == question.kind), None)
-        return self.inspector.kept(question)
+        return self._looks.seen_inside(question)
 
     def looked_before(self, run_id: str) -> bool:
         """Whether anything that was seen inside a run whose weights are gone is still here, and for everybody."""
-        if self.is_sample(run_id) or self.withholds(run_id):
-            return False
-        return bool(self.inspector.keeps_any(run_id))
+        return self._looks.looked_before(run_id)
 
     def stop_looking(self, question: Question) -> None:
         """End the work on this question, unless somebody else waits for the answer too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from browser_steps import choose_tiny, cut_off, prune, says, scrolls_sideways, wait_for_end
+from test_accessible import found
 
 GRID = "#allocation-grid table.shares"
 
@@ -57,6 +58,7 @@ def test_it_is_shown_changed_and_pruned_by(open_page, app):
     page.wait_for_function(f"document.querySelectorAll('{GRID} td[data-held=yes]').length === 2")
     last = shares(page)
     assert last["1:mlp.down_proj"] == 30 and last["0:self_attn.q_proj"] == 20
+    assert found(page) == []
     page.wait_for_function("!document.querySelector('#prune').disabled")
     page.wait_for_timeout(600)
     run = prune(page)
@@ -69,7 +71,7 @@ def test_it_is_shown_changed_and_pruned_by(open_page, app):
 
 @pytest.mark.slow
 def test_by_keys_alone_a_bad_number_is_said_and_a_cell_let_go(open_page):
-    page = open_page()
+    page = open_page(color_scheme="dark")
     ask(page, "AlphaPruning", 70)
     before = shares(page)
     cell(page, "0:mlp.up_proj").focus()
@@ -84,6 +86,7 @@ def test_by_keys_alone_a_bad_number_is_said_and_a_cell_let_go(open_page):
     page.keyboard.press("Enter")
     page.locator(f'{GRID} td[data-held="yes"]').wait_for()
     assert page.evaluate("document.activeElement.dataset.layer") == "1:mlp.up_proj", "one stays where one was"
+    assert found(page) == []
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.press("Delete")
     page.keyboard.press("Enter")
