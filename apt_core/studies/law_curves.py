@@ -114,7 +114,7 @@ def schedule_of(record: RunRecord, known: Known) -> Schedule:
 def used_sentence(chosen: Chosen) -> str:
     """Which points the law was fitted to, and why these."""
     runs = len(chosen.runs)
-    said = "; ".join(map(_said, chosen.schedules))
+    said = _all_said(chosen.schedules)
     if chosen.used == FINAL:
         return (
             f"Fitted to the final losses of {runs} recoveries, because their learning-rate schedules differ ({said}): "
@@ -171,6 +171,18 @@ def _no_end(record: RunRecord) -> str:
 
 def _other_schedule(run_id: str, schedule: Schedule, most: Schedule) -> str:
     return f"{run_id} is left out: its schedule ({_said(schedule)}) is not that of the most points ({_said(most)})."
+
+
+def _all_said(schedules: Sequence[Schedule]) -> str:
+    """'50, 100 and 200 steps with 3% warm-up' of plain ones, else each in full."""
+    first = schedules[0]
+    plain = all(
+        len(one) == 1 and one[0].warm_up == first[0].warm_up and one[0] != _UNKNOWN for one in schedules
+    )
+    if len(schedules) == 1 or not plain:
+        return "; ".join(map(_said, schedules))
+    *steps, last = (f"{steps:,}" for steps in sorted(one[0].steps for one in schedules))
+    return f"{', '.join(steps)} and {last} steps with {percent(first[0].warm_up)} warm-up"
 
 
 def _said(schedule: Schedule) -> str:

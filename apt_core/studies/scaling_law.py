@@ -217,7 +217,7 @@ def determined_sentence(found: Fit) -> str:
 def check_sentence(check: Check | None) -> str:
     """How far off the law of the first points was."""
     if check is None:
-        return "The curve is too short to hold the law of its first points against the later ones."
+        return "Too few points to hold the law of the first ones against the later ones."
     return (
         f"The law of the first two thirds of the points is off by {number(check.error)} nats on the last third, where "
         f"a loss that stays as it was is off by {number(check.level)}."

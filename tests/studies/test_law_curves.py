@@ -79,7 +79,9 @@ def test_of_different_schedules_the_final_losses_give_the_law():
     assert law.chosen.used == FINAL and len(law.points) == 9 and law.runs == tuple(run.id for run in runs)
     assert law.fit.constants == pytest.approx(TRUE, rel=0.02)
     assert law.check is not None and len(law.check.early) == 6 and law.check.error < 1e-3 < law.check.level
-    assert "final losses of 9 recoveries" in used_sentence(law.chosen) and not schedule_sentence(law)
+    said = "(50, 100, 200, 300, 400, 600, 800, 1,600 and 3,200 steps with 5% warm-up)"
+    assert "final losses of 9 recoveries" in used_sentence(law.chosen) and said in used_sentence(law.chosen)
+    assert not schedule_sentence(law)
     told = law_json(law)
     assert told["used"] == "final losses" and told["note"] is None and told["left_out"] == []
     assert "final losses of 9 recoveries, because" in str(laws_card(laws_of(runs, bootstraps=2)))

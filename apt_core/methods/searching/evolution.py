@@ -69,7 +69,7 @@ class Evolution(Labelled):
     )
     judge: Literal["masked", "compensated"] = Field(
         default="compensated",
-        title="Candidates are compared",
+        title="Fitness",
         description="compensated: their output projections make up for what goes, as in the model that is made; "
         "masked: what goes is zero, and nothing makes up for it",
     )
