@@ -445,7 +445,7 @@ def test_a_tab_that_nobody_sees_asks_rarely_and_draws_nothing(open_page):
     page, asked = open_page(), []
     choose_tiny(page, **LONG)
     prune(page)
-    says(page, "#now", "Dense perplexity")
+    says(page, "#now", "Dense perplexity", seconds=60)
     page.evaluate(_HIDE)
     page.wait_for_timeout(1100)  # the answer that was on its way
     shown = page.locator("#now").inner_html()
