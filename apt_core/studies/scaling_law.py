@@ -7,7 +7,7 @@ curves where they share a learning-rate schedule, else their final losses (`law_
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from apt_core.base.errors import BadInput
@@ -105,13 +105,36 @@ def laws_of(
     refused: dict[str, BadInput] = {}
     for group, label in labels_of(list(groups)).items():
         try:
-            laws.append(_law(label, chosen_of(groups[group], known), within, times_drawn, seed))
+            laws.append(_law(label, chosen_of(groups[group], known), times_drawn, seed))
         except BadInput as error:
             refused[label] = error
+    found = _whole(laws, refused, Laws([], apart_sentence(list(groups))))
+    return found if within is None else answered(found, within)
+
+
+def answered(found: Laws, within: float) -> Laws:
+    """The same laws with how many tokens it takes to come within a ratio; nothing is fitted for it.
+
+    Raises BadInput for what is no ratio, or where none of the laws knows the loss of its dense model.
+    """
+    check_ratio(within)
+    laws: list[Law] = []
+    refused: dict[str, BadInput] = {}
+    for law in found.laws:
+        try:
+            answers = tuple(_answer(law.fit, curve, within) for curve in law.chosen.curves if curve)
+            laws.append(law._replace(within=answers))
+        except BadInput as error:
+            refused[law.label] = error
+    return _whole(laws, refused, found)
+
+
+def _whole(laws: list[Law], refused: Mapping[str, BadInput], before: Laws) -> Laws:
+    """These laws, with a sentence for each that was refused; raises the first of these where no law is left."""
     if not laws:
         raise next(iter(refused.values()))
-    left_out = tuple(f"{label}: {error}" for label, error in refused.items())
-    return Laws(laws, apart_sentence(list(groups)), left_out)
+    said = (f"{label}: {error}" for label, error in refused.items())
+    return before._replace(laws=laws, left_out=(*before.left_out, *said))
 
 
 def check_ratio(within: float | None) -> None:
@@ -122,10 +145,9 @@ def check_ratio(within: float | None) -> None:
         )
 
 
-def _law(label: str, chosen: Chosen, within: float | None, bootstraps: int, seed: int) -> Law:
+def _law(label: str, chosen: Chosen, bootstraps: int, seed: int) -> Law:
     found = power_law.fit(chosen.points, bootstraps=bootstraps, seed=seed)
-    answers = tuple(_answer(found, curve, within) for curve in chosen.curves if curve) if within else ()
-    return Law(label, chosen, found, check_of(chosen.curves, seed), answers)
+    return Law(label, chosen, found, check_of(chosen.curves, seed))
 
 
 def check_of(curves: Sequence[Sequence[Point]], seed: int = 0) -> Check | None:

@@ -18,7 +18,7 @@ from apt_core.studies import scaling_law
 from apt_core.studies.law_curves import points_of
 from apt_core.studies.law_groups import family_of
 from apt_core.studies.law_runs import recoveries_of
-from apt_core.studies.scaling_law import law_json, laws_of, within_sentence
+from apt_core.studies.scaling_law import answered, law_json, laws_of, within_sentence
 from tests.ui.ui_helpers import some_events, stamped
 
 FIRST, OTHER, THIRD = (f"20261124-10000{place}-abcd" for place in range(3))
@@ -227,6 +227,25 @@ def test_a_recovery_that_went_on_stands_for_the_one_that_stopped():
     stopped = record(FIRST, steps=range(0, 41, 4))
     went_on = fold(RunRecord(id=OTHER, job=job(resume=FIRST)), stamped(curve()))
     assert recoveries_of([stopped, went_on], lambda run: []) == [went_on]
+
+
+def test_of_two_that_went_on_from_one_the_longer_stands_for_all_three():
+    """Both begin with the curve that was kept: its points counted twice, and the intervals were too narrow."""
+    stopped = record(FIRST, steps=range(0, 41, 4))
+    finished = fold(RunRecord(id=OTHER, job=job(resume=FIRST)), stamped(curve(steps=range(0, 41, 4))))
+    went_on = fold(RunRecord(id=THIRD, job=job(resume=FIRST)), stamped(curve()))
+    for order in ([stopped, finished, went_on], [went_on, finished, stopped], [finished, went_on]):
+        assert recoveries_of(order, lambda run: []) == [went_on]
+    assert recoveries_of([finished], lambda run: []) == [finished], "alone it is all that was asked for"
+
+
+def test_an_answer_to_another_ratio_needs_no_other_law():
+    whole = laws_of([record()], bootstraps=4)
+    assert not whole.laws[0].within
+    (law,), (other,) = answered(whole, 1.5).laws, laws_of([record()], within=1.5, bootstraps=4).laws
+    assert law.within == other.within != () and law.fit == whole.laws[0].fit
+    with pytest.raises(BadInput, match="does not know the loss of its dense model"):
+        answered(laws_of([record(dense=None)], bootstraps=2), 1.5)
 
 
 def test_what_cannot_be_fitted_is_one_sentence():

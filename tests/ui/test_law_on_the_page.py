@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gradio as gr
 import pytest
-from ui_helpers import FakeLauncher, FakeReader, FakeStore, some_events, stamped
+from ui_helpers import ANN, FakeLauncher, FakeReader, FakeStore, some_events, stamped
 
 from apt_core.base.policy import HostPolicy
 from apt_core.events.records import RunRecord, fold
 from apt_core.runs.owners import Visitor
+from apt_core.runs.quotas import Quotas
 from apt_core.studies import scaling_law
 from apt_core.ui import lately as lately_module
 from apt_core.ui.acting import acting_for
@@ -87,6 +88,21 @@ def test_the_same_law_is_fitted_once(studio, monkeypatch):
     first = law.said_of(studio, [RUN], 1.5)
     monkeypatch.setattr(law, "laws_of", lambda *_, **__: pytest.fail("fitted again"))
     assert law.said_of(studio, [RUN], 1.5) == first
+
+
+def test_another_ratio_is_answered_by_the_same_law_and_a_fit_counts_as_a_look(studio):
+    """Each was fitted anew, for strangers too: one of them kept a core, and everybody's "Fit the law" waiting."""
+    public = Studio(studio.store, FakeLauncher(studio.store), FakeReader(), {}, HostPolicy(public=True))
+    public.usage = type(public.usage)(Quotas(looks_per_hour=1))
+    with acting_for(ANN):
+        said = [law.said_of(public, [RUN], within) for within in (1.5, 1.51, 1.52)]
+        assert all(
+            f"within {within}" in one for within, one in zip(("1.50", "1.51", "1.52"), said, strict=True)
+        )
+        assert "you have 1 an hour" in law.said_of(public, [RUN, OTHER], 1.5)
+    with acting_for(Visitor()):
+        assert "1.53" in law.said_of(public, [RUN], 1.53), "what is known costs nobody anything"
+        assert '<article class="law">' not in law.said_of(public, [OTHER], 1.53)
 
 
 def test_compared_runs_are_those_of_the_address():

@@ -137,6 +137,7 @@ def compare_runs(studio: Studio, options: argparse.Namespace, more: dict[str, An
 
 def law(studio: Studio, options: argparse.Namespace, more: dict[str, Any]) -> Any:
     records = recoveries_of(named_runs(studio.store, options.runs), studio.made_from)
+    studio.take_look()
     found = laws_of(records, options.within, seed=options.seed, known=studio.known)
     return laws_json(found, options.within)
 

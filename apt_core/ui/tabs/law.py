@@ -11,7 +11,7 @@ import gradio as gr
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.events.records import RunRecord
 from apt_core.studies.law_runs import recoveries_of
-from apt_core.studies.scaling_law import laws_of
+from apt_core.studies.scaling_law import Laws, answered, laws_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views.cards import sentence_card
@@ -90,7 +90,14 @@ def said_of(studio: Studio, run_ids: Sequence[str], within: Any) -> str:
 def _said(studio: Studio, run_ids: Sequence[str], within: float) -> str:
     records = recoveries_of([studio.record(run_id) for run_id in run_ids], studio.made_from)
     looks = tuple((one.id, one.status, len(one.steps)) for one in records)
-    return _cache.once((looks, within), lambda: str(laws_card(laws_of(records, within, known=studio.known))))
+    return str(laws_card(answered(_cache.once(looks, lambda: _fitted(studio, records)), within)))
+
+
+def _fitted(studio: Studio, records: Sequence[RunRecord]) -> Laws:
+    """Raises BadInput, and OverQuota: a fit takes seconds, and counts as a look of the visitor who is the first to
+    ask."""
+    studio.take_look()
+    return laws_of(records, known=studio.known)
 
 
 def _ratio(within: Any) -> float:
