@@ -48,8 +48,8 @@ class Quotas(Frozen):
     looks_per_hour: int | None = _limit(
         "APT_LOOKS_PER_HOUR",
         240,
-        "looks inside a run or at an allocation, probability gaps of an answer and GGUF files, worked out for one "
-        "visitor in an hour",
+        "looks inside a run or at an allocation, probability gaps of an answer, fits of the law and GGUF files, worked "
+        "out for one visitor in an hour",
     )
     pushes_per_hour: int | None = _limit(
         "APT_PUSHES_PER_HOUR", 6, "models that one visitor pushes to the Hub in an hour"

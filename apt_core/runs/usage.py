@@ -223,8 +223,8 @@ _TOO_MANY_TOKENS = (
 )
 
 _TOO_MANY_LOOKS = (
-    "Looks inside runs and GGUF files: you have {most} an hour on this page, and {left} of them are left; try again "
-    "in {wait}."
+    "Looks inside runs, fits of the law and GGUF files: you have {most} an hour on this page, and {left} of them are "
+    "left; try again in {wait}."
 )
 
 _TOO_MANY_PUSHES = (

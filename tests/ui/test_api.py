@@ -316,6 +316,15 @@ def test_on_a_public_host_a_call_waits_for_a_little_while_only(studio, monkeypat
     assert waited == [600, endpoints.MOST_PUBLIC_SECONDS]
 
 
+def test_a_fit_of_the_law_counts_as_a_look_of_the_visitor(studio):
+    opened = studio(PUBLIC)
+    opened.usage = type(opened.usage)(Quotas(looks_per_hour=1))
+    run_id = made(opened)
+    with acting_for(Visitor(names=("v:ann",))):
+        assert "a recovery with a curve" in refusal(opened, "law", runs=[run_id])
+        assert "you have 1 an hour" in refusal(opened, "law", runs=[run_id])
+
+
 @pytest.mark.slow
 def test_without_waiting_the_answer_comes_at_once_and_the_run_goes_on(studio):
     opened = studio(behaviour="slow")
