@@ -20,7 +20,7 @@ from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
 from apt_core.ui.acting import acting_for
 from apt_core.ui.forms import checks, choose
-from apt_core.ui.studio import Studio
+from apt_core.ui.studio import Studio, open_studio
 from apt_core.ui.tabs import allocation, explore
 from apt_core.ui.tabs.allocation import Shown
 from tests.runs.test_inspecting import prune
@@ -272,6 +272,18 @@ def test_what_another_visitors_run_made_is_not_looked_at(page, store):
     question = AllocationQuestion.of(job.changed(model={"id": f"run:{run_id}"}))
     with acting_for(ANN), pytest.raises(NotYours):
         studio.look_at_allocation(question, checks.facts_of("tiny-random-llama"))
+
+
+def test_a_look_on_a_host_may_take_as_long_as_a_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("APT_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("APT_RUN_MINUTES", "5")
+    monkeypatch.setenv("APT_WARM", "0")
+    opened = open_studio(STRICT)
+    try:
+        assert opened.inspector._most_seconds == 300 and opened.inspector._policy == STRICT
+        assert opened.inspector._memory_bytes
+    finally:
+        opened.close()
 
 
 def _job(page, studio):
