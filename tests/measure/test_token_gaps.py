@@ -85,7 +85,7 @@ def test_a_broken_model_is_a_sentence():
     dense, broken = a_model("tiny-random-llama"), a_model("tiny-random-llama")
     broken.lm_head.weight.fill_(torch.nan)
     tokenizer = AutoTokenizer.from_pretrained(ASSETS / "models" / "tiny-random-llama")
-    with pytest.raises(BadInput, match="computes no numbers"):
+    with pytest.raises(BadInput, match="computes no finite numbers"):
         list(gaps.token_gaps([dense, broken], tokenizer, QUESTION, [1, 2]))
 
 

@@ -164,6 +164,18 @@ def leisurely(_job: Job, context: Context) -> Iterator[ev.Event]:
     yield finished(save(context.folder))
 
 
+def until_two_work(_job: Job, context: Context) -> Iterator[ev.Event]:
+    """Ends once another run of the same store is at work too, or is over; or after half a minute."""
+    yield layer(0)
+    (context.folder.parent / f"{context.folder.name}.working").touch()
+    for _ in range(1500):
+        if len(list(context.folder.parent.glob("*.working"))) > 1:
+            break
+        time.sleep(0.02)
+        yield layer(0)
+    yield finished(save(context.folder))
+
+
 def stuck(_job: Job, context: Context) -> Iterator[ev.Event]:
     """No event for a long time, but SIGTERM is heard, and it tidies up."""
     yield layer(0)
