@@ -75,26 +75,26 @@ def test_factorisations_count_once_per_distinct_input():
     assert solving(method, apart, 100, pattern).factorisations == pytest.approx(own + 3 * once)
 
 
-# What one thread of a Xeon with float32 products at 147 GFLOP/s took for one layer, in CPU milliseconds:
+# What one thread of a Xeon with float32 products at 194 GFLOP/s took for one layer, in CPU milliseconds:
 # [576, 576], [1536, 576] and [576, 1536], 2:4 and 50%. Of random weights, the statistics' factorisations apart.
 MEASURED = {
-    "magnitude": ((10.8, 28.2, 28.1), (11.8, 33.0, 31.9)),
-    "wanda": ((11.0, 28.3, 28.6), (12.5, 35.1, 32.3)),
-    "ria": ((12.1, 30.2, 32.0), (13.1, 35.8, 37.8)),
-    "sparsegpt": ((39.5, 64.0, 106.1), (31.0, 53.4, 86.2)),
-    "d2prune": ((47.9, 97.3, 147.8), (34.9, 68.7, 113.0)),
-    "apt": ((73.9, 159.0, 163.6), (43.8, 154.3, 102.2)),
-    "thanos": ((42.8, 119.7, 137.6), (49.0, 132.0, 148.3)),
-    "admm": ((211.7, 567.8, 833.9), (211.0, 562.4, 901.2)),
-    "alps": ((388.2, 860.0, 2818.8), (589.9, 1448.6, 3460.3)),
-    "apt-joint": ((259.4, 667.4, 1462.4), (216.4, 503.3, 1294.8)),
-    "optima": ((558.8, 1510.8, 5003.1), (565.0, 1509.0, 4940.7)),
-    "sparseswaps": ((1345.0, 2559.5, 6487.8), (514.4, 1328.1, 1291.1)),
+    "magnitude": ((2.1, 5.6, 5.6), (5.6, 16.6, 13.1)),
+    "wanda": ((2.4, 5.8, 5.7), (6.3, 17.0, 16.8)),
+    "ria": ((2.9, 7.4, 7.1), (5.6, 16.8, 15.6)),
+    "sparsegpt": ((25.4, 45.4, 76.2), (20.8, 37.7, 61.3)),
+    "d2prune": ((30.2, 54.5, 96.9), (23.0, 44.9, 78.5)),
+    "apt": ((65.8, 182.5, 136.3), (56.8, 168.8, 100.8)),
+    "thanos": ((49.1, 148.5, 90.7), (61.4, 180.1, 138.7)),
+    "admm": ((156.6, 467.0, 730.9), (136.5, 344.3, 608.3)),
+    "alps": ((245.2, 589.9, 2022.5), (364.6, 902.5, 2346.4)),
+    "apt-joint": ((156.3, 395.6, 1025.7), (121.6, 298.0, 865.2)),
+    "optima": ((373.0, 973.2, 3464.5), (410.9, 1097.1, 3603.6)),
+    "sparseswaps": ((901.2, 1902.7, 6745.2), (371.4, 1085.9, 983.5)),
 }
 ONE_THREAD = XEON.model_copy(
     update={
-        "products": 147e9, "rounded": 430e9, "bfloat16": 1110e9, "factorisations": 55e9, "spectra": 90e9,
-        "selections": 36e6, "memory": 20e9, "call": 3.1e-6,
+        "products": 194e9, "rounded": 779e9, "bfloat16": 1590e9, "factorisations": 48e9, "spectra": 115e9,
+        "selections": 78e6, "memory": 28e9, "call": 1.9e-6,
     }
 )  # fmt: skip
 SHAPES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes, product, selected
+from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask, Statistic
@@ -37,7 +37,7 @@ class ALPSMask(Mask):
         return Cost(
             products=(steps + 1) * product(rows, width, width) + steps / 3 * product(width, width, width),
             spectra=18.0 * width**3,
-            sorted=selected(steps * shape.weights, pattern),
+            sorted=steps * shape.weights,
             moved=passes(shape.weights, 8 * steps),
             peak=FLOAT * max(10 * width**2 + 2 * shape.weights, 4 * width**2 + 8 * shape.weights),
         )

@@ -30,12 +30,12 @@ class ColumnBlocks(Component):
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
         """Half a product with U for the update to the right, and one system of the block's width for all rows, of which
-        each step also touches every number nine times; the choice of what goes is the mask's own."""
+        each step also touches every number twenty-two times; the choice of what goes is the mask's own."""
         rows, width = shape.out_features, shape.in_features
         block = min(self.block_size, width)
         return Cost(
             products=product(rows, width, width) / 2 + _STEPS * product(rows, width, block),
-            moved=passes(shape.weights, 4.5 * _STEPS + 6),
+            moved=passes(shape.weights, 11 * _STEPS + 6),
             calls=12 * _STEPS * -(-width // block),
             peak=FLOAT * (2 * shape.weights + 6 * rows * block),
         )

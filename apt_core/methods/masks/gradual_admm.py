@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes, product
+from apt_core.base.cost import FLOAT, Cost, passes, product, selected
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask, Statistic
@@ -31,11 +31,12 @@ class GradualADMMMask(Mask):
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
         """One product a step, after one Cholesky inverse (n^3) that layers do not share."""
         rows, width = shape.out_features, shape.in_features
+        in_groups = selected(shape.weights, pattern) if isinstance(pattern, SemiStructured) else 0.0
         return Cost(
             products=(_STEPS + 1) * product(rows, width, width),
             factorisations=float(width**3),
-            sorted=_CHOOSING * shape.weights,
-            moved=passes(shape.weights, 8 * _STEPS),
+            sorted=_CHOOSING * (1.2 * shape.weights + in_groups),
+            moved=passes(shape.weights, 18 * _STEPS),
             peak=FLOAT * (9 * shape.weights + 3 * width**2),
         )
 

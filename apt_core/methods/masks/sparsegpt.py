@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from apt_core import maths
-from apt_core.base.cost import FLOAT, Cost, passes, product, selected
+from apt_core.base.cost import FLOAT, Cost, passes, product
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.base.shapes import LayerShape
 from apt_core.methods.component import Mask, Statistic
@@ -50,7 +50,7 @@ class SparseGPTMask(Mask):
         of_groups = _CALLS_PER_GROUP / pattern.of if isinstance(pattern, SemiStructured) else 0
         return Cost(
             products=product(rows, width, width) / 2,
-            sorted=selected(shape.weights, pattern),
+            sorted=1.2 * shape.weights,
             moved=passes(shape.weights, block / 8 + 6),
             calls=width * (_CALLS_PER_COLUMN + of_groups),
             peak=FLOAT * (2 * shape.weights + 3 * rows * block),

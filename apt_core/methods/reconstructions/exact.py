@@ -38,7 +38,7 @@ class Exact(Reconstruction):
             products=product(rows, width, width),
             factorisations=rows * 2 * kept**3 / 3,
             sorted=shape.weights,
-            moved=passes(rows * kept**2, 18),
+            moved=passes(rows * kept**2, 10),
             peak=FLOAT * (2 * shape.weights + width**2 + 3 * min(max(_CHUNK, kept**2), rows * kept**2)),
         )
 

@@ -15,8 +15,8 @@ from apt_core.methods.problem import LayerProblem, MaskedWeight
 
 _SHORTLIST = 32  # candidates of a row on either side, as in `maths.swaps`
 _PARTLY = 0.4  # of a sort: the smallest few of a row
-_PASSES_PER_PAIR = 45  # most of them where G is gathered at the pair
-_CALLS_PER_GROUP = 20
+_PASSES_PER_PAIR = 60  # most of them where G is gathered at the pair
+_CALLS_PER_GROUP = 40
 
 
 class SparseSwaps(Refinement):
@@ -44,7 +44,7 @@ class SparseSwaps(Refinement):
             groups = width / pattern.of
             return Cost(
                 products=first + self.swaps * product(rows, width, width),
-                moved=self.swaps * (passes(2 * weights, groups) + passes(weights, 4 * pattern.of)),
+                moved=self.swaps * (passes(2.2 * weights, groups) + passes(weights, 4 * pattern.of)),
                 calls=self.swaps * groups * _CALLS_PER_GROUP,
                 peak=4 * FLOAT * weights,
             )
@@ -52,7 +52,7 @@ class SparseSwaps(Refinement):
         return Cost(
             products=first,
             sorted=self.swaps * 2 * _PARTLY * weights,
-            moved=passes(8 * weights + _PASSES_PER_PAIR * pairs, self.swaps),
+            moved=passes(16 * weights + _PASSES_PER_PAIR * pairs, self.swaps),
             peak=FLOAT * (6 * weights + 3 * pairs),
         )
 
