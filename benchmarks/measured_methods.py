@@ -26,7 +26,7 @@ STEPS = "100 steps of 256 tokens"
 TOLD: tuple[tuple[str, str, Recipe], ...] = (  # method, setting, how it was made
     ("depth", "25% of the blocks, by influence", Pruned("depth[criterion=influence]", "0.25")),
     ("llm-pruner", "20% of heads and channels", Pruned("llm-pruner[importance=param_first]", "0.2")),
-    ("search", "80% kept, 4 minutes", Searched(0.8, 4.0)),
+    ("search", "80% kept, 4 minutes", Searched(0.8, 4.0, "masked")),
     ("spp", f"Wanda 2:4, {STEPS}", Recovered(Pruned("wanda", "2:4"), "spp")),
     ("lora", f"Wanda 2:4, {STEPS}", Recovered(Pruned("wanda", "2:4"), "lora")),
     (

@@ -39,12 +39,12 @@ def recover(
 
 
 def search(
-    keep: float, minutes: float, options: argparse.Namespace, then: Callable[[dict], Found]
+    keep: float, minutes: float, judge: str, options: argparse.Namespace, then: Callable[[dict], Found]
 ) -> tuple[dict, Found]:
     """(what `search --json` says, what `then` makes of it)."""
     return _done(
         [
-            *("search", "--model", options.model, "--keep", str(keep), "--minutes", str(minutes)),
+            *("search", "--model", options.model, "--keep", str(keep), "--minutes", str(minutes), "--judge", judge),
             *_calibration(options),
             *_evaluation(options),
         ],

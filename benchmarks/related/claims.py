@@ -133,4 +133,11 @@ CLAIMS = (
         Searched(0.8, 4),
         Pruned("llm-pruner[importance=param_first;compensate=true]", "0.2"),
     ),
+    Claim(
+        "search-masked",
+        "Search that compares candidates as they are masked beats uniform widths, both compensated (80% kept)",
+        "arXiv 2409.17372",
+        Searched(0.8, 4, "masked"),
+        Pruned("llm-pruner[importance=param_first;compensate=true]", "0.2"),
+    ),
 )

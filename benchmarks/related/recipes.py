@@ -43,14 +43,15 @@ class Recovered(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """What `search` finds."""
+    """What `search` finds. judge: candidates are compared once they are compensated, or as they are masked."""
 
     keep: float
     minutes: float
+    judge: str = "compensated"
 
     @property
     def name(self) -> str:
-        return f"search keep {self.keep:g}, {self.minutes:g} minutes"
+        return f"search keep {self.keep:g}, {self.minutes:g} minutes, {self.judge} candidates"
 
 
 Recipe = Allocated | Pruned | Recovered | Searched
