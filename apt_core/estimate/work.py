@@ -54,6 +54,7 @@ _BACK = 3  # times as many on the way back
 _HALTED = (
     1.2  # times as long as a pass that is not halted at every layer, whose tensors are used again at once
 )
+_OTHER_INPUTS = 1.3  # times as long as adding up the same inputs again and again
 _HEAD_CALLS = 600  # of the model without its blocks, called once
 _MIRRORING = 4  # passes over a Gram matrix of which only half was added up
 _LAYER_CALLS = 1000  # of hooks, counts and events around one layer
@@ -314,7 +315,7 @@ class _Layers:
         """One product and its half are those of the drift, which is not symmetric."""
         grams = 3 if self.streams == 2 else 1
         squares = sum(width**2 for width in self.inputs)
-        return Cost(grams=float(self._tokens * squares * grams)).times(self._repeats)
+        return Cost(grams=_OTHER_INPUTS * self._tokens * squares * grams).times(self._repeats)
 
     def sensitivities(self, model: _Model) -> Stage:
         if not takes_gradients(self._job):

@@ -16,7 +16,7 @@ from apt_core.methods.problem import LayerProblem, MaskedWeight
 _SHORTLIST = 32  # candidates of a row on either side, as in `maths.swaps`
 _PARTLY = 0.4  # of a sort: the smallest few of a row
 _PASSES_PER_PAIR = 60  # most of them where G is gathered at the pair
-_CALLS_PER_GROUP = 40
+_CALLS_PER_GROUP = 50
 
 
 class SparseSwaps(Refinement):
