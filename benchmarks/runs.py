@@ -44,7 +44,8 @@ def search(
     """(what `search --json` says, what `then` makes of it)."""
     return _done(
         [
-            *("search", "--model", options.model, "--keep", str(keep), "--minutes", str(minutes), "--judge", judge),
+            *("search", "--model", options.model, "--keep", str(keep)),
+            *("--minutes", str(minutes), "--judge", judge),
             *_calibration(options),
             *_evaluation(options),
         ],
