@@ -276,3 +276,16 @@ def test_few_files_ask_what_kind_a_job_is_of():
     }
     assert asking == OF_ONE_KIND
     assert not [file for file in asking if file.startswith(("runs/", "execute/", "plots/"))]
+
+
+def test_tests_run_coroutines_in_a_thread_of_their_own():
+    """A test that calls `asyncio.run` itself fails when a browser test of the same process came before it."""
+    asking = {
+        f"{file.name}:{node.lineno}"
+        for file in sorted(Path(__file__).parent.rglob("*.py"))
+        if file.name != "coroutines.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("run", "run_until_complete")
+        if names_in(node.value) & {"asyncio", "anyio", "loop"}
+    }
+    assert not asking

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-import anyio
 import gradio as gr
 import httpx
 import pytest
@@ -36,6 +35,7 @@ from apt_core.ui.api.wiring import function_of
 from apt_core.ui.studio import Studio, open_studio
 from tests.runs.helpers import fake_command, until
 from tests.studies.compared_runs import job_of, put, worse
+from tests.ui.coroutines import to_its_end
 
 NAMES = {
     *(
@@ -394,7 +394,7 @@ def test_the_same_endpoints_are_tools(served):
             refused = await session.call_tool("run", {"id": "../../etc/passwd"})
             return tools, made, refused
 
-    tools, made, refused = anyio.run(ask_all)
+    tools, made, refused = to_its_end(ask_all())
     assert {tool.name for tool in tools} == NAMES
     schema = next(tool for tool in tools if tool.name == "prune").inputSchema
     assert schema["properties"]["eval_samples"]["description"].startswith("evaluation windows at most")

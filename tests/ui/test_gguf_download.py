@@ -24,6 +24,7 @@ from apt_core.ui import gguf_file, gguf_room, server
 from apt_core.ui.acting import acting_for
 from apt_core.ui.studio import Studio, open_studio
 from apt_core.ui.views.downloads import downloads_block
+from tests.ui.coroutines import to_its_end
 
 RUN = "20261124-100000-abcd"
 ADDRESS = f"/studio/runs/{RUN}/model.gguf"
@@ -123,7 +124,7 @@ def test_one_that_is_not_sent_to_its_end_goes(studio, monkeypatch, ends):
 
     scope = {"type": "http", "method": "GET", "headers": [], "extensions": {}}
     with pytest.raises(OSError) if ends == "broken" else contextlib.nullcontext():
-        asyncio.run(asyncio.wait_for(response(scope, receive, send), 30))
+        to_its_end(asyncio.wait_for(response(scope, receive, send), 30))
     assert left_over() == []
 
 

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 
 from apt_core.ui.door.bodies import BoundedBodies
 from apt_core.ui.door.limits import DoorLimits
+from tests.ui.coroutines import to_its_end
 
 LIMITS = DoorLimits(body_bytes=100, body_seconds=0.2, upload_bytes=300, upload_seconds=0.2, uploads_at_once=1)
 UPLOAD = "/gradio_api/upload"
-
-
-def run(work) -> None:
-    """In a thread of its own: the browser tests of the same process leave a loop running in this one."""
-    failures = []
-
-    def inside():
-        try:
-            asyncio.run(work)
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=inside)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
 
 
 async def echo(scope, receive, send):
@@ -57,7 +40,7 @@ def request(pieces, path="/run", declared=None, method="POST", door=None, pause=
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method, "headers": headers}
-    run((door or BoundedBodies(echo, LIMITS))(scope, receive, send))
+    to_its_end((door or BoundedBodies(echo, LIMITS))(scope, receive, send))
     if not sent:
         return None, b"", taken
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent), taken
@@ -120,4 +103,4 @@ def test_only_so_many_uploads_wait_in_memory():
         await first
         assert [message["status"] for message in sent if "status" in message] == [503, 408]
 
-    run(both())
+    to_its_end(both())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -15,6 +12,7 @@ from starlette.routing import Route
 
 from apt_core.ui.door import same_page
 from apt_core.ui.door.same_page import SamePage
+from tests.ui.coroutines import to_its_end
 
 
 class Made:
@@ -57,8 +55,7 @@ def ask(made):
                 named = {name.replace("_", "-"): value for name, value in headers.items()}
                 return await client.request(method, path, headers=named)
 
-        with ThreadPoolExecutor(1) as apart:  # the thread of the browser tests has a loop of its own
-            return apart.submit(asyncio.run, once()).result()
+        return to_its_end(once())
 
     return asked
 
