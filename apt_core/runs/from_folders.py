@@ -31,8 +31,12 @@ def found_in(folders: Folders) -> Found:
     return Found(_with_turns(rows), [StudyRow(study.id, study.created_at, study.kind) for study in studies])
 
 
-def row_of(folder: Path, study: str | None) -> Row | None:
-    """One run as its folder tells it, None (and a line in the log) when it cannot be read."""
+def row_of(folder: Path, study: str | None, run_id: str = "") -> Row | None:
+    """One run as its folder tells it, None (and a line in the log) when it cannot be read.
+
+    run_id: for a folder that has another name than its run.
+    """
+    run_id = run_id or folder.name
     try:
         text = read_job_file(folder)
         job, log = read_job(text), EventLog(folder).read()
@@ -40,12 +44,12 @@ def row_of(folder: Path, study: str | None) -> Row | None:
     except (OSError, ValueError, BadInput) as error:  # torn UTF-8 is a ValueError
         _log.warning("The run folder %s cannot be read and is left alone: %s", folder, error)
         return None
-    record = fold(RunRecord(id=folder.name, job=job), log)
+    record = fold(RunRecord(id=run_id, job=job), log)
     started = next((line.event for line in log if isinstance(line.event, ev.Started)), None)
     # A worker that has said its last word and is still there (stopped, perhaps): the launcher looks after it.
-    lingers = not record.live and started is not None and processes.is_alive(started.pid, None, folder.name)
+    lingers = not record.live and started is not None and processes.is_alive(started.pid, None, run_id)
     return Row(
-        id=folder.name,
+        id=run_id,
         created_at=record.created_at or made_at,
         status="running" if lingers else record.status,
         job=text,

@@ -17,6 +17,7 @@ from apt_core.runs.ids import RUN_ID
 
 SECONDS = 60.0  # how long a deletion can be undone
 _ALONE = "alone"
+_DOOMED = ".deleted-"
 _HIDDEN = re.compile(rf"\.hidden-({RUN_ID.pattern})-(\d{{1,12}})-({RUN_ID.pattern}|{_ALONE})")
 
 
@@ -35,10 +36,12 @@ class Hidden(NamedTuple):
         return max(0.0, SECONDS - age) if age > -SECONDS else 0.0
 
 
-def put_away(runs: Path, run_id: str, study: str, at: int) -> None:
+def put_away(runs: Path, run_id: str, study: str, at: int) -> Hidden:
     """Hide the folder of a run; a run whose folder is gone already leaves nothing to hide."""
+    hidden = Hidden(run_id, at, study, runs / f".hidden-{run_id}-{at}-{study or _ALONE}")
     if (runs / run_id).exists():
-        os.replace(runs / run_id, runs / f".hidden-{run_id}-{at}-{study or _ALONE}")
+        os.replace(runs / run_id, hidden.folder)
+    return hidden
 
 
 def bring_back(runs: Path, hidden: Hidden) -> bool:
@@ -63,10 +66,24 @@ def found(runs: Path) -> list[Hidden]:
     return sorted(hidden, key=lambda one: (one.at, one.run), reverse=True)
 
 
-def destroy(runs: Path, folder: Path, run_id: str) -> None:
-    """Remove a folder of a run, at once for everybody however long the removal takes; what an earlier, interrupted
-    removal left goes with it."""
+def doom(runs: Path, folder: Path, run_id: str) -> None:
+    """Take the folder of a run out of sight for good, at once for everybody; `clear` removes it."""
     if folder.exists():
-        os.replace(folder, runs / f".deleted-{run_id}")
-    for doomed in runs.glob(".deleted-*"):
-        shutil.rmtree(doomed, ignore_errors=True)  # what stays is out of sight, and swept by the next one
+        os.replace(folder, runs / f"{_DOOMED}{run_id}")
+
+
+def spare(runs: Path, run_id: str) -> None:
+    """Undo `doom`."""
+    if (runs / f"{_DOOMED}{run_id}").exists():
+        os.replace(runs / f"{_DOOMED}{run_id}", runs / run_id)
+
+
+def doomed(runs: Path) -> list[str]:
+    """The runs whose removal has begun and has not come to its end, here or in another process."""
+    return [path.name.removeprefix(_DOOMED) for path in runs.glob(f"{_DOOMED}*")]
+
+
+def clear(runs: Path) -> None:
+    """Remove what is doomed, also what an earlier, interrupted removal left."""
+    for path in runs.glob(f"{_DOOMED}*"):
+        shutil.rmtree(path, ignore_errors=True)  # what stays is out of sight, and goes with the next one

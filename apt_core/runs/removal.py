@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -25,31 +26,40 @@ class Removal:
         self._folders, self._index, self._records = folders, index, records
 
     def delete(self, run_id: str, orphan: bool) -> None:
-        (record,) = self._take_out([run_id], orphan)
-        hiding.destroy(self._folders.runs, self._folders.run(run_id), run_id)
+        runs, (record,) = self._folders.runs, self._ended([run_id])
+        with contextlib.ExitStack() as undo:
+            with self._index.write() as rows:
+                _take_out(rows, [record], orphan)
+                undo.callback(hiding.spare, runs, run_id)
+                hiding.doom(runs, runs / run_id, run_id)
+            undo.pop_all()
+        self._records.forget([run_id])
+        hiding.clear(runs)
         self._forget_studies([record.study])
 
     def hide(self, run_ids: Sequence[str]) -> None:
-        at = int(time.time())
-        for record in self._take_out(run_ids, orphan=False):
-            hiding.put_away(self._folders.runs, record.id, record.study, at)
+        runs, records, at = self._folders.runs, self._ended(run_ids), int(time.time())
+        with contextlib.ExitStack() as undo:
+            with self._index.write() as rows:
+                _take_out(rows, records, orphan=False)
+                for record in records:
+                    undo.callback(hiding.bring_back, runs, hiding.put_away(runs, record.id, record.study, at))
+            undo.pop_all()
+        self._records.forget(record.id for record in records)
 
     def hidden(self, owners: Sequence[str] | None) -> list[hiding.Hidden]:
         found = [one for one in hiding.found(self._folders.runs) if one.seconds_left > 0]
         return found if owners is None else [one for one in found if _owner_in(one.folder) in owners]
 
     def restore(self, run_ids: Sequence[str], owners: Sequence[str] | None) -> list[str]:
-        back = []
-        for one in self.hidden(owners):
-            if one.run in run_ids:
-                with self._index.write() as rows:
-                    back += [one.run] if self._bring_back(rows, one) else []
-        return back
+        return [one.run for one in self.hidden(owners) if one.run in run_ids and self._bring_back(one)]
 
     def sweep(self) -> None:
+        self._forget_interrupted()
         old = [one for one in hiding.found(self._folders.runs) if one.seconds_left <= 0]
         for one in old:
-            hiding.destroy(self._folders.runs, one.folder, one.run)
+            hiding.doom(self._folders.runs, one.folder, one.run)
+        hiding.clear(self._folders.runs)
         self._forget_studies([one.study for one in old])
 
     def keep_within(self, cap: int) -> list[str]:
@@ -63,17 +73,41 @@ class Removal:
             shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be removing it as well
         return [checkpoint.parent.name for checkpoint in gone]
 
-    def _bring_back(self, rows: Rows, one: hiding.Hidden) -> bool:
-        runs = self._folders.runs
-        if not hiding.bring_back(runs, one):
-            return False
-        try:
-            if row := row_of(self._folders.run(one.run), self._still_of(one)):
+    def _bring_back(self, one: hiding.Hidden) -> bool:
+        """The row first, then the folder: `_forget_interrupted` mends what a kill between the two leaves."""
+        with self._index.write() as rows:
+            row = row_of(one.folder, self._still_of(one), one.run)
+            if row is None:
+                return False
+            if not rows.get(one.run):  # what a kill left has one
                 rows.add(row)
-        except BaseException:
-            hiding.put_away(runs, one.run, one.study, one.at)
-            raise
-        return row is not None
+        with self._index.write() as rows:
+            if hiding.bring_back(self._folders.runs, one):
+                if not rows.get(one.run):
+                    rows.add(row)
+                return True
+            self._forget_without_folder(rows, one.run)
+        return False
+
+    def _forget_interrupted(self) -> None:
+        """Take out of the index what a removal or a restoration that was killed left in it."""
+        runs = self._folders.runs
+        away = {*hiding.doomed(runs), *(one.run for one in hiding.found(runs))}
+        if away and (known := self._known(away)):
+            with (
+                self._index.write() as rows
+            ):  # whoever removes or restores has come to its end, or was killed
+                for run_id in known:
+                    self._forget_without_folder(rows, run_id)
+
+    def _known(self, run_ids: set[str]) -> list[str]:
+        with self._index.read() as rows:
+            return [run_id for run_id in run_ids if rows.get(run_id)]
+
+    def _forget_without_folder(self, rows: Rows, run_id: str) -> None:
+        if not self._folders.run(run_id).exists():
+            rows.remove(run_id)
+            self._records.forget([run_id])
 
     def _still_of(self, one: hiding.Hidden) -> str | None:
         """The study of a hidden run, unless another run has taken its place there meanwhile."""
@@ -83,22 +117,13 @@ class Removal:
             return None
         return one.study if still else None
 
-    def _take_out(self, run_ids: Sequence[str], orphan: bool) -> list[RunRecord]:
-        """Take ended runs out of the index, all or none of them; returns what they were."""
+    def _ended(self, run_ids: Sequence[str]) -> list[RunRecord]:
+        """These runs, what was made from another first. Raises BadInput for one that is live."""
         records = [self._records.get(run_id) for run_id in dict.fromkeys(run_ids)]
         for record in records:
             if record.live:
                 raise BadInput(f"Run {record.id} is still {record.status}; cancel it first.")
-        records.sort(
-            key=lambda record: record.created_at or 0.0, reverse=True
-        )  # what was made from another goes first
-        with self._index.write() as rows:
-            for record in records:
-                _check_children(rows, record.id, orphan)
-                _forget_process(rows, record.id)
-                rows.remove(record.id)
-        self._records.forget(record.id for record in records)
-        return records
+        return sorted(records, key=lambda record: record.created_at or 0.0, reverse=True)
 
     def _forget_studies(self, study_ids: Sequence[str]) -> None:
         """Remove those of these studies that have no run any more, not even a hidden one."""
@@ -121,6 +146,17 @@ def _owner_in(folder: Path) -> str:
     except OSError:
         return ""
     return first.event.owner if first and isinstance(first.event, ev.Queued) else ""
+
+
+def _take_out(rows: Rows, records: Sequence[RunRecord], orphan: bool) -> None:
+    """Take runs out of the index, all or none of them.
+
+    Their folders go in the same transaction: what a kill in the middle of it leaves are rows without a folder.
+    """
+    for record in records:
+        _check_children(rows, record.id, orphan)
+        _forget_process(rows, record.id)
+        rows.remove(record.id)
 
 
 def _forget_process(rows: Rows, run_id: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from apt_core.base.errors import BadInput, UnknownRun
 from apt_core.jobs import make_job
 from apt_core.runs import hiding
+from apt_core.runs import index as index_module
 from apt_core.runs.ids import new_id
 from apt_core.runs.store import Store
 from tests.runs.test_store import finish
@@ -164,3 +170,117 @@ def test_it_says_how_long_there_is_left(store, ended):
     (one,) = store.hidden()
     assert hiding.SECONDS - 3 < one.seconds_left <= hiding.SECONDS
     assert abs(one.at - time.time()) < 3
+
+
+KILLED = """
+import contextlib, os, sys
+from apt_core.runs import hiding, index
+from apt_core.runs.store import Store
+
+real, reached, nth = index._transaction, [], int(sys.argv[2])
+
+
+@contextlib.contextmanager
+def transaction(connection):
+    with real(connection):
+        yield
+        reached.append(1)
+        if len(reached) == nth:
+            os._exit(9)
+
+
+index._transaction = transaction
+if not nth:
+    hiding.bring_back = lambda *_: os._exit(9)
+store = Store(sys.argv[1])
+getattr(store, sys.argv[3])(sys.argv[4] if sys.argv[3] == "delete" else sys.argv[4:])
+"""
+
+
+def killed_at_commit(store, nth, *work):
+    """What work (a method of the store and the runs) leaves when its process is killed as it commits its nth
+    transaction; 0: between the row and the folder of a run that comes back."""
+    command = [sys.executable, "-c", KILLED, str(store.root), str(nth), *work]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60).returncode == 9
+
+
+def nothing_is_lost_or_half_there(store):
+    """Every folder has its row and every row its folder, and the index made again says the same."""
+    visible = {name for name in left(store) if not name.startswith(".")}
+    assert set(listed(store)) == visible
+    (store.root / "runs.db").unlink()
+    assert set(listed(Store(store.root))) == visible
+
+
+def test_killed_while_it_hides_the_runs_are_hidden(store, ended):
+    killed_at_commit(store, 1, "hide", *ended[:2])
+    store.sweep()
+    assert {one.run for one in store.hidden()} == set(ended[:2]) and listed(store) == ended[2:]
+    assert set(store.restore(ended[:2])) == set(ended[:2]) and listed(store) == ended[::-1]
+    nothing_is_lost_or_half_there(store)
+
+
+def test_killed_while_it_deletes_the_run_is_gone(store, ended):
+    killed_at_commit(store, 1, "delete", ended[0])
+    store.sweep()
+    assert left(store) == sorted(ended[1:])
+    nothing_is_lost_or_half_there(store)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("swept", [True, False])
+def test_killed_while_it_restores_the_run_is_hidden_or_back(store, ended, nth, swept):
+    store.hide(ended[:1])
+    killed_at_commit(store, nth, "restore", ended[0])
+    if swept:
+        store.sweep()
+        nothing_is_lost_or_half_there(store)
+    store.restore(ended[:1])
+    assert listed(store) == ended[::-1] and store.hidden() == []
+    nothing_is_lost_or_half_there(store)
+
+
+def test_killed_between_the_row_and_the_folder_it_stays_hidden(store, ended):
+    store.hide(ended[:1])
+    killed_at_commit(store, 0, "restore", ended[0])
+    store.sweep()
+    assert [one.run for one in store.hidden()] == ended[:1] and listed(store) == ended[:0:-1]
+    nothing_is_lost_or_half_there(store)
+
+
+@pytest.mark.parametrize("work", ["hide", "delete"])
+def test_an_index_that_cannot_be_written_leaves_the_runs_where_they_are(store, ended, monkeypatch, work):
+    before = left(store)
+    real = index_module._transaction
+
+    @contextlib.contextmanager
+    def full(connection):
+        with real(connection):
+            yield
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index_module, "_transaction", full)
+        with pytest.raises(Exception, match="full"):
+            store.hide(ended) if work == "hide" else store.delete(ended[0])
+    assert left(store) == before and listed(store) == ended[::-1]
+
+
+def test_an_undo_beside_a_sweep_brings_it_back(store, ended, monkeypatch):
+    """Another process looks after the store between the row and the folder."""
+    store.hide(ended[:1])
+    writes, write = [], store.index.write
+
+    @contextlib.contextmanager
+    def swept_between():
+        if len(writes) == 1:
+            Store(store.root).sweep()
+        writes.append(1)
+        with write() as rows:
+            yield rows
+
+    monkeypatch.setattr(store.index, "write", swept_between)
+    assert store.restore(ended[:1]) == ended[:1]
+    monkeypatch.undo()
+    assert listed(store) == ended[::-1]
+    nothing_is_lost_or_half_there(store)
