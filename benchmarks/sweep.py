@@ -1,6 +1,7 @@
-"""What sharing saves: eight runs as one sweep, and the same eight one by one, each with nothing left by the others.
+"""What sharing saves: runs as one sweep, and the same one by one, each with nothing left by the others.
 
     python -m benchmarks.sweep --model smollm2-135m --samples 32
+    python -m benchmarks.sweep --methods apt,wanda --sparsity 0.3,0.5 --pattern 2:4,4:8
     python -m benchmarks.sweep --at-once 2    # runs of the sweep share the cores, single ones have them all
 
 Prints `total` of both, their ratio, and the ratio that the sweep states itself (`seconds.alone`: its own measured
@@ -18,13 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 
 from apt_core.base.paths import cache_dir
-
-METHODS = "apt,apt-joint,sparsegpt,wanda"
-SPARSITIES = "0.3,0.5"
 
 
 def main() -> None:
@@ -46,6 +45,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--text", default="wikipedia")
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--methods", default="apt,apt-joint,sparsegpt,wanda")
+    parser.add_argument("--sparsity", default="0.3,0.5", help="shares, by commas")
+    parser.add_argument("--pattern", default="", help="N:M beside them, by commas")
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--singles-first", action="store_true")
     return parser.parse_args()
@@ -54,7 +56,8 @@ def _options() -> argparse.Namespace:
 def _as_sweep(options: argparse.Namespace) -> dict:
     """Wall time of the whole command, and what the sweep says of itself."""
     with tempfile.TemporaryDirectory(prefix="apt-sweep-") as place:
-        arguments = ["sweep", "--methods", METHODS, "--sparsity", SPARSITIES]
+        arguments = ["sweep", "--methods", options.methods, "--sparsity", options.sparsity]
+        arguments += ["--pattern", options.pattern] if options.pattern else []
         spent, told = _command(arguments, options, Path(place), {"APT_AT_ONCE": str(options.at_once)})
     stated = told["seconds"]
     return {
@@ -65,13 +68,13 @@ def _as_sweep(options: argparse.Namespace) -> dict:
 
 
 def _single_runs(options: argparse.Namespace) -> dict:
-    """Wall time of eight `prune` commands that share nothing but the model's files."""
+    """Wall time of `prune` commands that share nothing but the model's files."""
     total = 0.0
-    for method in METHODS.split(","):
-        for sparsity in SPARSITIES.split(","):
-            with tempfile.TemporaryDirectory(prefix="apt-single-") as place:
-                arguments = ["prune", "--method", method, "--sparsity", sparsity]
-                total += _command(arguments, options, Path(place))[0]
+    removals = [("--sparsity", one) for one in options.sparsity.split(",") if one]
+    removals += [("--pattern", one) for one in options.pattern.split(",") if one]
+    for method, removal in product(options.methods.split(","), removals):
+        with tempfile.TemporaryDirectory(prefix="apt-single-") as place:
+            total += _command(["prune", "--method", method, *removal], options, Path(place))[0]
     return {"single_seconds": round(total, 2)}
 
 
