@@ -12,6 +12,7 @@ from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
 from apt_core.jobs.facts import method_facts, name_parts
 from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
+from apt_core.jobs.schema import is_stored
 from apt_core.methods import METHODS, Method, make_method
 
 
@@ -57,6 +58,17 @@ class Prune(Job):
             )
         return self
 
+    @model_validator(mode="after")
+    def _allocated_where_layers_may_differ(self, info: ValidationInfo) -> Prune:
+        """What was chosen has something to decide; what a named method brings along counts where it can."""
+        chosen, own = self.method.allocation.name, METHODS[self.method.name]().allocation.name
+        if is_stored(info) or self.pattern.by_layer or chosen in ("uniform", own):
+            return self
+        raise ValueError(
+            f"{self.pattern.label} takes the same share of every layer, so the allocation {chosen} would decide "
+            f"nothing; choose a sparsity, '{self.pattern.label} mixed', or the allocation uniform."
+        )
+
     @field_serializer("method")
     def _method_with_name(self, method: Method) -> dict[str, Any]:
         return method.model_dump()
@@ -83,7 +95,8 @@ class Prune(Job):
 
     @property
     def allocation_name(self) -> str | None:
-        return self.method.allocation.name
+        allocation = self.method.allocation
+        return allocation.name if allocation.varies(self.pattern) else "uniform"
 
     @property
     def without_method(self) -> tuple[object, ...] | None:

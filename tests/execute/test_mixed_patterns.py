@@ -10,6 +10,7 @@ from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.cli import main
 from apt_core.jobs import make_job, read_job
 from apt_core.jobs.space import make_space
+from apt_core.measure.inside.questions import AllocationQuestion, question_adapter
 from apt_core.studies.race import line_up
 
 TEXTS = {
@@ -101,3 +102,28 @@ def test_each_layer_has_its_own_pattern_and_the_whole_keeps_two_of_four(points, 
     kept = {layer.block: round(4 * (1 - layer.sparsity)) for layer in run.layers}
     assert kept == {0: 3, 1: 1} and run.sparsity == pytest.approx(0.5, abs=1e-9)
     assert run.job.label.endswith("· 2:4 mixed")
+
+
+def test_an_allocation_that_a_plain_pattern_leaves_nothing_to_decide_is_refused(capsys):
+    """It was taken, and every layer lost the same under its name."""
+    said = r"2:4 takes the same share of every layer, so the allocation owl would decide nothing; choose a sparsity"
+    with pytest.raises(BadInput, match=said):
+        apt_core.plan("tiny-random-llama", "alps", "2:4", {"allocation": "owl"})
+    for command in ("prune", "allocation"):
+        arguments = [command, "--model", "tiny-random-llama", "--allocation", "owl", "--pattern", "2:4"]
+        assert main(arguments) == 2
+        assert "'2:4 mixed', or the allocation uniform" in capsys.readouterr().err
+
+
+def test_what_a_named_method_brings_along_is_uniform_there():
+    job = apt_core.plan("tiny-random-llama", "apt-joint", "2:4")
+    assert job.method.allocation.name == "loss" and job.allocation_name == "uniform"
+    assert apt_core.plan("tiny-random-llama", "apt-joint", 0.5).allocation_name == "loss"
+    question = AllocationQuestion.of(job)
+    assert question_adapter.validate_json(question.model_dump_json()) == question
+
+
+def test_a_stored_job_with_an_allocation_that_decided_nothing_is_read_as_it_was():
+    asked = {"model": {"id": "x"}, "method": {"name": "alps", "allocation": {"name": "owl"}}}
+    job = read_job({"kind": "prune", **asked, "pattern": {"kind": "n:m", "keep": 2, "of": 4}})
+    assert job.method.allocation.name == "owl" and job.allocation_name == "uniform"

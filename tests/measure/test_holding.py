@@ -26,7 +26,8 @@ FOUND = shares_of({key: 0.35 + 0.1 * key[0] for key in SIZES})
 
 
 def plan(pattern=0.5, **options):
-    return apt_core.plan("tiny-random-llama", "wanda", pattern, {"allocation": {"name": "atp", **options}})
+    allocation = {"name": "uniform"} if pattern == "2:4" else {"name": "atp", **options}
+    return apt_core.plan("tiny-random-llama", "wanda", pattern, {"allocation": allocation})
 
 
 def given(found):

@@ -25,7 +25,8 @@ PRUNES = [
             "refinement": "sparseswaps",
             "reconstruction": "joint",
             "allocation": "loss",
-        }
+        },
+        "pattern": {"kind": "unstructured", "sparsity": 0.5},
     },
     {"pattern": {"kind": "unstructured", "sparsity": 0.1234567}, "optional_layers": True, "weights": "disk"},
     {"pattern": {"kind": "n:m", "keep": 1, "of": 16}, "calibration": {"length": 64, "text": "wiki-sample"}},

@@ -162,11 +162,18 @@ def test_what_was_chosen_otherwise_meanwhile_is_shown_again_first(page, store):
 def test_a_plain_pattern_is_shown_and_cannot_be_changed(page, store):
     even = FOUND.model_copy(update={"allocation": "Uniform", "pattern": "2:4"})
     studio = studio_with(store, even)
-    changes = {"pattern__kind": "n:m", "pattern__name": "2:4"}
+    changes = {"pattern__kind": "n:m", "pattern__name": "2:4", "method__allocation": "uniform"}
     *_, last = asked(page, studio, **changes)
     assert "<input" not in last[page.allocation.grid] and "<td" in last[page.allocation.grid]
     said = changed(page, studio, last[page.allocation.shown], {"1:mlp.down_proj": "30"}, **changes)
     assert "An N:M pattern fixes" in said[page.allocation.state]
+
+
+def test_an_allocation_that_decides_nothing_at_a_plain_pattern_is_refused_with_the_reason(page, store):
+    given = values(page, **ATP | {"pattern__kind": "n:m", "pattern__name": "2:4"})
+    checked = choose.check(page.chooser, studio_with(store), given)
+    assert "2:4 takes the same share of every layer" in checked[page.chooser.preflight]
+    assert not checked[page.chooser.prune]["interactive"]
 
 
 def test_experts_of_a_block_are_one_cell_that_shows(page, store):
@@ -225,7 +232,7 @@ def test_what_it_takes_is_said_beside_the_button(page, store):
 
     assert re.search(r"Reads the model alone, about \d+ s\.", says()[0]) and says()[1]["interactive"]
     assert "the calibration text" in says(method__allocation="owl")[0]
-    assert "Every layer gets the same" in says(pattern__kind="n:m")[0]
+    assert "Every layer gets the same" in says(pattern__kind="n:m", method__allocation="uniform")[0]
     assert says(method__name="depth") == ("", {"interactive": True, "__type__": "update"})
     assert not says(model="/not/here")[1]["interactive"]
 

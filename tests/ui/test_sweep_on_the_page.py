@@ -6,13 +6,16 @@ import gradio as gr
 import pytest
 
 from apt_core import events as ev
+from apt_core.base.errors import BadInput
 from apt_core.base.policy import HostPolicy
+from apt_core.jobs import make_job
 from apt_core.jobs.space import make_space
 from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.studies import bisection
 from apt_core.ui import page
+from apt_core.ui.forms.form import write
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import sweep
 from tests.runs.fake_worker import evaluated
@@ -228,3 +231,20 @@ def test_a_race_is_not_shown_as_a_sweep(studio, tab):
 def test_the_whole_page_has_the_tab(studio):
     built = page.build(studio)
     assert any(getattr(block, "elem_id", None) == "sweep-start" for block in built.blocks.values())
+
+
+def test_an_allocation_that_the_chosen_pattern_refuses_can_be_swept_and_searched_with(studio):
+    """The tab has sparsities of its own, so the 2:4 under Explore is not asked for."""
+    method = {"name": "wanda", "allocation": "owl"}
+    job = make_job(
+        "prune",
+        model={"id": "tiny-random-llama"},
+        method=method,
+        pattern={"kind": "unstructured", "sparsity": 0.5},
+    )
+    chosen = write(job) | {"pattern.kind": "n:m", "pattern.name": "2:4"}
+    jobs = sweep.space_of(studio, {"patterns": "0.3"}, chosen).expand().jobs
+    assert [(job.method.allocation.name, job.pattern.label) for job in jobs] == [("owl", "30%")]
+    assert sweep.search_of(studio, 10, chosen).base.method.allocation.name == "owl"
+    with pytest.raises(BadInput, match="allocation owl would decide nothing"):
+        sweep.space_of(studio, {"seeds": "0, 1"}, chosen)

@@ -58,7 +58,9 @@ class AllocationQuestion(Frozen):
     @classmethod
     def of(cls, job: Prune) -> AllocationQuestion:
         """Of all that the run would do only what its allocation depends on, so that equal questions are one."""
-        method = make_method("magnitude", {"allocation": job.method.allocation})
+        allocation = job.method.allocation
+        varying = {"allocation": allocation} if allocation.varies(job.pattern) else {}
+        method = make_method("magnitude", varying)
         alone = cls(job=job.model_copy(update={"method": method, "evaluation": (_NOT_READ,)}))
         if alone.reads_text:
             return alone

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
-from apt_core.base.patterns import Unstructured
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune, make_value
 from apt_core.jobs.bisection import Bisection
@@ -39,6 +38,7 @@ _log = logging.getLogger(__name__)
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LONGEST_LIST = 1000  # letters: 64 seeds of ten digits and what stands between them
 _LONGEST_RECIPES = 64 * 501
+_AT_HALF = {"pattern.kind": "unstructured", "pattern.sparsity": 50}  # which every method and allocation takes
 
 
 class SweepTab(NamedTuple):
@@ -181,15 +181,17 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
 def space_of(studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> Space:
     """The grid over what is chosen under Explore; raises BadInput with one sentence."""
     check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
-    return make_space(
-        read(Prune, chosen, studio.policy),
-        methods=_ticked(axes.get("methods")),
-        patterns=tuple(_listed(axes.get("patterns"))),
-        allocations=_ticked(axes.get("allocations")),
-        seeds=_numbers(axes.get("seeds")),
-        samples=_numbers(axes.get("samples")),
-        recipes=_lines(axes.get("recipes")),
-    )
+    grid: dict[str, tuple[Any, ...]] = {
+        "methods": _ticked(axes.get("methods")),
+        "patterns": tuple(_listed(axes.get("patterns"))),
+        "allocations": _ticked(axes.get("allocations")),
+        "seeds": _numbers(axes.get("seeds")),
+        "samples": _numbers(axes.get("samples")),
+    }
+    recipes = _lines(axes.get("recipes"))
+    other = grid["patterns"] or (recipes and not any(grid.values()))  # than the pattern that is chosen
+    base = read(Prune, chosen | _AT_HALF if other else chosen, studio.policy)
+    return make_space(base, **grid, recipes=recipes)
 
 
 def _ticked(value: Any) -> tuple[str, ...]:
@@ -249,8 +251,7 @@ def start(tab: SweepTab, studio: Studio, axes: dict[str, Any], chosen: dict[str,
 def search_of(studio: Studio, within: Any, chosen: dict[str, Any]) -> Bisection:
     """The search with the method that is chosen under Explore; raises PruneError with one sentence."""
     check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
-    base = read(Prune, chosen, studio.policy)
-    base = base.model_copy(update={"pattern": Unstructured(sparsity=0.5)})
+    base = read(Prune, chosen | _AT_HALF, studio.policy)
     share = within if isinstance(within, int | float) else 0
     return make_value(Bisection, base=base, within=1 + share / 100)
 
