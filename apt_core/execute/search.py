@@ -32,6 +32,7 @@ from apt_core.execute.opening import (
     prunable_of,
     searching_windows,
 )
+from apt_core.execute.search_judge import check_judge
 from apt_core.execute.search_population import Found, Searching, recalled
 from apt_core.execute.search_space import Space, made, space_of
 from apt_core.execute.shrink import open_smaller
@@ -83,6 +84,7 @@ def run(job: Search, context: Context) -> Generator[Event, None, None]:
     yield describe(job, context, opened, device, machine.dtype)
     given = _given(job, context, opened, texts, machine)
     space = space_of(given)  # raises before anything takes long
+    check_judge(given, job.evolution, space)
     dense = yield from _measure_dense(job, context, opened, texts)
     with clock("search"):
         held_out = texts.held_out.to(_entry(opened))

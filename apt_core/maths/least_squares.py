@@ -1,6 +1,8 @@
 """Ridge regression from sums over tokens, and the compensation of one set of removed columns.
 
 W = B A^T (A A^T + lambda I)^-1        lambda = dampening x mean diagonal of A A^T
+
+Where a weight has zeros that an earlier run made, each row has a system of its own over the places that are `free`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from apt_core.base.errors import NotPositiveDefinite
+from apt_core.maths.compensate import solve_directly
 from apt_core.maths.hessian import dampened, inverse_factor
+from apt_core.maths.zeros import not_zeroed
 
 
 class Solved(NamedTuple):
@@ -38,18 +42,24 @@ class Regression:
         self._cross = cross if self._cross is None else self._cross + cross
         self.energy += float(b.square().sum())
 
-    def solve(self, dampening: float) -> Solved:
-        """Raises NotPositiveDefinite where the dampened Gram matrix cannot be factorised."""
+    def solve(self, dampening: float, free: Bool[Tensor, "out in"] | None = None) -> Solved:
+        """free: as of `ridge`. Raises NotPositiveDefinite where the dampened Gram matrix cannot be factorised."""
         assert self._gram is not None and self._cross is not None
-        weight = ridge(self._gram, self._cross, dampening)
+        weight = ridge(self._gram, self._cross, dampening, free)
         explained = 2 * (weight * self._cross).sum() - ((weight @ self._gram) * weight).sum()
         return Solved(weight, max(0.0, self.energy - float(explained)))
 
 
 def ridge(
-    gram: Float[Tensor, "in in"], cross: Float[Tensor, "out in"], dampening: float
+    gram: Float[Tensor, "in in"],
+    cross: Float[Tensor, "out in"],
+    dampening: float,
+    free: Bool[Tensor, "out in"] | None = None,
 ) -> Float[Tensor, "out in"]:
-    """cross (gram + lambda I)^-1; where gram is all zero there is nothing to learn, and the answer is zero."""
+    """cross (gram + lambda I)^-1; where gram is all zero there is nothing to learn, and the answer is zero.
+
+    free: where the answer may be other than zero, everywhere when None.
+    """
     damped, mean = gram.clone(), gram.diagonal().mean()
     if mean == 0:
         return torch.zeros_like(cross)
@@ -57,7 +67,11 @@ def ridge(
     factor, failed = torch.linalg.cholesky_ex(damped)
     if failed or not torch.isfinite(factor).all():
         raise NotPositiveDefinite(dampening)
-    return torch.cholesky_solve(cross.T, factor).T
+    solved = torch.cholesky_solve(cross.T, factor).T
+    if free is not None:
+        some = ~free.all(dim=1)
+        solved[some] = solve_directly(damped, cross[some], free[some])
+    return solved
 
 
 def without_columns(
@@ -70,10 +84,16 @@ def without_columns(
 
         W_K + W_P G_PK (G_KK + lambda I)^-1, zeros at P        (arXiv 2410.15567, eq. 7 with the same P in each row)
 
-    Without dampening it minimises tr(D G D^T). Example: G = [[2, 1], [1, 2]], W = [[1, 3]], P = {0}: [[0, 3.5]].
+    Without dampening it minimises tr(D G D^T). Zeros that an earlier run made stay zeros: K of such a row is
+    what else it keeps. Example: G = [[2, 1], [1, 2]], W = [[1, 3]], P = {0}: [[0, 3.5]].
     """
-    kept = ~pruned
-    moved = ridge(gram[kept][:, kept], weight[:, pruned] @ gram[pruned][:, kept], dampening)
+    kept, free = ~pruned, not_zeroed(weight)
+    moved = ridge(
+        gram[kept][:, kept],
+        weight[:, pruned] @ gram[pruned][:, kept],
+        dampening,
+        None if free is None else free[:, kept],
+    )
     result = torch.zeros_like(weight)
     result[:, kept] = weight[:, kept] + moved
     return result

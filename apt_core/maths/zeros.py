@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_BY_CHANCE = 0.01  # of a dense weight, at most: what rounding to few bits leaves at zero
+
 
 def zeroed_(values: Tensor, where: Tensor) -> Tensor:
     """`values`, in place, 0 where `where` (of a shape that broadcasts to theirs) is True, whatever was there.
@@ -21,3 +23,9 @@ def zeroed_(values: Tensor, where: Tensor) -> Tensor:
 def zeroed(values: Tensor, where: Tensor) -> Tensor:
     """The same of a copy."""
     return zeroed_(values.clone(), where)
+
+
+def not_zeroed(weight: Tensor) -> Tensor | None:
+    """Where a weight that was pruned before is not zero; None of one with hardly any zeros, which nobody made."""
+    free = weight != 0
+    return free if int(free.sum()) < (1 - _BY_CHANCE) * free.numel() else None

@@ -5,7 +5,8 @@ the gap, the update of its weight is the ridge regression
 
     dW = R A^T (A A^T + lambda I)^-1,
 
-which is the least-squares map, drawn towards removing the blocks and doing nothing else.
+which is the least-squares map, drawn towards removing the blocks and doing nothing else. Zeros that an earlier run made
+stay zeros.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from apt_core.base.errors import BadInput
 from apt_core.events import Folded
 from apt_core.families import Layer
 from apt_core.maths.least_squares import Regression
+from apt_core.maths.zeros import not_zeroed
 from apt_core.models.load.weight_store import WeightStore
 from apt_core.passes.entering import Entering
 from apt_core.passes.runner import OpenBlock, Propagation, Runner, slices
@@ -177,7 +179,7 @@ class _Fold:
                 leaving = block(self.states[part], part)
             regression.add(caught[0], (self._aims[part].float() - leaving.float()) / factor)
             yield None
-        solved = regression.solve(self._dampening)
+        solved = regression.solve(self._dampening, not_zeroed(layer.matrix))
         layer.write_(self._rounded(layer.matrix.float() + solved.weight))
         self._store.commit(
             block.index, {name for name, one in block.module.named_parameters() if one is layer.parameter}

@@ -41,6 +41,47 @@ def test_the_columns_that_stay_are_numpys_least_squares(seed, out, width):
     assert float(error) <= best * 1.02 + 1e-3 * float((weight @ inputs).square().sum())
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(4, 12), st.floats(0.001, 1))
+def test_zeros_of_an_earlier_run_stay_and_each_row_makes_up_with_what_it_has(seed, out, width, dampening):
+    """Row by row in float64: w_K + w_P G_PK (G_KK + lambda I)^-1, K the places of the row that are not zero."""
+    weight, inputs = problem(seed, out, width, 6 * width)
+    weight[:, ::2] = 0
+    pruned = torch.zeros(width, dtype=torch.bool)
+    pruned[1:3] = True
+    gram = (inputs @ inputs.T).double()
+    level = dampening * gram[~pruned][:, ~pruned].diagonal().mean()
+    wanted = torch.zeros(out, width, dtype=torch.float64)
+    for row, w in enumerate(weight.double()):
+        kept = ~pruned & (w != 0)
+        system = gram[kept][:, kept] + level * torch.eye(int(kept.sum()), dtype=torch.float64)
+        wanted[row, kept] = w[kept] + torch.linalg.solve(system, gram[kept][:, pruned] @ w[pruned])
+    found = without_columns(weight, pruned, inputs @ inputs.T, dampening)
+    torch.testing.assert_close(
+        found.double(), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()) + 1e-6
+    )
+    assert not found[:, pruned].any() and not found[weight == 0].any()
+
+
+def test_a_zero_by_chance_is_a_weight_like_any_other():
+    weight, inputs = problem(3, 20, 20, 100)
+    weight[0, 5] = 0
+    pruned = torch.arange(20) < 4
+    assert without_columns(weight, pruned, inputs @ inputs.T, 0.01)[0, 5] != 0
+
+
+def test_a_regression_is_free_where_it_may_be_other_than_zero():
+    inputs, outputs = torch.randn(60, 6), torch.randn(60, 3)
+    found, free = Regression(), torch.tensor([[True] * 6, [True, False] * 3, [False] * 6])
+    found.add(inputs, outputs)
+    solved = found.solve(1e-6, free)
+    some = np.linalg.lstsq(inputs[:, ::2].double().numpy(), outputs[:, 1].double().numpy(), rcond=None)[0]
+    assert solved.weight[1, ::2].tolist() == pytest.approx(some.tolist(), abs=1e-3)
+    assert not solved.weight[~free].any()
+    left = (outputs - inputs @ solved.weight.T).square().sum()
+    assert solved.left == pytest.approx(float(left), rel=1e-3)
+
+
 def test_it_is_apts_closed_form_with_the_same_set_in_every_row():
     weight, inputs = problem(0, 5, 8, 64)
     pruned = torch.tensor([True, False] * 4)
