@@ -80,9 +80,10 @@ class RunRecord(Frozen):
     @property
     def parameters(self) -> dict[str, int | None]:
         """Of the dense model and of the one that was made of it; zeros count."""
-        dense = self.model.parameters if self.model else None
-        made = "pruned" in self.job.subjects and self.finished is not None
-        return {"dense": dense, "pruned": self.shrunk.parameters if self.shrunk else dense if made else None}
+        opened = self.model.parameters if self.model else None
+        dense = self.training.model_parameters if self.training else opened
+        made = self.finished is not None and {"pruned", "recovered"} & set(self.job.subjects)
+        return {"dense": dense, "pruned": self.shrunk.parameters if self.shrunk else opened if made else None}
 
     @property
     def made_from(self) -> str | None:

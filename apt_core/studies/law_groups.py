@@ -36,7 +36,8 @@ def group_of(record: RunRecord, known: Known) -> Group:
     job = record.job
     assert trains(job)
     model, ways = _origin(record, known)
-    options = job.method.model_dump(exclude={"name"}) | job.training.model_dump(include={"length", "batch"})
+    own = {name: getattr(job.method, name) for name in type(job.method).model_fields}
+    options = own | job.training.model_dump(include={"length", "batch"})
     return Group(
         job.method.title,
         ", ".join(text_title(text.text) for text in job.reads),
@@ -74,9 +75,13 @@ def grouped(records: Iterable[RunRecord], known: Known) -> dict[Group, list[RunR
 
 
 def labels_of(groups: Sequence[Group]) -> dict[Group, str]:
-    """Group -> 'SPP on WikiText · SmolLM2 · Wanda 2:4', with the options in which it differs from the others."""
-    varying = {name for name, values in _options(groups).items() if len(values) > 1}
-    return {group: _label(group, varying) for group in groups}
+    """Group -> 'SPP on WikiText · SmolLM2 · Wanda 2:4', with the options in which it differs from others of its
+    recovery."""
+    found = {}
+    for group in groups:
+        options = _options([other for other in groups if other.recovery == group.recovery])
+        found[group] = _label(group, {name for name, values in options.items() if len(values) > 1})
+    return found
 
 
 def _label(group: Group, varying: set[str]) -> str:

@@ -13,6 +13,7 @@ from recoveries import TRAINING, WINDOWS, done, events, here, pruned, recovery, 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
+import apt_core
 from apt_core.base.errors import BadInput, BadText, RunFailed
 from apt_core.events import Evaluated, Finished, Trained, TrainingBegan
 from apt_core.events.records import summary
@@ -86,6 +87,16 @@ def test_what_a_run_says(store, parent):
     again = done(store, recovery(child.id, "partial", steps=2))  # of a recovery another one
     assert again.status == "finished"
     assert summary(again)["perplexity"]["dense"] == pytest.approx(parent.dense.perplexity, rel=1e-2)
+
+
+def test_it_says_how_large_the_dense_model_and_the_recovered_one_are(store):
+    """Of a model without some of its blocks the smaller number stood under `dense`, and none under `pruned`."""
+    smaller = done(
+        store, apt_core.plan("tiny-llama", "depth", 0.25, {"criterion": "last"}, evaluation=WINDOWS)
+    )
+    child = done(store, recovery(smaller.id, "partial", steps=1))
+    assert summary(child)["parameters"] == smaller.parameters == summary(smaller)["parameters"]
+    assert child.parameters["pruned"] < child.parameters["dense"]
 
 
 @pytest.mark.slow

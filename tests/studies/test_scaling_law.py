@@ -84,7 +84,8 @@ def test_methods_have_laws_of_their_own_and_sparsities_share_one():
     runs = [record(FIRST, "spp"), record(OTHER, "distill")]
     found = laws_of(runs, bootstraps=2)
     assert [law.label.split(" on ")[0] for law in found.laws] == ["SPP", "Distillation"]
-    assert "the recovery (SPP; Distillation)" in found.apart
+    assert "the recovery (SPP; Distillation)" in found.apart and "name" not in found.apart
+    assert not any("learning_rate" in law.label for law in found.laws), "each method has options of its own"
     shapes = (
         {"sparsity": share, "b": 0.02 * share**2, "floor": DENSE + 0.4 * share**2}
         for share in (0.3, 0.5, 0.7)
