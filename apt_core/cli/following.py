@@ -9,6 +9,7 @@ from apt_core import events as ev
 from apt_core.base.errors import exit_status_of
 from apt_core.cli.output import print_json, say
 from apt_core.cli.progress import ProgressLine
+from apt_core.cli.resuming import going_on
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.reports.as_json import asked_run_json, error_of
@@ -30,7 +31,10 @@ def run_job(
         print_json(asked_run_json(record, options.policy, weights_of(launcher, record)))
     elif said := report(record):
         print(said)
-    return ended(error_of(record), interrupted)
+    status = ended(error_of(record), interrupted)
+    if kept := going_on(record, launcher.store):
+        say(kept)
+    return status
 
 
 def follow(

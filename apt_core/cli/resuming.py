@@ -1,10 +1,12 @@
-"""`--resume`: the job of a run that stopped, to go on from the state that it has kept, or to end with it."""
+"""`--resume`: the job of a run that stopped, to go on from the state that it has kept, or to end with it; and the
+sentence that says so when one stops."""
 
 from __future__ import annotations
 
 import argparse
 
 from apt_core.base.errors import BadInput
+from apt_core.events.records import RunRecord
 from apt_core.jobs import Job, make_job
 from apt_core.runs.store import Store
 
@@ -29,6 +31,18 @@ def check_finish(options: argparse.Namespace) -> None:
     """Raise BadInput for `--finish` without a run that stopped."""
     if options.finish and not options.resume:
         raise BadInput("--finish makes a model of what a stopped run has reached; name it with --resume.")
+
+
+def going_on(record: RunRecord, store: Store) -> str:
+    """How a run that stopped is resumed, in one sentence; nothing where it finished or kept nothing."""
+    if record.status == "finished" or not record.job.keeps_state():
+        return ""
+    try:
+        reached = store.bounds_reached(record.id)
+    except BadInput:
+        return ""
+    ends = ", and with --finish makes a model of it" if reached else ""
+    return f"How far it came is kept: '{record.job.kind} --resume {record.id}' goes on from there{ends}."
 
 
 def _reached(run_id: str, store: Store, also_asked: list[str]) -> dict[str, object]:

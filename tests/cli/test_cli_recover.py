@@ -16,6 +16,7 @@ from apt_core.base.paths import ASSETS
 from apt_core.cli import main
 from apt_core.cli.parser import build_parser
 from apt_core.cli.recover import job_from
+from apt_core.cli.resuming import going_on
 from apt_core.execute.kept import TRAINING
 from apt_core.runs.store import Store
 
@@ -119,6 +120,19 @@ def test_one_that_stopped_ends_with_what_it_reached(parent):
     store, stopped = stopped_at(parent, 20)
     job = job_from(build_parser().parse_args(["recover", "--resume", stopped, "--finish"]), store)
     assert (job.resume, job.optimiser_steps) == (stopped, 20)
+
+
+def test_one_that_stops_says_how_it_is_resumed(parent):
+    store, stopped = stopped_at(parent, 20)
+    record = store.get(stopped)
+    assert going_on(record, store) == (
+        f"How far it came is kept: 'recover --resume {stopped}' goes on from there, "
+        "and with --finish makes a model of it."
+    )
+    store, early = stopped_at(parent, 0)
+    assert going_on(store.get(early), store).endswith(f"--resume {early}' goes on from there.")
+    shutil.rmtree(store.folder(early) / TRAINING)
+    assert going_on(store.get(early), store) == "" == going_on(parent, store)
 
 
 @pytest.mark.parametrize(
