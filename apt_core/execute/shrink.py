@@ -32,7 +32,7 @@ from apt_core.execute.opening import (
 )
 from apt_core.execute.shrink_depth import without_blocks
 from apt_core.execute.shrink_given import Given, Planned
-from apt_core.execute.shrink_widths import with_narrower_blocks
+from apt_core.execute.shrink_widths import check_widths, with_narrower_blocks
 from apt_core.execute.speeds import speeds_of_two, timed_in_turns
 from apt_core.jobs import Job, Shrink
 from apt_core.methods.structured.base import StructuredMethod
@@ -66,6 +66,8 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
         calibrated_on = job.calibration.text if job.method.reads_text else None
         texts = yield from evaluation_windows(job, opened, context.policy, calibrated_on)
     yield describe(job, context, opened, device, dtype)
+    if isinstance(job.method, LLMPruner):
+        check_widths(_given(job, context, opened, calibration, dtype))
 
     dense_folder, dense_parameters, prunable = (
         opened.folder,
@@ -121,15 +123,8 @@ def _shrink(
     plan: Plan,
 ) -> Generator[Event, None, tuple[Path, Planned]]:
     """(the smaller model's checkpoint, what went)."""
-    entry = next(opened.model.parameters()).device  # where tokens enter
     with context.clock("prune"):
-        given = Given(
-            job,
-            context,
-            opened,
-            None if calibration is None else calibration.to(entry),
-            stored_dtype(opened.folder) or dtype,
-        )
+        given = _given(job, context, opened, calibration, dtype)
         planned = yield from plan(given)
     with context.clock("save"):
         yield Progress(stage="save", done=0, total=1, detail="the smaller model")
@@ -141,6 +136,14 @@ def _shrink(
         finally:
             given.clean()
     return checkpoint, planned
+
+
+def _given(
+    job: Shrink, context: Context, opened: Opened, calibration: Tensor | None, dtype: torch.dtype
+) -> Given:
+    entry = next(opened.model.parameters()).device  # where tokens enter
+    windows = None if calibration is None else calibration.to(entry)
+    return Given(job, context, opened, windows, stored_dtype(opened.folder) or dtype)
 
 
 def open_smaller(

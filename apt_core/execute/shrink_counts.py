@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -41,9 +42,8 @@ def counts_ahead(method: LLMPruner, widths: Widths, sparsity: float) -> Counts |
         one.unit: Groups(one.groups, widths.each[one.unit]) for one in widths.structures
     }
     kept = groups_kept(share, widths.whole, groups, method.multiple)
-    return _checked(
-        _of_all(widths, {(block, unit): n for block in widths.pruned for unit, n in kept.items()}), widths
-    )
+    counts = _of_all(widths, {(block, unit): n for block in widths.pruned for unit, n in kept.items()})
+    return _checked(counts, method, widths, sparsity)
 
 
 def counts_of(
@@ -57,7 +57,7 @@ def counts_of(
     for key, count in kept.items():
         if key[1] == "channels":
             kept[key] = nearest_multiple(count, channels, method.multiple)
-    return _checked(_of_all(widths, kept), widths)
+    return _checked(_of_all(widths, kept), method, widths, sparsity)
 
 
 def _of_all(widths: Widths, kept: Counts) -> dict[tuple[int, str], int]:
@@ -69,10 +69,19 @@ def _of_all(widths: Widths, kept: Counts) -> dict[tuple[int, str], int]:
     }
 
 
-def _checked(counts: Counts, widths: Widths) -> Counts:
+def _checked(counts: Counts, method: LLMPruner, widths: Widths, sparsity: float) -> Counts:
+    """Raise BadOption where nothing goes, or clearly less than was asked for."""
     groups: dict[str, int] = {one.unit: one.groups for one in widths.structures}
-    if all(count == groups[unit] for (_, unit), count in counts.items()):
+    gone = sum((groups[unit] - count) * widths.each[unit] for (_, unit), count in counts.items())
+    if not gone:
         raise BadOption(
             "So little goes that no head and no channel does; choose more sparsity or a smaller multiple."
+        )
+    whole = widths.whole * widths.blocks
+    least = method.multiple * widths.each["channels"] * len(widths.pruned)  # that may be left by rounding
+    if sparsity * whole > gone + least:
+        raise BadOption(
+            f"By {' and '.join(groups)} at most {gone / whole:.1%} of the blocks' weights go here, since a few of each "
+            f"block stay; choose at most {math.floor(1000 * gone / whole) / 1000:g}, or remove whole blocks."
         )
     return counts

@@ -51,6 +51,12 @@ def with_narrower_blocks(given: Given) -> Generator[Event, None, Planned]:
     return Planned(edit, folder, blocks, widths=tuple(one for some in gone for one in some))
 
 
+def check_widths(given: Given) -> None:
+    """Raise BadInput, before anything takes long, for a model without groups or a share that they cannot meet."""
+    method = cast(LLMPruner, given.job.method)
+    counts_ahead(method, _widths(given, method), given.job.pattern.sparsity)
+
+
 def _widths(given: Given, method: LLMPruner) -> Widths:
     """Raises BadInput where the model has no groups, or its blocks already differ."""
     found, shapes = structures_of(given)

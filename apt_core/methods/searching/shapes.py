@@ -83,5 +83,5 @@ class Budget(NamedTuple):
         best = min(nearest, key=lambda shape: abs(self.share_of(shape) - self.keep))
         return (
             f"No model with equally wide blocks keeps {self.keep:.1%} of the blocks' weights within "
-            f"{self.tolerance:.1%}; the nearest keeps {self.share_of(best):.1%}. Choose that, or more tolerance."
+            f"{100 * self.tolerance:.3g}%; the nearest keeps {self.share_of(best):.1%}. Choose that, or more tolerance."
         )
