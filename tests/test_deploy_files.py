@@ -52,7 +52,7 @@ def test_the_container_says_whether_it_is_well_and_keeps_what_it_makes_on_its_vo
     compile(code, "HEALTHCHECK", "exec")
     (volume,) = all_of(steps, "VOLUME")
     said = dict(pair.split("=", 1) for rest in all_of(steps, "ENV") for pair in shlex.split(rest))
-    for name in ("APT_CACHE", "APT_DATA"):
+    for name in ("APT_CACHE", "APT_DATA", "HF_HOME"):
         assert said[name].startswith(f"{volume}/"), name
     assert said["APT_PUBLIC"] == "1" and said["GRADIO_SERVER_NAME"] == "0.0.0.0"
     (port,) = all_of(steps, "EXPOSE")
@@ -219,7 +219,8 @@ def test_the_unit_works_for_somebody_who_is_not_root_and_writes_to_its_own_folde
         if name == "Environment"
         for pair in shlex.split(value)
     )
-    assert said["APT_CACHE"].startswith(folder) and said["APT_DATA"].startswith(folder)
+    for name in ("APT_CACHE", "APT_DATA", "HF_HOME"):
+        assert said[name].startswith(folder), name
     assert said["GRADIO_SERVER_NAME"] == "127.0.0.1" and said["APT_PUBLIC"] == "1"
 
 

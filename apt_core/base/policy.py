@@ -63,7 +63,7 @@ class HostPolicy(Frozen):
         it on as tools too."""
         stated = environment.get("APT_PUBLIC")
         on_space = environment.get("SYSTEM") == "spaces"
-        open_address = not _is_loopback(environment.get("GRADIO_SERVER_NAME") or "localhost")
+        open_address = not is_loopback(environment.get("GRADIO_SERVER_NAME") or "localhost")
         public = stated == "1" or on_space or (stated != "0" and open_address)
         tools = environment.get("APT_MCP") == "1"
         return cls(
@@ -80,7 +80,7 @@ PRIVATE = HostPolicy()  # a person's own machine
 STRICT = HostPolicy(public=True)  # what a function goes by when nobody hands it a policy
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     """Whether a server bound to this address hears this machine only; a name is taken to be known outside."""
     if address == "localhost":
         return True

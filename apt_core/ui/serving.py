@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from apt_core.base.policy import is_loopback
 from apt_core.ui import server
 from apt_core.ui.admin import routes as admin
 from apt_core.ui.admin.guard import Access, Guard
@@ -23,13 +25,16 @@ from apt_core.ui.door import health
 from apt_core.ui.door.bodies import BoundedBodies
 from apt_core.ui.door.connections import server_config
 from apt_core.ui.door.crowd import counter_of
+from apt_core.ui.door.headers import SaidToBrowsers
 from apt_core.ui.door.health import Answers, Metrics
 from apt_core.ui.door.keys import SigningKeys
 from apt_core.ui.door.limits import DoorLimits
 from apt_core.ui.door.origins import Names, OwnSite
+from apt_core.ui.door.own_paths import OwnPaths
 from apt_core.ui.door.quiet_log import quieten
 from apt_core.ui.door.request_ids import RequestIds
 from apt_core.ui.door.same_page import SamePage
+from apt_core.ui.door.under_way import UnderWay
 from apt_core.ui.door.visitors import AtTheDoor, Cookies
 from apt_core.ui.gpu_calls import Call
 from apt_core.ui.page import build, launch_options
@@ -58,8 +63,10 @@ def application(
     keys = SigningKeys(studio.store.root)
     door = [
         Middleware(Answers, counts=answers),
+        Middleware(SaidToBrowsers, framed=studio.policy.framed, origins=names.origins),
         Middleware(OwnSite, names=names),
-        *_visitors(studio, page, keys),
+        Middleware(OwnPaths),
+        *_visitors(studio, page, keys, limits),
         Middleware(BoundedBodies, limits=limits),
         Middleware(CORSMiddleware, allow_origins=sorted(names.origins), allow_methods=["GET", "POST"]),
         Middleware(SamePage),
@@ -76,12 +83,15 @@ def application(
     return application
 
 
-def _visitors(studio: Studio, page: gr.Blocks, keys: SigningKeys) -> list[Middleware]:
+def _visitors(studio: Studio, page: gr.Blocks, keys: SigningKeys, limits: DoorLimits) -> list[Middleware]:
     """At home everybody is the person there, and nobody is handed a cookie."""
     if not studio.policy.public:
         return []
     cookies = Cookies(keys, studio.policy.framed)
-    return [Middleware(AtTheDoor, cookies=cookies, usage=studio.usage, waiting=counter_of(page))]
+    return [
+        Middleware(UnderWay, most=limits.requests_each),
+        Middleware(AtTheDoor, cookies=cookies, usage=studio.usage, waiting=counter_of(page)),
+    ]
 
 
 @contextlib.contextmanager
@@ -104,7 +114,7 @@ def served(
     listening = _listen(host, port)
     page = build(studio, call)
     ours = application(studio, page, names, limits, access, metrics)
-    serving = uvicorn.Server(server_config(RequestIds(ours), limits))
+    serving = uvicorn.Server(server_config(RequestIds(ours), _as_reached(limits, host)))
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
     quieten(*_LOUD)
     thread.start()
@@ -116,6 +126,12 @@ def served(
         thread.join(timeout=10)
         page.close(verbose=False)
         listening.close()
+
+
+def _as_reached(limits: DoorLimits, host: str) -> DoorLimits:
+    """Connections are counted by address where visitors reach this server themselves."""
+    behind_a_proxy = is_loopback(host) or "FORWARDED_ALLOW_IPS" in os.environ
+    return limits.model_copy(update={"connections_each": None}) if behind_a_proxy else limits
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections import Counter
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from apt_core.ui.door.limits import DoorLimits
+from apt_core.ui.door.visitors import network_of
 
 
 def server_config(app: Any, limits: DoorLimits, **settings: Any) -> uvicorn.Config:
@@ -21,6 +23,7 @@ def server_config(app: Any, limits: DoorLimits, **settings: Any) -> uvicorn.Conf
         log_level="warning",
         log_config=None,  # as the process has set it up
         access_log=False,
+        ws="none",  # the page has none, and a connection that became one would count no more
         server_header=False,
         **settings,
     )
@@ -29,6 +32,7 @@ def server_config(app: Any, limits: DoorLimits, **settings: Any) -> uvicorn.Conf
 def _bounded(limits: DoorLimits) -> type[H11Protocol]:
     class Bounded(_BoundedProtocol):
         door = limits
+        from_there: ClassVar[Counter[str]] = Counter()
 
     return Bounded
 
@@ -40,11 +44,13 @@ class _BoundedProtocol(H11Protocol):
     """
 
     door: DoorLimits
+    from_there: ClassVar[Counter[str]]  # open connections by address
+    _address: str | None = None  # that this connection counts for
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.door.connections:
+        if len(self.connections) > self.door.connections or not self._may_come():
             transport.abort()
             return
         self._wait_for_headers()
@@ -59,7 +65,24 @@ class _BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
+        self._gone()
         super().connection_lost(exc)
+
+    def _may_come(self) -> bool:
+        """Whether this address may have one more connection; it is counted."""
+        address, most = network_of(self.client), self.door.connections_each
+        if most is not None and self.from_there[address] >= most:
+            return False
+        self.from_there[address] += 1
+        self._address = address
+        return True
+
+    def _gone(self) -> None:
+        if self._address is not None:
+            self.from_there[self._address] -= 1
+            if not self.from_there[self._address]:
+                del self.from_there[self._address]
+            self._address = None
 
     def _wait_for_headers(self) -> None:
         """The deadline runs exactly while no request is under way."""

@@ -16,3 +16,5 @@ class DoorLimits(Frozen):
     header_bytes: int = 32_768  # request line and headers
     header_seconds: float = 10.0  # from the connection, or from the answer before, to the last header
     connections: int = 1_000  # open at the same time; what comes above is closed at once
+    connections_each: int | None = 500  # of these from one address; None behind a proxy, from which all come
+    requests_each: int = 500  # of one visitor's address that are under way, streams included

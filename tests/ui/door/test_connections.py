@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -23,17 +25,25 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@pytest.fixture
-def port():
+@contextmanager
+def running(limits):
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(app, LIMITS, lifespan="off"))
+    server = uvicorn.Server(server_config(app, limits, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield listening.getsockname()[1]
-    server.should_exit = True
-    thread.join(timeout=10)
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture
+def port():
+    with running(LIMITS) as port:
+        yield port
 
 
 def connect(port):
@@ -101,6 +111,53 @@ def test_more_connections_than_may_be_are_closed_at_once(port):
     with connect(port) as later:
         later.sendall(WHOLE)
         assert b"ok" in answer(later)
+
+
+@pytest.fixture
+def shared_port():
+    """Of a server at which each address has two connections."""
+    with running(LIMITS.model_copy(update={"connections_each": 2, "header_seconds": 30.0})) as port:
+        yield port
+
+
+def connect_from(address, port):
+    return socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is this machine on Linux alone")
+def test_one_address_does_not_take_the_connections_of_all(shared_port):
+    held = [connect_from("127.0.0.2", shared_port) for _ in range(2)]
+    with connect_from("127.0.0.2", shared_port) as third:
+        third.settimeout(5)
+        with pytest.raises(OSError):
+            third.sendall(WHOLE)
+            if not third.recv(10):
+                raise ConnectionResetError
+    with connect_from("127.0.0.3", shared_port) as another:
+        another.sendall(WHOLE)
+        assert b"ok" in answer(another)
+    held.pop().close()
+    end = time.monotonic() + 10
+    while not served_once(shared_port, "127.0.0.2"):
+        assert time.monotonic() < end, "a place that was given back is free"
+    held.pop().close()
+
+
+def served_once(port, address) -> bool:
+    try:
+        with connect_from(address, port) as connection:
+            connection.sendall(WHOLE)
+            return b"ok" in answer(connection)
+    except OSError:
+        return False
+
+
+def test_a_connection_does_not_become_one_that_counts_no_more(port):
+    """A websocket left the count, and its deadlines, behind it."""
+    asked = WHOLE[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    with connect(port) as connection:
+        connection.sendall(asked + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_endless_headers_are_refused(port):
