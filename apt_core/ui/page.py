@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import arrival, gpu_calls, languages, one_application, server
+from apt_core.ui import arrival, gpu_calls, languages, one_application, server, unread
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -72,6 +72,7 @@ def _build(studio: Studio, call: gpu_calls.Call | None) -> gr.Blocks:
     languages.mark(page)
     page.queue(api_open=False, max_size=_MOST_EVENTS, default_concurrency_limit=4)
     page._queue.sleep_when_free = _LOOK_EVERY_SECONDS
+    unread.bound(page)
     vars(page._queue)["compute_analytics_summary"] = _sum_up_nothing
     return page
 
