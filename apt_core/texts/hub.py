@@ -15,6 +15,7 @@ from huggingface_hub import errors as hf
 
 from apt_core.base.errors import BadText, NotReachable, PruneError
 from apt_core.base.lazy import lazy
+from apt_core.base.paths import cache_dir
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.models.fetch import hub, hub_cache
 from apt_core.models.fetch.network import CONNECT_SECONDS, within
@@ -25,6 +26,7 @@ Split = Literal["calibration", "evaluation"]
 CALIBRATION_SHARE = 0.8  # of a text that has no splits of its own
 _COLUMN = "text"
 _LONGEST = 16_000_000  # characters, enough for every window that a job can ask of ordinary prose
+_BETWEEN = 2  # characters that join two rows: empty ones have an end too
 _TRAIN = ("train",)
 _HELD_OUT = ("test", "validation", "valid", "val", "dev")  # in this order
 
@@ -111,7 +113,13 @@ def _exists(wanted: DatasetName, policy: HostPolicy) -> None:
 
 def _streams(wanted: DatasetName, policy: HostPolicy) -> Mapping[str, Any]:
     """Split name -> its rows, which are fetched when they are read."""
-    return datasets.load_dataset(wanted.dataset, wanted.config, streaming=True, token=hub.token(policy))
+    return datasets.load_dataset(
+        wanted.dataset,
+        wanted.config,
+        streaming=True,
+        token=hub.token(policy),
+        cache_dir=str(cache_dir() / "datasets"),  # the home folder need not be there, as in a container
+    )
 
 
 def _texts(stream: Any, wanted: DatasetName) -> Iterator[str]:
@@ -127,7 +135,7 @@ def _capped(texts: Iterator[str]) -> Iterator[str]:
     taken = 0
     for text in texts:
         yield text
-        taken += len(text)
+        taken += len(text) + _BETWEEN
         if taken >= _LONGEST:
             return
 

@@ -477,3 +477,11 @@ def test_what_a_dataset_does_not_have_is_one_sentence(ask, hub, name, words):
     hub.datasets["someone/blank"] = {"train.jsonl": rows(" ", "\n")}
     (answer,) = ask({"what": "calibration", "id": name})
     assert answer["error"] == "bad_text" and words in answer["message"] and answer["message"].endswith(".")
+
+
+def test_a_dataset_is_read_where_the_home_folder_cannot_be_written(hub):
+    """As in the container of assets/deploy, whose root file system is read-only."""
+    hub.datasets["someone/text"] = {"train.jsonl": rows(*(f"Row {number}." for number in range(10)))}
+    with Client(hub.url, HF_HUB_OFFLINE="0", HF_DATASETS_CACHE="/dev/null/datasets") as asking:
+        (answer,) = asking.ask({"what": "calibration", "id": "hub:someone/text"})
+    assert split_of(answer) == [f"Row {number}." for number in range(8)]

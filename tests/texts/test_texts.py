@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.models.catalogue.entries import CATALOGUE
 from apt_core.models.catalogue.pins import WIKIPEDIA
 from apt_core.texts import check, sources, windows
+from apt_core.texts import hub as hub_texts
 from apt_core.texts.overlap import overlap
 from apt_core.texts.sources import TEXTS, load_text
 from apt_core.texts.windows import first_tokens, token_windows
@@ -292,3 +294,9 @@ def test_a_text_without_line_breaks_is_tokenised_in_part(bytes_tokenizer, text, 
     whole = windows._encode(bytes_tokenizer, text)
     assert len(found) >= wanted and found[:wanted] == whole[:wanted]
     assert max(asked) <= 4 * (wanted + 256) * 5
+
+
+def test_a_dataset_of_empty_rows_without_end_has_one(monkeypatch):
+    monkeypatch.setattr(hub_texts, "_LONGEST", 1_000)
+    assert len(list(hub_texts._capped(itertools.repeat("")))) == 500
+    assert len(list(hub_texts._capped(itertools.repeat("x" * 98)))) == 10
