@@ -39,7 +39,7 @@ def set_up(
     for each in filters:
         handler.addFilter(each)
     logging.basicConfig(level=level, handlers=[handler])
-    if isinstance(handler.formatter, JsonLines):
+    if filters or isinstance(handler.formatter, JsonLines):  # what is printed passes no filter
         printed_errors.take_over()
     logging.getLogger("apt_core").setLevel(logging.INFO)
 

@@ -174,3 +174,22 @@ def test_a_short_log_and_none_are_left_alone(tmp_path):
     (tmp_path / "short").write_bytes(b"x" * 1000)
     logs.bound(tmp_path / "short", most=1000)
     assert [path.name for path in tmp_path.iterdir()] == ["short"]
+
+
+FLOOD = """
+import logging, traceback
+from apt_core.base import logs
+from apt_core.ui.door.quiet_log import Once
+logs.set_up({}, logging.WARNING, lambda: "", Once(burst=20))
+for number in range(500):
+    try:
+        raise ValueError(number)
+    except ValueError:
+        traceback.print_exc()
+"""
+
+
+def test_the_log_of_a_page_is_not_flooded_with_tracebacks_that_gradio_prints():
+    """It prints one for each event that fails, and whoever sends such events filled the disk."""
+    done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count("Traceback (most recent call last)") == 20
