@@ -25,8 +25,9 @@ from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Scored, Sides, Step, is_cut
 from apt_core.models.checkpoint.headers import check
 from apt_core.reports.as_json import answer_json
+from apt_core.runs.asking import Asking
 from apt_core.runs.ids import check_id
-from apt_core.runs.reading import Asking, Reader
+from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 
 

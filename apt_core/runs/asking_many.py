@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ from apt_core.events import Failed
 from apt_core.measure.answer_set import AnswerSet, PromptRow
 from apt_core.measure.questions import LAST, Answered, Question, Step
 
-_PAUSE_SECONDS = 0.05  # a lock knows no line: whoever waits must find it free
 _TIMES_BUSY = 5
 _OF_THE_PROMPT = ("bad_text", "bad_input")  # failures that the next prompt need not meet
 
@@ -49,6 +47,11 @@ class AskingMany:
     def __next__(self) -> Progress:
         return next(self._progress)
 
+    @property
+    def before(self) -> int:
+        """How many questions of others are answered before the prompt that comes next."""
+        return int(getattr(self._asking, "before", 0))
+
     def stop(self) -> None:
         """End the current answer early, and ask no further prompt; what there is comes as the last word."""
         self._stopping.set()
@@ -65,8 +68,6 @@ class AskingMany:
         for place, prompt in enumerate(self._prompts):
             if self._stopping.is_set():
                 break
-            if place:
-                time.sleep(_PAUSE_SECONDS)
             failed = yield from self._one(place, self._question.model_copy(update={"prompt": prompt}))
             if failed is not None:
                 yield Progress(place, 0, self._ended(), True, failed)

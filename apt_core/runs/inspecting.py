@@ -14,6 +14,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,11 +39,13 @@ from apt_core.measure.inside.questions import (
     reply_adapter,
 )
 from apt_core.runs import allocations, kept_looks, memory_watch, processes
+from apt_core.runs.line import Line
 from apt_core.runs.shared_memory import INSPECTOR, SharedMemory
 from apt_core.runs.store import Store
 
 INSPECTOR_COMMAND = (sys.executable, "-m", "apt_core.runs.inspector")
 REPOSITORY = Path(__file__).resolve().parents[2]
+_TELLS_EVERY = 0.5  # seconds, while others come before
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +110,8 @@ def check_row(record: RunRecord, block: int, layer: str, row: int | None) -> Non
 
 
 class Inspector:
-    """Holds at most one inspector process, and asks it one question at a time; others have to wait.
+    """Holds at most one inspector process, and asks it one question at a time; others wait up to `patience` seconds for
+    their turn, in the order of `Line`.
 
     The process goes away by itself after `idle` seconds without a question. No word within `silence` seconds counts
     as dead; one that holds more than `memory_bytes`, or takes longer than `most_seconds` for an answer, is ended.
@@ -120,7 +124,7 @@ class Inspector:
         command: Sequence[str] = INSPECTOR_COMMAND,
         idle: float = 300.0,
         silence: float = 600.0,
-        patience: float = 2.0,
+        patience: float = 600.0,
         memory_bytes: int | None = None,
         most_seconds: float | None = None,
         memory: SharedMemory | None = None,
@@ -132,7 +136,7 @@ class Inspector:
         self._memory_bytes, self._most_seconds = memory_bytes, most_seconds
         self._memory = memory or SharedMemory()
         self._memory.joins(INSPECTOR, self._held)
-        self._turn = threading.Lock()
+        self._line = Line()
         self._process: _Process | None = None
         self._asked: Question | None = None  # what is being answered
 
@@ -160,10 +164,11 @@ class Inspector:
         if process is not None and self._asked == question:
             process.end()
 
-    def ask(self, question: Question) -> Generator[Reply]:
+    def ask(self, question: Question, asker: str = "") -> Generator[Reply]:
         """Looking again and again, then the answer; or Failed with one sentence at any point. Never raises.
 
-        Closing the iterator ends the process, and with it the work on this question.
+        asker: whose question it is, for the line. Closing the iterator ends the process, and with it the work on this
+        question.
         """
         store = self._store or Store()
         try:
@@ -176,13 +181,30 @@ class Inspector:
         except PruneError as error:
             yield Failed(reason=error.kind, message=str(error))
             return
-        if not self._turn.acquire(timeout=self._patience):
+        if not (yield from self._turn_of(asker)):
             yield _BUSY
             return
         try:
+            if place and (known := place.recall(question)) is not None:  # somebody before asked the same
+                yield known
+                return
             yield from self._answered(question, store)
         finally:
-            self._turn.release()
+            self._line.end()
+
+    def _turn_of(self, asker: str) -> Generator[Reply, None, bool]:
+        """Says how many come before, until the turn of this question has come; returns whether it has."""
+        place, until = self._line.join(asker), time.monotonic() + self._patience
+        came = False
+        try:
+            while not (came := self._line.wait(place, min(_TELLS_EVERY, max(0.0, until - time.monotonic())))):
+                if time.monotonic() >= until:
+                    break
+                yield Looking(done=0, total=1, detail=_before(self._line.before(place)))
+            return came
+        finally:
+            if not came:
+                self._line.leave(place)
 
     def close(self) -> None:
         """End the process and give its memory back. The next question starts a new one."""
@@ -347,6 +369,10 @@ def _too_long(seconds: float) -> Failed:
         "model or less text."
     )
     return Failed(reason="too_long", message=message)
+
+
+def _before(many: int) -> str:
+    return f"{'One look comes' if many <= 1 else f'{many} looks come'} before yours"
 
 
 _BUSY = Failed(

@@ -22,7 +22,9 @@ from apt_core.base.paths import cache_dir
 from apt_core.events import Failed
 from apt_core.events.records import RunRecord
 from apt_core.measure.questions import LAST, Ask, Question, Reply, Request, Score, Sides, reply_adapter
-from apt_core.runs import memory_watch, processes
+from apt_core.runs import memory_watch, processes, reader_words
+from apt_core.runs.asking import Asking
+from apt_core.runs.line import Line
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.shared_memory import READER, SharedMemory
 from apt_core.runs.store import Store
@@ -36,9 +38,10 @@ class Reader:
     """Holds at most one reader process, and asks it one question at a time.
 
     Models stay loaded between questions within a bound (`runs.loaded`); the process ends after
-    `idle` seconds without a question. A second asker waits up to `patience` seconds for the first to end. No answer
-    within `silence` seconds counts as dead; after a stop, or when nobody listens any more, none within `grace`. The
-    process is ended then, as it is when it holds more than `memory_bytes`, and the next question starts a new one.
+    `idle` seconds without a question. Who asks meanwhile waits up to `patience` seconds for a turn, in the order of
+    `Line`. No answer within `silence` seconds counts as dead; after a stop, or when nobody listens any more, none
+    within `grace`. The process is ended then, as it is when it holds more than `memory_bytes`, and the next question
+    starts a new one.
     quotas: for the size of a model that is fetched again. memory: what the processes of this page may hold together.
     """
 
@@ -47,7 +50,7 @@ class Reader:
         store: Store | None = None,
         command: Sequence[str] = READER_COMMAND,
         idle: float = 300.0,
-        patience: float = 60.0,
+        patience: float = 600.0,
         silence: float = 300.0,
         grace: float = 5.0,
         memory_bytes: int | None = None,
@@ -64,28 +67,44 @@ class Reader:
         self._quotas = quotas
         self._memory = memory or SharedMemory()
         self._memory.joins(READER, self._held)
-        self._turn = threading.Lock()  # held from a question to its last reply, also when nobody listens
+        self._line = Line()  # a turn lasts from a question to its last reply, also when nobody listens
         self._process: _Process | None = None
 
-    def ask(self, run_id: str, question: Question, others: Sequence[str] = (), dense: bool = True) -> Asking:
+    def ask(
+        self,
+        run_id: str,
+        question: Question,
+        others: Sequence[str] = (),
+        dense: bool = True,
+        asker: str = "",
+    ) -> Asking:
         """ReaderReady, Steps, then Answered; or Failed with one sentence at any point. Never raises.
 
         others: further runs that pruned the same model. dense: whether the dense model answers too; without it the
-        run's own pruned model takes its place. Its `stop` ends this answer alone; closing it too, and leaves
-        the models loaded.
+        run's own pruned model takes its place. asker: whose question it is, for the line. Its `stop` ends this answer
+        alone; closing it too, and leaves the models loaded.
         """
-        return self._asking([run_id, *others], lambda sides: Ask(sides=sides, question=question), dense)
+        return self._asking(
+            [run_id, *others], lambda sides: Ask(sides=sides, question=question), dense, asker
+        )
 
     def check(self, run_ids: Sequence[str]) -> None:
         """Raise PruneError with the sentence with which these runs would refuse to be asked together."""
         self._sides_of(run_ids)
 
     def score(
-        self, run_id: str, question: Question, tokens: Sequence[int], others: Sequence[str] = ()
+        self,
+        run_id: str,
+        question: Question,
+        tokens: Sequence[int],
+        others: Sequence[str] = (),
+        asker: str = "",
     ) -> Asking:
         """ReaderReady, Scoring, then Scored: the tokens of the dense answer run through every model. Else as `ask`."""
         return self._asking(
-            [run_id, *others], lambda sides: Score(sides=sides, question=question, tokens=tuple(tokens))
+            [run_id, *others],
+            lambda sides: Score(sides=sides, question=question, tokens=tuple(tokens)),
+            asker=asker,
         )
 
     def ask_sides(self, sides: Sides, question: Question) -> Asking:
@@ -98,9 +117,13 @@ class Reader:
         return Asking(lambda asking: self._replies(request, asking))
 
     def _asking(
-        self, run_ids: Sequence[str], request: Callable[[Sides], Request], dense: bool = True
+        self,
+        run_ids: Sequence[str],
+        request: Callable[[Sides], Request],
+        dense: bool = True,
+        asker: str = "",
     ) -> Asking:
-        return Asking(lambda asking: self._replies_about(run_ids, request, dense, asking))
+        return Asking(lambda asking: self._replies_about(run_ids, request, dense, asking), asker)
 
     def _replies_about(
         self, run_ids: Sequence[str], request: Callable[[Sides], Request], dense: bool, asking: Asking
@@ -113,26 +136,27 @@ class Reader:
         yield from self._replies(request(sides), asking)
 
     def _replies(self, request: Request, asking: Asking) -> Generator[Reply]:
-        if not self._turn.acquire(timeout=self._patience):
-            self._end_if_stuck()
-            yield _BUSY
+        if not asking.waits_in(self._line, self._patience):
+            if not asking.stopped:
+                self._end_if_stuck()
+            yield reader_words.STOPPED_WAITING if asking.stopped else reader_words.BUSY
             return
-        if asking.stopped:  # while it waited
-            self._turn.release()
-            yield _STOPPED_WAITING
+        if asking.stopped:  # just now
+            self._line.end()
+            yield reader_words.STOPPED_WAITING
             return
         try:
             answer = self._begin(request)
         except PruneError as error:
-            self._turn.release()
+            self._line.end()
             yield Failed(reason=error.kind, message=str(error))
             return
         except (OSError, RuntimeError, MemoryError) as error:  # no process or thread more can be had
-            self._turn.release()
-            yield _lost(f" ({getattr(error, 'strerror', None) or error})")
+            self._line.end()
+            yield reader_words.lost(f" ({getattr(error, 'strerror', None) or error})")
             return
         except BaseException:
-            self._turn.release()
+            self._line.end()
             raise
         asking.answer = answer
         if asking.stopped:
@@ -192,7 +216,7 @@ class Reader:
             self._memory.check_room(READER)
             command = [*self._command, "--idle", str(self._idle)]
             process = self._process = _Process(command, self._memory_bytes, self._memory)
-        return process.ask(request, self._turn.release, self._grace)
+        return process.ask(request, self._line.end, self._grace)
 
 
 def check_together(run_ids: Sequence[str]) -> None:
@@ -215,31 +239,6 @@ def _pruned_weights(store: Store, record: RunRecord) -> Path:
     if (checkpoint := store.checkpoint(record.id)) is None:
         raise BadInput("The pruned weights of this run have been removed to save disk space; prune again.")
     return checkpoint
-
-
-class Asking:
-    """The replies to one question as they come: an iterator that can be stopped or closed."""
-
-    def __init__(self, replies: Callable[[Asking], Generator[Reply]]):
-        self.answer: _Answer | None = None  # None until it is this question's turn
-        self.stopped = False
-        self._replies = replies(self)
-
-    def __iter__(self) -> Asking:
-        return self
-
-    def __next__(self) -> Reply:
-        return next(self._replies)
-
-    def stop(self) -> None:
-        """End this answer early: its last word, with what there is, still comes. Never ends another's."""
-        self.stopped = True
-        if self.answer is not None:
-            self.answer.stop()
-
-    def close(self) -> None:
-        """Nobody listens any more."""
-        self._replies.close()
 
 
 class _Answer:
@@ -274,7 +273,7 @@ class _Answer:
             try:
                 reply = self._replies.get(timeout=silence)
             except queue.Empty:
-                reply = _lost(f" (silent for {silence:g} seconds)")
+                reply = reader_words.lost(f" (silent for {silence:g} seconds)")
                 self._process.end(reply)
                 self.put(reply)
             yield reply
@@ -303,8 +302,8 @@ class _Answer:
         with self._ending:  # the next question cannot begin before the process is gone
             if self.ended:
                 return
-            self._process.end(_STOPPED)
-        self.put(_STOPPED)
+            self._process.end(reader_words.STOPPED)
+        self.put(reader_words.STOPPED)
 
 
 class _Process:
@@ -411,26 +410,8 @@ class _Process:
             answer.put(self._last_word())
 
     def _last_word(self) -> Failed:
-        return self._ended_for or _lost(processes.how_it_ended(self._popen.poll()))
+        return self._ended_for or reader_words.ended_with(self._popen.poll())
 
 
 def _log_path() -> Path:
     return cache_dir() / "reader.log"
-
-
-def _lost(how: str) -> Failed:
-    return Failed(
-        reason="worker_died",
-        message=f"The process that holds the models ended without a message{how}; ask again to start it again.",
-    )
-
-
-_STOPPED_WAITING = Failed(reason="stopped", message="Stopped before its turn came.")
-_STOPPED = Failed(
-    reason="stopped",
-    message="Stopped. The models did not respond in time, so their process was ended; the next question "
-    "loads them again.",
-)
-_BUSY = Failed(
-    reason="busy", message="Somebody else's question is still being answered; try again in a moment."
-)

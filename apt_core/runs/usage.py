@@ -267,6 +267,11 @@ class Counted:
             self._ended()
         return reply
 
+    @property
+    def before(self) -> int:
+        """How many questions of the page are answered before this one."""
+        return int(getattr(self._asking, "before", 0))
+
     def stop(self) -> None:
         """As the question's own; the last word still comes."""
         self._asking.stop()

@@ -63,12 +63,11 @@ def conversation(asked: Asked, stop: threading.Event) -> Iterator[Said]:
     """What to show as the answers come, until the last word."""
     duel, started, shown_at = answers.Duel(len(asked.heads)), time.monotonic(), 0.0
     stopped, coming = False, None
-    for reply in with_heartbeat(asked.asking, _HEARTBEAT_SECONDS):
+    for reply in heard(asked.asking, _HEARTBEAT_SECONDS):
         now = time.monotonic()
         if stop.is_set() and not duel.steps:  # not our turn yet, or the models are still being loaded
-            asked.asking.stop()  # nobody hears its last word, and others wait for it
             yield Said(None, "Stopped before the first word.")
-            return
+            return  # and it leaves the line: nobody hears its last word
         if stop.is_set() and not stopped:
             stopped = True
             asked.asking.stop()  # its last word, with what there is, comes next
@@ -89,7 +88,7 @@ def _streaming(asked: Asked, duel: answers.Duel) -> Said:
 
 def _other_than_step(asked: Asked, reply: Any, seconds: float) -> Said:
     if reply is None:
-        return Said(None, f"{asked.loading} {duration(seconds)} so far.")
+        return Said(None, f"{waiting(asked.asking) or asked.loading} {duration(seconds)} so far.")
     if isinstance(reply, Progress):
         return Said(None, f"{_coming(reply)} {duration(seconds)} so far.")
     if isinstance(reply, ReaderReady):
@@ -99,6 +98,24 @@ def _other_than_step(asked: Asked, reply: Any, seconds: float) -> Said:
         state = f"{answers.finish_line(shown, heads)} {answers.settings_line(asked.question)}"
         return Said(answers.compared(shown, heads, asked.question), state, answered=reply)
     return Said(None, sentence(reply.message), bad=reply.reason != "stopped")
+
+
+def heard(asking: Any, seconds: float) -> Iterator[Any]:
+    """The replies, and None whenever they have been silent for `seconds`. Who goes away before the end leaves the line,
+    so that others do not wait for a question that nobody asks any more."""
+    try:
+        yield from with_heartbeat(asking, seconds)
+    except GeneratorExit:
+        asking.stop()
+        raise
+
+
+def waiting(asking: Any) -> str:
+    """What is said of a question whose turn has not come; empty once it has."""
+    before = getattr(asking, "before", 0)
+    if not before:
+        return ""
+    return f"{'One question is' if before == 1 else f'{before} questions are'} answered before yours;"
 
 
 def _coming(progress: Progress) -> str:

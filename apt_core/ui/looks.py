@@ -51,8 +51,8 @@ class Looks(NamedTuple):
 
     def _replies(self, question: Question) -> Generator[Any]:
         looks = 0 if self.inspector.kept(question) else 1  # what was found before costs nothing
-        asking = self.shared.replies
+        asking, asker = self.shared.replies, self.admission.visitor.name
         replies: Generator[Any] = self.admission.question(
-            lambda: asking(self.inspector, question), looks=looks
+            lambda: asking(self.inspector, question, asker), looks=looks
         )
         return replies

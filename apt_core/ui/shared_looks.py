@@ -17,12 +17,13 @@ class SharedLooks:
         self.waiting: Counter[Question] = Counter()  # what is being looked at, and by how many
         self._lock = threading.Lock()
 
-    def replies(self, inspector: Any, question: Question) -> Generator[Any]:
-        """The replies of the inspector, while it is counted how many visitors wait for them."""
+    def replies(self, inspector: Any, question: Question, asker: str) -> Generator[Any]:
+        """The replies of the inspector, while it is counted how many visitors wait for them. asker: whose question it
+        is."""
         with self._lock:
             self.waiting[question] += 1
         try:
-            yield from inspector.ask(question)
+            yield from inspector.ask(question, asker)
         finally:
             with self._lock:
                 self.waiting[question] -= 1

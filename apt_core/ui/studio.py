@@ -364,12 +364,18 @@ class Studio:
         everybody."""
         self._runs.check_may_ask([run_id, *others])
         tokens = question.max_tokens * (len(others) + 1 + dense)
-        return self._admission.question(lambda: self.reader.ask(run_id, question, others, dense), tokens)
+        asker = self.visitor.name
+        return self._admission.question(
+            lambda: self.reader.ask(run_id, question, others, dense, asker), tokens
+        )
 
     def score(self, run_id: str, question: Prompt, tokens: Sequence[int], others: Sequence[str] = ()):
         """The dense answer's tokens run through the models of these runs; rights and errors as in `ask`."""
         self._runs.check_may_ask([run_id, *others])
-        return self._admission.question(lambda: self.reader.score(run_id, question, tokens, others), looks=1)
+        asker = self.visitor.name
+        return self._admission.question(
+            lambda: self.reader.score(run_id, question, tokens, others, asker), looks=1
+        )
 
     def keep_upload(self, path: str) -> str:
         """Keep a text that the visitor sent; returns its token. Raises PruneError, OSError."""

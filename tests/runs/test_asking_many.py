@@ -10,7 +10,6 @@ import pytest
 from apt_core import events as ev
 from apt_core.measure.answer_set import AnswerSet
 from apt_core.measure.questions import Answered, Question, Step
-from apt_core.runs import asking_many
 from apt_core.runs.asking_many import AskingMany
 from apt_core.runs.reading import Reader
 from tests.runs.fake_worker import finished, save
@@ -58,11 +57,6 @@ def failed(reason):
 def set_of(script, prompts):
     record = AnswerSet.of(["run-1"], ["Dense", "Pruned"], QUESTION, len(prompts))
     return AskingMany(script, QUESTION, prompts, record)
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    monkeypatch.setattr(asking_many, "_PAUSE_SECONDS", 0)
 
 
 def test_every_prompt_is_asked_with_the_same_settings():
@@ -135,7 +129,6 @@ def run_id(store, recipe):
 
 def test_others_get_their_turn_between_two_prompts(store, run_id, tmp_path, monkeypatch):
     monkeypatch.setenv("APT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(asking_many, "_PAUSE_SECONDS", 0.05)
     reader = Reader(store, (sys.executable, "-m", "tests.runs.fake_reader", "plain"))
     try:
         asking = set_of(lambda question: reader.ask(run_id, question), ["one two three"] * 20)

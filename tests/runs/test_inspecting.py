@@ -346,6 +346,29 @@ def test_a_second_asker_is_told_to_wait(store, run_id, inspectors):
     asking.close()
 
 
+def test_who_waits_is_told_how_many_come_before_and_served_in_turn(store, run_id, inspectors):
+    """Whoever came second was sent away, so that one visitor who looked again and again left nobody a turn."""
+    one = inspectors(store, "plain")
+    assert one._line.enter(one._line.join("ann"), 0.1)
+    found = {name: one.ask(DepthQuestion(run=run_id), name) for name in ("ann", "bob")}
+    assert next(found["ann"]).detail == "One look comes before yours"
+    assert next(found["bob"]).detail == "One look comes before yours"
+    assert next(found["ann"]).detail == "2 looks come before yours", "bob has not been served yet"
+    found["ann"].close()
+    one._line.end()
+    assert isinstance(last(found["bob"]), Depth)
+
+
+def test_what_somebody_before_has_found_is_not_looked_for_again(store, run_id, inspectors):
+    one, question = inspectors(store), DepthQuestion(run=run_id, windows=2)
+    assert one._line.enter(one._line.join("ann"), 0.1)
+    waiting = one.ask(question, "bob")
+    assert isinstance(next(waiting), Looking)
+    first = last(inspectors(store).ask(question))
+    one._line.end()
+    assert last(waiting) == first and one._process is None
+
+
 def test_stop_ends_the_work_on_this_question_and_on_no_other(store, run_id, inspectors):
     one, question = inspectors(store, "hanging"), DepthQuestion(run=run_id)
     asking = one.ask(question)

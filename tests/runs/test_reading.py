@@ -20,6 +20,7 @@ from apt_core.base.policy import PRIVATE
 from apt_core.jobs import ModelRef, make_job
 from apt_core.measure.questions import Answered, Ask, Question, ReaderReady, Sides, Step
 from apt_core.runs import reader as reader_module
+from apt_core.runs import reader_words
 from apt_core.runs.loaded import LoadedModels
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.reading import Reader
@@ -235,6 +236,44 @@ def test_a_second_asker_is_not_kept_for_ever(reader_for, run_id):
     assert reply.reason == "busy"
     assert "try again" in reply.message
     first.close()
+
+
+def asked_beside(asking, replies):
+    """A thread that asks, once the question stands in the line."""
+    thread = threading.Thread(target=lambda: replies.append(list(asking)[-1]))
+    thread.start()
+    until(lambda: asking.before > 0)
+    return thread
+
+
+def test_askers_are_served_in_turn_and_know_how_many_come_before(reader_for, run_id):
+    """One visitor who asked again at once had the reader for as long as they liked."""
+    reader, ends = reader_for(), []
+    first = reader.ask(run_id, LONG, asker="ann")
+    list(islice(first, 3))
+    waiting = [reader.ask(run_id, SHORT, asker=asker) for asker in ("ann", "ann", "bob")]
+    threads = [asked_beside(asking, ends) for asking in waiting]
+    assert [asking.before for asking in waiting] == [2, 3, 1], "bob has not been served yet"
+    first.close()
+    for thread in threads:
+        thread.join(30)
+    assert [type(end) for end in ends] == [Answered] * 3
+    assert [asking.before for asking in waiting] == [0, 0, 0]
+
+
+def test_who_leaves_the_line_is_told_at_once_and_bars_nobody(reader_for, run_id):
+    reader, ends = reader_for(), []
+    first = reader.ask(run_id, LONG, asker="ann")
+    list(islice(first, 3))
+    leaving, staying = (reader.ask(run_id, SHORT, asker=asker) for asker in ("bob", "cyd"))
+    threads = [asked_beside(asking, ends) for asking in (leaving, staying)]
+    assert staying.before == 2
+    leaving.stop()
+    threads[0].join(10)
+    assert [end.reason for end in ends] == ["stopped"] and staying.before == 1
+    first.close()
+    threads[1].join(30)
+    assert isinstance(ends[1], Answered)
 
 
 def test_a_process_killed_in_the_middle_of_an_answer_is_told(reader_for, run_id):
@@ -488,3 +527,9 @@ def test_its_log_stays_short(reader_for, run_id, tmp_path):
         noise.write(b"again\n" * 500_000)
     list(reader.ask(run_id, SHORT))
     assert log.stat().st_size < 100_000 and log.with_name("reader.log.1").stat().st_size == 2_000_000
+
+
+def test_a_chat_template_that_hears_nothing_is_named_as_what_ended_the_process():
+    said = reader_words.ended_with(-signal.SIGPROF)
+    assert said.reason == "bad_text" and "without the model's chat form" in said.message
+    assert reader_words.ended_with(-signal.SIGKILL).reason == "worker_died"

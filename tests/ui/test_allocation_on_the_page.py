@@ -193,7 +193,7 @@ def test_experts_of_a_block_are_one_cell_that_shows(page, store):
 
 def test_stop_ends_the_question_and_says_so(page, store):
     class Working(FakeInspector):
-        def ask(self, question):
+        def ask(self, question, asker=""):
             yield Looking(done=0, total=9, detail="gradients")
             while not self.stopped:
                 time.sleep(0.01)

@@ -85,7 +85,7 @@ def test_stop_ends_the_question_and_says_so(section, pruned):
     stop = threading.Event()
 
     class Working(FakeInspector):
-        def ask(self, question):
+        def ask(self, question, asker=""):
             yield Looking(done=0, total=9, detail="blocks")
             while not self.stopped:
                 time.sleep(0.01)

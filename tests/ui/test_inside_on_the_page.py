@@ -43,7 +43,7 @@ class FakeInspector:
     def stop(self, question):
         self.stopped.append(question)
 
-    def ask(self, question):
+    def ask(self, question, asker=""):
         self.asked.append(question)
         yield from self.replies
 

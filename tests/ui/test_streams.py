@@ -54,7 +54,7 @@ class Inspector:
         self.stopped.append(question)
         self._end.set()
 
-    def ask(self, question):
+    def ask(self, question, asker=""):
         try:
             while not self._end.wait(0.01):
                 yield Looking(done=1, total=3, detail="blocks")

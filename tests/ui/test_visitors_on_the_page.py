@@ -484,7 +484,7 @@ def test_looks_and_gaps_have_an_hourly_limit_and_what_was_seen_before_is_free(st
     run, known = finished(studio), []
     studio.usage = type(studio.usage)(Quotas(looks_per_hour=2))
     studio.inspector = SimpleNamespace(
-        ask=lambda question: iter(["found"]),
+        ask=lambda question, asker: iter(["found"]),
         stop=lambda question: None,
         kept=lambda question: "found" if question in known else None,
     )
@@ -507,7 +507,7 @@ def test_looks_and_gaps_have_an_hourly_limit_and_what_was_seen_before_is_free(st
 def test_work_that_two_wait_for_is_ended_by_neither_alone(studio):
     run, ended = finished(studio), []
     studio.inspector = SimpleNamespace(
-        ask=lambda question: iter([1, 2, 3]), stop=ended.append, kept=lambda question: None
+        ask=lambda question, asker: iter([1, 2, 3]), stop=ended.append, kept=lambda question: None
     )
     question = DepthQuestion(run=run)
     with acting_for(ANN):

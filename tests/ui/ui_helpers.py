@@ -306,7 +306,7 @@ class FakeReader:
         self.stopped = 0
         self.asked = []
 
-    def ask(self, run_id, question, others=(), dense=True):
+    def ask(self, run_id, question, others=(), dense=True, asker=""):
         self.asked.append(
             (run_id, question, tuple(others)) if dense else (run_id, question, tuple(others), "alone")
         )
@@ -315,7 +315,7 @@ class FakeReader:
     def check(self, run_ids):
         check_together(run_ids)
 
-    def score(self, run_id, question, tokens, others=()):
+    def score(self, run_id, question, tokens, others=(), asker=""):
         self.asked.append((run_id, question, tuple(others)))
         return FakeAsking(self)
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import PruneError
-from apt_core.base.heartbeat import with_heartbeat
 from apt_core.base.words import duration, sentence
 from apt_core.measure.questions import Scored, Scoring
 from apt_core.reports.token_sheet import token_sheet
+from apt_core.ui.conversation import heard, waiting
 from apt_core.ui.exchange import Exchange
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
@@ -77,7 +77,7 @@ def score(gap: Gap, studio: Studio, exchange: Exchange) -> Iterator[dict[Any, An
         yield {gap.block: _line(str(error), bad=True)}
         return
     started, done = time.monotonic(), ""
-    for reply in with_heartbeat(asking, _HEARTBEAT_SECONDS):
+    for reply in heard(asking, _HEARTBEAT_SECONDS):
         if isinstance(reply, Scored):
             yield {gap.block: _shown(studio, exchange, reply)}
         elif isinstance(reply, Scoring):
@@ -86,7 +86,8 @@ def score(gap: Gap, studio: Studio, exchange: Exchange) -> Iterator[dict[Any, An
             yield {gap.block: _line(sentence(reply.message), bad=True)}
         else:
             said = duration(time.monotonic() - started)
-            yield {gap.block: _line(f"Reading the dense answer with every model: {said} so far{done}.")}
+            now = waiting(asking) or "Reading the dense answer with every model:"
+            yield {gap.block: _line(f"{now} {said} so far{done}.")}
 
 
 def _shown(studio: Studio, exchange: Exchange, scored: Scored) -> str:

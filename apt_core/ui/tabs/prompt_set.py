@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from apt_core.base.errors import PruneError
-from apt_core.base.heartbeat import with_heartbeat
 from apt_core.base.limits import PROMPT_CHARACTERS
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import HostPolicy
@@ -19,7 +18,7 @@ from apt_core.base.words import duration, sentence
 from apt_core.measure.answer_set import AnswerSet, prompts_in
 from apt_core.reports.answer_sheet import answer_sheet, as_json, as_markdown
 from apt_core.runs.asking_many import AskingMany, Progress
-from apt_core.ui.conversation import ask_many
+from apt_core.ui.conversation import ask_many, heard, waiting
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs.result import html
 from apt_core.ui.views.answer_table import answer_table
@@ -110,7 +109,9 @@ def _answers(
 ) -> Iterator[dict[Any, Any]]:
     started = shown_at = time.monotonic()
     rows, stopped, at = 0, False, "The first prompt"
-    for now in with_heartbeat(asking, _HEARTBEAT_SECONDS):
+    if stop.is_set():
+        asking.stop()
+    for now in heard(asking, _HEARTBEAT_SECONDS):
         if stop.is_set() and not stopped:
             stopped = True
             asking.stop()
@@ -124,7 +125,7 @@ def _answers(
             yield {several.table: str(answer_table(now.done))}
         elif time.monotonic() - shown_at > _SECONDS_BETWEEN_UPDATES:
             shown_at = time.monotonic()
-            word = "Stopping" if stopped else at
+            word = "Stopping" if stopped else waiting(asking).rstrip(";") or at
             yield {several.state: _line(f"{word} · {duration(shown_at - started)} so far.")}
 
 
