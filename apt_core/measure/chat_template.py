@@ -2,6 +2,7 @@
 
 transformers renders it in a sandbox, which keeps it from files and from Python, but not from loops without end or from
 texts that fill the memory. Here it has two seconds and some hundred megabytes, and what it makes is bounded as well.
+What hears no signal, within one long step of Python, is ended by the kernel a little later, with its process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from apt_core.base.errors import BadText
 from apt_core.base.words import size
 
 SECONDS = 2.0
+ENDED_BY = signal.SIGPROF  # whose default is to end the process, whatever it is doing
+_DEAF_SECONDS = 3.0  # of the processor, after which a template hears nothing
 _MEMORY = 400_000_000  # bytes beside what the process holds
 _LONGEST = 200_000  # characters beside the prompt
 
@@ -53,20 +56,23 @@ def _unusable(why: str) -> BadText:
 @contextlib.contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
     """Inside, Python code is broken off after `seconds`, and allocations beyond the bound raise MemoryError. Time is
-    bounded in the main thread alone, where signals are heard."""
+    bounded in the main thread alone, where signals are heard; where they are not, this process is ended."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     held = psutil.Process().memory_info().vms
     hears = threading.current_thread() is threading.main_thread()
-    old = signal.signal(signal.SIGALRM, _ring) if hears else None
+    old = (signal.signal(signal.SIGALRM, _ring), signal.signal(ENDED_BY, signal.SIG_DFL)) if hears else None
     try:
         resource.setrlimit(resource.RLIMIT_AS, (_least(held + _MEMORY, before[1]), before[1]))
         if hears:
             signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_PROF, seconds + _DEAF_SECONDS)
         yield
     finally:
-        if hears:
+        if old:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGALRM, old[0])
+            signal.signal(ENDED_BY, old[1])
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
