@@ -89,7 +89,7 @@ def _visitors(studio: Studio, page: gr.Blocks, keys: SigningKeys, limits: DoorLi
         return []
     cookies = Cookies(keys, studio.policy.framed)
     return [
-        Middleware(UnderWay, most=limits.requests_each),
+        Middleware(UnderWay, most=limits.requests_each, documents=limits.documents_each),
         Middleware(AtTheDoor, cookies=cookies, usage=studio.usage, waiting=counter_of(page)),
     ]
 

@@ -18,3 +18,4 @@ class DoorLimits(Frozen):
     connections: int = 1_000  # open at the same time; what comes above is closed at once
     connections_each: int | None = 500  # of these from one address; None behind a proxy, from which all come
     requests_each: int = 500  # of one visitor's address that are under way, streams included
+    documents_each: int = 2  # of these reports, comparisons and tables

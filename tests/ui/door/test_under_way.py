@@ -18,10 +18,11 @@ from tests.ui.coroutines import to_its_end
 class Page:
     """An application whose answers wait for `let_go`."""
 
-    def __init__(self, most: int):
+    def __init__(self, most: int, documents: int = 2):
         self.let_go, self.come = asyncio.Event(), 0
-        routes = [Route("/", self.answer), Route("/fault", self.fault)]
-        self.app = Starlette(routes=routes, middleware=[Middleware(UnderWay, most=most)])
+        routes = [Route("/fault", self.fault), Route("/{path:path}", self.answer)]
+        door = [Middleware(UnderWay, most=most, documents=documents)]
+        self.app = Starlette(routes=routes, middleware=door)
 
     async def answer(self, _):
         self.come += 1
@@ -36,10 +37,10 @@ class Page:
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return (await client.get(path)).status_code
 
-    async def hold(self, address: str, many: int) -> list[asyncio.Task[int]]:
+    async def hold(self, address: str, many: int, path: str = "/") -> list[asyncio.Task[int]]:
         """Requests that are under way once this has returned."""
         wanted = self.come + many
-        held = [asyncio.create_task(self.ask(address)) for _ in range(many)]
+        held = [asyncio.create_task(self.ask(address, path)) for _ in range(many)]
         while self.come < wanted:
             await asyncio.sleep(0)
         return held
@@ -58,7 +59,7 @@ def test_an_address_has_so_many_and_others_have_theirs():
     to_its_end(scene())
 
 
-@pytest.mark.parametrize("path", ["/fault", "/nowhere"])
+@pytest.mark.parametrize("path", ["/fault"])
 def test_a_request_that_fails_gives_its_place_back(path):
     async def scene():
         page = Page(most=1)
@@ -88,5 +89,30 @@ def test_a_household_of_the_newer_internet_is_one_address():
         assert await page.ask("2001:db8::2") == 429
         page.let_go.set()
         await asyncio.gather(*held)
+
+    to_its_end(scene())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/studio/runs/20261127-010203-abcd/report.html",
+        "/studio/runs/20261127-010203-abcd/layers.csv",
+        "/studio/studies/20261127-010203-abcd/report.md",
+        "/studio/compare/compare.json",
+    ],
+)
+def test_of_documents_an_address_has_few_at_a_time(path):
+    """Thirty reports at once let everybody else wait for six seconds."""
+
+    async def scene():
+        page = Page(most=100, documents=2)
+        held = await page.hold("192.0.2.1", 2, path)
+        assert await page.ask("192.0.2.1", path) == 429
+        held += await page.hold("192.0.2.1", 2, "/studio/runs/20261127-010203-abcd/live")
+        held += await page.hold("192.0.2.2", 2, path)
+        page.let_go.set()
+        assert await asyncio.gather(*held) == [200] * 6
+        assert await page.ask("192.0.2.1", path) == 200
 
     to_its_end(scene())
