@@ -45,11 +45,18 @@ def changed(folder, **values):
         ({"num_key_value_heads": 1}, "num_key_value_heads is 1 and head_dim 16, but"),
         ({"head_dim": 8}, "head_dim 8, but"),
         ({"intermediate_size": 8}, "intermediate_size is 8, but"),
+        ({"dtype": "complex999"}, "dtype is 'complex999', which is no type"),
+        ({"dtype": None, "torch_dtype": 16}, "torch_dtype is '16', which is no type"),
     ],
 )
 def test_what_does_not_fit_is_refused(tiny, values, said):
     with pytest.raises(NotAModel, match=said):
         headers.check(changed(tiny, **values))
+
+
+@pytest.mark.parametrize("stated", ["bfloat16", "torch.float32", "auto", "float8_e4m3fn", None])
+def test_types_of_weights_as_models_state_them_are_taken(tiny, stated):
+    headers.check(changed(tiny, dtype=stated, torch_dtype=stated))
 
 
 @pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.source == "bundled"])

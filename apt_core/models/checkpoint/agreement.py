@@ -6,6 +6,7 @@ half of those that it does hold, would be built without a word. No torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,8 @@ _EMBEDDINGS = (
     "word_embeddings.weight",
 )
 
+_FLOAT_TYPE = re.compile(r"(torch\.)?(auto|half|float|double|b?float16|float32|float64|float8_\w{1,20})")
+
 Facts = Mapping[str, TensorFacts]
 
 
@@ -45,6 +48,8 @@ def check_agreement(config: Mapping[str, Any], tensors: Facts, where: str) -> No
     """Raise NotAModel with one sentence where config.json and the headers cannot be of one model."""
     text = _text_part(config)
     _check_numbers(text, where)
+    for part in (config, text):
+        _check_float_type(part, where)
     _check_blocks(text, tensors, where)
     _check_heads(text, where)
     _check_block_widths(text, where)
@@ -75,6 +80,15 @@ def _check_numbers(config: Mapping[str, Any], where: str) -> None:
             raise _wrong(where, f"{name} is {str(value)[:40]!r}, which is no whole number")
         if not 1 <= value <= _MOST:
             raise _wrong(where, f"{name} is {str(value)[:40]}, which no model has")
+
+
+def _check_float_type(config: Mapping[str, Any], where: str) -> None:
+    """One that is none would be taken for a broken tokenizer, which is the first to read the configuration."""
+    for name in ("dtype", "torch_dtype"):
+        value = config.get(name)
+        known = isinstance(value, str) and _FLOAT_TYPE.fullmatch(value)
+        if not (value is None or isinstance(value, Mapping) or known):
+            raise _wrong(where, f"{name} is {str(value)[:40]!r}, which is no type of weights")
 
 
 def _check_blocks(config: Mapping[str, Any], tensors: Facts, where: str) -> None:
