@@ -183,3 +183,31 @@ def test_a_config_without_end_is_not_read(tiny):
         file.truncate(headers.LONGEST_CONFIG + 1)
     with pytest.raises(NotAModel, match="too long"):
         headers.check(tiny)
+
+
+COMPANIONS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@pytest.mark.parametrize("name", [*COMPANIONS, "tokenizer.json"])
+def test_what_lies_beside_the_weights_is_an_ordinary_file(tiny, name):
+    """A pipe was opened only when the pruned model was saved, and the run failed with a traceback."""
+    (tiny / name).unlink(missing_ok=True)
+    os.mkfifo(tiny / name)
+    with pytest.raises(NotAModel, match=f"{name} of .* is no ordinary file"):
+        headers.check(tiny)
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+@pytest.mark.parametrize("content", ["[" * 100_000, "{", "[1]", ""])
+def test_what_lies_beside_the_weights_is_readable(tiny, name, content):
+    (tiny / name).write_text(content)
+    with pytest.raises(NotAModel, match=f"{name} of .* is not"):
+        headers.check(tiny)
+
+
+def test_what_lies_beside_the_weights_may_be_a_link_into_a_cache(tiny, tmp_path):
+    for name in (*COMPANIONS, "tokenizer.json"):
+        if (tiny / name).exists():
+            (tiny / name).rename(tmp_path / name)
+            (tiny / name).symlink_to(tmp_path / name)
+    headers.check(tiny)

@@ -29,6 +29,7 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json"}
+_COMPANIONS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 _LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 LONGEST_CONFIG = 10_000_000  # bytes
 _WHOLE_BYTES = {
@@ -58,6 +59,16 @@ def check(folder: Path) -> None:
         raise NotAModel(
             f"{folder} has no tokenizer (tokenizer.json or tokenizer.model); copy it beside the weights."
         )
+    _check_companions(folder, names)
+
+
+def _check_companions(folder: Path, names: set[str]) -> None:
+    """What is read beside the weights, some of it only when the work is done: raise NotAModel for what cannot be."""
+    for name in sorted(names & _TOKENIZERS | names & {*_COMPANIONS}):
+        if not _is_regular(folder / name):
+            raise NotAModel(f"{name} of {folder} is no ordinary file; download the model again.")
+    for name in sorted(names & {*_COMPANIONS}):
+        parse_json(_short(folder / name), f"{name} of {folder}")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -67,9 +78,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise NotAModel(
             f"{folder} has no config.json, so it is not a model folder of the transformers library."
         )
+    return parse_json(_short(file), f"config.json of {folder}")
+
+
+def _short(file: Path) -> bytes:
     if file.stat().st_size > LONGEST_CONFIG:
-        raise NotAModel(f"config.json of {folder} is too long to be one; download the model again.")
-    return parse_json(file.read_bytes(), f"config.json of {folder}")
+        raise NotAModel(f"{file.name} of {file.parent} is too long to be one; download the model again.")
+    return file.read_bytes()
 
 
 def parse_json(raw: bytes, what: str) -> dict[str, Any]:
