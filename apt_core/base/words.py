@@ -150,13 +150,13 @@ def verdict(ratio: float) -> str:
     return next((words for bound, words in _BANDS if ratio < bound), "broken")
 
 
-def verdict_sentence(record: RunRecord, title: str) -> str:
-    """The verdict in one large line."""
+def verdict_sentence(record: RunRecord, title: str, text: str) -> str:
+    """The verdict in one large line: how much worse, on which text, what by which method. text: its title."""
     if record.ratio is None:
         return f"{title} was pruned; its perplexity was not measured on both sides."
     words = verdict(record.ratio)
-    verb = "has" if words == "hardly changed" else "is"
-    return f"{title} {verb} {words} after losing {share(record.sparsity)} of its layer weights."
+    verb, method = "has" if words == "hardly changed" else "is", record.job.labels[0]
+    return f"{title} {verb} {words} on {text} after {method} removed {share(record.sparsity)} of its layer weights."
 
 
 def agreement(found: Diverged) -> str:

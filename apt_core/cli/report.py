@@ -12,7 +12,7 @@ from apt_core.events import Diverged, Evaluated, LayerPruned
 from apt_core.events.projections import kind_of, parts_of
 from apt_core.events.records import RunRecord
 from apt_core.models.catalogue.entries import title_of
-from apt_core.reports.run_words import headline_sentence, speeds, structures_gone
+from apt_core.reports.run_words import headline_sentence, speeds, structures_gone, verdict_of_run
 from apt_core.reports.verdict import verdict
 
 
@@ -39,7 +39,7 @@ def report(record: RunRecord, checkpoint: str | None, parent: RunRecord | None =
 def _verdict(record: RunRecord) -> str:
     if record.training and record.model:
         return headline_sentence(record, record.model.title)
-    return words.verdict_sentence(record, title_of(record.job.model.id))
+    return verdict_of_run(record, title_of(record.job.model.id))
 
 
 def _made_from(record: RunRecord, parent: RunRecord | None) -> str:

@@ -20,7 +20,7 @@ from apt_core.base.words import (
     times,
     verdict_sentence,
 )
-from apt_core.events import Evaluated, Shrunk, TaskScored
+from apt_core.events import Diverged, Evaluated, Shrunk, TaskScored
 from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Calibration, Evaluation
 from apt_core.models.catalogue.entries import title_of
@@ -76,7 +76,7 @@ def headline_sentence(record: RunRecord, title: str) -> str:
     """The sentence of the run, whatever its state."""
     if record.status == "finished":
         if prunes(record):
-            return verdict_sentence(record, title)
+            return verdict_of_run(record, title)
         return _recovered(record, title) if record.training else _measured(record, title)
     done = record.job.done
     return {
@@ -85,6 +85,27 @@ def headline_sentence(record: RunRecord, title: str) -> str:
         "queued": f"{title} is waiting to be {done}.",
         "stopping": f"{title} is being stopped.",
     }.get(record.status, f"{title} is being {done}.")
+
+
+def verdict_of_run(record: RunRecord, title: str) -> str:
+    """'Tiny is clearly worse on Wikipedia summaries after APT removed half of its layer weights.'"""
+    return verdict_sentence(record, title, text_title(record.job.evaluation[0].text))
+
+
+def second_signal(record: RunRecord) -> str:
+    """How often both models would write the same next token, which perplexity does not say; nothing where a run did not
+    look."""
+    return next(map(same_tokens, record.diverged), "")
+
+
+def same_tokens(found: Diverged) -> str:
+    """'At 83.1% of places both models find the same next token likeliest (95%: 82 to 84.2%).'"""
+    between = (
+        ""
+        if found.agreement_low is None
+        else f" (95%: {percent(found.agreement_low)} to {percent(found.agreement_high)})"
+    )
+    return f"At {percent(found.agreement)} of places both models find the same next token likeliest{between}."
 
 
 def asked(record: RunRecord, title: str) -> str:
@@ -209,7 +230,8 @@ def _perplexity(record: RunRecord) -> Figure:
         whose = ", ".join(_SIDES.get(subject, subject) for subject in first)
         note = f"{whose}; {times(record.ratio)} as high as dense, lower is better"
     elif record.ratio:
-        note = f"{times(record.ratio)} as high; lower is better"
+        where = text_title(record.job.evaluation[0].text)
+        note = f"{times(record.ratio)} as high on {where}; lower is better"
     else:
         one = next(iter(first.values()))
         note = _interval(one) if one and len(first) == 1 else " → ".join(first)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured
-from apt_core.base.words import count, number, percent, sentence, share, tally, times
+from apt_core.base.words import count, number, sentence, share, tally, times
 from apt_core.base.words import verdict as band
-from apt_core.events import Diverged, Evaluated
+from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.reports import run_words
@@ -129,7 +129,7 @@ def _pattern(job: Prune) -> str:
 def _cost(record: RunRecord) -> Slide:
     pairs = _pairs(record)
     figures = tuple(_of_text(dense, pruned) for dense, pruned in pairs)
-    lines = (*map(_agreement, record.diverged), _PERPLEXITY)
+    lines = (*map(run_words.same_tokens, record.diverged), _PERPLEXITY)
     return Slide("cost", _cost_title(record), lines, figures)
 
 
@@ -159,15 +159,6 @@ def _of_text(dense: Evaluated, pruned: Evaluated) -> Figure:
 
 def _interval(one: Evaluated) -> str:
     return f"{number(one.low)} to {number(one.high)}"
-
-
-def _agreement(found: Diverged) -> str:
-    between = (
-        f" (95%: {percent(found.agreement_low)} to {percent(found.agreement_high)})"
-        if found.agreement_low is not None
-        else ""
-    )
-    return f"At {percent(found.agreement)} of places both models find the same next token likeliest{between}."
 
 
 def _answers(answer: SampleAnswer) -> Slide:

@@ -97,12 +97,12 @@ def test_the_bands_of_the_verdict(ratio, text):
 
 def test_the_verdict_is_a_sentence():
     assert (
-        words.verdict_sentence(a_record(), "Tiny")
-        == "Tiny is clearly worse after losing half of its layer weights."
+        words.verdict_sentence(a_record(), "Tiny", "some prose")
+        == "Tiny is clearly worse on some prose after APT removed half of its layer weights."
     )
-    near = words.verdict_sentence(a_record(pruned=20.1), "Tiny")
-    assert near == "Tiny has hardly changed after losing half of its layer weights."
-    assert "not measured" in words.verdict_sentence(a_record("layers"), "Tiny")
+    near = words.verdict_sentence(a_record(pruned=20.1), "Tiny", "some prose")
+    assert near == "Tiny has hardly changed on some prose after APT removed half of its layer weights."
+    assert "not measured" in words.verdict_sentence(a_record("layers"), "Tiny", "some prose")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def test_a_report_of_one_run_says_what_came_out_and_under_which_conditions():
     report = the_report(a_record(recipe=a_recipe(seed=7)))
     (section,) = report.sections
     assert report.overview is None and report.shared == ()
-    assert section.verdict == "Tiny <b>Llama</b> is clearly worse after losing half of its layer weights."
+    assert section.verdict == (
+        "Tiny <b>Llama</b> is clearly worse on Wikipedia summaries after APT removed half of its layer weights."
+    )
     assert [figure.value for figure in section.figures] == [
         "dense 20.0 → pruned 30.0",
         "50%",

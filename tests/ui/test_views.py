@@ -44,6 +44,15 @@ def test_finished_says_the_verdict_with_its_band():
     assert "<em>clearly worse</em>" in html and 'data-band="clearly-worse"' in html
 
 
+def test_the_verdict_names_method_and_text_and_a_second_signal_stands_beside_it():
+    near = DIVERGED.model_copy(update={"agreement_low": 0.7, "agreement_high": 0.8})
+    record = with_events(*some_events()[len(some_events("layers")) :], near)
+    said = words_of(headline(record, "Tiny"))
+    assert "on Wikipedia summaries after APT removed half of its layer weights." in said
+    assert "At 75% of places both models find the same next token likeliest (95%: 70% to 80%)." in said
+    assert 'class="second"' not in headline(a_record(), "Tiny"), "of a run that did not look nothing is said"
+
+
 def test_a_sample_is_labelled_with_its_conditions():
     record = a_record(run_id="sample-x").model_copy(update={"conditions": "Recorded on a Tuesday"})
     assert "Recorded sample" in headline(record, "Tiny") and "Recorded on a Tuesday." in headline(
