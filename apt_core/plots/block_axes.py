@@ -25,7 +25,7 @@ def over_blocks(
         hoverlabel=hover_label(dark) | {"align": "left"},
         legend=LEGEND_ABOVE,
         xaxis=axis | block_axis(blocks),
-        yaxis=axis | {"type": "log", **error_ticks(errors), "title": {"text": "relative error"}},
+        yaxis=axis | {"type": "log", **error_ticks(errors), "title": {"text": "relative error (log scale)"}},
         showlegend=True,
     )
     if not errors:

@@ -42,7 +42,7 @@ def figure(runs: RunSet, dark: bool = False) -> go.Figure:
     errors = [error for curve in curves.values() for error in curve.values()]
     revision = "-".join(run.id for run in runs.members)
     over_blocks(plot, revision, max(map(depth, pruning), default=0), errors, dark)
-    plot.update_yaxes(title={"text": "mean relative error"})
+    plot.update_yaxes(title={"text": "mean relative error (log scale)"})
     return plot.update_layout(meta=room_for_names(len(pruning), fit=2))
 
 

@@ -51,7 +51,7 @@ def _errors_axis(found: Depth) -> dict[str, Any]:
     errors = [error for one in found.blocks for error in (one.relative_error, one.median_error) if error > 0]
     if not errors or max(errors) < _NARROW * min(errors):
         return {}
-    return {"type": "log", "title": {"text": "relative error (log)"}, **error_ticks(errors)}
+    return {"type": "log", "title": {"text": "relative error (log scale)"}, **error_ticks(errors)}
 
 
 def drawn_alone(found: BlocksAlone) -> Drawn:

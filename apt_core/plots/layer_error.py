@@ -16,7 +16,8 @@ from apt_core.events.records import RunRecord
 from apt_core.plots.block_axes import over_blocks
 from apt_core.plots.chart import Chart, Row, RunSet, Sheet, Table
 from apt_core.plots.findings import leading_kind, lone_layer, trend
-from apt_core.plots.layer_marks import Group, depth, groups, legend_of, place
+from apt_core.plots.layer_marks import Group, depth, groups, legend_of, place, short_name, slots
+from apt_core.plots.layer_words import RELATIVE_ERROR, projections
 from apt_core.plots.look import NO_POINT
 from apt_core.plots.palette import colour
 
@@ -56,7 +57,7 @@ def title(runs: RunSet) -> str:
     if len({layer.block for layer in record.layers}) == 1:
         return f"One block, mean error {number(fmean(layer.relative_error for layer in record.layers))}"
     found = [said for said in (_trend(record.layers), _where(record.layers)) if said]
-    return "; ".join([found[0], *(said[0].lower() + said[1:] for said in found[1:])]) if found else _NEUTRAL
+    return "; ".join([found[0], *map(_inside, found[1:])]) if found else _NEUTRAL
 
 
 def summary(runs: RunSet) -> str:
@@ -73,6 +74,12 @@ def summary(runs: RunSet) -> str:
         f"largest {number(worst.relative_error)} ({place(worst)}). "
         f"{_exactly(record)} in {valid} of {len(record.layers)}."
     )
+
+
+def note(runs: RunSet) -> str:
+    """What the axis and the names say, for who has never pruned a model."""
+    names = {short_name(kind) for kind in slots(runs.shown)}
+    return f"Relative error: {_inside(RELATIVE_ERROR)} {projections(names)}".rstrip()
 
 
 def table(runs: RunSet) -> Table:
@@ -108,8 +115,14 @@ CHART = Chart(
     summary=summary,
     table=table,
     sheet=sheet,
+    note=note,
     place=10,
 )
+
+
+def _inside(said: str) -> str:
+    """As it is written behind a colon or a semicolon."""
+    return said[0].lower() + said[1:]
 
 
 def _exactly(record: RunRecord) -> str:

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 
 from ui_helpers import LAYERS, a_recipe, a_record
 
-from apt_core.plots import layer_error, layer_marks, palette, perplexity
+from apt_core.plots import layer_error, layer_marks, layer_words, palette, perplexity
 from apt_core.plots.chart import RunSet
 
 
@@ -44,6 +44,14 @@ def test_hover_says_everything_about_the_layer():
     assert (
         hover[6].startswith("Block 0, mlp.down_proj: relative error 0.0300") and hover[7] == "0:mlp.down_proj"
     )
+
+
+def test_the_axis_is_named_and_the_note_says_what_it_and_the_names_of_projections_mean():
+    assert layer_error.figure(RunSet(a_record())).layout.yaxis.title.text == "relative error (log scale)"
+    said = layer_error.note(RunSet(a_record()))
+    assert said.startswith("Relative error: how far the layer's output moved: the squared change")
+    assert said.endswith(" q, k: queries, keys of attention. down: narrowing of the MLP.")
+    assert layer_words.projections({"dt", "in B"}) == ""
 
 
 def test_the_title_is_a_finding_only_once_the_run_is_over():

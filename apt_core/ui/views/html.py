@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from apt_core.base.markup import Markup, Row, facts, join, table
+from apt_core.plots.layer_words import RELATIVE_ERROR
 
 __all__ = ["Markup", "Row", "facts", "folded", "join", "linked", "table", "term"]
 
@@ -15,8 +16,7 @@ TERMS = {
     "calibration": "Sample text that is run through the model so that the method can see which weights matter.",
     "N:M": "Of every M neighbouring weights in a row, N stay; 2:4 is the pattern that NVIDIA's sparse tensor "
     "cores can use.",
-    "relative error": "How far the layer's output moved: the squared change of its outputs on the calibration "
-    "text, as a share of the outputs themselves.",
+    "relative error": RELATIVE_ERROR,
     "sparsity": "The share of the weights that is set to exactly zero.",
     "windows": "Pieces of text of equal length; more and longer pieces make the measurement steadier and slower.",
     "top-p": "Only the likeliest words that together reach this probability can be drawn.",
