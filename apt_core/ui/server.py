@@ -36,6 +36,7 @@ from apt_core.reports.run_words import has_numbers
 from apt_core.studies.compare import compare
 from apt_core.ui.acting import acting_for, visitor_of
 from apt_core.ui.forms import options
+from apt_core.ui.forms.model_notes import model_notes
 from apt_core.ui.gguf_file import gguf_response
 from apt_core.ui.model_files import zip_of
 from apt_core.ui.studio import Studio
@@ -48,7 +49,8 @@ from apt_core.ui.views.slides import slides_html
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 DRIVER_JS = ASSETS / "tour" / "driver.min.js"  # 1.8.0 of npm, as it is
 SCRIPTS = tuple(
-    ASSETS / "ui" / f"{name}.js" for name in ("studio", "presenter", "print", "tour", "curve", "shares")
+    ASSETS / "ui" / f"{name}.js"
+    for name in ("studio", "models", "upload", "presenter", "print", "tour", "curve", "shares")
 )
 ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
 COMFORT = ASSETS / "ui" / "comfort.js"
@@ -56,7 +58,7 @@ STYLES = (
     ASSETS / "tour" / "driver.min.css",
     *(
         ASSETS / "ui" / f"{name}.css"
-        for name in ("tokens", "page", "asking", "presenter", "tour", "print", "curve", "shares")
+        for name in ("tokens", "page", "models", "asking", "presenter", "tour", "print", "curve", "shares")
     ),
 )
 _REPORTS = {"report.html": (to_html, "text/html"), "report.md": (to_markdown, "text/markdown")}
@@ -95,6 +97,10 @@ def routes(studio: Studio) -> list[Mount]:
         with acting_for(visitor_of(request.scope)):
             return slides_of(studio, request.path_params["run_id"])
 
+    def models(request: Request) -> Response:
+        with acting_for(visitor_of(request.scope)):
+            return JSONResponse(model_notes(studio), headers=_NEVER_KEPT)
+
     def handed(request: Request) -> Response:
         return handed_out(studio, request.path_params["key"], request.path_params["name"])
 
@@ -108,6 +114,7 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
                 Route("/driver.js", _asset(DRIVER_JS, "text/javascript"), methods=["GET"]),
                 Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
+                Route("/models", models, methods=["GET"]),
                 Route("/answers/{key}/{name}", handed, methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),
                 Route("/studies/{study_id}/{what}", studied, methods=["GET"]),

@@ -91,6 +91,11 @@ class Streams:
                     stream.left.set()
                     stream.stop.set()
 
+    def shown(self) -> str:
+        """The run that the tab was filled with last; empty for none."""
+        with self._lock:
+            return self._shown.get(acting.tab_now(), "")
+
     def _begin(self, run: str, place: str) -> _Stream | None:
         """None where the tab has opened another run while the question waited in line."""
         stream = _Stream(acting.tab_now(), place)

@@ -673,6 +673,7 @@ window.aptStudio = (() => {
       chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away
       if (chosen?.offsetParent) chosen.scrollIntoView({ block: "start" });
     }
+    if (event.target.closest("[data-use-shown]")) document.querySelector("#again").click();
     if (event.target.closest(".label-wrap")) setTimeout(sayWhatIsOpen);
     const fold = event.target.closest("[data-fold]");
     if (fold) fold.setAttribute("aria-expanded", String(fold.getAttribute("aria-expanded") !== "true"));
@@ -724,9 +725,10 @@ window.aptStudio = (() => {
     waiting = setTimeout(sayWhatIsOpen, 300);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
+  const show = (name, value) => parts[name]?.(value); // in a part of the page
   const shown = () => place?.shown ?? ""; // the run that this tab shows
 
   return {
-    chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet, shown, openTab, tries, tried,
+    chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet, show, shown, openTab, tries, tried,
   };
 })();

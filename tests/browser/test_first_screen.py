@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import httpx
@@ -109,6 +110,32 @@ def test_numbers_that_cannot_work_are_sentences(open_page):
 
 
 @pytest.mark.slow
+def test_a_share_out_of_range_is_a_sentence_and_no_toast(open_page):
+    page = open_page()
+    page.locator("#sparsity input[type=number]").fill("150")
+    says(page, "#preflight", "Weights to remove: give a percentage from 0 to 99, not 150.")
+    expect(page.locator("#sparsity input[aria-invalid=true]").first).to_be_visible()
+    assert not page.locator(".toast-wrap *").count()
+
+
+@pytest.mark.slow
+def test_the_list_of_models_says_how_large_they_are_whether_they_are_here_and_whether_they_fit(open_page):
+    page = open_page()
+    page.locator("#model input").click()
+    option = page.locator("#model").get_by_role("option", name="Tiny random Llama", exact=True)
+    expect(option).to_have_attribute("data-note", re.compile(r"^109k parameters · 438 kB, here · "))
+    expect(option).to_have_attribute("data-group", "Tiny, with the app: every step in seconds")
+    headings = page.locator("#model [data-group]")
+    assert headings.count() == 3
+    page.locator("#model input").press("Control+a")
+    page.locator("#model input").press_sequentially("mamba")  # a list that is drawn anew
+    expect(page.locator("#model [role=option]")).to_have_count(1)
+    expect(page.locator("#model [role=option]")).to_have_attribute(
+        "data-note", re.compile("^475k parameters")
+    )
+
+
+@pytest.mark.slow
 def test_pattern_and_sparsity_exclude_each_other(open_page):
     page = open_page()
     assert not page.locator("#pattern").is_visible() and page.locator("#sparsity").is_visible()
@@ -165,6 +192,18 @@ def test_a_text_of_ones_own(open_page, tmp_path):
     page = open_page()
     page.locator("#advanced .label-wrap").click()
     bad, good = tmp_path / "picture.txt", tmp_path / "my prose.txt"
+    other, large = tmp_path / "picture.png", tmp_path / "large.txt"
+    other.write_bytes(b"\x89PNG\0\0\xff")
+    large.write_bytes(b"word " * 2_100_000)
+    for file, sentence in (
+        (other, "picture.png is a binary file"),
+        (large, "large.txt has 10.5 MB; a text may"),
+    ):
+        with page.expect_file_chooser() as chooser:
+            page.locator("#upload").click()
+        chooser.value.set_files(file)
+        says(page, "#upload-note", sentence)
+        assert not page.locator(".toast-wrap *").count()
     bad.write_bytes(b"\x89PNG\0\0\xff")
     good.write_text("It was a dark and stormy night. " * 400, "utf-8")
     with page.expect_file_chooser() as chooser:

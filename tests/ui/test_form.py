@@ -75,10 +75,19 @@ def test_only_what_was_chosen_counts():
         ({"model": None}, "Choose a model"),
         ({"model": "x" * 501}, "at most 500"),
         ({"method__name": "<b>"}, "There is no method '<b>'"),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "Sparsity 1 is out of range"),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": -10}, "Sparsity -0.1 is out of range"),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": math.nan}, "Sparsity: give a number."),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": None}, "Sparsity: give a number."),
+        (
+            {"pattern__kind": "unstructured", "pattern__sparsity": 100},
+            "a percentage from 0 to 99, not 100.",
+        ),
+        (
+            {"pattern__kind": "unstructured", "pattern__sparsity": -10},
+            "a percentage from 0 to 99, not -10.",
+        ),
+        (
+            {"pattern__kind": "unstructured", "pattern__sparsity": math.nan},
+            "Weights to remove: give a number.",
+        ),
+        ({"pattern__kind": "unstructured", "pattern__sparsity": None}, "Weights to remove: give a number."),
         ({"pattern__name": CUSTOM, "pattern__keep": 4, "pattern__of": 2}, "Pattern 4:2 is not possible"),
         ({"pattern__name": CUSTOM, "pattern__keep": 0, "pattern__of": 4}, "Pattern 0:4 is not possible"),
         ({"pattern__name": CUSTOM, "pattern__keep": 2, "pattern__of": 17}, "Pattern 2:17 is not possible"),

@@ -10,6 +10,7 @@ import pytest
 from ui_helpers import a_recipe
 
 from apt_core.jobs import ModelRef
+from apt_core.models.catalogue import entries
 from apt_core.models.catalogue.facts import model_facts
 from apt_core.ui.forms import choose, missing
 
@@ -38,6 +39,16 @@ def test_what_cannot_be_fetched_is_one_sentence(fresh_cache, reachable, asked, w
     assert sentence(**asked) is None, "remembered for a while"
     missing.forget()
     assert words in sentence(**asked)
+
+
+def test_a_model_that_is_here_is_proposed_before_the_random_one(fresh_cache, reachable, monkeypatch):
+    real = entries.cached_folder
+    monkeypatch.setattr(
+        entries, "cached_folder", lambda name, *more: ROOT if name == "smollm2-135m" else real(name, *more)
+    )
+    reachable.clear()
+    assert "choose SmolLM2 135M Instruct, it is on this machine." in sentence("gemma-3-270m")
+    assert entries.works_offline().name == "smollm2-135m"
 
 
 def test_the_bundled_model_and_text_need_nobody(fresh_cache, reachable):

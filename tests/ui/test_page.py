@@ -251,7 +251,7 @@ def test_prune_queues_the_run_and_shows_it(explore, studio, store):
         ),
         ({"calibration__samples": 0}, "Calibration samples", "samples"),
         ({"calibration__text": "/etc/passwd"}, "There is no text", "text"),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "out of range", "sparsity"),
+        ({"pattern__kind": "unstructured", "pattern__sparsity": 100}, "from 0 to 99, not 100", "sparsity"),
         ({"calibration__length": 9000}, "was made for", ""),
     ],
 )

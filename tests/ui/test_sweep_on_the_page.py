@@ -162,7 +162,9 @@ def test_a_search_is_one_button(studio, tab):
     measured(studio.store, study.runs[0], 1.3)
     assert bisection.advance(studio.store, study.id)
     assert "decides the next run" in said(sweep.show(tab, studio, study.id), tab.view)
-    assert "greater than 1" in said(sweep.find(tab, studio, AXES, 0, CHOSEN), tab.note)
+    for worse in (0, 901, None):
+        refused = said(sweep.find(tab, studio, AXES, worse, CHOSEN), tab.note)
+        assert "Worse by at most: give a percentage from 1 to 900." in refused
 
 
 def end(store, run_id, ratio, sparsity):

@@ -252,6 +252,16 @@ def cached_folder(name: str, policy: HostPolicy = STRICT) -> Path | None:
     return entry.folder
 
 
+def works_offline(policy: HostPolicy = STRICT) -> CatalogueEntry:
+    """The model to take while nothing can be fetched: the first that was fetched before, else one of the app."""
+    fetched = (
+        entry
+        for entry in CATALOGUE.values()
+        if entry.source != "bundled" and cached_folder(entry.name, policy)
+    )
+    return next(fetched, CATALOGUE[FALLBACK_MODEL])
+
+
 def suggestion(model_id: str) -> str:
     """' Did you mean smollm2-135m?' or the names that there are; begins with a space."""
     names = {name.lower(): name for name in CATALOGUE}

@@ -17,7 +17,7 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import size
 from apt_core.jobs import ModelRef
 from apt_core.models.catalogue import terms
-from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, CatalogueEntry, suggestion
+from apt_core.models.catalogue.entries import CATALOGUE, CatalogueEntry, suggestion, works_offline
 from apt_core.models.checkpoint import headers as checkpoints
 from apt_core.models.checkpoint.agreement import blocks_in
 from apt_core.models.fetch import cache_list, convert, gguf, hub, hub_cache, manifest, packages
@@ -160,4 +160,4 @@ def _own(entry: CatalogueEntry, progress: Report) -> Path:
             report=progress,
         )
     except NotReachable as error:
-        raise NotReachable(f"{error} Until then, {FALLBACK_MODEL} works without network.") from error
+        raise NotReachable(f"{error} Until then, {works_offline().name} works without network.") from error

@@ -127,7 +127,7 @@ def _needs(studio: Studio, job: Job, facts: ModelFacts, rates: Rates | None) -> 
     return needs.model_copy(
         update={
             "download_bytes": needs.download_bytes + missing.bytes_to_come(job),
-            "refusal": needs.refusal or missing.sentence_of(job, facts),
+            "refusal": needs.refusal or missing.sentence_of(job, facts, studio.policy),
         }
     )
 

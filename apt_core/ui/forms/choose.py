@@ -26,6 +26,7 @@ from apt_core.models.fetch import hub_token
 from apt_core.texts.sources import FALLBACK_TEXT
 from apt_core.ui.forms import account, checks, layer_shares, missing, options, search, uploads
 from apt_core.ui.forms.controls import CONTROLS, draw_options, text_choices
+from apt_core.ui.forms.differs import differs
 from apt_core.ui.forms.fields import Field, element_id, fields_of
 from apt_core.ui.forms.form import ACCEPT, jobs_of, open_terms, write
 from apt_core.ui.forms.presets import DEFAULT_PRESET, FIRST_PATTERN, NUMBERS, PRESETS, method_of, preset_of
@@ -57,6 +58,7 @@ class Chooser(NamedTuple):
     command: gr.HTML
     search: search.Search
     shares: layer_shares.ShowShares
+    differs: gr.HTML  # where the choices are not those of the run that is shown
     account: account.Account | None  # None where visitors sign in with Hugging Face's button, or cannot
 
     @property
@@ -68,7 +70,7 @@ class Chooser(NamedTuple):
         """What a check of the choices can change."""
         return [
             *(self.facts, self.controls["terms"], self.preflight, self.prune, self.command),
-            *self.shares,
+            *(*self.shares, self.differs),
         ]
 
     def values(self, given: Iterable[Any]) -> dict[str, Any]:
@@ -105,13 +107,14 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
             controls |= drawn
         hub_account = account.lay_out(policy)
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
+            differing = html("differs")
             preflight = html("preflight")
             prune = gr.Button("Prune", variant="primary", size="lg", elem_id="prune", interactive=False)
         with gr.Accordion("Same run from the command line or from Python", open=False, elem_classes="fold"):
             command = html("command")
     return Chooser(
         *(kind, controls, preset, upload, upload_note, facts, preflight, prune, command, hub_search),
-        *(shares, hub_account),
+        *(shares, differing, hub_account),
     )
 
 
@@ -141,8 +144,9 @@ def checked_for_visitor(chooser: Chooser, studio: Studio) -> Callable[..., dict[
     """`check` as an event handler: the Hub is asked in the visitor's name."""
 
     def handler(token: gr.OAuthToken | None, *given: Any) -> dict[Any, Any]:
+        values = chooser.values(given)
         with hub_token.of_visitor(account.token_of(token)):
-            return check(chooser, studio, chooser.values(given))
+            return check(chooser, studio, values) | compare(chooser, studio, values, studio.streams.shown())
 
     return handler
 
@@ -172,6 +176,11 @@ def check(chooser: Chooser, studio: Studio, values: dict[str, Any]) -> dict[Any,
         chooser.shares.show: gr.update(interactive=estimate.refusal is None),
         chooser.shares.says: layer_shares.says(studio, jobs[0], facts),
     }
+
+
+def compare(chooser: Chooser, studio: Studio, values: dict[str, Any], run_id: str) -> dict[Any, Any]:
+    """Say whether these choices are those of the shown run."""
+    return {chooser.differs: differs(studio, chooser.kind, values, run_id)}
 
 
 def fill(chooser: Chooser, job: Job, policy: HostPolicy = STRICT) -> dict[Any, Any]:
@@ -255,13 +264,8 @@ def _place(field: Field) -> int:
 
 
 def _upload() -> tuple[gr.UploadButton, gr.HTML]:
-    button = gr.UploadButton(
-        "Use my own text (UTF-8, up to 10 MB)",
-        file_types=[".txt", ".md", "text"],
-        size="sm",
-        elem_id="upload",
-    )
-    return button, html("upload-note")
+    button = gr.UploadButton("Use my own text (UTF-8, up to 10 MB)", size="sm", elem_id="upload")
+    return button, html("upload-note", known=True)
 
 
 def _rivals() -> gr.CheckboxGroup:

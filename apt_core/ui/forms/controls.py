@@ -13,15 +13,18 @@ from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.base.policy import HostPolicy
 from apt_core.methods import METHODS, STRUCTURED, Method, StructuredMethod
 from apt_core.methods.registry import RECOVERIES
-from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL, list_models
+from apt_core.models.catalogue.entries import CATALOGUE, DEFAULT_MODEL
 from apt_core.models.fetch.sources import local_path
 from apt_core.texts.sources import TEXTS
 from apt_core.ui.acting import visitor_for
 from apt_core.ui.forms import options, uploads
 from apt_core.ui.forms.fields import PLAIN, Control, Field, Values, element_id, number, whole
+from apt_core.ui.forms.model_notes import in_groups
+from apt_core.ui.forms.slider import Slider
 from apt_core.ui.views.html import Markup, term
 
 CUSTOM = "custom"
+MOST_REMOVED = 99  # percent
 PATTERNS = ("2:4", "4:8", "1:4", "3:4", "1:2", "2:8")
 
 # ---- a model: one of the list, a folder, an id of the Hub, what a run made
@@ -30,7 +33,7 @@ PATTERNS = ("2:4", "4:8", "1:4", "3:4", "1:2", "2:8")
 def _draw_model(field: Field) -> dict[str, Component]:
     return {
         field.path: gr.Dropdown(
-            choices=[(entry["title"], entry["name"]) for entry in list_models()],
+            choices=[(entry.title, entry.name) for entry in in_groups()],
             value=DEFAULT_MODEL,
             allow_custom_value=True,
             label=field.label,
@@ -91,9 +94,9 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             drawn[f"{path}.of"] = gr.Number(
                 value=first[f"{path}.of"], label="of every M (up to 16)", min_width=80, elem_id="of"
             )
-        drawn[f"{path}.sparsity"] = gr.Slider(
+        drawn[f"{path}.sparsity"] = Slider(
             0,
-            99,
+            MOST_REMOVED,
             value=first[f"{path}.sparsity"],
             step=1,
             label="Weights to remove, %",
@@ -116,11 +119,19 @@ def _read_pattern(field: Field, values: Values, _policy: HostPolicy) -> dict[str
 
 def _wanted(given: dict[str, Any]) -> str:
     if given["kind"] == "unstructured":
-        return f"{number(given['sparsity'], 'Sparsity') / 100:.6g}"
+        return f"{_percent(given['sparsity']) / 100:.6g}"
     mixed = " mixed" if given["mixed"] else ""
     if given["name"] == CUSTOM:
         return f"{whole(given['keep'], 'N')}:{whole(given['of'], 'M')}{mixed}"
     return f"{given['name'] or ''}{mixed}"
+
+
+def _percent(value: Any) -> float:
+    """Of the slider of unstructured sparsity."""
+    found = number(value, "Weights to remove")
+    if not 0 <= found < 100:
+        raise BadInput(f"Weights to remove: give a percentage from 0 to {MOST_REMOVED}, not {found:g}.")
+    return found
 
 
 def _write_pattern(field: Field, value: Any) -> dict[str, Any]:
@@ -195,7 +206,7 @@ def _write_structured(field: Field, value: StructuredMethod) -> dict[str, Any]:
 
 def _read_share(field: Field, values: Values, _policy: HostPolicy) -> dict[str, Any]:
     """The slider of unstructured sparsity, whatever kind of pattern is chosen: N:M says nothing of structures."""
-    share = number(values[f"{field.path}.sparsity"], "Sparsity") / 100
+    share = _percent(values[f"{field.path}.sparsity"]) / 100
     return parse_pattern(f"{share:.6g}").model_dump()
 
 

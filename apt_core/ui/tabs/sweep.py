@@ -39,6 +39,7 @@ _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"
 _LONGEST_LIST = 1000  # letters: 64 seeds of ten digits and what stands between them
 _LONGEST_RECIPES = 64 * 501
 _AT_HALF = {"pattern.kind": "unstructured", "pattern.sparsity": 50}  # which every method and allocation takes
+_MOST_WORSE = 900  # percent of the dense perplexity
 
 
 class SweepTab(NamedTuple):
@@ -103,7 +104,7 @@ def lay_out() -> SweepTab:
     )
     with gr.Row():
         within = gr.Number(
-            10, minimum=1, maximum=900, precision=0, label="Worse by at most, %", min_width=120, scale=1
+            10, precision=0, label="Worse by at most, %", min_width=120, scale=1, elem_id="sweep-within"
         )
         find = gr.Button("Find the most sparsity", elem_id="sweep-find", min_width=160, scale=3)
     find_estimate = html("sweep-find-estimate")
@@ -252,8 +253,9 @@ def search_of(studio: Studio, within: Any, chosen: dict[str, Any]) -> Bisection:
     """The search with the method that is chosen under Explore; raises PruneError with one sentence."""
     check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
     base = read(Prune, chosen | _AT_HALF, studio.policy)
-    share = within if isinstance(within, int | float) else 0
-    return make_value(Bisection, base=base, within=1 + share / 100)
+    if not isinstance(within, int | float) or not 1 <= within <= _MOST_WORSE:
+        raise BadInput(f"Worse by at most: give a percentage from 1 to {_MOST_WORSE}.")
+    return make_value(Bisection, base=base, within=1 + within / 100)
 
 
 def estimate_search(tab: SweepTab, studio: Studio, within: Any, chosen: dict[str, Any]) -> dict[Any, Any]:
