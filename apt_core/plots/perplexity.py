@@ -101,7 +101,7 @@ def summary(runs: RunSet) -> str:
     both = f"Dense {number(_perplexity(record, 'dense'))}, pruned {number(_perplexity(record, 'pruned'))}"
     ratio = f", ratio {number(record.ratio)}" if record.ratio is not None else ""
     how = f"{measured.windows} windows of {measured.length} tokens that do not overlap"
-    return f"{both}{ratio}; lower is better. Measured on {how}."
+    return f"{both}{ratio}; lower is better. Measured on {how}.{_others_said(references(runs))}"
 
 
 def table(runs: RunSet) -> Table:
@@ -169,6 +169,12 @@ CHART = Chart(
     wide=False,
     place=10,
 )
+
+
+def _others_said(others: Sequence[RunRecord]) -> str:
+    """' Other methods on the same text: Wanda 44.0.', the best first: what each tick is."""
+    said = [f"{other.pruning.method.label} {number(_perplexity(other, 'pruned'))}" for other in others]
+    return f" Other methods on the same text: {', '.join(said)}." if said else ""
 
 
 def _cells(measured: Evaluated | None) -> tuple[str, ...]:

@@ -22,7 +22,7 @@
     layout.height = (narrow.matches && layout.meta?.narrowHeight) || layout.height || 360;
     if (coarse) layout.dragmode = false; // a finger scrolls the page
     drawn.add(host);
-    return Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
+    return Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false });
   }
 
   const hosts = [...document.querySelectorAll("[data-chart]")];

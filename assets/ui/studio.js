@@ -112,7 +112,7 @@ window.aptStudio = (() => {
       if (coarse) layout.dragmode = false;
       layout.autosize = true;
       layout.height = heightOf(layout);
-      await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset" });
+      await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false });
       if (!drawn) listen(Plotly);
       drawn = true;
       keepLabels(Plotly);
@@ -121,12 +121,23 @@ window.aptStudio = (() => {
     // A zoom between the labels that an axis was given would leave it without any: plotly then chooses its own.
     function keepLabels(Plotly) {
       if (!props.value?.figure) return; // a chart that this run does not have, resized
+      const { xaxis, yaxis } = JSON.parse(props.value.figure).layout;
+      keepBlocks(Plotly, xaxis?.dtick);
       const axis = host._fullLayout.yaxis;
-      const given = JSON.parse(props.value.figure).layout.yaxis?.tickvals;
+      const given = yaxis?.tickvals;
       if (!given || !axis?.range) return;
       const [low, high] = axis.range.map((end) => (axis.type === "log" ? 10 ** end : end));
       const mode = given.filter((tick) => tick >= low && tick <= high).length < FEWEST_LABELS ? "auto" : "array";
       if (axis.tickmode !== mode) Plotly.relayout(host, { "yaxis.tickmode": mode });
+    }
+
+    // A zoom into a few of many blocks: every block, or every second one, is named then.
+    function keepBlocks(Plotly, given) {
+      const axis = host._fullLayout.xaxis;
+      if (!given || !axis?.range) return;
+      const wide = Math.abs(axis.range[1] - axis.range[0]);
+      const step = [100, 50, 20, 10, 5, 2, 1].find((each) => each <= given && wide / each >= FEWEST_LABELS) ?? 1;
+      if (axis.dtick !== step) Plotly.relayout(host, { "xaxis.dtick": step });
     }
 
     // Names above the plot take lines of their own on a narrow screen.
@@ -274,8 +285,8 @@ window.aptStudio = (() => {
       if (askedForRun) showTop(); // its state is at the top
       askedForRun = false;
     });
-    if (props.value?.run && !wished("run", "compare")) { // the sample with which the page opens: Back leads to it
-      place ??= { run: "", tab: "", shown: props.value.run, compare: "" };
+    if (props.value?.run && !wished("run", "compare", "study")) { // the sample with which the page opens: Back leads to it
+      place ??= { run: "", tab: "", shown: props.value.run, compare: "", study: "" };
       window.history.replaceState({ ...window.history.state, studio: place }, "");
     }
     setInterval(ask, 1000);
@@ -286,21 +297,24 @@ window.aptStudio = (() => {
 
   let goTo = () => {}; // shows another run
   let goToCompared = () => {}; // compares other runs
-  let place = null; // what the newest entry of the history shows: { run, tab, shown, compare }
+  let goToSweep = () => {}; // shows another sweep
+  const SHOWS = { compare: "compare", sweep: "study" }; // tab -> what it shows of runs, by its name in the address
+  let place = null; // what the newest entry of the history shows: { run, tab, shown, compare, study }
   let goingBack = false;
   let showedAt = 0; // when another run or comparison was shown, 0 when the last step was another tab
 
   // A new entry for every other run or tab that the visitor opens; none for what Back and Forward bring.
   function remember(change) {
-    const now = { run: "", tab: "", shown: "", compare: "", ...place, ...change };
+    const now = { run: "", tab: "", shown: "", compare: "", study: "", ...place, ...change };
     const url = new URL(window.location.href);
-    const comparing = now.tab === "compare" && now.compare; // then the address names these runs alone
-    const said = { run: comparing ? "" : now.run, tab: comparing ? "" : now.tab, compare: comparing ? now.compare : "" };
+    const alone = ["compare", "sweep"].includes(now.tab) && now[SHOWS[now.tab]]; // then the address names these runs alone
+    const said = { run: alone ? "" : now.run, tab: alone ? "" : now.tab, compare: "", study: "" };
+    if (alone) said[SHOWS[now.tab]] = alone;
     for (const [name, value] of Object.entries(said)) {
       if (value) url.searchParams.set(name, value);
       else url.searchParams.delete(name);
     }
-    const moved = ["run", "tab", "compare"].filter((name) => place && place[name] !== now[name]).join();
+    const moved = ["run", "tab", "compare", "study"].filter((name) => place && place[name] !== now[name]).join();
     place = now;
     // Opening a run from the list changes what is shown and then the tab: one step.
     const same = moved === "tab" && showedAt && Date.now() - showedAt < 1500;
@@ -375,6 +389,7 @@ window.aptStudio = (() => {
     openTab(there.tab);
     goTo(there.shown);
     if (there.tab === "compare") goToCompared(there.compare);
+    if (there.tab === "sweep") goToSweep(there.study);
   });
 
   let askedForRun = false; // the visitor pressed Prune or opened a run, and waits to see it
@@ -404,6 +419,18 @@ window.aptStudio = (() => {
       remember({ compare: now() });
       showTop();
     });
+  }
+
+  // The same of the sweep that is shown.
+  function sweeps(element, trigger) {
+    runs(element, trigger);
+    const now = () => element.querySelector("[data-study]")?.dataset.study ?? "";
+    goToSweep = (study) => {
+      if (study && study !== now()) trigger("click", { action: "study", study });
+    };
+    const keep = () => now() && now() !== place?.study && remember({ study: now() });
+    keep();
+    new MutationObserver(keep).observe(element, { childList: true, subtree: true, attributeFilter: ["data-study"] });
   }
 
   // The runs that are ticked stay so while the list is drawn anew, searched and turned over.
@@ -729,6 +756,6 @@ window.aptStudio = (() => {
   const shown = () => place?.shown ?? ""; // the run that this tab shows
 
   return {
-    chart, part, follow, layerPicked, runs, search, compared, compareBar, pressed, labelSheet, show, shown, openTab, tries, tried,
+    chart, part, follow, layerPicked, runs, search, sweeps, compared, compareBar, pressed, labelSheet, show, shown, openTab, tries, tried,
   };
 })();

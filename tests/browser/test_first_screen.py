@@ -275,6 +275,22 @@ def test_no_tab_scrolls_sideways(open_page, width, theme):
 
 
 @pytest.mark.slow
+def test_a_zoom_into_few_blocks_keeps_their_labels_and_covers_nothing(open_page):
+    page = open_page()
+    page.wait_for_selector("#layers-chart .scatterlayer path")
+    box = page.locator("#layers-chart .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 0.42 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.56 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+    page.mouse.up()
+    page.locator("#layers-chart [data-tool=reset]").wait_for()
+    page.wait_for_function("document.querySelectorAll('#layers-chart .xtick').length >= 3")
+    assert page.locator(".plotly-notifier .notifier-note").count() == 0
+    page.locator("#layers-chart [data-tool=reset]").click()
+    page.wait_for_function("document.querySelectorAll('#layers-chart .xtick').length <= 8")
+
+
+@pytest.mark.slow
 def test_the_shade_that_was_chosen_is_there_the_next_time(app, open_page):
     page = open_page(color_scheme="light")
     page.locator("[data-shade]").click()

@@ -74,10 +74,20 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     page.wait_for_selector("#sweep-pareto-table tbody tr")
     assert page.locator("#sweep-pareto-table tbody tr").count() == 6
     link = page.locator("#sweep a", has_text="link").get_attribute("href")
+    study = page.locator("#sweep [data-study]").get_attribute("data-study")
+    page.wait_for_url(f"**/?study={study}")
     page.locator("#sweep a[data-action=open]").first.click()
     page.wait_for_selector("#sparsity-chart .scatterlayer .trace")
     assert page.locator("#sparsity-chart .scatterlayer .trace").count() >= 2
     page.wait_for_selector("#parallel-chart .parcoords")
+    page.wait_for_url("**/?run=*")
+    assert "study" not in page.url
+    page.go_back()
+    page.wait_for_url(f"**/?study={study}")
+    assert page.locator("#sweep tr[data-run]").count() == 6
+    page.reload()
+    page.wait_for_selector("#sweep tr[data-run]")
+    assert page.url.endswith(f"?study={study}")
     narrow = visitor(link, width=390, height=844)
     narrow.wait_for_selector("#sweep tr[data-run]")
     assert narrow.locator("#sweep tr[data-run]").count() == 6

@@ -139,6 +139,7 @@ def test_other_methods_asked_for_the_same_are_ticks():
     assert list(ticks.y) == ["others"]  # not across the bar and its number
     named = [note.text for note in perplexity.figure(beside).layout.annotations if note.y == "others"]
     assert len(named) == 1 and named[0].startswith("Wanda ")
+    assert perplexity.summary(beside).endswith(" Other methods on the same text: Wanda 44.0.")
 
 
 def test_a_run_that_read_more_text_is_no_reference():

@@ -110,7 +110,7 @@ def lay_out() -> SweepTab:
     find_estimate = html("sweep-find-estimate")
     note = html("sweep-note")
     view = gr.HTML(
-        "", elem_id="sweep", apply_default_css=False, js_on_load="window.aptStudio.runs(element, trigger);"
+        "", elem_id="sweep", apply_default_css=False, js_on_load="window.aptStudio.sweeps(element, trigger);"
     )
     with gr.Row():
         stop = gr.Button("Stop the sweep", variant="stop", visible=False, elem_id="sweep-stop", min_width=120)
@@ -157,6 +157,9 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
         with hub_token.of_visitor(token_of(token)):
             return find(tab, studio, axes, within, chosen)
 
+    def went_back(event: gr.EventData) -> Any:
+        return opened(tab, studio, event)
+
     item.select(estimated, inputs, [tab.estimate, tab.start], **_QUIET)
     for changed in (item.select, tab.within.change):
         changed(search_estimated, inputs, [tab.find_estimate, tab.find], **_QUIET)
@@ -166,6 +169,7 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
     tab.find.click(found, inputs, tab.shown, **_QUIET)
     tab.stop.click(lambda study: stop(tab, studio, study), tab.study, tab.shown, **_QUIET)
     tab.go_on.click(lambda study: go_on(tab, studio, study), tab.study, tab.shown, **_QUIET)
+    tab.view.click(went_back, None, tab.shown, **_QUIET)
     rounding.wire(
         tab.rounding,
         studio,
@@ -177,6 +181,13 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
     tab.timer.tick(
         lambda study, looks: show(tab, studio, study, looks), [tab.study, tab.looks], tab.shown, **_QUIET
     )
+
+
+def opened(tab: SweepTab, studio: Studio, event: gr.EventData) -> Any:
+    """The sweep that Back or Forward leads to."""
+    data = event._data if isinstance(event._data, dict) else {}
+    wanted = data.get("action") == "study"
+    return show(tab, studio, str(data.get("study") or "")[:100]) if wanted else gr.skip()
 
 
 def space_of(studio: Studio, axes: dict[str, Any], chosen: dict[str, Any]) -> Space:

@@ -51,7 +51,7 @@ def _how_far(study: Study, rows: Sequence[Row]) -> Markup:
         words += f"; {duration(spent['total'])} together, some of them side by side"
     elif spent["alone"] > spent["total"] > 0:
         words += f"; {duration(spent['total'])} together, {duration(spent['alone'])} if each had been alone"
-    said = Markup('<p class="quiet">{}. {}</p>').format(words, link)
+    said = Markup('<p class="quiet" data-study="{}">{}. {}</p>').format(study.id, words, link)
     return said + _found(study, rows) + _reports(study, rows)
 
 
