@@ -88,6 +88,11 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     page.reload()
     page.wait_for_selector("#sweep tr[data-run]")
     assert page.url.endswith(f"?study={study}")
+    later = visitor()
+    later.get_by_role("tab", name="Sweep").click()
+    later.get_by_role("link", name="Tiny random Llama, 6 runs").click()
+    later.wait_for_url(f"**/?study={study}")
+    later.wait_for_selector("#sweep tr[data-run]")
     narrow = visitor(link, width=390, height=844)
     narrow.wait_for_selector("#sweep tr[data-run]")
     assert narrow.locator("#sweep tr[data-run]").count() == 6

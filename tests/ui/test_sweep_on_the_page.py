@@ -18,6 +18,7 @@ from apt_core.ui import page
 from apt_core.ui.forms.form import write
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import sweep
+from apt_core.ui.views.earlier_sweeps import earlier_sweeps
 from tests.runs.fake_worker import evaluated
 from tests.runs.helpers import fake_command
 from tests.runs.test_store import finish
@@ -250,3 +251,16 @@ def test_an_allocation_that_the_chosen_pattern_refuses_can_be_swept_and_searched
     assert sweep.search_of(studio, 10, chosen).base.method.allocation.name == "owl"
     with pytest.raises(BadInput, match="allocation owl would decide nothing"):
         sweep.space_of(studio, {"seeds": "0, 1"}, chosen)
+
+
+def test_earlier_sweeps_are_links_and_races_are_not_among_them(studio, tab):
+    assert earlier_sweeps(studio) == ""
+    study = studio.store.study(sweep.start(tab, studio, AXES, CHOSEN)[tab.study])
+    studio.submit([job.model_copy(update={"seed": 9}) for job in study.jobs[:2]])
+    studio._lately.forget()
+    said = earlier_sweeps(studio)
+    assert said.count("<a ") == 1 and f'href="?study={study.id}"' in said
+    assert f"Tiny random Llama, {len(study.jobs)} runs, " in said
+    found = studio.store.study(sweep.find(tab, studio, AXES, 10, CHOSEN)[tab.study])
+    studio._lately.forget()
+    assert f'href="?study={found.id}"' in earlier_sweeps(studio) and ", a search, " in earlier_sweeps(studio)

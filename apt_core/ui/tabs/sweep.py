@@ -30,6 +30,7 @@ from apt_core.ui.tabs import rounding
 from apt_core.ui.tabs.result import html, section
 from apt_core.ui.tabs.rounding import RoundingSection
 from apt_core.ui.views.cards import at_most_line, preflight_card, sentence_card
+from apt_core.ui.views.earlier_sweeps import earlier_sweeps
 from apt_core.ui.views.html import Markup, join
 from apt_core.ui.views.sweep_charts import PREFIX, looks_of, sweep_charts
 from apt_core.ui.views.sweep_table import sweep_view
@@ -43,6 +44,7 @@ _MOST_WORSE = 900  # percent of the dense perplexity
 
 
 class SweepTab(NamedTuple):
+    earlier: gr.HTML  # links to those that the visitor made before
     axes: dict[str, Any]  # field of the space -> its control
     within: gr.Number
     estimate: gr.HTML
@@ -77,6 +79,7 @@ def lay_out() -> SweepTab:
         "options are those under Explore; here is what varies.</p>",
         apply_default_css=False,
     )
+    earlier = html("sweep-earlier", opens=True)
     axes = {
         "methods": gr.CheckboxGroup(
             [(kind.title, name) for name, kind in METHODS.items()],
@@ -121,7 +124,9 @@ def lay_out() -> SweepTab:
         drawn |= section(one, before=PREFIX)
     timer, study, looks = gr.Timer(2.0, active=False), gr.State(""), gr.State("")
     buttons = (estimate, start, find, find_estimate)
-    return SweepTab(axes, within, *buttons, note, view, stop, go_on, rounded, study, timer, drawn, looks)
+    return SweepTab(
+        earlier, axes, within, *buttons, note, view, stop, go_on, rounded, study, timer, drawn, looks
+    )
 
 
 def _title(axis: str) -> str:
@@ -160,6 +165,7 @@ def wire(tab: SweepTab, item: gr.Tab, chooser: Chooser, studio: Studio) -> None:
     def went_back(event: gr.EventData) -> Any:
         return opened(tab, studio, event)
 
+    item.select(lambda: earlier_sweeps(studio), None, tab.earlier, **_QUIET)
     item.select(estimated, inputs, [tab.estimate, tab.start], **_QUIET)
     for changed in (item.select, tab.within.change):
         changed(search_estimated, inputs, [tab.find_estimate, tab.find], **_QUIET)
