@@ -233,11 +233,13 @@ def search(
 
 
 def compare(runs: Sequence[str]) -> Comparison:
-    """Stored runs beside one another, by their ids: fields that differ, perplexities, every run paired with the first.
+    """Stored runs beside one another, by their ids or as all of a study by its own: fields that differ, perplexities,
+    every run paired with the first, what each kept of the dense model and what it saves.
 
     The same value as `apt-studio compare --json` prints. Raises BadInput with one sentence.
     """
-    records = _comparing.runs_to_compare(runs, _stores.Store().get)
+    store = _stores.Store()
+    records = _comparing.runs_to_compare(_naming.all_of_a_study(store, runs), store.get)
     return _comparing.compare(records, HostPolicy.from_environment())
 
 

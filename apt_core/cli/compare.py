@@ -8,16 +8,20 @@ from typing import Any
 
 from apt_core.base import words
 from apt_core.cli.output import print_json, table
+from apt_core.plots.chart import RunLink, Table
+from apt_core.reports.outcomes import outcome_tables
 from apt_core.runs.store import Store
 from apt_core.studies.compare import Comparison, Perplexity, compare, runs_to_compare, sentences
 from apt_core.studies.differing import said
+from apt_core.studies.named_runs import all_of_a_study
 from apt_core.texts.titles import text_title
 
 _LONGEST = 40  # characters of a value; --json has it whole
 
 
 def run(options: argparse.Namespace) -> int:
-    records = runs_to_compare(options.runs, Store().get)
+    store = Store()
+    records = runs_to_compare(all_of_a_study(store, options.runs), store.get)
     comparison = compare(records, options.policy)
     if options.json:
         print_json(comparison.model_dump(mode="json"))
@@ -26,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
             _runs(comparison),
             _differing(comparison),
             _perplexities(comparison),
+            *map(_as_text, outcome_tables(records)),
             "\n".join(sentences(records)),
         )
         print("\n\n".join(filter(None, parts)))
@@ -61,6 +66,14 @@ def _perplexities(comparison: Comparison) -> str:
     ]
     heads = ("run", "model", "text", "perplexity", "95% interval", "windows", "tokens each")
     return table(heads, rows, left=3) if rows else "None of them has measured a perplexity yet."
+
+
+def _as_text(found: Table) -> str:
+    """Its first column names what the row is of; the others are figures."""
+    rows = [
+        tuple(cell.text if isinstance(cell, RunLink) else cell for cell in row.cells) for row in found.rows
+    ]
+    return table(found.heads, rows, left=1)
 
 
 def _measured(comparison: Comparison) -> Iterator[tuple[int, Perplexity]]:

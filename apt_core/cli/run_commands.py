@@ -187,7 +187,7 @@ def _add_pack(commands: Any) -> None:
 
 def _add_compare(commands: Any) -> None:
     parser = add(commands, "compare", "compare:run", "compare runs: what differs, and what it changed")
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="two to twelve ids of 'runs list'")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="two to twelve ids of 'runs list', or a study")
 
 
 def _add_cache(commands: Any) -> None:

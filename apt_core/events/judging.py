@@ -30,6 +30,12 @@ class Evaluated(Frozen):
     losses: tuple[float, ...] = ()  # mean negative log-likelihood of each window; empty in runs of version 1
     reused: bool = False  # measured by an earlier run, with the same weights on the same windows
 
+    @property
+    def stride(self) -> int:
+        """Tokens of the text from one window to the next: windows do not overlap; one that opens with a token of the
+        tokenizer has one less of the text."""
+        return self.length - self.protocol.startswith("joined-bos")
+
 
 class Speed(Frozen):
     """Tokens a second over some repeats: the median, the slowest and the fastest."""

@@ -296,9 +296,27 @@ def texts_of(record: RunRecord, name: Callable[[str], str]) -> list[dict[str, An
             "low": one.low,
             "high": one.high,
             "windows": one.windows,
+            "length": one.length,
+            "stride": one.stride,
+            "protocol": one.protocol,
         }
         for one in record.evaluated
     ]
+
+
+def measures(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
+    """What was measured beside perplexity: speed, size, distance to the dense model, rounding, tasks."""
+    fast = {"dense": record.dense_speed, "pruned": record.pruned_speed}
+    return {
+        "tokens_per_second": {side: one.tokens_per_second if one else None for side, one in fast.items()},
+        "speed": {side: _in_turns(one) for side, one in fast.items()},
+        "sizes": {one.subject: one.model_dump(exclude={"kind", "subject"}) for one in record.sized},
+        "divergence": [
+            one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged
+        ],
+        "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
+        "tasks": [one.model_dump(exclude={"kind"}) for one in record.scored],
+    }
 
 
 def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
@@ -315,22 +333,15 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
             "protocol": next((one.protocol for one in record.evaluated), None),
         },
         "texts": texts_of(record, name),
-        "tokens_per_second": {side: one.tokens_per_second if one else None for side, one in fast.items()},
-        "speed": {side: _in_turns(one) for side, one in fast.items()},
+        **measures(record, name),
         "bytes_on_disk": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
         "parameters": record.parameters,
         "bytes": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
         "shrunk": record.shrunk.model_dump(exclude={"kind"}) if record.shrunk else None,
-        "sizes": {one.subject: one.model_dump(exclude={"kind", "subject"}) for one in record.sized},
-        "divergence": [
-            one.model_dump(exclude={"kind", "text"}) | {"text": name(one.text)} for one in record.diverged
-        ],
-        "rounded": record.rounded.model_dump(exclude={"kind"}) if record.rounded else None,
         "trained": record.training.model_dump(exclude={"kind"}) if record.training else None,
         "steps": [one.model_dump(exclude={"kind"}) for one in record.steps],
         "search": record.search.model_dump(exclude={"kind"}) if record.search else None,
         "generations": [one.model_dump(exclude={"kind"}) for one in record.generations],
-        "tasks": [one.model_dump(exclude={"kind"}) for one in record.scored],
         "seconds": finished.seconds if finished else None,
         "peak_rss_bytes": finished.peak_rss_bytes if finished else None,
         "allocated": record.allocated.shares if record.allocated else None,

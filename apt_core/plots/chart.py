@@ -32,7 +32,7 @@ class RunSet(NamedTuple):
     @property
     def marked(self) -> str:
         """The id of the run that charts and tables mark as the one that is shown, empty for none."""
-        return "" if self.study else self.shown.id
+        return "" if self.study or self.compare else self.shown.id
 
 
 class RunLink(NamedTuple):

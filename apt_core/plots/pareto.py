@@ -14,8 +14,9 @@ from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Sheet, Table
 from apt_core.plots.look import LEGEND_ABOVE, ground, thin_axis
 from apt_core.plots.palette import colour
 from apt_core.studies.curve import Point, front, points_of, sweep_of
+from apt_core.studies.names import names_of
 from apt_core.studies.rounded import Reference, on_their_way, references
-from apt_core.studies.rounding import comparable
+from apt_core.studies.rounding import alike, comparable
 
 _FEWEST = 3  # two runs are compared without a front, unless rounded models stand beside them
 _ALONE = 320  # pixels of a panel that is the only one
@@ -166,11 +167,18 @@ CHART = Chart(
 
 
 def _points(runs: RunSet) -> list[Point]:
-    return points_of(_finished(runs))
+    """Each by a name of its own."""
+    found = _finished(runs)
+    names = names_of(found)
+    return [point._replace(label=names[point.run]) for point in points_of(found)]
 
 
 def _finished(runs: RunSet) -> list[RunRecord]:
-    """Of the sweep those that can be drawn; of a run of no study itself."""
+    """Of the sweep those that can be drawn; of a run of no study itself. Of runs that somebody compares all or none: of
+    several models or other windows their figures say nothing together."""
+    if runs.compare:
+        found = [run for run in runs.members if comparable(run)]
+        return found if alike(found) else []
     return [run for run in sweep_of(runs.shown, runs.others) or (runs.shown,) if comparable(run)]
 
 
@@ -185,7 +193,7 @@ def _references(runs: RunSet) -> list[Reference]:
     """What stands beside the runs on the axis of bytes; nothing where there is none."""
     if _PACKED not in _costs(_points(runs)):
         return []
-    return references(_finished(runs), runs.others)
+    return references(_finished(runs), runs.members if runs.compare else runs.others)
 
 
 def _stands_beside_rounding(runs: RunSet) -> bool:
@@ -199,6 +207,8 @@ def _of_rounding(runs: RunSet) -> str:
         return f"{_DIAMONDS} {more} more {'is' if more == 1 else 'are'} being measured."
     if any(one.bits for one in _references(runs)):
         return _DIAMONDS
+    if runs.compare:
+        return "The diamond is the dense model; rounded models stand beside it where they are compared too."
     return (
         "The diamond is the dense model; to see what rounding would give for the same bytes, press Compare with "
         "rounding (on the command line: rounded, or evaluate --rounding-bits 8 on the same text and windows)."

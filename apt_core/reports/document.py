@@ -14,11 +14,13 @@ from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import DASH, STATUS_WORDS, number, sentence, tally, times, verdict
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
-from apt_core.plots import charts_of
+from apt_core.plots import charts_of, costs
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Table
 from apt_core.reports import reproduce, run_words
 from apt_core.reports.names import stem_of_all
+from apt_core.reports.outcomes import outcome_tables, outcomes_note
 from apt_core.reports.run_words import Figure
+from apt_core.studies.comparable import same_task
 from apt_core.studies.compare import FEWEST, MOST, sentences
 from apt_core.studies.differing import differing_fields, said
 from apt_core.studies.names import names_of
@@ -63,8 +65,8 @@ class Section(NamedTuple):
 
 
 class Document(NamedTuple):
-    """overview, differing, paired and shared: of several runs only. left_out: what is not in it, and why; usually
-    empty."""
+    """overview, differing, paired, outcomes and shared: of several runs only. left_out: what is not in it, and why;
+    usually empty."""
 
     title: str
     stem: str  # what its file is called, without an ending
@@ -75,6 +77,8 @@ class Document(NamedTuple):
     differing: Table | None = None  # the fields in which the jobs differ
     paired: tuple[str, ...] = ()  # each run against the first, window by window
     left_out: str = ""
+    outcomes: tuple[Table, ...] = ()  # what each kept of the dense model and what it saves
+    outcomes_note: str = ""
 
     @property
     def runs(self) -> frozenset[str]:
@@ -106,6 +110,7 @@ def document_of(
     if not any(map(run_words.has_numbers, records)):
         raise BadInput(_nothing(records))
     titles = _titles(records, title_of)
+    kept = tuple(outcome_tables(records)) if len(records) > 1 else ()
     return Document(
         title=_title(records, titles),
         stem=stem_of_all(records, titles),
@@ -113,7 +118,9 @@ def document_of(
         overview=_overview(records, titles) if len(records) > 1 else None,
         differing=_differing(records, policy),
         paired=tuple(sentences(records)) if _can_be_compared(records) else (),
-        shared=(*_compared(records), *_shared(records)),
+        outcomes=kept,
+        outcomes_note=outcomes_note(records) if kept else "",
+        shared=_all_shared(records),
         sections=tuple(
             _section(record, title, policy) for record, title in zip(records, titles, strict=True)
         ),
@@ -199,36 +206,62 @@ def _differing(records: Sequence[RunRecord], policy: HostPolicy) -> Table | None
     return Table("What the runs were asked for, where they differ", heads, rows, "t" * len(heads))
 
 
-def _compared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
-    """The charts of a comparison: perplexities, curves over the blocks, the difference of two runs."""
+def _all_shared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
+    """The charts of the sweep, then those of the comparison that it has not got, then those of a race."""
+    sweep = _of_the_sweep(records)
+    return (*sweep, *_compared(records, of_costs=not sweep), *_shared(records))
+
+
+def _of_the_sweep(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
+    """The charts of a sweep, where these are runs of one: perplexity against sparsity, the front of Pareto, parallel
+    axes. A race has its own."""
+    first, *others = records
+    alike = all(same_task(first, other) for other in others)
+    if not first.study or alike or any(other.study != first.study for other in others):
+        return ()
+    runs = RunSet(first, tuple(others), study=True)
+    return tuple(_part(chart, runs) for chart in charts_of(runs))
+
+
+def _compared(records: Sequence[RunRecord], of_costs: bool) -> tuple[ChartPart, ...]:
+    """The charts of a comparison: perplexities, costs, curves over the blocks, the difference of two runs. of_costs:
+    whether costs are not drawn of the whole sweep already."""
     measured = [record for record in records if run_words.has_numbers(record)]
     if not _can_be_compared(measured):
         return ()
     runs = RunSet(measured[0], tuple(measured[1:]), compare=True)
-    return tuple(_part(chart, runs) for chart in charts_of(runs))
+    return tuple(
+        _part(chart, runs) for chart in charts_of(runs) if of_costs or chart.name != costs.CHART.name
+    )
 
 
 def _shared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
-    """The charts that draw several of these runs, each once."""
+    """The charts that draw several of these runs, each once; those of a sweep are drawn of all of it."""
     found: dict[str, ChartPart] = {}
     for record in records:
         others = tuple(other for other in records if other.id != record.id)
         runs = RunSet(record, others)
         for chart in charts_of(runs):
-            if chart.name not in found and chart.rivals(runs):
+            if chart.name not in found and chart.rivals(runs) and not chart.of_study:
                 found[chart.name] = _part(chart, runs)
     return tuple(found.values())
 
 
 def _part(chart: Chart, runs: RunSet) -> ChartPart:
     return ChartPart(
-        id=f"{chart.name}-{'compared' if runs.compare else runs.shown.id}",
+        id=f"{chart.name}-{_whose(runs)}",
         title=chart.title(runs),
         summary=chart.summary(runs),
         note=chart.note(runs),
         figure=chart.figure(runs),
         table=chart.table(runs),
     )
+
+
+def _whose(runs: RunSet) -> str:
+    if runs.compare or runs.study:
+        return "compared" if runs.compare else "sweep"
+    return runs.shown.id
 
 
 def _overview(records: Sequence[RunRecord], titles: Sequence[str]) -> Table:

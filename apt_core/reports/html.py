@@ -131,6 +131,7 @@ def _comparison(document: Document) -> Markup:
         _table(document.overview, document),
         _table(document.differing, document) if document.differing else Markup(""),
         _paired(document.paired),
+        _outcomes(document),
         join(_chart(chart, document) for chart in document.shared),
     )
     return Markup('<section id="overview"><h2>Side by side</h2>{}</section>').format(join(parts))
@@ -139,6 +140,12 @@ def _comparison(document: Document) -> Markup:
 def _paired(sentences: tuple[str, ...]) -> Markup:
     items = join(Markup("<li>{}</li>").format(sentence) for sentence in sentences)
     return Markup('<h3>Window by window</h3><ul class="paired">{}</ul>').format(items) if items else items
+
+
+def _outcomes(document: Document) -> Markup:
+    tables = join(_table(one, document) for one in document.outcomes)
+    note = Markup('<p class="note">{}</p>').format(document.outcomes_note)
+    return Markup("<h3>What each kept, and what it saves</h3>{}{}").format(tables, note) if tables else tables
 
 
 def _section(section: Section, document: Document) -> Markup:

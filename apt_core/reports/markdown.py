@@ -19,6 +19,7 @@ def to_markdown(document: Document) -> str:
         parts += ["## Side by side", table(document.overview)]
         parts += [table(document.differing)] if document.differing else []
         parts += ["### Window by window", _list(document.paired)] if document.paired else []
+        parts += _outcomes(document)
         parts += map(_chart, document.shared)
     alone = len(document.sections) == 1
     parts += [_section(section, alone) for section in document.sections]
@@ -49,6 +50,16 @@ def fenced(text: str, language: str) -> str:
 def bullets(pairs: Iterable[tuple[str, str]]) -> str:
     """'- name: value', a line each."""
     return "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in pairs)
+
+
+def _outcomes(document: Document) -> list[str]:
+    if not document.outcomes:
+        return []
+    return [
+        "### What each kept, and what it saves",
+        *map(table, document.outcomes),
+        escaped(document.outcomes_note),
+    ]
 
 
 def _list(sentences: Iterable[str]) -> str:

@@ -25,6 +25,7 @@ from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Calibration, Evaluation
 from apt_core.models.catalogue.entries import title_of
 from apt_core.reports.verdict import pace, spread, verdict
+from apt_core.studies.ratios import interval_words, ratio_to_dense
 from apt_core.studies.search_gain import gain_sentence
 from apt_core.texts.titles import text_title
 
@@ -226,12 +227,14 @@ def _perplexity(record: RunRecord) -> Figure:
     """One number for each model that is measured, on the first text."""
     first = {subject: next(iter(record.evaluated_on(subject)), None) for subject in record.job.subjects}
     sides = tuple(Side(subject, number(one.perplexity) if one else DASH) for subject, one in first.items())
+    against = ratio_to_dense(record)
+    between = f" ({said})" if against and (said := interval_words(against)) else ""
     if record.ratio and len(first) > 2:
         whose = ", ".join(_SIDES.get(subject, subject) for subject in first)
-        note = f"{whose}; {times(record.ratio)} as high as dense, lower is better"
+        note = f"{whose}; {times(record.ratio)} as high as dense{between}, lower is better"
     elif record.ratio:
         where = text_title(record.job.evaluation[0].text)
-        note = f"{times(record.ratio)} as high on {where}; lower is better"
+        note = f"{times(record.ratio)} as high on {where}{between}; lower is better"
     else:
         one = next(iter(first.values()))
         note = _interval(one) if one and len(first) == 1 else " → ".join(first)

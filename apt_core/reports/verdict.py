@@ -39,7 +39,13 @@ def verdict_of(record: RunRecord) -> Verdict | None:
         on_disk = after.on_disk / max(before.on_disk, 1)
     smaller, speed = on_disk < _SMALLER, pace(dense, pruned)
     first = _lead_without_structures(smaller, dense, pruned) if record.shrunk else lead(smaller, speed)
-    said = (first, _packed(record), _speeds(dense, pruned, speed), sparse_kernel(record))
+    said = (
+        first,
+        _packed(record),
+        _speeds(dense, pruned, speed),
+        _prompts(dense, pruned) if record.shrunk else "",
+        sparse_kernel(record),
+    )
     return Verdict(
         smaller=smaller,
         speed=speed,
@@ -66,8 +72,12 @@ def pace(dense: Measured, pruned: Measured) -> Pace:
         return "as fast" if apart <= _ALONE else "not measurable now"
     if (ratio := pruned.decode.over(dense.decode)) is not None:
         return "faster" if ratio > 1 else "slower"
-    steady = all(one.high <= _STEADY * one.low for one in (dense.decode, pruned.decode))
-    return "as fast" if steady else "not measurable now"
+    return "as fast" if steady(dense.decode, pruned.decode) else "not measurable now"
+
+
+def steady(*speeds: Speed) -> bool:
+    """Whether repeats of each differ so little that no difference between them means something."""
+    return all(one.high <= _STEADY * one.low for one in speeds)
 
 
 def lead(smaller: bool, speed: Pace) -> str:
@@ -166,6 +176,15 @@ def _speeds(dense: Measured, pruned: Measured, speed: Pace) -> str:
         return f"Repeats of one model differ too much ({measured}; {how}), because the machine is busy."
     ratio = pruned.decode.over(dense.decode)
     return f"It writes {times(ratio)} as fast: {measured} ({how})." if ratio else ""
+
+
+def _prompts(dense: Measured, pruned: Measured) -> str:
+    """How fast a prompt is read, where structures are gone and a difference shows; the verdict goes by the answer."""
+    ratio = _over(pruned.prefill, dense.prefill)
+    if ratio is None or dense.prefill is None or pruned.prefill is None:
+        return ""
+    measured = f"{spread(dense.prefill)} tokens a second dense, {spread(pruned.prefill)} pruned"
+    return f"It reads a prompt {times(ratio)} as fast: {measured}."
 
 
 def _over(pruned: Speed | None, dense: Speed | None) -> float | None:

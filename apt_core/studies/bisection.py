@@ -23,6 +23,7 @@ from apt_core.jobs.study import Study
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.making import must_be_renewed
 from apt_core.runs.store import Store
+from apt_core.studies.ratios import Ratio, interval_words, ratio_to_dense
 from apt_core.studies.sweep import BISECTION
 
 MOST_RUNS = 8  # 7 halve 100% down to 1%, one looks above
@@ -42,19 +43,22 @@ class Wait(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The search is over. percent: the most that passed, None when nothing did. sentence: the answer in words."""
+    """The search is over. percent: the most that passed, None when nothing did. sentence: the answer in words. against:
+    what it has over the dense perplexity."""
 
     percent: int | None
     run: str | None
     sentence: str
+    against: Ratio | None = None
 
 
 class _Tried(NamedTuple):
-    """ratio: infinite where the model predicts no finite numbers."""
+    """ratio: infinite where the model predicts no finite numbers, which have no interval."""
 
     percent: int
     ratio: float
     run: str
+    against: Ratio | None = None
 
 
 def first_job(search: Bisection) -> Prune:
@@ -88,10 +92,11 @@ def _result(record: RunRecord | None) -> _Tried | None:
     """What a run says about its sparsity; None while that is not known."""
     if record is None or not (record.status == "finished" or record.lost_its_predictions):
         return None
-    ratio = math.inf if record.lost_its_predictions else record.ratio
-    if ratio is None:
-        return None
-    return _Tried(round(100 * record.pruning.pattern.sparsity), ratio, record.id)
+    percent = round(100 * record.pruning.pattern.sparsity)
+    if record.lost_its_predictions:
+        return _Tried(percent, math.inf, record.id)
+    against = ratio_to_dense(record)
+    return _Tried(percent, against.ratio, record.id, against) if against else None
 
 
 def _so_far(tried: list[_Tried], search: Bisection) -> str:
@@ -134,11 +139,26 @@ def _answer(tried: list[_Tried], search: Bisection) -> Found:
         said = f"No sparsity that was tried stays {bound}; at {least.percent}% {end}."
         return Found(None, None, said)
     best = max(passed, key=lambda one: one.percent)
-    said = f"{best.percent}% is the most sparsity found {bound} ({times(best.ratio)})."
+    said = (
+        f"{best.percent}% is the most sparsity found {bound} ({_with_interval(best)}).{_beyond(best, search)}"
+    )
     if below := [one for one in tried if one.ratio > search.within and one.percent < best.percent]:
-        failed = ", ".join(f"{one.percent}%" for one in sorted(below))
+        failed = ", ".join(f"{percent}%" for percent in sorted(one.percent for one in below))
         said += f" Perplexity does not simply grow with sparsity here: {failed} failed, and removes less."
-    return Found(best.percent, best.run, said)
+    return Found(best.percent, best.run, said, best.against)
+
+
+def _with_interval(best: _Tried) -> str:
+    between = interval_words(best.against) if best.against else ""
+    return f"{times(best.ratio)}, {between}" if between else times(best.ratio)
+
+
+def _beyond(best: _Tried, search: Bisection) -> str:
+    """What the windows leave open about the answer."""
+    high = best.against.high if best.against else None
+    if high is None or high <= search.within:
+        return ""
+    return " The interval reaches beyond the bound: on other windows it may not pass."
 
 
 def _at(search: Bisection, percent: int) -> Prune:
@@ -185,4 +205,5 @@ def result_json(study: Study, records: Iterable[RunRecord]) -> dict[str, Any]:
         "sparsity": found.percent / 100 if found and found.percent is not None else None,
         "run": found.run if found else None,
         "sentence": found.sentence if found else None,
+        "ratio": found.against.model_dump() if found and found.against else None,
     }

@@ -9,10 +9,11 @@ from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.values import Frozen
 from apt_core.events import Subject
-from apt_core.events.records import RunRecord, Status, public_name
+from apt_core.events.records import RunRecord, Status, measures, public_name
 from apt_core.studies.differing import Fields, differing_fields, fields_of, named
 from apt_core.studies.names import names_of, title_of_run
 from apt_core.studies.paired import Paired, Unpaired, compare_pair, paired_sentence
+from apt_core.studies.ratios import Ratio, ratio_to_dense
 from apt_core.texts.titles import text_title
 
 FEWEST, MOST = 2, 12
@@ -32,7 +33,8 @@ class Perplexity(Frozen):
 
 
 class ComparedRun(Frozen):
-    """One of the runs. fields: everything that was asked for, by dotted path."""
+    """One of the runs. fields: everything that was asked for, by dotted path. ratio: of what it made over the dense
+    model, on the first text. measures: as in the JSON of the run."""
 
     run: str
     title: str
@@ -42,6 +44,10 @@ class ComparedRun(Frozen):
     perplexities: tuple[Perplexity, ...]
     mean_relative_error: float | None
     sparsity: float | None
+    ratio: Ratio | None
+    measures: dict[str, Any]
+    hardware: str | None
+    versions: dict[str, str] | None
 
 
 class Comparison(Frozen):
@@ -116,4 +122,8 @@ def _compared(record: RunRecord, policy: HostPolicy) -> ComparedRun:
         ),
         mean_relative_error=record.mean_relative_error,
         sparsity=record.sparsity,
+        ratio=ratio_to_dense(record),
+        measures=measures(record, lambda place: public_name(place, policy)),
+        hardware=record.model.hardware if record.model else None,
+        versions=record.model.versions if record.model else None,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from apt_core.base.errors import BadInput, UnknownRun
+from collections.abc import Sequence
+
+from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.events.records import RunRecord
 from apt_core.runs.store import Store
 
@@ -24,3 +26,14 @@ def _named(store: Store, name: str) -> list[RunRecord]:
         except UnknownRun:
             raise UnknownRun(f"There is no run and no study {name[:60]!r}; 'runs' lists the runs.") from None
         return store.runs_of(name)
+
+
+def all_of_a_study(store: Store, names: Sequence[str]) -> list[str]:
+    """The ids of the runs of a study where it alone is named; the names as they are otherwise."""
+    if len(names) != 1:
+        return list(names)
+    try:
+        store.study(names[0])
+    except PruneError:
+        return list(names)
+    return [record.id for record in store.runs_of(names[0])]

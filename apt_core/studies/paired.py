@@ -164,9 +164,9 @@ def _on_text(a: RunRecord, b: RunRecord, one: Reading, other: Reading) -> Paired
         difference=found.mean,
         low=found.low,
         high=found.high,
-        ratio=_exp(found.mean),
-        ratio_low=None if found.low is None else _exp(found.low),
-        ratio_high=None if found.high is None else _exp(found.high),
+        ratio=bounded_exp(found.mean),
+        ratio_low=None if found.low is None else bounded_exp(found.low),
+        ratio_high=None if found.high is None else bounded_exp(found.high),
         verdict=verdict_of(found),
         windows=len(places),
     )
@@ -258,7 +258,7 @@ def _disagree(first: Evaluated, second: Evaluated, one: Reading, other: Reading)
 
 def _mean(losses: Sequence[float]) -> float:
     """The perplexity of these windows."""
-    return _exp(statistics.fmean(losses))
+    return bounded_exp(statistics.fmean(losses))
 
 
 def _shape(record: RunRecord) -> tuple[object, ...]:
@@ -276,5 +276,6 @@ def _which(first: bool, other: bool) -> str:
     return "each of them" if first and other else "the first" if first else "the other"
 
 
-def _exp(loss: float) -> float:
+def bounded_exp(loss: float) -> float:
+    """exp(loss), at most what a float holds."""
     return math.exp(min(loss, _MOST))

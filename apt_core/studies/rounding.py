@@ -44,6 +44,11 @@ def comparable(record: RunRecord) -> bool:
     return prunes(record.job) and record.finished is not None and record.pruned is not None
 
 
+def alike(records: Sequence[RunRecord]) -> bool:
+    """Whether all are of one model and measured on the same texts and windows."""
+    return len({(run.job.model, run.job.evaluation) for run in records}) <= 1
+
+
 def _comparable(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Those of the runs that are; raises BadInput where there are none, or where they were measured differently."""
     swept = [record for record in records if comparable(record)]
@@ -52,12 +57,12 @@ def _comparable(records: Sequence[RunRecord]) -> list[RunRecord]:
             "Rounding is compared with a finished run that set weights to zero and measured its perplexity; these are "
             "none."
         )
-    first = swept[0]
-    if any(one.job.model != first.job.model or one.job.evaluation != first.job.evaluation for one in swept):
+    if not alike(swept):
         raise BadInput(
             "Runs that are compared with rounding have one model, one text and its windows in common; name them one by "
             "one."
         )
+    first = swept[0]
     read = readings(first)[0]
     if not read.made.losses:
         raise BadInput(

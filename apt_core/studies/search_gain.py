@@ -6,16 +6,13 @@ by, so their losses are paired window by window. No torch.
 
 from __future__ import annotations
 
-import math
-
 from apt_core.base.values import Frozen
 from apt_core.base.words import number
 from apt_core.events.records import RunRecord
-from apt_core.studies.paired import paired_difference
+from apt_core.studies.ratios import Ratio, ratio_of
 
 BETTER, WORSE, UNCLEAR = "better", "worse", "no difference that these windows can show"
 SAME = "the start was the best"
-_MOST = 700.0  # exp of more overflows
 
 
 class Gain(Frozen):
@@ -34,18 +31,14 @@ def gain_of(record: RunRecord) -> Gain | None:
     start, found = record.start, record.made
     if start is None or found is None:
         return None
-    ratio = found.perplexity / start.perplexity
-    low = high = None
-    if len(start.losses) == len(found.losses) > 1:
-        difference = paired_difference(start.losses, found.losses)
-        low, high = (_exp(one) if one is not None else None for one in (difference.low, difference.high))
+    against = ratio_of(start, found)
     return Gain(
         start=start.perplexity,
         found=found.perplexity,
-        ratio=ratio,
-        ratio_low=low,
-        ratio_high=high,
-        verdict=_verdict(record, ratio, low, high),
+        ratio=against.ratio,
+        ratio_low=against.low,
+        ratio_high=against.high,
+        verdict=_verdict(record, against),
     )
 
 
@@ -72,14 +65,10 @@ def gain_sentence(record: RunRecord) -> str:
     )
 
 
-def _verdict(record: RunRecord, ratio: float, low: float | None, high: float | None) -> str:
+def _verdict(record: RunRecord, against: Ratio) -> str:
     last = record.generations[-1] if record.generations else None
-    if last is not None and last.best == last.start and ratio == 1:
+    if last is not None and last.best == last.start and against.ratio == 1:
         return SAME
-    if low is None or high is None or low <= 1 <= high:
+    if against.low is None or against.high is None or against.low <= 1 <= against.high:
         return UNCLEAR
-    return BETTER if high < 1 else WORSE
-
-
-def _exp(difference: float) -> float:
-    return math.exp(min(difference, _MOST))
+    return BETTER if against.high < 1 else WORSE

@@ -45,6 +45,7 @@ from apt_core.runs.usage import Usage
 from apt_core.runs.votes import Votes
 from apt_core.studies import bisection
 from apt_core.studies.compare import runs_to_compare
+from apt_core.studies.named_runs import all_of_a_study
 from apt_core.studies.rounding import rounding_jobs
 from apt_core.ui import acting, gguf_room
 from apt_core.ui.admission import Admission, check_goes_on
@@ -259,8 +260,9 @@ class Studio:
         return RunSet(record, tuple(others.values()))
 
     def compared(self, run_ids: Sequence[str]) -> RunSet:
-        """The runs that a visitor chose to compare; raises BadInput with one sentence, UnknownRun for one of them."""
-        first, *others = runs_to_compare(run_ids, self.record)
+        """The runs that a visitor chose to compare, one by one or as all of a study; raises BadInput with one sentence,
+        UnknownRun for one of them."""
+        first, *others = runs_to_compare(all_of_a_study(self.store, run_ids), self.record)
         return RunSet(first, tuple(others), compare=True)
 
     def runs_of(self, study_id: str) -> list[RunRecord]:

@@ -57,3 +57,12 @@ def test_ticked_runs_are_compared_and_the_address_opens_it_again(open_page, stor
 def test_an_address_of_runs_that_are_none_is_a_sentence(open_page, stored):
     page = open_page(f"?compare={stored[0]},nonsense")
     says(page, "#compare-note", "There is no run 'nonsense'")
+
+
+def test_another_run_is_put_first(open_page, stored):
+    one, two = stored
+    page = open_page(f"?compare={one},{two}")
+    page.locator("#compare-paired .against a", has_text="Wanda").click()
+    page.wait_for_function("ids => location.search === `?compare=${ids}`", arg=f"{two},{one}")
+    says(page, "#compare-paired", "APT · 2:4 has 0.819 times the perplexity of Wanda · 2:4")
+    assert text(page, "#compare-outcomes").index("Wanda") < text(page, "#compare-outcomes").index("APT")

@@ -46,6 +46,33 @@ def test_as_json_one_object_with_everything(store, capsys):
     assert told == apt_core.compare([one, two]).model_dump(mode="json")
 
 
+def test_all_runs_of_a_study_by_its_id(store, capsys):
+    jobs = [job_of(seed=seed) for seed in (0, 1)]
+    study = store.create_study("sweep", jobs)
+    assert main(["compare", study.id, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in told["runs"]] == list(study.runs)
+    assert told == apt_core.compare([study.id]).model_dump(mode="json")
+    alone = store.create_study("sweep", jobs[:1])
+    assert main(["compare", alone.id]) == 2 and "takes at least two runs" in capsys.readouterr().err
+
+
+def test_what_each_kept_stands_beside_its_perplexity(store, capsys):
+    one, two = put(store, *worse(0.1)), put(store, *worse(0.3), method="wanda")
+    assert main(["compare", one, two]) == 0
+    out = capsys.readouterr().out
+    assert "perplexity over dense" in out and "1.11 × (1.11 to 1.11)" in out
+    assert main(["compare", one, two, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["runs"][0]
+    assert first["ratio"]["ratio"] == pytest.approx(1.108, rel=1e-3) and first["ratio"]["low"] is not None
+    assert first["versions"] == {"torch": "2.13.0"} and set(first["measures"]) >= {
+        "divergence",
+        "sizes",
+        "speed",
+        "tasks",
+    }
+
+
 def test_every_run_is_paired_with_the_first(store, capsys):
     ids = [put(store, *worse(0.1 * place), seed=place) for place in range(4)]
     assert main(["compare", *ids, "--json"]) == 0

@@ -22,7 +22,7 @@ def two(**other):
 
 def test_the_page_of_a_run_and_that_of_a_comparison_have_their_own_charts():
     on_run, on_set = ({chart.name for chart in charts(compare)} for compare in (False, True))
-    assert on_set == {"perplexities", "curves", "difference", "recoveries"} and not on_run & on_set
+    assert on_set == {"perplexities", "costs", "curves", "difference", "recoveries"} and not on_run & on_set
     assert [chart.name for chart in charts_of(two())] == ["perplexities", "curves", "difference"]
     assert {"layers", "heat-map", "perplexity"} <= on_run
 

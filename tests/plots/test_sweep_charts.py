@@ -11,7 +11,7 @@ from apt_core import events as ev
 from apt_core.events.records import RunRecord
 from apt_core.jobs import make_job
 from apt_core.jobs.space import make_space
-from apt_core.plots import charts_of, parallel, pareto, sparsity
+from apt_core.plots import charts_of, costs, parallel, pareto, sparsity
 from apt_core.plots.chart import RunSet
 from apt_core.studies.curve import Point, front, knee
 from apt_core.studies.race import race_of
@@ -167,3 +167,19 @@ def test_the_names_beside_the_first_axis_have_room():
 def test_what_a_run_costs_is_never_drawn_below_nothing():
     plot = pareto.figure(a_sweep())
     assert {axis.rangemode for axis in plot.select_xaxes()} == {"nonnegative"}
+
+
+def test_runs_that_are_compared_have_a_front_where_they_read_the_same():
+    runs = a_sweep()
+    chosen = RunSet(runs.members[0], runs.members[1:4], compare=True)
+    assert costs.CHART in charts_of(chosen) and sparsity.CHART not in charts_of(chosen)
+    assert not any(cell.shown for row in pareto.table(chosen).rows for cell in row.cells[:1])
+    twice = [record(place, run.job, 20.0 + place) for place, run in enumerate(runs.members[:1] * 3)]
+    labels = [
+        row.cells[0].text for row in pareto.table(RunSet(twice[0], tuple(twice[1:]), compare=True)).rows
+    ]
+    assert len(set(labels)) == 3
+    other = runs.members[3]
+    windows = tuple(one.model_copy(update={"samples": 2}) for one in other.job.evaluation)
+    apart = other.model_copy(update={"job": other.job.model_copy(update={"evaluation": windows})})
+    assert costs.CHART not in charts_of(RunSet(chosen.shown, (*chosen.others[:2], apart), compare=True))

@@ -49,6 +49,7 @@ def test_several_runs_stand_side_by_side_and_their_common_chart_comes_once():
     assert report.title == "Three runs of Tiny <b>Llama</b>"
     assert [chart.id.partition("-")[0] for chart in report.shared] == [
         "perplexities",
+        "costs",
         "curves",
         "race",
     ]
@@ -118,3 +119,22 @@ def test_files_are_called_by_model_method_and_pattern():
     half = a_record(recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": 0.55}, method="wanda"))
     assert file_stem(half, "../../etc/passwd") == "etc-passwd-wanda-55pct-20261124-100000-abcd"
     assert stem_of_all(a_race(), ["Tiny"] * 3) == "tiny-3-runs-20261124-090000-0000"
+
+
+def test_a_report_of_a_sweep_has_the_charts_of_the_sweep():
+    """Once each, of all its runs; a race has its own, and runs of no study have none."""
+    swept = []
+    for place, share in enumerate((0.2, 0.4, 0.6, 0.8)):
+        run = a_record(
+            run_id=f"20261124-0910{place:02}-0000",
+            recipe=a_recipe(pattern={"kind": "unstructured", "sparsity": share}),
+            pruned=21.0 + place,
+        )
+        finished = run.finished.model_copy(update={"sparsity": share})
+        swept.append(run.model_copy(update={"study": "20261124-091000-5555", "finished": finished}))
+    ids = [chart.id for chart in the_report(*swept).shared]
+    assert ids[:3] == ["sparsity-sweep", "pareto-sweep", "parallel-sweep"] and "costs-compared" not in ids
+    assert len(the_report(*swept).shared[0].table.rows) == 4
+    assert not [chart for chart in the_report(*a_race()).shared if chart.id.endswith("-sweep")]
+    loose = [run.model_copy(update={"study": ""}) for run in swept]
+    assert not [chart for chart in the_report(*loose).shared if chart.id.endswith("-sweep")]

@@ -132,7 +132,7 @@ def test_a_file_that_would_be_too_large_leaves_single_runs_charts_out_and_says_s
     smaller = to_html(report, most_bytes=len(whole.encode()) - 1)
     assert "larger than 5 MB" in smaller and "larger than 5 MB" not in whole
     page = Page(smaller)
-    shared = ["perplexities", "curves", "race"]
+    shared = ["perplexities", "costs", "curves", "race"]
     assert [a["data-chart"].partition("-")[0] for _, a in page.tags if "data-chart" in a] == shared
 
 

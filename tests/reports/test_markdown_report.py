@@ -17,7 +17,7 @@ def tokens_of(text):
 def test_every_chart_is_a_table_with_its_numbers():
     report = the_report(*a_race())
     tokens = tokens_of(to_markdown(report))
-    of_all = 2  # the overview, and what differs
+    of_all = 3  # the overview, what differs, and what each kept
     expected = len(report.charts) + of_all + len(report.sections)  # the sizes of each run
     assert sum(token.type == "table_open" for token in tokens) == expected
     texts = [token.content for token in tokens if token.type == "inline"]

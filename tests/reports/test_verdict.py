@@ -101,6 +101,19 @@ def test_what_lost_whole_structures_has_no_zeros_to_blame(pruned, lead):
     assert "zeros" not in barely.sentence
 
 
+def test_a_prompt_that_is_read_faster_is_said_of_fewer_structures_alone():
+    """Zeros are multiplied like other weights, so there a difference is chance."""
+    events = in_turns((20, 19.5, 20.5), (20.4, 19.8, 20.6))
+    fast = events[1].model_copy(update={"prefill": ev.Speed(median=600, low=590, high=610, repeats=4)})
+    said = verdict(a_shrunk(events[0], fast))
+    assert (
+        "It reads a prompt 1.20 × as fast: 500 (490 to 510) tokens a second dense, 600 (590 to 610) pruned."
+        in said
+    )
+    assert "reads a prompt" not in verdict(a_shrunk(*events))
+    assert "reads a prompt" not in verdict(record(events=[*sized(), events[0], fast]))
+
+
 def test_a_smaller_one_that_was_measured_once_says_that():
     said = verdict_of(a_shrunk()).lead
     assert said == (

@@ -12,8 +12,18 @@ from apt_core.jobs import make_job
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.study import Study
 from apt_core.runs.store import Store
-from apt_core.studies.bisection import MOST_RUNS, Ask, Found, Wait, advance, first_job, next_job
+from apt_core.studies.bisection import (
+    MOST_RUNS,
+    Ask,
+    Found,
+    Wait,
+    advance,
+    first_job,
+    next_job,
+    result_json,
+)
 from tests.runs.fake_worker import evaluated
+from tests.studies import compared_runs
 
 BASE = make_job("prune", model={"id": "tiny-llama"}, method="apt", pattern=parse_pattern("0.5").model_dump())
 SEARCH = Bisection(base=BASE)
@@ -181,3 +191,28 @@ def finish(store, run_id, ratio):
 def test_what_makes_no_sense_is_refused(changes):
     with pytest.raises(ValidationError):
         Bisection(**{"base": BASE} | changes)
+
+
+def test_the_answer_says_how_far_its_windows_can_be_trusted():
+    """Half passes at 1.08 on average; the windows spread so far that it may not on others."""
+
+    def measured(run, job, differences):
+        dense = [2.0, 2.2, 2.4]
+        pruned = [loss + by for loss, by in zip(dense, differences, strict=True)]
+        both = (compared_runs.evaluated("dense", dense), compared_runs.evaluated("pruned", pruned))
+        return RunRecord(id=run, job=job, status="finished", evaluated=both)
+
+    def answered(differences):
+        jobs = [BASE.model_copy(update={"pattern": parse_pattern(f"0.{at}")}) for at in (50, 51, 75)]
+        wide = SEARCH.model_copy(update={"tolerance": 0.01})
+        study = a_study(jobs, wide)
+        found = [measured("r0", jobs[0], differences), record("r1", jobs[1], 2.0), record("r2", jobs[2], 2.0)]
+        return next_job(study, found), result_json(study, found)
+
+    found, told = answered((0.02, 0.08, 0.13))
+    assert (
+        found.percent == 50 and "95% from" in found.sentence and "reaches beyond the bound" in found.sentence
+    )
+    assert told["ratio"]["high"] > 1.1 > told["ratio"]["ratio"] and told["run"] == "r0"
+    sure, _ = answered((0.05, 0.05, 0.05))
+    assert "95% from 1.05 to 1.05" in sure.sentence and "beyond the bound" not in sure.sentence

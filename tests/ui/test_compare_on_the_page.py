@@ -81,6 +81,31 @@ def test_two_runs_side_by_side(tab, studio):
         assert f'href="studio/compare/{file}?runs={FIRST},{OTHER}"' in shown["downloads"]
     assert json.dumps({name: value for name, value in shown.items()})
 
+    assert (
+        "What each kept, and what it saves" in shown["outcomes"]
+        and "1.11 × (1.11 to 1.11)" in shown["outcomes"]
+    )
+    assert f'href="studio/compare/outcomes.csv?runs={FIRST},{OTHER}"' in shown["downloads"]
+
+
+def test_another_run_can_stand_first_and_two_of_several_alone(tab, studio, store):
+    shown = named(tab, compare_tab.show(tab, studio, [FIRST, OTHER]))
+    assert (
+        f'data-runs="{OTHER},{FIRST}"' in shown["paired"]
+        and f'data-runs="{FIRST},{OTHER}"' not in shown["paired"]
+    )
+    store.put(THIRD, some_events("queued"), job_of(seed=3))
+    shown = named(tab, compare_tab.show(tab, studio, [FIRST, OTHER, THIRD]))
+    for runs in (f"{THIRD},{FIRST},{OTHER}", f"{FIRST},{OTHER}", f"{FIRST},{THIRD}"):
+        assert f'data-runs="{runs}"' in shown["paired"], runs
+    assert {tab.parts["paired"], tab.parts["outcomes"]} <= set(tab.openers)
+
+
+def test_all_of_a_study_are_compared_by_its_id(tab, studio, store):
+    store.studies |= {FIRST: "20261124-090000-aaaa", OTHER: "20261124-090000-aaaa"}
+    shown = named(tab, compare_tab.show(tab, studio, ["20261124-090000-aaaa"]))
+    assert shown["compared"] == {"runs": [FIRST, OTHER]} and "2 runs compared" in shown["head"]
+
 
 def test_of_three_runs_there_is_no_difference_chart(tab, studio, store):
     store.put(THIRD, some_events("queued"), job_of(seed=3))
@@ -149,6 +174,8 @@ def test_downloads_of_a_comparison(client):
     assert fields["method"] == {"field": "method", "differs": "yes", FIRST: "apt", OTHER: "wanda"}
     assert fields["seed"]["differs"] == "no"
     assert float(rows("paired.csv")[0]["difference"]) == pytest.approx(0.2)
+    assert [float(row["ratio"]) for row in rows("outcomes.csv")] == pytest.approx([1.108, 1.353], rel=1e-3)
+    assert rows("tasks.csv") == []
     assert len(rows("curves.csv")) == 12 and len(rows("perplexities.csv")) == 4
     assert [row["ratio"] for row in rows("difference.csv")] == ["1.0"] * 6
     for file in ("nothing.csv", "layers.csv", "model.zip"):

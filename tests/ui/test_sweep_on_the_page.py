@@ -194,6 +194,7 @@ def test_charts_come_as_runs_end_and_are_sent_once(studio, tab):
     for number, (run, job) in enumerate(zip(study.runs, study.jobs, strict=True)):
         end(studio.store, run, 1.1 + 0.1 * number, job.pattern.sparsity)
     ended = sweep.show(tab, studio, study.id, shown[tab.looks])
+    assert f'data-runs="{",".join(study.runs)}">Compare all<' in said(ended, tab.view)
     assert set(charts_sent(tab, ended)) == {
         "sweep-sparsity-chart",
         "sweep-pareto-chart",
@@ -264,3 +265,16 @@ def test_earlier_sweeps_are_links_and_races_are_not_among_them(studio, tab):
     found = studio.store.study(sweep.find(tab, studio, AXES, 10, CHOSEN)[tab.study])
     studio._lately.forget()
     assert f'href="?study={found.id}"' in earlier_sweeps(studio) and ", a search, " in earlier_sweeps(studio)
+
+
+def test_of_a_large_sweep_the_best_are_compared(studio, tab):
+    """Each against the lowest perplexity; what has no number yet stands aside."""
+    shown = sweep.start(
+        tab, studio, AXES | {"patterns": "0.5", "seeds": " ".join(map(str, range(14)))}, CHOSEN
+    )
+    study = studio.store.study(shown[tab.study])
+    assert 'data-action="compare"' not in said(shown, tab.view)
+    for number, (run, job) in enumerate(zip(study.runs[:14], study.jobs, strict=False)):
+        end(studio.store, run, 2.0 - 0.05 * number, job.pattern.sparsity)
+    view = said(sweep.show(tab, studio, study.id), tab.view)
+    assert f'data-runs="{",".join(study.runs[13:1:-1])}">Compare the best 12<' in view

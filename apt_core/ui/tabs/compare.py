@@ -18,6 +18,8 @@ from apt_core.ui.views.cards import sentence_card
 from apt_core.ui.views.chart_payload import part_of
 from apt_core.ui.views.compare_view import NOTHING, compare_parts, ids_of
 
+_LINKING = ("head", "paired", "outcomes")  # parts whose links open a run or another comparison
+
 
 class CompareTab(NamedTuple):
     """The components, by the names of the parts."""
@@ -31,7 +33,8 @@ class CompareTab(NamedTuple):
     def openers(self) -> list[gr.HTML]:
         """The parts whose links open a run, or another comparison."""
         linking = [part_of(chart, what, compare=True) for chart in _charts() for what in ("note", "table")]
-        return [self.parts["head"], *(self.parts[name] for name in linking)]
+        own = [self.parts[name] for name in _LINKING]
+        return [*own, *(self.parts[name] for name in linking)]
 
     @property
     def outputs(self) -> list[Any]:
@@ -43,8 +46,8 @@ def lay_out(compared: gr.HTML) -> CompareTab:
     shown: dict[str, gr.HTML] = {}
     note = html("compare-note")
     with gr.Column(elem_id="compare"):
-        for name in ("head", "paired", "fields"):
-            shown[name] = html(f"compare-{name}", opens=name == "head")
+        for name in ("head", "paired", "outcomes", "fields"):
+            shown[name] = html(f"compare-{name}", opens=name in _LINKING)
         shown["head"].value = NOTHING
         for one in _charts():
             shown |= section(one, compare=True)
@@ -82,7 +85,7 @@ def show(tab: CompareTab, studio: Studio, run_ids: Sequence[str]) -> dict[Any, A
         return {tab.note: str(sentence_card(str(error)))}
     updates: dict[Any, Any] = {tab.parts[name]: value for name, value in compare_parts(studio, runs).items()}
     of_recoveries = law.show(tab.law, studio, runs.members)
-    return updates | of_recoveries | {tab.note: "", tab.compared: {"runs": list(run_ids)}}
+    return updates | of_recoveries | {tab.note: "", tab.compared: {"runs": [run.id for run in runs.members]}}
 
 
 def asked_for(event: gr.EventData) -> list[str] | None:

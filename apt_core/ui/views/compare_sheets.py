@@ -1,10 +1,11 @@
-"""The numbers of a comparison as CSV: its fields, its pairs, and those of its charts."""
+"""The numbers of a comparison as CSV: its fields, its pairs, what each run kept, and those of its charts."""
 
 from __future__ import annotations
 
 from apt_core.base.policy import HostPolicy
 from apt_core.plots import charts_of
 from apt_core.plots.chart import RunSet, Sheet
+from apt_core.reports.outcomes import outcomes_sheet, tasks_sheet
 from apt_core.studies.compare import Comparison, compare
 from apt_core.studies.differing import said
 from apt_core.studies.paired import Paired
@@ -16,6 +17,10 @@ def sheet_of(runs: RunSet, name: str, policy: HostPolicy) -> Sheet | None:
         return _fields(compare(runs.members, policy))
     if name == "paired":
         return _paired(compare(runs.members, policy))
+    if name == "outcomes":
+        return outcomes_sheet(runs.members)
+    if name == "tasks":
+        return tasks_sheet(runs.members)
     return next((chart.sheet(runs) for chart in charts_of(runs) if chart.name == name), None)
 
 

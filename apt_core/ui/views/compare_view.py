@@ -10,6 +10,7 @@ from apt_core.base.words import STATUS_WORDS, number
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts
 from apt_core.plots.chart import RunLink, RunSet
+from apt_core.reports.outcomes import outcome_tables, outcomes_note
 from apt_core.reports.reproduce_look import comparison_again
 from apt_core.reports.run_words import has_numbers
 from apt_core.runs.ids import is_run_id
@@ -18,7 +19,13 @@ from apt_core.studies.differing import Differing, differing_fields, said
 from apt_core.studies.names import names_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_cache import ChartCache
-from apt_core.ui.views.chart_payload import chart_payload, compare_link, run_link, set_address
+from apt_core.ui.views.chart_payload import (
+    chart_payload,
+    chart_table,
+    compare_link,
+    run_link,
+    set_address,
+)
 from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup, facts, join
 
@@ -41,6 +48,7 @@ def compare_parts(studio: Studio, runs: RunSet) -> dict[str, Any]:
     parts: dict[str, Any] = {
         "head": str(_head(studio, runs)),
         "paired": str(_paired(runs)),
+        "outcomes": str(_outcomes(runs.members)),
         "fields": str(_fields(differing, runs.members)),
         "downloads": str(_downloads(runs) + _again(runs)),
     }
@@ -78,10 +86,32 @@ def _paired(runs: RunSet) -> Markup:
     """Every run against the first, in one sentence for each text."""
     said_ = join(Markup("<li>{}</li>").format(sentence) for sentence in sentences(runs.members))
     return Markup(
-        '<section class="paired"><h3>Window by window</h3><ul>{}</ul>'
+        '<section class="paired"><h3>Window by window</h3>{}<ul>{}</ul>'
         '<p class="honest quiet">The losses of two runs are subtracted window by window, so what makes a window '
         "hard for both cancels out; Student's t over the windows gives the interval.</p></section>"
-    ).format(said_)
+    ).format(_another_first(runs.members), said_)
+
+
+def _another_first(records: Sequence[RunRecord]) -> Markup:
+    """Against which run the others stand, links that put another one there, and of several runs two at a time."""
+    names, ids = names_of(records), [run.id for run in records]
+    instead = [compare_link([one, *(other for other in ids if other != one)], names[one]) for one in ids[1:]]
+    pairs = [compare_link([ids[0], one], names[one]) for one in ids[1:]] if len(ids) > 2 else []
+    alone = Markup(" One alone against it, layer by layer: {}.").format(join(pairs, " · ")) if pairs else ""
+    return Markup('<p class="against">Each against <strong>{}</strong>. Put first instead: {}.{}</p>').format(
+        names[ids[0]], join(instead, " · "), alone
+    )
+
+
+def _outcomes(records: Sequence[RunRecord]) -> Markup:
+    """What was kept and what it saves; nothing before any of it is measured."""
+    tables = join(map(chart_table, outcome_tables(records)))
+    if not tables:
+        return Markup("")
+    return Markup(
+        '<section class="outcomes"><h3>What each kept, and what it saves</h3>{}'
+        '<p class="honest quiet">{}</p></section>'
+    ).format(tables, outcomes_note(records))
 
 
 def _fields(found: Differing, records: Sequence[RunRecord]) -> Markup:
@@ -132,7 +162,9 @@ def _downloads(runs: RunSet) -> Markup:
         ("compare.json", "Comparison, JSON"),
         ("fields.csv", "Fields, CSV"),
         ("paired.csv", "Paired, CSV"),
+        ("outcomes.csv", "Kept and saved, CSV"),
     ]
+    files += [("tasks.csv", "Tasks, CSV")] if any(run.scored for run in runs.members) else []
     files += [
         (f"{chart.name}.csv", f"{chart.label}, CSV") for chart in charts(compare=True) if chart.applies(runs)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from apt_core.base.policy import STRICT, HostPolicy
@@ -10,8 +11,10 @@ from apt_core.jobs.study import Study
 from apt_core.reports.reproduce_study import study_again
 from apt_core.reports.run_words import has_numbers
 from apt_core.studies.bisection import Found, Wait, next_job
+from apt_core.studies.compare import FEWEST, MOST
 from apt_core.studies.sweep import BISECTION, Row, live, total_seconds, worked_side_by_side
 from apt_core.ui.views.cards import sentence_card
+from apt_core.ui.views.chart_payload import compare_link
 from apt_core.ui.views.command import copied_block
 from apt_core.ui.views.html import Markup, join
 
@@ -52,7 +55,18 @@ def _how_far(study: Study, rows: Sequence[Row]) -> Markup:
     elif spent["alone"] > spent["total"] > 0:
         words += f"; {duration(spent['total'])} together, {duration(spent['alone'])} if each had been alone"
     said = Markup('<p class="quiet" data-study="{}">{}. {}</p>').format(study.id, words, link)
-    return said + _found(study, rows) + _reports(study, rows)
+    return said + _found(study, rows) + _compared(rows) + _reports(study, rows)
+
+
+def _compared(rows: Sequence[Row]) -> Markup:
+    """Opens the comparison of the runs that have numbers, each against the lowest perplexity so far; of too many the
+    lowest ones."""
+    known = [row for row in rows if row.record and has_numbers(row.record)]
+    if len(known) < FEWEST:
+        return Markup("")
+    best = sorted(known, key=lambda row: math.inf if row.perplexity is None else row.perplexity)[:MOST]
+    text = "Compare all" if len(known) <= MOST else f"Compare the best {MOST}"
+    return Markup('<p class="downloads">{}</p>').format(compare_link([row.run for row in best], text))
 
 
 def _reports(study: Study, rows: Sequence[Row]) -> Markup:
