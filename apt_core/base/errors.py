@@ -179,5 +179,9 @@ def one_sentence(error: ValidationError) -> str:
     field = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     if isinstance(cause, ValueError) or not field:
         return message
+    if first["type"] == "too_long":
+        return (
+            f"{field} takes at most {first['ctx']['max_length']} values, not {first['ctx']['actual_length']}."
+        )
     given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
     return f"{field}: {message[:1].lower()}{message[1:]}{given}"[:300]

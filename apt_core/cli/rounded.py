@@ -22,11 +22,12 @@ from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from apt_core.studies.curve import points_of
 from apt_core.studies.named_runs import named_runs
+from apt_core.studies.ratios import ratio_among, ratio_words
 from apt_core.studies.rounded import references
 from apt_core.studies.rounding import ROUNDING, comparable, rounding_jobs
 from apt_core.studies.study_estimate import in_a_row
 
-_HEADS = ("model", "size", "perplexity", "run")
+_HEADS = ("model", "size", "perplexity", "over dense", "run")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -100,12 +101,15 @@ def _end(
     measured = store.runs_of(study.id) if study else []
     models = _models(swept, store.list())
     if as_json:
-        print_json(
-            {"runs": [one.id for one in swept], "study": study.id if study else None, "models": models}
-        )
+        told = [one | {"ratio": one["ratio"].model_dump() if one["ratio"] else None} for one in models]
+        print_json({"runs": [one.id for one in swept], "study": study.id if study else None, "models": told})
     else:
         rows = [
-            (one["model"], words.size(one["bytes"]), words.number(one["perplexity"]), one["run"])
+            (
+                *(one["model"], words.size(one["bytes"]), words.number(one["perplexity"])),
+                ratio_words(one["ratio"]),
+                one["run"],
+            )
             for one in models
         ]
         print(table(_HEADS, rows, 1))
@@ -118,9 +122,17 @@ def _end(
 
 
 def _models(swept: Sequence[RunRecord], others: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Pruned, rounded and as it was, by size; bytes that were not counted come last."""
+    """Pruned, rounded and as it was, by size; bytes that were not counted come last. ratio: to the dense model."""
+    known = {record.id: record for record in (*others, *swept)}
     pruned = [
-        {"model": one.label, "bits": None, "bytes": one.packed, "perplexity": one.perplexity, "run": one.run}
+        {
+            "model": one.label,
+            "bits": None,
+            "bytes": one.packed,
+            "perplexity": one.perplexity,
+            "ratio": ratio_among(known[one.run], swept),
+            "run": one.run,
+        }
         for one in points_of(swept)
     ]
     beside = [
@@ -129,6 +141,7 @@ def _models(swept: Sequence[RunRecord], others: Sequence[RunRecord]) -> list[dic
             "bits": one.bits or None,
             "bytes": one.n_bytes,
             "perplexity": one.perplexity,
+            "ratio": ratio_among(known[one.run], swept) if one.bits else None,
             "run": one.run,
         }
         for one in references(swept, others)

@@ -11,7 +11,7 @@ from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Row, RunLink, Sheet, Table
 from apt_core.reports.verdict import Verdict, steady, verdict_of
 from apt_core.studies.names import names_of
-from apt_core.studies.ratios import ratio_to_dense, ratio_words
+from apt_core.studies.ratios import Ratio, ratio_among, ratio_words
 
 _TERMS = (
     "Perplexity over dense is on the first text of each run. Agreement: the share of positions at which the likeliest "
@@ -33,12 +33,16 @@ class _Outcome(NamedTuple):
     """What is known of one run."""
 
     record: RunRecord
+    ratio: Ratio | None
     apart: Diverged | None
     verdict: Verdict | None
 
     @classmethod
-    def of(cls, record: RunRecord) -> _Outcome:
-        return cls(record, next(iter(record.diverged), None), verdict_of(record))
+    def all_of(cls, records: Sequence[RunRecord]) -> list[_Outcome]:
+        return [
+            cls(one, ratio_among(one, records), next(iter(one.diverged), None), verdict_of(one))
+            for one in records
+        ]
 
     @property
     def on_disk(self) -> int | None:
@@ -57,7 +61,7 @@ class _Outcome(NamedTuple):
 def outcomes(records: Sequence[RunRecord]) -> Table | None:
     """One row for each run, a column for whatever is known of one of them; None where nothing is."""
     names = names_of(records)
-    found = [_Outcome.of(record) for record in records]
+    found = _Outcome.all_of(records)
     columns = [one for one in _COLUMNS if any(one.said(outcome) != DASH for outcome in found)]
     if not columns:
         return None
@@ -66,9 +70,7 @@ def outcomes(records: Sequence[RunRecord]) -> Table | None:
         for one in found
     )
     heads = ("run", *(column.head for column in columns))
-    return Table(
-        "What each run kept of the dense model, and what it saves", heads, rows, "t" + "n" * len(columns)
-    )
+    return Table("Against the dense model", heads, rows, "t" + "n" * len(columns))
 
 
 def outcomes_note(records: Sequence[RunRecord]) -> str:
@@ -88,7 +90,7 @@ def outcomes_sheet(records: Sequence[RunRecord]) -> Sheet:
         *("bytes_on_disk", "bytes_packed", "prefill_over_dense", "decode_over_dense", "smaller", "speed"),
     )
     names = names_of(records)
-    return Sheet(heads, tuple(_numbers(_Outcome.of(record), names[record.id]) for record in records))
+    return Sheet(heads, tuple(_numbers(one, names[one.record.id]) for one in _Outcome.all_of(records)))
 
 
 def tasks(records: Sequence[RunRecord]) -> Table | None:
@@ -151,7 +153,7 @@ def _pace(which: str) -> Callable[[_Outcome], str]:
 
 _SMALLER = {True: "yes", False: "no", None: DASH}
 _COLUMNS = (
-    _Column("perplexity over dense", lambda one: ratio_words(ratio_to_dense(one.record))),
+    _Column("perplexity over dense", lambda one: ratio_words(one.ratio)),
     _Column("agreement", _agreement),
     _Column("KL", lambda one: number(one.apart.kl if one.apart else None)),
     _Column("on disk", lambda one: size(one.on_disk)),
@@ -163,7 +165,7 @@ _COLUMNS = (
 
 
 def _numbers(one: _Outcome, name: str) -> tuple[object, ...]:
-    ratio, apart, verdict = ratio_to_dense(one.record), one.apart, one.verdict
+    ratio, apart, verdict = one.ratio, one.apart, one.verdict
     return (
         *(one.record.id, name),
         *((ratio.ratio, ratio.low, ratio.high) if ratio else (None,) * 3),

@@ -41,6 +41,7 @@ def names_of(records: Sequence[RunRecord]) -> dict[str, str]:
                 names |= {
                     run: f"{names[run]}, {said.format(_plain(value))}"
                     for run, value in zip(alike, values, strict=True)
+                    if value is not None
                 }
     for alike in _ambiguous(names):
         names |= {run: f"{names[run]}, run {_tail(run)}" for run in alike}
@@ -48,9 +49,10 @@ def names_of(records: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def _base(record: RunRecord, with_model: bool) -> str:
-    """A run that only measures is called after what it measured."""
+    """A run that only measures is called after what it measured, rounded or as it is."""
     if len(record.job.subjects) == 1:
-        return _model(record)
+        bits = fields_of(record.job).get("rounding.bits", "none")
+        return _model(record) if bits == "none" else f"{_model(record)}, {bits} bits"
     return title_of_run(record) if with_model else record.job.label
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from apt_core.base.values import Frozen
 from apt_core.base.words import number, times
 from apt_core.events import Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.studies.paired import bounded_exp, paired_difference
+from apt_core.studies.rounded import on_the_same_windows
 
 
 class Ratio(Frozen):
@@ -46,3 +49,16 @@ def ratio_words(found: Ratio | None) -> str:
     if found is None or found.low is None or found.high is None:
         return times(found.ratio if found else None)
     return f"{times(found.ratio)} ({number(found.low)} to {number(found.high)})"
+
+
+def ratio_among(record: RunRecord, others: Iterable[RunRecord]) -> Ratio | None:
+    """The ratio to the dense model; of a run that only measures a model, such as a rounded one, to the dense model of
+    another run that read the same windows. None where nobody did."""
+    if (own := ratio_to_dense(record)) is not None or len(record.job.subjects) > 1:
+        return own
+    for other in others:
+        if other.dense is None or not (other.job.model == record.job.model or record.made_from == other.id):
+            continue
+        if found := on_the_same_windows(other, record):
+            return ratio_of(other.dense, found.made)
+    return None

@@ -74,7 +74,7 @@ def _rounded(swept: Sequence[RunRecord], other: RunRecord) -> Reference | None:
     if not is_rounded(other) or other.rounded is None:
         return None
     run = _origin(swept, other)
-    if run is None or (measured := _on_the_same_windows(run, other)) is None:
+    if run is None or (measured := on_the_same_windows(run, other)) is None:
         return None
     pruned = other.made_from == run.id
     what = run.pruning.label if pruned else "dense"
@@ -83,7 +83,7 @@ def _rounded(swept: Sequence[RunRecord], other: RunRecord) -> Reference | None:
     return Reference(other.id, f"{what}, {bits} bits", n_bytes, measured.made.perplexity, bits)
 
 
-def _on_the_same_windows(run: RunRecord, other: RunRecord) -> Reading | None:
+def on_the_same_windows(run: RunRecord, other: RunRecord) -> Reading | None:
     """What the other run measured on all windows of the first text of `run`, in the same precision."""
     if run.model and other.model and run.model.dtype != other.model.dtype:
         return None

@@ -57,6 +57,7 @@ def test_what_is_measured_stands_beside_the_run_by_size(run, capsys):
         (4, 400, 12.0),
     ]
     assert told["models"][3]["model"] == "APT · 50%, 8 bits" and "3 rounded models to measure, about" in err
+    assert [one["ratio"] and one["ratio"]["ratio"] for one in told["models"]] == [None, 1.5, 1.1, 1.1, 1.2]
 
 
 def test_nothing_is_measured_twice(run, capsys):

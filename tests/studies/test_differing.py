@@ -71,3 +71,21 @@ def test_runs_are_called_as_shortly_as_they_can_be_told_apart():
     assert names_of([run(ONE), measuring(TWO)])[TWO] == "Tiny random Llama"
     many = names_of([run(f"20261124-1000{place:02}-abcd", seed=place % 3) for place in range(12)])
     assert len(set(many.values())) == 12
+
+
+def test_rounded_models_are_told_apart_by_their_bits_and_nothing_is_called_none():
+    """A rounded evaluation has no seed, which is no reason to say so beside the run that it is named like."""
+
+    def rounded(run_id, bits, **changes):
+        job = make_job("evaluate", model={"id": "tiny-random-llama"}, rounding={"bits": bits})
+        return RunRecord(id=run_id, job=job, **changes)
+
+    three = "20261124-100002-abcd"
+    assert names_of([run(ONE), rounded(TWO, "4"), rounded(three, "8")]) == {
+        ONE: "APT · 2:4",
+        TWO: "Tiny random Llama, 4 bits",
+        three: "Tiny random Llama, 8 bits",
+    }
+    alike = run(TWO, method="wanda").model_copy(update={"job": measuring(TWO).job})
+    named = names_of([run(ONE), run(three, seed=3), alike])
+    assert not any("None" in name for name in named.values())

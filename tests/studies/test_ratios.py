@@ -8,8 +8,8 @@ import statistics
 import pytest
 
 from apt_core.events.records import RunRecord
-from apt_core.studies.ratios import interval_words, ratio_of, ratio_to_dense, ratio_words
-from tests.studies.compared_runs import DENSE, evaluated, job_of, pruned_run
+from apt_core.studies.ratios import interval_words, ratio_among, ratio_of, ratio_to_dense, ratio_words
+from tests.studies.compared_runs import DENSE, evaluated, job_of, measured_run, pruned_run
 
 T_OF_FIVE = 2.5705818  # the 97.5% quantile of Student's t with five degrees of freedom
 
@@ -47,3 +47,13 @@ def test_in_words():
     found = ratio_to_dense(pruned_run(losses=[loss + 0.1 + 0.01 * place for place, loss in enumerate(DENSE)]))
     assert interval_words(found) == "95% from 1.11 to 1.16" and ratio_words(found) == "1.13 × (1.11 to 1.16)"
     assert ratio_words(None) == "–" and ratio_to_dense(RunRecord(id="r", job=job_of())) is None
+
+
+def test_a_rounded_model_is_held_against_the_dense_one_of_a_run_that_read_the_same_windows():
+    run = pruned_run()
+    eight = measured_run(losses=[loss + 0.1 for loss in DENSE])
+    found = ratio_among(eight, [eight, run])
+    assert (found.ratio, found.low) == pytest.approx((math.exp(0.1), math.exp(0.1)))
+    assert ratio_among(run, [eight]) == ratio_to_dense(run) and ratio_among(eight, [eight]) is None
+    assert ratio_among(measured_run(losses=DENSE[:5]), [run]) is None, "other windows"
+    assert ratio_among(eight, [pruned_run(model={"id": "tiny-llama"})]) is None, "another model"

@@ -33,6 +33,7 @@ NOTHING = (
     f'<p class="nothing">Nothing is compared yet. Tick two to {MOST} runs under Runs and press Compare.</p>'
 )
 _LONGEST = 100  # characters of an id in an address
+_FEW = 4  # runs whose names fit into a line or two
 _cache = ChartCache()
 
 
@@ -98,9 +99,14 @@ def _another_first(records: Sequence[RunRecord]) -> Markup:
     instead = [compare_link([one, *(other for other in ids if other != one)], names[one]) for one in ids[1:]]
     pairs = [compare_link([ids[0], one], names[one]) for one in ids[1:]] if len(ids) > 2 else []
     alone = Markup(" One alone against it, layer by layer: {}.").format(join(pairs, " · ")) if pairs else ""
-    return Markup('<p class="against">Each against <strong>{}</strong>. Put first instead: {}.{}</p>').format(
+    said = Markup('<p class="against">Each against <strong>{}</strong>. Put first instead: {}.{}</p>').format(
         names[ids[0]], join(instead, " · "), alone
     )
+    if len(ids) <= _FEW:
+        return said
+    return Markup(
+        '<details class="folded"><summary>Put another run first, or one alone against it</summary>{}</details>'
+    ).format(said)
 
 
 def _outcomes(records: Sequence[RunRecord]) -> Markup:
