@@ -128,9 +128,10 @@ def conditions(record: RunRecord) -> str:
 
 
 def figures(record: RunRecord) -> tuple[Figure, ...]:
-    """Perplexity, weights removed, time and memory; a dash where nothing is known yet."""
+    """Perplexity, agreement where it is measured, weights removed, time and memory; a dash for what is not known yet."""
     removed = (_removed(record),) if prunes(record) else ()
-    return (_perplexity(record), *removed, *map(_task, record.scored), _cost(record))
+    apart = tuple(map(_agreement, record.diverged[:1]))
+    return (_perplexity(record), *apart, *removed, *map(_task, record.scored), _cost(record))
 
 
 def sizes(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
@@ -239,6 +240,15 @@ def _perplexity(record: RunRecord) -> Figure:
         one = next(iter(first.values()))
         note = _interval(one) if one and len(first) == 1 else " → ".join(first)
     return Figure("Perplexity", "perplexity", sides, "", note)
+
+
+def _agreement(one: Diverged) -> Figure:
+    """'87.3%', and how far the next-token distributions are apart."""
+    share = Side("", percent(one.agreement))
+    note = "of its likeliest next tokens are the dense model's"
+    if one.agreement_low is not None and one.agreement_high is not None:
+        note += f" (95% from {percent(one.agreement_low)} to {percent(one.agreement_high)})"
+    return Figure("Agreement", "agreement", (share,), f"KL {number(one.kl)}", note)
 
 
 def _task(one: TaskScored) -> Figure:

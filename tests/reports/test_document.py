@@ -6,6 +6,7 @@ import pytest
 from report_runs import a_race, the_report
 from ui_helpers import a_recipe, a_record
 
+from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT
 from apt_core.plots.chart import RunLink
@@ -138,3 +139,14 @@ def test_a_report_of_a_sweep_has_the_charts_of_the_sweep():
     assert not [chart for chart in the_report(*a_race()).shared if chart.id.endswith("-sweep")]
     loose = [run.model_copy(update={"study": ""}) for run in swept]
     assert not [chart for chart in the_report(*loose).shared if chart.id.endswith("-sweep")]
+
+
+def test_agreement_stands_beside_the_perplexity_where_it_was_measured():
+    apart = ev.Diverged(
+        text="wikipedia", windows=6, length=512, tokens=6 * 511, kl=0.0416, agreement=0.882,
+        agreement_low=0.849, agreement_high=0.916,
+    )  # fmt: skip
+    run = a_record().model_copy(update={"diverged": (apart,)})
+    figure = the_report(run).sections[0].figures[1]
+    assert (figure.name, figure.value) == ("Agreement", "88.2% (KL 0.0416)")
+    assert figure.note == "of its likeliest next tokens are the dense model's (95% from 84.9% to 91.6%)"

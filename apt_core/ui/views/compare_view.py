@@ -16,6 +16,7 @@ from apt_core.reports.run_words import has_numbers
 from apt_core.runs.ids import is_run_id
 from apt_core.studies.compare import MOST, sentences
 from apt_core.studies.differing import Differing, differing_fields, said
+from apt_core.studies.layer_difference import same_layers
 from apt_core.studies.names import names_of
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_cache import ChartCache
@@ -97,7 +98,8 @@ def _another_first(records: Sequence[RunRecord]) -> Markup:
     """Against which run the others stand, links that put another one there, and of several runs two at a time."""
     names, ids = names_of(records), [run.id for run in records]
     instead = [compare_link([one, *(other for other in ids if other != one)], names[one]) for one in ids[1:]]
-    pairs = [compare_link([ids[0], one], names[one]) for one in ids[1:]] if len(ids) > 2 else []
+    alike = [run.id for run in records[1:] if same_layers(records[0], run)] if len(ids) > 2 else []
+    pairs = [compare_link([ids[0], one], names[one]) for one in alike]
     alone = Markup(" One alone against it, layer by layer: {}.").format(join(pairs, " · ")) if pairs else ""
     said = Markup('<p class="against">Each against <strong>{}</strong>. Put first instead: {}.{}</p>').format(
         names[ids[0]], join(instead, " · "), alone
