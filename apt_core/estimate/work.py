@@ -44,7 +44,7 @@ from apt_core.estimate.judging import inverting, solving_of
 from apt_core.estimate.machine import Machine
 from apt_core.estimate.training import points_of, step_cost
 from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Search, Shrink
-from apt_core.jobs.kinds import prunes, searches, shrinks, trains
+from apt_core.jobs.kinds import measures, prunes, searches, shrinks, trains
 from apt_core.methods import Method
 from apt_core.methods.structured.base import THERE_AND_BACK
 from apt_core.models.catalogue.facts import ModelFacts
@@ -120,7 +120,7 @@ def stages_of(
     if trains(job):
         return _of_training(job, facts, model)
     if not prunes(job):
-        return {**model.opening(), "evaluate": model.evaluating(job.evaluation)}
+        return {**model.opening(), **_of_measuring(job, model)}
     return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
 
 
@@ -134,6 +134,15 @@ def work_of_allocating(job: Prune, facts: ModelFacts, dtype: str) -> dict[str, S
         "gradients": layers.sensitivities(model),
         "solve": Stage(layers.allocating()),
     }
+
+
+def _of_measuring(job: Job, model: _Model) -> dict[str, Stage]:
+    """Every text; of a rounded model also how far it is from the model as it is."""
+    found = {"evaluate": model.evaluating(job.evaluation)}
+    if measures(job) and job.rounding.number and job.model.run is None:
+        found["dense_eval"] = model.passing_once_more(job.evaluation[0])
+        found["divergence"] = model.comparing(job.evaluation[0])
+    return found
 
 
 def _of_training(job: Recover, facts: ModelFacts, model: _Model) -> dict[str, Stage]:
@@ -275,6 +284,11 @@ class _Model:
             cost += self.through_blocks(one.samples * one.length, one.length)
             cost += self.head(one.samples, one.length)
         return Stage(cost, scanned=tokens * self._facts.scans)
+
+    def passing_once_more(self, wanted: Evaluation) -> Stage:
+        """The windows that two models are compared on, through the blocks of one of them."""
+        tokens = compared_windows(wanted.samples, wanted.length) * wanted.length
+        return Stage(self.through_blocks(tokens, wanted.length), scanned=tokens * self._facts.scans)
 
     def comparing(self, wanted: Evaluation) -> Stage:
         """The head's answer to the states of both models, and how far apart they are."""

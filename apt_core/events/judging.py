@@ -97,7 +97,7 @@ class Sized(Frozen):
 
 
 class Diverged(Frozen):
-    """How far the pruned model's next-token distributions are from the dense model's, on the same windows.
+    """How far next-token distributions of the pruned or rounded model are from the dense model's, on the same windows.
 
     Means over tokens, with 95% intervals from the means of the windows; None where one window says nothing of spread.
     """

@@ -1,4 +1,5 @@
-"""Perplexity of one model on every text of the job, then the zero-shot tasks that it asks for."""
+"""Perplexity of one model on every text of the job, of a rounded one also how far it is from the model as it is, then
+the zero-shot tasks that the job asks for."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from torch import Tensor
 
 from apt_core.base import hardware
 from apt_core.base.hardware import choose_device, choose_dtype
+from apt_core.base.limits import compared_windows
 from apt_core.events import Event, Finished, Progress, Rounded, Warned
 from apt_core.execute.context import Context
+from apt_core.execute.measuring import compared, states_of_dense
 from apt_core.execute.opening import Opened, describe, evaluation_windows, open_model
 from apt_core.execute.rounding import RoundedStore, rounded_size
 from apt_core.jobs import Evaluate
@@ -19,6 +22,7 @@ from apt_core.measure.dense_cache import known_perplexity_events
 from apt_core.measure.perplexity import perplexity_events
 from apt_core.models.fetch.background import with_progress
 from apt_core.models.load.weight_store import WeightStore
+from apt_core.passes.evaluation import LastStates
 
 
 def run(job: Evaluate, context: Context) -> Generator[Event, None, None]:
@@ -34,11 +38,16 @@ def run(job: Evaluate, context: Context) -> Generator[Event, None, None]:
         opened = yield from open_model(job, context, dtype, device)
         texts = yield from evaluation_windows(job, opened, context.policy)
     yield describe(job, context, opened, device, dtype)
+    rounded = LastStates(_compared_with_dense(job, texts[0]))
     with clock("evaluate"):
         if job.rounding.number:
-            yield from _rounded(job, opened, texts)
+            yield from _rounded(job, opened, texts, rounded)
         else:
             yield from _as_it_is(job, opened, texts)
+    if rounded.windows:
+        dense = LastStates(rounded.windows)
+        yield from states_of_dense(job, context, opened, texts[0], dense, keeps=False)
+        yield from compared(job, context, opened, texts[0], dense, rounded)
     if job.tasks.listed:
         with clock("tasks"):
             yield from _tasks(job, opened)
@@ -66,8 +75,15 @@ def _tasks(job: Evaluate, opened: Opened) -> Iterator[Event]:
     yield from found
 
 
-def _rounded(job: Evaluate, opened: Opened, texts: list[Tensor]) -> Iterator[Event]:
-    """Each block with its matrices rounded while windows pass it; nothing of that is kept for other runs."""
+def _compared_with_dense(job: Evaluate, windows: Tensor) -> int:
+    """How many windows of the first text: of a rounded model, unless it is rounded on top of what a run made, whose
+    dense model is not here."""
+    return compared_windows(*windows.shape) if job.rounding.number and job.model.run is None else 0
+
+
+def _rounded(job: Evaluate, opened: Opened, texts: list[Tensor], first: LastStates) -> Iterator[Event]:
+    """Each block with its matrices rounded while windows pass it; nothing of that is kept for other runs. first: keeps
+    the states of the first text."""
     for counted in rounded_size(opened, job.rounding):
         if isinstance(counted, Rounded):
             yield counted
@@ -80,6 +96,7 @@ def _rounded(job: Evaluate, opened: Opened, texts: list[Tensor]) -> Iterator[Eve
                 detail="sizes",
             )
     store = cast(WeightStore, RoundedStore(opened.store, job.rounding))
-    for wanted, windows in zip(job.evaluation, texts, strict=True):
-        found = yield from perplexity_events(opened.model, windows, "model", wanted.text, store)
+    for number, (wanted, windows) in enumerate(zip(job.evaluation, texts, strict=True)):
+        last = None if number else first
+        found = yield from perplexity_events(opened.model, windows, "model", wanted.text, store, last)
         yield found

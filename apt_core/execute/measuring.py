@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
@@ -44,10 +45,10 @@ def evaluated(
 
 
 def states_of_dense(
-    job: Job, context: Context, opened: Opened, windows: Tensor, dense: LastStates
+    job: Job, context: Context, opened: Opened, windows: Tensor, dense: LastStates, keeps: bool = True
 ) -> Iterator[Event]:
     """Where the dense perplexity was known, its windows have gone through no block yet; an earlier run may have kept
-    what leaves the last one."""
+    what leaves the last one. keeps: whether this run does so for later ones."""
     if not dense.windows:
         return
     kept = _kept_states(job, context, opened)
@@ -58,7 +59,7 @@ def states_of_dense(
             return
     if dense.states is None:
         yield from _through_all_blocks(context, opened, windows, dense)
-    if kept and dense.states is not None:
+    if kept and keeps and dense.states is not None:
         kept.keep(opened.model, compared, dense.states)
 
 
@@ -93,7 +94,11 @@ def compared(
         for one in window_divergences(opened.model, opened.store, compared, dense.states, pruned.states):
             found.append(one)
             yield Progress(
-                stage="evaluate", subject="pruned", done=len(found), total=len(compared), detail="agreement"
+                stage="evaluate",
+                subject=cast(Subject, job.subjects[-1]),
+                done=len(found),
+                total=len(compared),
+                detail="agreement",
             )
         yield diverged(found, job.evaluation[0].text, compared.shape[1])
 

@@ -128,7 +128,7 @@ def conditions(record: RunRecord) -> str:
 
 
 def figures(record: RunRecord) -> tuple[Figure, ...]:
-    """Perplexity, agreement where it is measured, weights removed, time and memory; a dash for what is not known yet."""
+    """Perplexity, agreement where it is measured, weights removed, time and memory; a dash for what is not known."""
     removed = (_removed(record),) if prunes(record) else ()
     apart = tuple(map(_agreement, record.diverged[:1]))
     return (_perplexity(record), *apart, *removed, *map(_task, record.scored), _cost(record))

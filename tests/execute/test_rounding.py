@@ -19,6 +19,8 @@ from apt_core.measure.perplexity import perplexity_events
 from apt_core.models.load.loading import load, load_by_block
 from apt_core.models.load.spread_store import SpreadStore
 from apt_core.models.load.weight_store import MemoryStore
+from apt_core.texts.sources import read
+from apt_core.texts.windows import token_windows
 from tests.families import tiny_families
 
 TINY = ASSETS / "models" / "tiny-llama"
@@ -85,7 +87,8 @@ def test_transposed_fused_and_shared_matrices_are_rounded_too(family, tmp_path):
 
 
 def evaluated(folder, bits, **more):
-    job = make_job("evaluate", model={"id": str(folder)}, rounding={"bits": bits}, **WINDOWS | more)
+    asked = {"model": {"id": str(folder)}, "rounding": {"bits": bits}, **WINDOWS} | more
+    job = make_job("evaluate", **asked)
     events = list(apt_core.run(job))
     return {event.kind: event for event in events}
 
@@ -101,6 +104,9 @@ def test_a_job_names_its_size_and_keeps_nothing_for_dense_runs():
     assert eight["rounded"].n_bytes - rounded.n_bytes == rounded.weights // 2
     dense = evaluated(TINY, "none")["evaluated"].perplexity
     assert abs(eight["evaluated"].perplexity / dense - 1) < abs(four["evaluated"].perplexity / dense - 1)
+    near, far = eight["diverged"], four["diverged"]
+    assert 0 < near.kl < far.kl and near.agreement > far.agreement and (near.windows, near.length) == (2, 48)
+    assert "diverged" not in evaluated(TINY, "none")
     assert {file.name: file.read_bytes() for file in TINY.iterdir()} == before
 
 
@@ -120,3 +126,18 @@ def test_the_job_says_so_everywhere():
     job = make_job("evaluate", model={"id": "tiny-llama"}, rounding={"bits": "4"})
     assert job.label.startswith("Perplexity at 4 bits") and job.request(str)["rounding"]["group"] == 128
     assert make_job("evaluate", model={"id": "tiny-llama"}).request(str)["rounding"] is None
+
+
+@torch.no_grad()
+def test_how_far_a_rounded_model_is_from_the_dense_one_is_what_transformers_says_of_both():
+    """KL and agreement against the whole models' own logits, on the windows of the job."""
+    found = evaluated(TINY, "4", rounding={"bits": "4", "group": 64}, dtype="float32")["diverged"]
+    models = [load(TINY, torch.float32, "cpu")[0] for _ in range(2)]
+    for layer in families.all_layers(families.decoder_blocks(models[1])):
+        layer.write_(round_to_nearest(layer.matrix.contiguous(), 4, 64))
+    text, _ = read("wiki-sample", "evaluation", shared=False)
+    windows = token_windows(load(TINY, torch.float32, "cpu")[1], text, 48, 2)
+    dense, rounded = (model(windows).logits[:, :-1].log_softmax(dim=-1) for model in models)
+    kl = (dense.exp() * (dense - rounded)).sum(dim=-1).mean()
+    same = (dense.argmax(dim=-1) == rounded.argmax(dim=-1)).float().mean()
+    assert found.kl == pytest.approx(float(kl), rel=1e-3) and found.agreement == pytest.approx(float(same))
