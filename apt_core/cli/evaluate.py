@@ -23,7 +23,7 @@ _HEADS = ("text", "perplexity", "95% interval", "windows", "tokens each")
 def run(options: argparse.Namespace) -> int:
     launcher = Launcher(Store(), only=LOCAL)
     job = job_from(options, launcher.store)
-    return run_job(launcher, job, options, lambda record: _report(record, options.model))
+    return run_job(launcher, job, options, lambda record: as_text(record, options.model))
 
 
 def job_from(options: argparse.Namespace, store: Store) -> Job:
@@ -45,7 +45,7 @@ def _model(options: argparse.Namespace, store: Store) -> ModelRef:
     return ref
 
 
-def _report(record: RunRecord, model: str) -> str:
+def as_text(record: RunRecord, model: str) -> str:
     if not record.evaluated:
         return ""
     rows = [
@@ -60,8 +60,10 @@ def _report(record: RunRecord, model: str) -> str:
     ]
     protocol = record.evaluated[0].protocol
     rounded = f"{words.rounding(record.rounded)}; " if record.rounded else ""
+    apart = "".join(f"\n\nIt {words.agreement(one)}." for one in record.diverged)
     tasks = f"\n\n{_tasks(record)}" if record.scored else ""
-    return f"Perplexity of {model} ({rounded}{protocol}) · run {record.id}\n\n{table(_HEADS, rows)}{tasks}"
+    head = f"Perplexity of {model} ({rounded}{protocol}) · run {record.id}"
+    return f"{head}\n\n{table(_HEADS, rows)}{apart}{tasks}"
 
 
 def _tasks(record: RunRecord) -> str:

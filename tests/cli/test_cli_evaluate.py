@@ -8,12 +8,14 @@ import shutil
 
 import pytest
 
+from apt_core import events as ev
 from apt_core.base.paths import ASSETS
-from apt_core.cli import main
+from apt_core.cli import evaluate, main
 from apt_core.jobs import Evaluate
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
 from tests.runs.helpers import fake_command
+from tests.studies.compared_runs import measured_run
 
 EVALUATE = ["evaluate", "--model", "tiny-random-llama"]
 
@@ -129,3 +131,11 @@ def test_what_a_run_made_has_no_revisions(capsys):
     asked = ["evaluate", "--model", "run:20200101-000000-0000", "--revision", "main", "--json"]
     assert main(asked) == 2
     assert "leave --revision out" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_rounded_model_says_how_often_it_agrees_with_the_dense_one():
+    apart = ev.Diverged(text="wikipedia", windows=6, length=512, tokens=6 * 511, kl=0.686, agreement=0.61)
+    run = measured_run()
+    assert "agrees" not in evaluate.as_text(run, "tiny-llama")
+    said = evaluate.as_text(run.model_copy(update={"diverged": (apart,)}), "tiny-llama")
+    assert said.endswith("It agrees with the dense model on 61% of next tokens, KL 0.686 nats a token.")
