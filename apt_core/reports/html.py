@@ -131,8 +131,8 @@ def _comparison(document: Document) -> Markup:
         _table(document.overview, document),
         _table(document.differing, document) if document.differing else Markup(""),
         _paired(document.paired),
-        _outcomes(document),
         join(_chart(chart, document) for chart in document.shared),
+        _outcomes(document),
     )
     return Markup('<section id="overview"><h2>Side by side</h2>{}</section>').format(join(parts))
 

@@ -19,8 +19,8 @@ def to_markdown(document: Document) -> str:
         parts += ["## Side by side", table(document.overview)]
         parts += [table(document.differing)] if document.differing else []
         parts += ["### Window by window", _list(document.paired)] if document.paired else []
-        parts += _outcomes(document)
         parts += map(_chart, document.shared)
+        parts += _outcomes(document)
     alone = len(document.sections) == 1
     parts += [_section(section, alone) for section in document.sections]
     return "\n\n".join(filter(None, parts)) + "\n"
