@@ -20,7 +20,7 @@ _EACH_BYTES = 1_000  # of a message beside what it says
 _DROPPED = "What this page had to say was not fetched for too long; reload it."
 
 
-class Messages(asyncio.Queue[EventMessage]):
+class Messages(asyncio.Queue[Any]):
     """Of one page load. n_bytes: of those that nobody has fetched. heard: whether somebody waits for one just now."""
 
     def __init__(self, changed: Callable[[int], None]):
@@ -40,11 +40,11 @@ class Messages(asyncio.Queue[EventMessage]):
 
     def _put(self, item: EventMessage) -> None:
         n_bytes = _bytes_of(item)
-        super()._put((item, n_bytes))  # type: ignore[arg-type]  # what `_get` takes apart again
+        super()._put((item, n_bytes))
         self._count(n_bytes)
 
     def _get(self) -> EventMessage:
-        item, n_bytes = super()._get()  # type: ignore[misc]
+        item, n_bytes = super()._get()
         self._count(-n_bytes)
         return item
 

@@ -61,9 +61,8 @@ class AlphaPruning(Allocation):
         return frozenset({Statistic.DENSE_WEIGHTS} if self.deviation else ())
 
     def cost(self, shape: LayerShape, tokens: int, pattern: Unstructured | SemiStructured) -> Cost:
-        """Singular values alone: a triangular factor of the taller side's surplus, then 1.3 times what a symmetric matrix
-        of the smaller side takes; and near the peak a fit, of some twenty operations, for each of three quarters of
-        the values."""
+        """Singular values alone: a triangular factor of what the taller side has more, then 1.3 times a symmetric
+        matrix of the smaller side; near the peak a fit of some twenty operations for each of three quarters of them."""
         if not self.varies(pattern):
             return Cost()
         small, large = sorted((shape.out_features, shape.in_features))
