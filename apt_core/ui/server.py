@@ -50,7 +50,7 @@ PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 DRIVER_JS = ASSETS / "tour" / "driver.min.js"  # 1.8.0 of npm, as it is
 SCRIPTS = tuple(
     ASSETS / "ui" / f"{name}.js"
-    for name in ("studio", "models", "upload", "presenter", "print", "tour", "curve", "shares")
+    for name in ("studio", "models", "upload", "keyboard", "presenter", "print", "tour", "curve", "shares")
 )
 ASKING_SCRIPT = ASSETS / "ui" / "asking.js"
 COMFORT = ASSETS / "ui" / "comfort.js"

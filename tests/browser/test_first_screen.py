@@ -241,6 +241,32 @@ def test_the_keyboard_alone_reaches_the_button_and_focus_is_seen(open_page):
 
 
 @pytest.mark.slow
+def test_a_group_of_radio_buttons_and_the_tabs_are_one_stop_each_with_arrows(open_page):
+    page = open_page()
+    page.locator("#kind input[value='n:m'][name=group-kind]").wait_for(state="attached")
+    page.locator("#kind input:checked").focus()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#pattern").wait_for()
+    page.keyboard.press("ArrowRight")
+    page.locator("#sparsity").wait_for()
+    assert page.evaluate("document.activeElement.value") == "unstructured"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#sparsity') !== null"), (
+        "the other button is no stop"
+    )
+    page.locator("#method input:checked").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("document.querySelector('#method input:checked').value !== 'apt'")
+    page.locator("#tabs [role=tab][aria-selected=true]").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/?tab=compare")
+    assert page.evaluate("document.activeElement.innerText") == "Compare"
+    page.wait_for_function("document.querySelectorAll('#tabs [role=tab][tabindex=\"0\"]').length >= 1")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.getAttribute('role')") != "tab"
+
+
+@pytest.mark.slow
 def test_everything_that_can_be_used_has_a_name(open_page):
     page = open_page()
     page.locator("#advanced .label-wrap").click()

@@ -1,0 +1,41 @@
+// What the keyboard expects of groups and Gradio leaves out: a group of radio buttons is one stop whose arrows choose, and
+// so are the tabs.
+(() => {
+  "use strict";
+  const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")].filter((tab) => tab.offsetParent);
+
+  // Gradio names every radio button apart; of one name they are a group to the browser, which does the rest.
+  function group() {
+    for (const input of document.querySelectorAll(".block input[type=radio]")) {
+      const name = `group-${input.closest(".block").id}`;
+      if (input.name !== name) input.name = name;
+    }
+  }
+
+  function oneStop() {
+    const all = tabs();
+    if (!all.some((tab) => tab.getAttribute("aria-selected") === "true")) return;
+    for (const tab of all) {
+      const index = tab.getAttribute("aria-selected") === "true" ? "0" : "-1";
+      if (tab.getAttribute("tabindex") !== index) tab.setAttribute("tabindex", index);
+    }
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const all = tabs();
+    const now = all.indexOf(event.target);
+    if (now < 0 || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const next = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    const tab = all[(next + all.length) % all.length];
+    tab.click();
+    tab.focus();
+  });
+
+  let waiting = 0;
+  new MutationObserver(() => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(() => { group(); oneStop(); });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+})();
