@@ -1,5 +1,5 @@
 // What the keyboard expects of groups and Gradio leaves out: a group of radio buttons is one stop whose arrows choose, and
-// so are the tabs.
+// so are the tabs; the list of a field closes when Tab leaves it.
 (() => {
   "use strict";
   const tabs = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab], #tabs > div [role=tab]")].filter((tab) => tab.offsetParent);
@@ -21,6 +21,20 @@
     }
   }
 
+  // A list that scrolls would be the next stop, and take the focus with it when it closes.
+  function noStop() {
+    for (const list of document.querySelectorAll(".block ul[role=listbox]:not([tabindex])")) list.tabIndex = -1;
+  }
+
+  // The list of a field that Tab leaves would stay open; Gradio closes it at Escape.
+  document.addEventListener("focusout", ({ target }) => {
+    if (!target.matches?.(".block input[role=combobox]") || target.id === "hub-query") return;
+    setTimeout(() => {
+      if (document.activeElement === target || !target.closest(".block").querySelector("ul[role=listbox]")) return;
+      target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", code: "Escape", bubbles: true }));
+    }, 150); // a click on the list is done by then
+  });
+
   document.addEventListener("keydown", (event) => {
     const all = tabs();
     const now = all.indexOf(event.target);
@@ -36,6 +50,6 @@
   let waiting = 0;
   new MutationObserver(() => {
     cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(() => { group(); oneStop(); });
+    waiting = requestAnimationFrame(() => { group(); oneStop(); noStop(); });
   }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
 })();

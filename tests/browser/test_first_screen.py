@@ -254,6 +254,11 @@ def test_a_group_of_radio_buttons_and_the_tabs_are_one_stop_each_with_arrows(ope
     assert page.evaluate("document.activeElement.closest('#sparsity') !== null"), (
         "the other button is no stop"
     )
+    page.locator("#model input").focus()
+    page.locator("#model ul[role=listbox][tabindex='-1']").wait_for()
+    page.keyboard.press("Tab")
+    expect(page.locator("#model [role=option]")).to_have_count(0)
+    assert page.evaluate("document.activeElement.id") == "hub-query"
     page.locator("#method input:checked").focus()
     page.keyboard.press("ArrowDown")
     page.wait_for_function("document.querySelector('#method input:checked').value !== 'apt'")
