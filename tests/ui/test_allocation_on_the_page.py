@@ -209,7 +209,7 @@ def test_stop_ends_the_question_and_says_so(page, store):
     assert len(studio.inspector.stopped) == 1 and "Stopped" in last[page.allocation.state]
 
 
-def test_a_refusal_is_a_sentence_and_escaped(page, store):
+def test_a_refusal_is_a_sentence_and_escaped(page, store, fresh_cache):
     failed = Failed(reason="busy", message="somebody <b>else</b> looks")
     *_, last = asked(page, studio_with(store, failed))
     assert "Somebody &lt;b&gt;else" in last[page.allocation.state] and "bad" in last[page.allocation.state]

@@ -212,7 +212,7 @@ def test_a_fault_of_ours_tells_nothing_but_that(studio, monkeypatch, caplog):
 # ---- rights
 
 
-def test_a_public_host_reads_no_files_and_asks_each_time_for_the_terms(studio, tmp_path):
+def test_a_public_host_reads_no_files_and_asks_each_time_for_the_terms(fresh_cache, studio, tmp_path):
     (tmp_path / "text.txt").write_text("words " * 1000)
     opened = studio(PUBLIC)
     terms.accept("gemma-3-270m")  # by an earlier visitor

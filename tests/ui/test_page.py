@@ -263,7 +263,7 @@ def test_what_cannot_work_is_refused_in_words_and_starts_nothing(
     assert sentence in shown["preflight"] and shown["prune"]["interactive"] is False and not store.logs
 
 
-def test_conditions_of_use_are_shown_and_wait_for_a_tick(explore, studio, store):
+def test_conditions_of_use_are_shown_and_wait_for_a_tick(fresh_cache, explore, studio, store):
     shown = named(explore, explore_tab.start(explore, studio, values(explore, model="gemma-3-270m")))
     assert 'href="https://ai.google.dev/gemma/terms"' in shown[explore.chooser.facts]
     assert "Gemma Terms of Use" in shown["preflight"] and not store.logs
@@ -275,7 +275,7 @@ def test_conditions_of_use_are_shown_and_wait_for_a_tick(explore, studio, store)
     assert again[explore.chooser.controls["terms"]]["visible"] is False and again["prune"]["interactive"]
 
 
-def test_on_a_public_host_every_visitor_accepts_them(explore, studio, store):
+def test_on_a_public_host_every_visitor_accepts_them(fresh_cache, explore, studio, store):
     terms.accept("gemma-3-270m")
     studio.policy = HostPolicy(public=True)
     shown = named(explore, choose.check(explore.chooser, studio, values(explore, model="gemma-3-270m")))

@@ -68,10 +68,7 @@ class Chooser(NamedTuple):
     @property
     def checked(self) -> list[Component]:
         """What a check of the choices can change."""
-        return [
-            *(self.facts, self.controls["terms"], self.preflight, self.prune, self.command),
-            *(*self.shares, self.differs),
-        ]
+        return [self.facts, self.controls["terms"], self.preflight, self.prune, self.command, *self.shares]
 
     def values(self, given: Iterable[Any]) -> dict[str, Any]:
         """Path -> value, of the values of `inputs`."""
@@ -129,12 +126,18 @@ def wire(chooser: Chooser, studio: Studio, page: gr.Blocks) -> None:
     checked = checked_for_visitor(chooser, studio)
     for signed_in in account.wire(chooser.account, page) if chooser.account else ():
         signed_in.then(checked, chooser.inputs, chooser.checked, **_QUIET)
+
+    def changed(token: gr.OAuthToken | None, *given: Any) -> dict[Any, Any]:
+        shown = compare(chooser, studio, chooser.values(given), studio.streams.shown())
+        return checked(token, *given) | shown
+
+    page.load(checked, chooser.inputs, chooser.checked, **_QUIET)
     inputs: list[Any] = chooser.inputs
     gr.on(
-        [page.load, *(component.change for component in inputs)],
-        checked,
+        [component.change for component in inputs],
+        changed,
         chooser.inputs,
-        chooser.checked,
+        [*chooser.checked, chooser.differs],
         trigger_mode="always_last",  # a burst of changes is checked twice: first and last
         **_QUIET,
     )
@@ -144,9 +147,8 @@ def checked_for_visitor(chooser: Chooser, studio: Studio) -> Callable[..., dict[
     """`check` as an event handler: the Hub is asked in the visitor's name."""
 
     def handler(token: gr.OAuthToken | None, *given: Any) -> dict[Any, Any]:
-        values = chooser.values(given)
         with hub_token.of_visitor(account.token_of(token)):
-            return check(chooser, studio, values) | compare(chooser, studio, values, studio.streams.shown())
+            return check(chooser, studio, chooser.values(given))
 
     return handler
 
