@@ -156,6 +156,12 @@ def foretold(row: dict, record: dict) -> Estimate:
     )
 
 
+def _pattern(method: str, options: argparse.Namespace) -> str:
+    """An allocation has something to decide where N:M may differ from layer to layer."""
+    mixed = "allocation=" in method and ":" in options.pattern
+    return f"{options.pattern} mixed" if mixed else options.pattern
+
+
 def _seconds(record: RunRecord) -> float:
     """Of the whole run, from when it was asked for: its worker's start included."""
     return record.ended_at - record.created_at
@@ -170,7 +176,7 @@ def _recipe(model: str, method: str, dtype: str, options: argparse.Namespace, sh
     return plan(
         model,
         name,
-        options.pattern,
+        _pattern(method, options),
         options=dict(setting.split("=", 1) for setting in settings),
         calibration={"text": options.text, "samples": options.samples, "length": options.length},
         evaluation={"text": options.text, "samples": options.eval_samples, "length": length},

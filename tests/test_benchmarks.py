@@ -13,7 +13,7 @@ from markupsafe import Markup
 from apt_core.base.errors import OverQuota
 from apt_core.jobs import make_job
 from apt_core.reports import samples
-from apt_core.runs import reading
+from apt_core.runs import reader_words
 from apt_core.runs.owners import Visitor
 from apt_core.runs.quotas import Quotas
 from apt_core.runs.store import Store
@@ -277,7 +277,7 @@ def test_a_sentence_of_a_quota_is_an_answer_and_any_other_an_error():
             usage.question(visitor, lambda: iter(()), **more)
         found.said("ask", str(refused.value))
     assert held is not None and len(found.refused) == 3 and not found.errors
-    found.said("ask", str(Markup.escape(reading._BUSY.message)))
+    found.said("ask", str(Markup.escape(reader_words.BUSY.message)))
     found.said("ask", "There is no pruned model to ask here; prune one first.")
     assert len(found.refused) == 4 and sum(found.errors.values()) == 1
 

@@ -118,7 +118,7 @@ def stages_of(
         own = _of_searching(job, facts, model) if searches(job) else _of_shrinking(job, facts, model)
         return {**model.opening(), **own, **model.decoding_twice(whole)}
     if trains(job):
-        return _of_training(job, facts, model)
+        return {**_of_training(job, facts, model), **model.decoding_twice(whole)}
     if not prunes(job):
         return {**model.opening(), **_of_measuring(job, model)}
     return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
@@ -162,6 +162,7 @@ def _of_training(job: Recover, facts: ModelFacts, model: _Model) -> dict[str, St
         "train": Stage(steps, scanned=tokens * facts.scans),
         "save": Stage(written=model.n_bytes),
         "recovered_eval": evaluating,
+        "size": model.sizing(),
     }
 
 

@@ -27,6 +27,7 @@ from apt_core.events import Event, Finished, Progress, Subject, Trained, Trainin
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
 from apt_core.execute.kept import TRAINING
+from apt_core.execute.measuring import measured
 from apt_core.execute.opening import (
     Opened,
     describe,
@@ -36,6 +37,7 @@ from apt_core.execute.opening import (
     prunable_of,
     training_windows,
 )
+from apt_core.execute.speeds import speeds_of_two, timed_in_turns
 from apt_core.execute.training_state import CANNOT_BE_KEPT, TrainingState
 from apt_core.families import Layer
 from apt_core.jobs import Recover
@@ -56,6 +58,7 @@ class Dense(NamedTuple):
 
     loss: float | None
     parameters: int | None
+    folder: Path | None
     model: Any = None
 
 
@@ -89,6 +92,9 @@ def run(job: Recover, context: Context) -> Generator[Event, None, None]:
     checkpoint = yield from _merge(context, opened, attached, kept)
     yield from _evaluate(job, context, opened, texts, "recovered")
     training_state.forget(context.folder)
+    dense_folder = dense.folder
+    del training, attached, dense  # their memory is for the dense model's turns
+    yield from _compared(context, dense_folder, opened, checkpoint, device)
     removed = sum(int((layer.matrix == 0).sum()) for layer in opened.layers)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
@@ -113,12 +119,13 @@ def _of_dense(job: Recover, context: Context, device: str) -> Generator[Event, N
         if job.method.needs_dense:
             raise
         yield Warned(message=f"The dense model was left out of the comparison. {error}")
-        return Dense(None, None)
+        return Dense(None, None, None)
     yield from _evaluate(job, context, opened, texts, "dense")
     with context.clock("dense_eval"):
         loss = mean_loss(opened.model, texts.held_out, next_token_loss, job.training.batch)
     parameters = parameters_of(opened.model)
-    return Dense(loss, parameters, opened.model if job.method.needs_dense else None)
+    yield from measured(context, opened, "dense", opened.folder, timed=False)
+    return Dense(loss, parameters, opened.folder, opened.model if job.method.needs_dense else None)
 
 
 def _texts(job: Recover, context: Context, opened: Opened) -> Generator[Event, None, Texts]:
@@ -144,6 +151,16 @@ def _evaluate(
             if found.reused:
                 context.clock.spare(f"{subject}_eval", found.seconds)
             yield found
+
+
+def _compared(
+    context: Context, dense: Path | None, opened: Opened, checkpoint: Path, device: str
+) -> Iterator[Event]:
+    """Size and speed of what was made, beside the dense model where that is there."""
+    yield from measured(context, opened, "pruned", checkpoint, timed=False)
+    if dense is not None and timed_in_turns(dense):
+        with context.clock("measure"):
+            yield from speeds_of_two(dense, opened, torch.float32, device, checkpoint)
 
 
 def _merge(

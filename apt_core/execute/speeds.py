@@ -92,17 +92,22 @@ def _sparse(pruned: Holder, layers: list[nn.Linear]) -> Iterator[PreTrainedModel
         yield model
 
 
-def speeds_of_two(dense: Path, smaller: Opened, dtype: torch.dtype, device: str) -> Iterator[Event]:
-    """The same of a dense model and a smaller one, whose weights fit into none of its tensors."""
-    with smaller.store.all_loaded() as why_not:
+def speeds_of_two(
+    dense: Path, made: Opened, dtype: torch.dtype, device: str, checkpoint: Path | None = None
+) -> Iterator[Event]:
+    """The same of a dense model and one beside it, such as a smaller one, whose weights fit into none of its tensors.
+
+    checkpoint: where the files of that one are, unless it was opened from them.
+    """
+    with made.store.all_loaded() as why_not:
         if why_not:
             return
-    folders = {"dense": dense, "pruned": smaller.folder}
+    folders = {"dense": dense, "pruned": checkpoint or made.folder}
     yield from _timed(
         folders,
         lambda: {
             "dense": _from_files(dense, dtype, device),
-            "pruned": partial(_all_of, smaller.model, smaller.store),
+            "pruned": partial(_all_of, made.model, made.store),
         },
     )
 

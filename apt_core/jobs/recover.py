@@ -25,10 +25,10 @@ class Recover(Job):
     called: ClassVar[str] = "recovery"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "before", "recovered")
     steps: ClassVar[tuple[Step, ...]] = (
-        Step("Dense model", ("download", "convert", "load:dense", "evaluate:dense")),
+        Step("Dense model", ("download", "convert", "load:dense", "evaluate:dense", "measure:dense")),
         Step("Perplexity before", ("load", "evaluate:before")),
         Step("Train", ("train",)),
-        Step("Perplexity after", ("save", "evaluate:recovered")),
+        Step("Perplexity after", ("save", "evaluate:recovered", "measure:pruned")),
     )
 
     kind: Literal["recover"] = "recover"

@@ -12,6 +12,7 @@ from apt_core.events.records import RunRecord
 
 Pace = Literal["faster", "slower", "as fast", "not measurable now", "not measured"]
 _SMALLER = 0.98  # of the dense size; less than that much gone is no gain
+_DENSE_ALONE = "No sparse kernel was used: speed was measured with dense kernels alone."
 _STEADY = 1.25  # the fastest repeat over the slowest of one model, up to which a machine is quiet
 _ALONE = 0.1  # apart at most, where each was measured once, to be called as fast as the other
 
@@ -115,7 +116,10 @@ def sparse_kernel(record: RunRecord) -> str:
     if record.shrunk:
         return ""
     job, device = record.job, record.model.device if record.model else "cpu"
-    if getattr(job, "pattern", None) != SemiStructured(keep=2, of=4):
+    pattern = getattr(job, "pattern", None)
+    if pattern is None:
+        return _DENSE_ALONE
+    if pattern != SemiStructured(keep=2, of=4):
         return "No sparse kernel was used: those of torch.sparse know 2:4 alone, and this is another pattern."
     if not device.startswith("cuda"):
         return (
@@ -129,7 +133,7 @@ def _by_sparse_kernels(record: RunRecord) -> str:
     """What torch.sparse's kernels did on a GPU, against the dense model in the same turns."""
     found, dense = record.sparse_kernels, record.dense_speed
     if found is None:
-        return "No sparse kernel was used: speed was measured with dense kernels alone."
+        return _DENSE_ALONE
     if not found.layers or not found.prefill or not found.decode:
         return f"No sparse kernel was used: torch.sparse refused ({found.why})."
     prefill = _against(found.prefill, dense.prefill if dense else None)

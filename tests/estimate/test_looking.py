@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import apt_core
+from apt_core.base.errors import BadInput
 from apt_core.estimate.looking import allocating_seconds, looking_seconds
 from apt_core.estimate.preflight import estimate, packaged_rates
 from apt_core.measure.inside.questions import AllocationQuestion, BlocksAloneQuestion, DepthQuestion
@@ -57,7 +58,8 @@ def test_a_look_at_an_allocation_takes_what_the_allocation_asks_for():
         (seconds("owl", **more) - seconds("atp")) / 4, rel=0.05
     )
     assert seconds("alphapruning", **more) == seconds("alphapruning")
-    assert seconds("alphapruning", pattern="2:4") == seconds("uniform"), "there is nothing to decide"
+    with pytest.raises(BadInput, match="would decide nothing"):
+        seconds("alphapruning", pattern="2:4")
     whole = estimate(
         apt_core.plan("smollm2-135m", "apt", 0.7, {"allocation": "loss"}), facts, packaged_rates()
     )

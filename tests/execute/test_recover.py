@@ -18,9 +18,11 @@ from apt_core.base.errors import BadInput, BadText, RunFailed
 from apt_core.events import Evaluated, Finished, Trained, TrainingBegan
 from apt_core.events.records import summary
 from apt_core.execute import kept, training_state
+from apt_core.execute.context import Context
 from apt_core.execute.training_state import TrainingState
 from apt_core.jobs import make_job
 from apt_core.methods.registry import RECOVERIES
+from apt_core.reports.verdict import verdict
 from apt_core.runs.launcher import Launcher
 
 
@@ -97,6 +99,28 @@ def test_it_says_how_large_the_dense_model_and_the_recovered_one_are(store):
     child = done(store, recovery(smaller.id, "partial", steps=1))
     assert summary(child)["parameters"] == smaller.parameters == summary(smaller)["parameters"]
     assert child.parameters["pruned"] < child.parameters["dense"]
+    told, files = summary(child)["bytes"], store.checkpoint(child.id)
+    assert told["dense"] == summary(smaller)["bytes"]["dense"]
+    assert told["pruned"] == sum(file.stat().st_size for file in files.glob("*.safetensors")) < told["dense"]
+
+
+def test_what_was_recovered_and_the_dense_model_are_timed_in_turns(store, parent):
+    child = done(store, recovery(parent.id, "spp", steps=1))
+    told = summary(child)
+    assert all(told["tokens_per_second"][side] > 0 for side in ("dense", "pruned"))
+    assert all(told["speed"][side]["decode"]["repeats"] > 1 for side in ("dense", "pruned"))
+    assert {"dense", "pruned"} <= told["sizes"].keys()
+    assert verdict(child).endswith("speed was measured with dense kernels alone.")
+
+
+def test_without_its_dense_model_its_own_size_is_said(store, parent, monkeypatch):
+    def gone(*_):
+        raise BadInput("It is gone.")
+
+    monkeypatch.setattr(Context, "dense_of", gone)
+    told = summary(done(store, recovery(parent.id, "spp", steps=1)))
+    assert told["bytes"]["dense"] is None and told["bytes"]["pruned"] > 0
+    assert told["tokens_per_second"] == {"dense": None, "pruned": None}
 
 
 @pytest.mark.slow

@@ -25,11 +25,20 @@ def old(tmp_path):
     return Store(Path(shutil.copytree(FIXTURE, tmp_path / "moved")))
 
 
+def as_before(now, expected):
+    """Without what later versions say in addition."""
+    if isinstance(now, dict) and isinstance(expected, dict):
+        return {name: as_before(now[name], expected[name]) for name in now if name in expected}
+    if isinstance(now, list) and isinstance(expected, list) and len(now) == len(expected):
+        return [as_before(*pair) for pair in zip(now, expected, strict=True)]
+    return now
+
+
 @pytest.mark.parametrize("run_id", EXPECTED["runs"])
 def test_every_run_has_the_figures_that_it_had(old, run_id):
     record, expected = old.get(run_id), EXPECTED["runs"][run_id]
     now = json.loads(json.dumps(summary(record))) | {"checkpoint": None}
-    assert {name: now[name] for name in expected if name not in TIMES} == {
+    assert as_before({name: now[name] for name in expected if name not in TIMES}, expected) == {
         name: value for name, value in expected.items() if name not in TIMES
     }
     assert {name: getattr(record, name) for name in TIMES} == {name: expected[name] for name in TIMES}
