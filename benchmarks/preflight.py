@@ -110,6 +110,7 @@ def _measure(model: str, method: str, dtype: str, options: argparse.Namespace) -
     row = {
         "model": model,
         "method": method,
+        "pattern": recipe.pattern.label,
         "dtype": dtype,
         "memory_said": before.memory_bytes,
         "memory": first.finished.peak_rss_bytes,
@@ -144,6 +145,7 @@ def _facts(model: str) -> dict:
 
 def foretold(row: dict, record: dict) -> Estimate:
     """What today's estimate says of one row of a record, on the machine that it was measured on."""
+    from apt_core.base.patterns import parse_pattern
     from apt_core.estimate.machine import Machine
     from apt_core.estimate.preflight import estimate
     from apt_core.estimate.rates import rates_of
@@ -151,6 +153,8 @@ def foretold(row: dict, record: dict) -> Estimate:
 
     asked, facts = argparse.Namespace(**record["asked"]), record["facts"][row["model"]]
     job = _recipe(row["model"], row["method"], row["dtype"], asked, shorter=8)
+    if "pattern" not in row:  # measured when an allocation at plain N:M was the uniform one
+        job = job.model_copy(update={"pattern": parse_pattern(asked.pattern)})
     return estimate(
         job, ModelFacts.model_validate(facts), rates_of(Machine(**record["machine"]), row["dtype"])
     )

@@ -50,7 +50,7 @@ from apt_core.methods.structured.base import THERE_AND_BACK
 from apt_core.models.catalogue.facts import ModelFacts
 
 _ACTIVATIONS = 10  # times that a block's inputs and outputs are read or written
-_BACK = 3  # times as many on the way back
+_BACK = 8  # times as many on the way back
 _HALTED = (
     1.2  # times as long as a pass that is not halted at every layer, whose tensors are used again at once
 )
