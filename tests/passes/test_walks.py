@@ -165,6 +165,7 @@ def test_a_walk_that_is_left_early_leaves_the_model_as_it_was(walk):
 
 def held_bytes() -> int:
     """Of all tensors that anybody still refers to."""
+    gc.collect()  # what earlier tests left in cycles would go at any later moment, and be missing in a difference
     found = (each for each in gc.get_objects() if isinstance(each, torch.Tensor))
     return sum(
         {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in found}.values()
