@@ -150,7 +150,7 @@ def _title(records: Sequence[RunRecord], titles: Sequence[str]) -> str:
 
 
 def _section(record: RunRecord, title: str, policy: HostPolicy) -> Section:
-    makes = run_words.prunes(record)
+    sized = run_words.compares_sizes(record)
     return Section(
         run_id=record.id,
         title=f"{title} · {record.job.label}",
@@ -160,8 +160,8 @@ def _section(record: RunRecord, title: str, policy: HostPolicy) -> Section:
         conditions=run_words.conditions(record),
         failure=sentence(record.failure.message) if record.failure else "",
         figures=run_words.figures(record),
-        sizes=run_words.sizes(record) if makes else (),
-        honest=run_words.honest_sentence(record) if makes else "",
+        sizes=run_words.sizes(record) if sized else (),
+        honest=run_words.honest_sentence(record) if sized else "",
         warnings=tuple(run_words.warnings(record)),
         charts=tuple(_part(chart, RunSet(record)) for chart in charts_of(RunSet(record))),
         facts=tuple(stamped_facts(record, policy)),

@@ -68,6 +68,11 @@ def prunes(record: RunRecord) -> bool:
     return "pruned" in record.job.subjects
 
 
+def compares_sizes(record: RunRecord) -> bool:
+    """Whether size and speed of two models are said; of a recovery once they are known."""
+    return prunes(record) or record.pruned_speed is not None
+
+
 def has_numbers(record: RunRecord) -> bool:
     """Whether there is anything yet that a table, a chart or a report can show."""
     return bool(record.layers or record.evaluated)

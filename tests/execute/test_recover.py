@@ -22,8 +22,10 @@ from apt_core.execute.context import Context
 from apt_core.execute.training_state import TrainingState
 from apt_core.jobs import make_job
 from apt_core.methods.registry import RECOVERIES
+from apt_core.reports.run_words import compares_sizes
 from apt_core.reports.verdict import verdict
 from apt_core.runs.launcher import Launcher
+from apt_core.ui.views.tables import size_panel
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,8 @@ def test_what_was_recovered_and_the_dense_model_are_timed_in_turns(store, parent
     assert all(told["speed"][side]["decode"]["repeats"] > 1 for side in ("dense", "pruned"))
     assert {"dense", "pruned"} <= told["sizes"].keys()
     assert verdict(child).endswith("speed was measured with dense kernels alone.")
+    assert compares_sizes(child) and not compares_sizes(child.model_copy(update={"measured": ()}))
+    assert "<th" in size_panel(child) and "recovered" in size_panel(child)
 
 
 def test_without_its_dense_model_its_own_size_is_said(store, parent, monkeypatch):

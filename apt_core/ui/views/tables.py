@@ -11,12 +11,13 @@ from apt_core.ui.views.html import Markup, facts, join, table
 
 def size_panel(record: RunRecord) -> Markup:
     """Size on disk and speed, measured, and the verdict on both; nothing where no model is made."""
-    if not run_words.prunes(record):
+    if not run_words.compares_sizes(record):
         return Markup("")
+    made = "pruned" if run_words.prunes(record) else "recovered"
     found = verdict_of(record)
     lead = found.lead if found else ""
     return Markup('<div class="sizes">{}<p class="honest"><strong>{}</strong>{}</p></div>').format(
-        table(("what", "dense", "pruned"), run_words.sizes(record), "Measured on this machine", "tnn"),
+        table(("what", "dense", made), run_words.sizes(record), "Measured on this machine", "tnn"),
         lead,
         run_words.honest_sentence(record).removeprefix(lead),
     )
