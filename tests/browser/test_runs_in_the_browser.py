@@ -126,12 +126,10 @@ def test_results_can_be_downloaded_by_run(app, open_page, finished):
     links = page.locator("#downloads a").evaluate_all("links => links.map(link => link.href)")
     assert all(link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links)
     kinds = [link.rsplit("/", 1)[-1] for link in links]
-    assert {"results.json", "layers.csv", "report.html", "report.md"} < set(kinds) and kinds[
-        -1
-    ] == "model.zip"
+    assert {"results.json", "layers.csv", "report.html", "report.md", "model.zip"} < set(kinds)
     results = httpx.get(next(link for link in links if link.endswith(".json"))).json()
     assert results["run"] == finished and len(results["layers"]) == 14 and results["sparsity"] == 0.5
-    with zipfile.ZipFile(io.BytesIO(httpx.get(links[-1]).content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(httpx.get(links[kinds.index("model.zip")]).content)) as archive:
         assert any(name.endswith(".safetensors") for name in archive.namelist()) and archive.testzip() is None
 
 
