@@ -148,6 +148,6 @@ def test_installed_in_a_clean_environment_it_prunes(wheel_file, tmp_path):
 
 
 def test_the_version_is_the_newest_of_the_changelog():
-    changelog = (ROOT / ".github" / "CHANGELOG.md").read_text("utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     versions = re.findall(r"^## (\d+\.\d+\.\d+)", changelog, re.M)
     assert versions[0] == __version__ and len(set(versions)) == len(versions)

@@ -23,12 +23,13 @@ def models(options: argparse.Namespace) -> int:
             model["name"],
             model["title"],
             model["license"],
+            f"dequantised {model['dequantised_from']}" if model["dequantised_from"] else "as published",
             "here" if model["cached"] else model["source"],
             words.count(model["parameters"]),
         )
         for model in found
     ]
-    print(table(("name", "title", "licence", "where", "parameters"), rows, left=4))
+    print(table(("name", "title", "licence", "weights", "where", "parameters"), rows, left=5))
     return 0
 
 

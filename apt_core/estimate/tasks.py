@@ -30,7 +30,7 @@ def check_tasks(job: Job, policy: HostPolicy = STRICT) -> None:
     if most is not None and not 0 < job.tasks.limit <= most:
         raise BadInput(f"Zero-shot tasks take at most {most} examples each on this host; set a limit.")
     if find_spec(PACKAGE) is None:
-        raise BadInput("Zero-shot tasks need one more package: pip install 'apt-studio[tasks]'.")
+        raise BadInput("Zero-shot tasks need one more package: pip install '.[tasks]'.")
     found = _look(job.tasks.listed)
     if found["refusal"]:
         raise BadInput(found["refusal"])
@@ -52,7 +52,7 @@ def _look(names: tuple[str, ...]) -> dict[str, Any]:
         return json.loads(done.stdout.strip().splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError, OSError) as error:
         raise BadInput(
-            "lm-evaluation-harness does not start here; install it again with pip install 'apt-studio[tasks]'."
+            "lm-evaluation-harness does not start here; install it again with pip install '.[tasks]'."
         ) from error
 
 

@@ -147,7 +147,7 @@ class Tasks(Frozen):
         default="",
         max_length=400,
         title="Zero-shot tasks",
-        description="of lm-evaluation-harness, such as arc_easy,hellaswag (pip install 'apt-studio[tasks]')",
+        description="of lm-evaluation-harness, such as arc_easy,hellaswag (pip install '.[tasks]')",
     )
     limit: int = Field(
         default=0,

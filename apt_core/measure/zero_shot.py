@@ -1,4 +1,4 @@
-"""How well a model does zero-shot tasks, by lm-evaluation-harness (an extra install: `pip install apt-studio[tasks]`).
+"""How well a model does zero-shot tasks, by lm-evaluation-harness (an extra install: `pip install .[tasks]`).
 
     python -m apt_core.measure.zero_shot NAMES
 

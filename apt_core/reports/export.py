@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from apt_core.events.records import RunRecord
 from apt_core.jobs import ModelRef
 from apt_core.models.checkpoint import to_gguf
 from apt_core.models.checkpoint.plain_files import as_plain
-from apt_core.reports.model_card import CARD, model_card
+from apt_core.reports.model_card import CARD, FOLDER, model_card
 from apt_core.reports.run_words import run_title
 from apt_core.reports.writing import new_file, new_folder
 from apt_core.runs.store import Store
@@ -24,21 +25,22 @@ class Exported(NamedTuple):
     record: RunRecord
     title: str
     checkpoint: Path
-    card: str
+    card: Callable[[str], str]  # from the place that `from_pretrained` opens to the model card
 
 
 def exported(store: Store, run_id: str) -> Exported:
     """Raises BadInput with one sentence for a run that has no pruned weights (any more)."""
     record, made = store.get(run_id), store.made_by(run_id)
     known = reader_of(store)
-    return Exported(record, run_title(record, known), made.folder, card_of(record, known))
+    return Exported(record, run_title(record, known), made.folder, partial(card_of, record, known))
 
 
-def card_of(record: RunRecord, known: Callable[[str], RunRecord | None]) -> str:
-    """The model card of what a run made; its base is the model that no run made."""
+def card_of(record: RunRecord, known: Callable[[str], RunRecord | None], where: str = FOLDER) -> str:
+    """The model card of what a run made; its base is the model that no run made. where: as of `model_card`."""
     root = root_record(record, known)
     stated = root.model.license if root.model else None
-    return model_card(record, run_title(record, known), root.job.model.id, is_uneven(record, known), stated)
+    title, uneven = run_title(record, known), is_uneven(record, known)
+    return model_card(record, title, root.job.model.id, uneven, stated, where)
 
 
 def is_uneven(record: RunRecord, known: Callable[[str], RunRecord | None]) -> bool:
@@ -80,7 +82,7 @@ def write_folder(model: Exported, folder: Path, replace: bool = False) -> Path:
     ):
         for file in files_of(source):
             shutil.copy2(file, place / file.name)
-        (place / CARD).write_text(model.card, encoding="utf-8")
+        (place / CARD).write_text(model.card(FOLDER), encoding="utf-8")
     return folder
 
 

@@ -110,7 +110,7 @@ def upload(
         _translated(repo, policy, again),
     ):
         parts = [huggingface_hub.CommitOperationAdd(file.name, str(file)) for file in files_of(source)]
-        parts.append(huggingface_hub.CommitOperationAdd(CARD, model.card.encode()))
+        parts.append(huggingface_hub.CommitOperationAdd(CARD, model.card(repo).encode()))
         _send_weights(api, repo, parts, watch)
         api.create_commit(repo, parts, commit_message=f"{model.title}, {model.record.job.label}")
     return f"{hub.endpoint()}/{repo}"

@@ -23,7 +23,7 @@ from apt_core.base.words import (
 from apt_core.events import Diverged, Evaluated, Shrunk, TaskScored
 from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Calibration, Evaluation
-from apt_core.models.catalogue.entries import title_of
+from apt_core.models.catalogue.entries import dequantised, title_of
 from apt_core.reports.verdict import pace, spread, verdict
 from apt_core.studies.ratios import interval_words, ratio_to_dense
 from apt_core.studies.search_gain import gain_sentence
@@ -182,6 +182,8 @@ def provenance(record: RunRecord, policy: HostPolicy = STRICT) -> list[tuple[str
     job, model = record.job, record.model
     name = public_name(job.model.id, policy) + (f" @ {job.model.revision}" if job.model.revision else "")
     pairs = [("run", record.id), ("model", name)]
+    if lost := dequantised(job.model.id):
+        pairs.append(("weights", lost))
     pairs += job.facts(windows)
     pairs.append(("evaluation", ", ".join(map(windows, job.evaluation))))
     if record.layers:

@@ -54,9 +54,7 @@ def open_calls(studio: Studio) -> Call | None:
     if seconds is None:
         return None
     if find_spec("spaces") is None:
-        raise BadInput(
-            "ZeroGPU needs one more package: pip install 'apt-studio[zerogpu]', or set APT_EXECUTOR=local."
-        )
+        raise BadInput("ZeroGPU needs one more package: pip install '.[zerogpu]', or set APT_EXECUTOR=local.")
     if not spaces.config.Config.zero_gpu:
         raise BadInput(
             "APT_EXECUTOR=zerogpu is for Spaces with that hardware, and this is none; unset it, or set "

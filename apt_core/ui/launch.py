@@ -56,7 +56,7 @@ def launch(port: int | None = None) -> None:
     if policy.framed:
         trust_the_proxy()
     if policy.mcp and find_spec("mcp") is None:
-        raise BadInput("APT_MCP=1 needs one more package: pip install 'apt-studio[mcp]', or leave it unset.")
+        raise BadInput("APT_MCP=1 needs one more package: pip install '.[mcp]', or leave it unset.")
     studio = open_studio(policy)
     try:
         names, call = Names.of(studio.policy, os.environ), open_calls(studio)

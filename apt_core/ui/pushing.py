@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from apt_core.base.errors import BadInput
@@ -74,4 +75,4 @@ class Pushing(NamedTuple):
         record, folder = self.runs.record(run_id), self.runs.checkpoint(run_id)
         if folder is None or record.status != "finished":
             raise BadInput("This run has no pruned weights (any more), so there is nothing to push.")
-        return Exported(record, run_title(record, self.known), folder, card_of(record, self.known))
+        return Exported(record, run_title(record, self.known), folder, partial(card_of, record, self.known))

