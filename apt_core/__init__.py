@@ -29,6 +29,7 @@ from apt_core.base.policy import HostPolicy
 if TYPE_CHECKING:
     import apt_core.base.hardware as _hardware
     import apt_core.base.patterns as _patterns
+    import apt_core.estimate.machine as _machine
     import apt_core.estimate.placing as _placing
     import apt_core.events as _events
     import apt_core.events.records as _records
@@ -56,7 +57,8 @@ if TYPE_CHECKING:
     from apt_core.studies.scaling_law import Laws
 else:
     _hardware, _patterns = lazy("apt_core.base.hardware"), lazy("apt_core.base.patterns")
-    _placing, _execute = lazy("apt_core.estimate.placing"), lazy("apt_core.execute")
+    _machine, _placing = lazy("apt_core.estimate.machine"), lazy("apt_core.estimate.placing")
+    _execute = lazy("apt_core.execute")
     _allocating = lazy("apt_core.execute.allocation")
     _looks = lazy("apt_core.measure.inside.questions")
     _events, _records = lazy("apt_core.events"), lazy("apt_core.events.records")
@@ -124,7 +126,8 @@ def run(job: Job, folder: str | Path | None = None) -> Iterator[Event]:
 
 
 def _run(job: Job, folder: Path) -> Iterator[Event]:
-    return _execute.run(job, _context(job, folder))
+    with _machine.in_use():
+        yield from _execute.run(job, _context(job, folder))
 
 
 def _context(job: Job, folder: Path) -> _execute.Context:

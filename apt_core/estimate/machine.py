@@ -6,23 +6,29 @@
 
     python -m apt_core.estimate.machine       measures this machine, keeps the answer and prints it
 
-Importing this module loads no torch: the page starts the measuring process in the background and goes by the
-packaged rates until that has answered.
+The page measures while nothing runs (`runs.idle`); until then the packaged rates count. A run and a measurement
+exclude each other (`in_use`): the run never waits, the measurement is killed and done another time. Importing this
+module loads no torch.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import platform
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import IO
 
+import psutil
 from pydantic import ValidationError
 
 from apt_core.base import cpu
@@ -30,8 +36,13 @@ from apt_core.base.cost import Cost
 from apt_core.base.paths import cache_dir
 from apt_core.base.values import Frozen
 
-_VERSION = 3  # of what is measured and how
-_BUSY = 0.75  # processes that want a core, for each
+_COMMAND = (sys.executable, "-m", "apt_core.estimate.measuring")
+_VERSION = 4  # of what is measured and how
+_BUSY = 0.25  # share of the cores that others use
+_LOOK_SECONDS = 0.5  # for which that is watched
+_SECONDS = 10.0  # that a measurement may take
+_POLL_SECONDS = 0.05
+_GIVES_WAY_SECONDS = 1.0  # within which a measurement has ended for a run
 _BFLOAT16_WORTH = 1.1  # so much faster and a run computes in it, as in `base.hardware`
 
 
@@ -59,6 +70,7 @@ class Machine(Frozen):
     process: int = 350_000_000  # bytes of a process that has imported what a worker imports
     conditions: str
     measured: bool = False  # on this very machine
+    packaged: tuple[str, ...] = ()  # rates whose measurement was implausible or came too late: packaged ones
 
     @property
     def dtype(self) -> str:
@@ -123,35 +135,13 @@ def measured_machine() -> Machine | None:
 
 
 def this_machine(dtype: str = "auto") -> Machine:
-    """The measured rates; where there are none yet the packaged ones, while a process measures in the background."""
-    found = measured_machine()
-    if found is None:
-        measure_in_background()
-    return found or packaged_machine(dtype)
+    """The measured rates; where there are none yet the packaged ones."""
+    return measured_machine() or packaged_machine(dtype)
 
 
 def this_process() -> int:
     """Bytes of a worker before any weight, as measured here, or as packaged."""
     return (measured_machine() or packaged_machine()).process
-
-
-_started = threading.Event()
-
-
-def measure_in_background() -> None:
-    """Start the process that measures, once in the life of this one. APT_MEASURE=0 leaves it out."""
-    if _started.is_set() or os.environ.get("APT_MEASURE") == "0":
-        return
-    _started.set()
-    threading.Thread(target=_measure_elsewhere, name="measure-machine", daemon=True).start()
-
-
-def _measure_elsewhere() -> None:
-    """The process ends within seconds and writes its result to a file. A busy machine is measured another time."""
-    subprocess.run(
-        [sys.executable, "-m", "apt_core.estimate.machine", "--if-idle"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
 
 
 def _file() -> Path:
@@ -173,26 +163,158 @@ def _version_of(package: str) -> str:
         return "none"
 
 
+# ---- a run and a measurement exclude each other
+
+
+@contextmanager
+def in_use() -> Iterator[None]:
+    """Around whatever computes on this machine: a measurement that is under way ends, and none begins meanwhile.
+
+    Waits for a second at most, and not at all where the cache cannot be written.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            lock = held.enter_context(_lock_file())
+            until = time.monotonic() + _GIVES_WAY_SECONDS
+            while not _locked(lock, fcntl.LOCK_SH) and time.monotonic() < until:
+                give_way()
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
+def give_way() -> None:
+    """End a measurement that is under way, in whichever process: a run is asked for."""
+    with suppress(OSError):
+        os.utime(_lock_path())
+
+
 def is_busy() -> bool:
-    """Are the cores so busy that a measurement would be wrong?"""
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * cpu.usable_cores()
+    """Do other programs use so much of the cores that a measurement would be wrong? Watches them for half a second."""
+    return psutil.cpu_percent(_LOOK_SECONDS) > 100 * _BUSY
 
 
-def main(arguments: Sequence[str] = ()) -> int:
-    """Measure and keep; with --if-idle only where no run is running."""
-    if "--if-idle" in arguments and is_busy():
+def measure(environment: Mapping[str, str] | None = None) -> Machine | None:
+    """Measure this machine in a process of its own and keep the answer; None where a run, another measurement or other
+    programs have the cores, or a run is asked for meanwhile.
+
+    Takes 10 seconds at most; what was not measured by then, or is implausible, stays packaged. environment: of the
+    process, as a run would have it.
+    """
+    with _lock_file() as lock:
+        if is_busy() or not _locked(lock, fcntl.LOCK_EX):
+            return None
+        told = _told_by_a_process(os.environ if environment is None else environment)
+        if told is None:
+            return None
+        machine = _believed(told)
+        file = _file()
+        new = file.with_suffix(f".{os.getpid()}.new")
+        new.write_text(machine.model_dump_json(indent=1))
+        new.replace(file)
+        return machine
+
+
+def _told_by_a_process(environment: Mapping[str, str]) -> list[tuple[str, float | str]] | None:
+    """(rate, value) in the order in which they were measured; None where a run was asked for meanwhile."""
+    asked_for, until = _asked_for(), time.monotonic() + _SECONDS
+    with subprocess.Popen(
+        [*_COMMAND, str(cache_dir())],
+        env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        try:
+            while process.poll() is None and time.monotonic() < until:
+                if _asked_for() != asked_for:
+                    return None
+                time.sleep(_POLL_SECONDS)
+        finally:
+            process.kill()
+        lines = process.stdout.read().splitlines() if process.stdout else []
+    found: list[tuple[str, float | str]] = []
+    for line in lines:
+        with suppress(ValueError):  # the last one, of a process that was killed while it wrote
+            name, value = json.loads(line)
+            found.append((name, value))
+    return found
+
+
+def _lock_path() -> Path:
+    """Its time of change says when a run was last asked for."""
+    return cache_dir() / "machine" / "in-use.lock"
+
+
+def _lock_file() -> IO[bytes]:
+    path = _lock_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, "ab")
+
+
+def _locked(lock: IO[bytes], how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _asked_for() -> int:
+    return _lock_path().stat().st_mtime_ns
+
+
+# ---- what is believed of a measurement
+
+_REPEATS_AGREE = 2.0  # the most by which two repeats may differ
+_BY_CORE = 20.0  # times slower than the slower packaged machine, or faster by core than the faster one
+_ONCE = {"start": 5.0, "open": 5.0, "process": 3.0}  # measured once; times as much or as little as packaged
+_SECONDS_NOT_RATES = {"call", "block", *_ONCE}
+
+
+def _believed(told: list[tuple[str, float | str]]) -> Machine:
+    """The packaged machine with every rate that was measured plausibly; `packaged` names the others."""
+    values: dict[str, list[float]] = {}
+    for name, value in told:
+        if isinstance(value, int | float):
+            values.setdefault(name, []).append(value)
+    good = {name: best for name in _RATES if (best := _plausible(name, values.get(name, []))) is not None}
+    conditions = next((str(value) for name, value in told if name == "conditions"), cpu.model_name())
+    likely = likely_dtype(good.get("products", 1.0), good.get("bfloat16", 1.0))
+    packaged = packaged_machine(likely if {"products", "bfloat16"} <= good.keys() else "auto")
+    left = tuple(name for name in _RATES if name not in good)
+    return packaged.model_copy(
+        update=good | {"conditions": conditions, "measured": bool(good), "packaged": left}
+    )
+
+
+def _plausible(name: str, repeats: list[float]) -> float | None:
+    """The best of the repeats; None where they are missing, differ too much, or are far from every packaged machine."""
+    if len(repeats) < (1 if name in _ONCE else 2) or min(repeats) <= 0:
+        return None
+    if max(repeats) > _REPEATS_AGREE * min(repeats):
+        return None
+    known = [getattr(machine, name) for machine in (XEON, EPYC)]
+    cores = max(cpu.usable_cores() / 2, 1.0)  # those machines have two
+    if name in _SECONDS_NOT_RATES:
+        best, slack = min(repeats), _ONCE.get(name, _BY_CORE)
+        plausible = min(known) / slack <= best <= max(known) * slack
+    else:
+        best = max(repeats)
+        plausible = min(known) / _BY_CORE <= best <= max(known) * _BY_CORE * cores
+    if not plausible:
+        return None
+    return int(best) if name == "process" else best
+
+
+_RATES = [name for name in Machine.model_fields if name not in ("conditions", "measured", "packaged")]
+
+
+def main() -> int:
+    """Measure, keep and print; exit status 1 where the machine is in use."""
+    machine = measure()
+    if machine is None:
+        print("The machine is in use; measure it when nothing else runs.", file=sys.stderr)
         return 1
-    from apt_core.estimate.measuring import measure
-
-    machine = measure(cache_dir())
-    file = _file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_suffix(f".{os.getpid()}.new")
-    new.write_text(machine.model_dump_json(indent=1))
-    new.replace(file)
     print(machine.model_dump_json(indent=1))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -7,6 +7,7 @@ token is multiplied by come from memory, not from a cache.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -51,7 +52,7 @@ def scan_rate(dtype: torch.dtype, best: Best) -> float:
     """Numbers of a Mamba's mixer per second, as `models.catalogue.scan` counts them, between layers of this type."""
     from transformers import MambaConfig
 
-    windows, tokens, hidden, state = 8, 512, 128, 16
+    windows, tokens, hidden, state = 8, 256, 128, 16
     config = MambaConfig(
         hidden_size=hidden, state_size=state, num_hidden_layers=1, vocab_size=_VOCABULARY, use_cache=False
     )
@@ -61,6 +62,7 @@ def scan_rate(dtype: torch.dtype, best: Best) -> float:
     return windows * tokens * first_mamba_floats(config.intermediate_size, state) / seconds
 
 
+@cache
 def _decoder(hidden: int, inner: int, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import LlamaConfig
 

@@ -26,7 +26,7 @@ from apt_core.base.hardware import choose_device
 from apt_core.base.paths import data_dir
 from apt_core.base.policy import HostPolicy
 from apt_core.base.words import percent
-from apt_core.estimate import placing
+from apt_core.estimate import machine, placing
 from apt_core.events import Event, Progress
 from apt_core.events.records import RunRecord
 from apt_core.execute.allocation import layer_shares
@@ -81,9 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
     allowance = Allowance(allowed_seconds(policy, os.environ, data_dir()))
     with only_ours() as out:
         while (line := questions.next(options.idle)) is not None:
-            for reply in allowance.through(replies(line, Store(), policy)):
-                out.write(reply.model_dump_json() + "\n")
-                out.flush()
+            with machine.in_use():
+                for reply in allowance.through(replies(line, Store(), policy)):
+                    out.write(reply.model_dump_json() + "\n")
+                    out.flush()
     return 0
 
 

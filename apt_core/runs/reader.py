@@ -32,6 +32,7 @@ from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.lazy import lazy
 from apt_core.base.paths import data_dir
 from apt_core.base.policy import HostPolicy
+from apt_core.estimate import machine
 from apt_core.estimate.free import free_memory
 from apt_core.events import Failed
 from apt_core.jobs import ModelRef
@@ -91,8 +92,9 @@ def main(arguments: list[str] | None = None, answering: Answering | None = None)
     with only_ours() as out:
         answering = answering or Models(policy)
         while (line := questions.next(options.idle)) is not None:
-            for reply in allowance.through(_replies(answering, line, questions.stopped)):
-                _say(out, reply)
+            with machine.in_use():
+                for reply in allowance.through(_replies(answering, line, questions.stopped)):
+                    _say(out, reply)
     return 0
 
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import psutil
 
+from apt_core.estimate import machine
 from apt_core.runs import ids, processes
 from apt_core.runs.warm import PLACEHOLDER, READY, SOCKET, Request
 
@@ -62,6 +63,7 @@ class Starter:
     def start(self, run_id: str, folder: Path, token: str | None, more: Mapping[str, str]) -> Child:
         """token: of the Hub, passed through a pipe. more: added to the environment. Raises OSError."""
         environment = self._environment() | dict(more)
+        machine.give_way()  # long before the worker is there
         with self._alone, open(folder / WORKER_LOG, "ab") as log:
             if (warm := self._ready()) and (child := warm.copy(run_id, environment, token, log.fileno())):
                 return child

@@ -24,6 +24,7 @@ from apt_core.base.errors import PruneError, TooLong
 from apt_core.base.lazy import lazy
 from apt_core.base.model_bounds import ModelBounds
 from apt_core.base.policy import HostPolicy
+from apt_core.estimate import machine
 from apt_core.execute import Context
 from apt_core.runs import cpu_time, keeping, liveness, processes, read_before, warm
 from apt_core.runs.executors import executor_of
@@ -133,7 +134,8 @@ def main(run_id: str, executor: execute.Executor | None = None, spared: float | 
         _lower_priority()
     cpu_time.bound_run(cpu_time.allowed_seconds(policy, os.environ, store.root), stop.end_because)
     ended = liveness.show_life(store.folder(run_id))
-    last_word = work(store, run_id, executor, stop, policy, beginning(store, run_id))
+    with machine.in_use():
+        last_word = work(store, run_id, executor, stop, policy, beginning(store, run_id))
     ended()
     if isinstance(last_word, ev.Finished) and spared is not None:
         last_word = last_word.model_copy(update={"spared": last_word.spared | {ev.LIBRARIES: spared}})

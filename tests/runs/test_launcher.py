@@ -17,7 +17,8 @@ import pytest
 
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
-from apt_core.runs import processes
+from apt_core.estimate import machine
+from apt_core.runs import idle, processes
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.starting import REPOSITORY
 from apt_core.runs.store import Store
@@ -337,3 +338,35 @@ def test_a_run_at_work_that_a_new_index_takes_for_waiting_is_not_begun_again(sto
     assert store.get(run_id).status == "running" and worker_pid(store, run_id) == pid
     assert other.wait(run_id).status == "finished"
     assert [line.event.kind for line in store.events_since(run_id)].count("started") == 1
+
+
+@pytest.fixture
+def measuring(fresh_cache, monkeypatch):
+    """The process that measures takes half a minute; returns whether one is at work."""
+    monkeypatch.delenv("APT_MEASURE")
+    monkeypatch.setattr(idle, "MEASURE_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(machine, "is_busy", lambda: False)
+    monkeypatch.setattr(machine, "_COMMAND", (sys.executable, "-c", "import time; time.sleep(30)"))
+    return lambda: any(thread.name == "measure-machine" for thread in threading.enumerate())
+
+
+def test_an_open_page_measures_the_machine_and_gives_way_to_a_run_at_once(store, recipe, launch, measuring):
+    launcher = launch("leisurely")
+    launcher.start()
+    try:
+        until(measuring)
+        time.sleep(0.3)
+        launcher.submit(recipe)
+        asked = time.monotonic()
+        until(lambda: not measuring())
+        assert time.monotonic() - asked < 1.0
+        assert machine.measured_machine() is None
+    finally:
+        launcher.stop()
+
+
+def test_a_command_measures_nothing(store, recipe, launch, measuring):
+    launcher = launch("leisurely")
+    run_id = launcher.submit(recipe)
+    assert launcher.wait(run_id, on_tick=lambda record: not measuring() or pytest.fail()).status == "finished"
+    assert not measuring() and machine.measured_machine() is None
