@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-_GROUPS = Path("/sys/fs/cgroup")
+from apt_core.base.cpu import GROUPS, control_groups
+
 _NO_LIMIT = 1 << 62
 _LIMIT_AND_USE = (
     ("memory.max", "memory.current"),
@@ -25,10 +26,10 @@ def all_memory() -> int:
     return min(psutil.virtual_memory().total, *_container_limits())
 
 
-def _container_rooms(root: Path = _GROUPS) -> list[int]:
+def _container_rooms(root: Path = GROUPS) -> list[int]:
     """What the control groups (version 2, then 1) still allow; a huge number where there is no limit."""
     rooms = [_NO_LIMIT]
-    for group in _groups(root):
+    for group in control_groups(root):
         for limit, used in _LIMIT_AND_USE:
             try:
                 rooms.append(_number(group / limit) - _number(group / used) + _reclaimable(group))
@@ -37,25 +38,14 @@ def _container_rooms(root: Path = _GROUPS) -> list[int]:
     return rooms
 
 
-def _container_limits(root: Path = _GROUPS) -> list[int]:
+def _container_limits(root: Path = GROUPS) -> list[int]:
     """What the control groups allow in all."""
     limits = [_NO_LIMIT]
-    for group in _groups(root):
+    for group in control_groups(root):
         for limit, _ in _LIMIT_AND_USE:
             with suppress(OSError, ValueError):
                 limits.append(_number(group / limit))
     return limits
-
-
-def _groups(root: Path, own: Path = Path("/proc/self/cgroup")) -> list[Path]:
-    """The control group of this process, and those around it: of a container that sees only its own it is the root, of
-    a service a folder below it."""
-    with suppress(OSError):
-        for line in own.read_text().splitlines():
-            if line.startswith("0::/"):
-                inside = root / line.removeprefix("0::/")
-                return [group for group in (inside, *inside.parents) if group.is_relative_to(root)]
-    return [root]
 
 
 def _number(file: Path) -> int:

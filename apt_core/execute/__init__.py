@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from apt_core.base import threads
 from apt_core.base.errors import BadInput
 from apt_core.events import Event
 from apt_core.execute.context import Context
@@ -34,9 +35,10 @@ KINDS: dict[str, Callable[[], Executor]] = {
 def run(job: Job, context: Context) -> Generator[Event, None, None]:
     """Do a job, yielding an event for everything that happens.
 
-    Closing the generator stops the work; nothing half-written stays behind.
+    Closing the generator stops the work; nothing half-written stays behind. Between two events the threads of torch
+    follow the free cores (`base.threads`).
     Raises PruneError for what the user can change; out-of-memory and OSErrors pass through.
     """
     if job.kind not in KINDS:
         raise BadInput(f"Nothing here can do a job of kind '{job.kind}'.")
-    yield from KINDS[job.kind]()(job, context)
+    yield from threads.following(KINDS[job.kind]()(job, context))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
+from apt_core.base import threads
 from apt_core.base.values import Frozen
 from apt_core.events import Speed
 from apt_core.measure.decoding import Decoder, last_places
@@ -47,16 +48,17 @@ def in_turns(
     read: dict[str, list[float]] = {name: [] for name in holders}
     written: dict[str, list[float]] = {name: [] for name in holders}
     begun = perf_counter()
-    for turn in range(repeats + 1):
-        if turn > _FEWEST_TURNS and perf_counter() - begun > seconds:
-            break
-        for name, holder in holders.items():
-            with holder() as model:
-                fast = decode / _decode_seconds(model, decode), prefill / _prefill_seconds(model, prefill)
-            if turn:
-                written[name].append(fast[0])
-                read[name].append(fast[1])
-        yield turn
+    with threads.steady():
+        for turn in range(repeats + 1):
+            if turn > _FEWEST_TURNS and perf_counter() - begun > seconds:
+                break
+            for name, holder in holders.items():
+                with holder() as model:
+                    fast = decode / _decode_seconds(model, decode), prefill / _prefill_seconds(model, prefill)
+                if turn:
+                    written[name].append(fast[0])
+                    read[name].append(fast[1])
+            yield turn
     return {name: Speeds(prefill=_speed(read[name]), decode=_speed(written[name])) for name in holders}
 
 

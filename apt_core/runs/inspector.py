@@ -14,13 +14,13 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ValidationError
 
-from apt_core.base import logs
+from apt_core.base import logs, threads
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.hardware import choose_device
 from apt_core.base.paths import data_dir
@@ -82,13 +82,13 @@ def main(arguments: list[str] | None = None) -> int:
     with only_ours() as out:
         while (line := questions.next(options.idle)) is not None:
             with machine.in_use():
-                for reply in allowance.through(replies(line, Store(), policy)):
+                for reply in allowance.through(threads.following(replies(line, Store(), policy))):
                     out.write(reply.model_dump_json() + "\n")
                     out.flush()
     return 0
 
 
-def replies(line: str, store: Store, policy: HostPolicy) -> Iterator[BaseModel]:
+def replies(line: str, store: Store, policy: HostPolicy) -> Generator[BaseModel, None, None]:
     """What to say to one line of stdin; always ends with an answer or Failed."""
     try:
         yield (yield from _answer(question_adapter.validate_json(line), store, policy))

@@ -20,14 +20,14 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from pydantic import BaseModel, ValidationError
 
-from apt_core.base import logs
+from apt_core.base import logs, threads
 from apt_core.base.errors import BadInput, one_sentence
 from apt_core.base.lazy import lazy
 from apt_core.base.paths import data_dir
@@ -93,7 +93,8 @@ def main(arguments: list[str] | None = None, answering: Answering | None = None)
         answering = answering or Models(policy)
         while (line := questions.next(options.idle)) is not None:
             with machine.in_use():
-                for reply in allowance.through(_replies(answering, line, questions.stopped)):
+                following = threads.following(_replies(answering, line, questions.stopped))
+                for reply in allowance.through(following):
                     _say(out, reply)
     return 0
 
@@ -178,7 +179,7 @@ class Questions:
         self._waiting.put(None)
 
 
-def _replies(answering: Answering, line: str, stopped: threading.Event) -> Iterator[BaseModel]:
+def _replies(answering: Answering, line: str, stopped: threading.Event) -> Generator[BaseModel, None, None]:
     """What to say to one line of stdin; always ends with one of `questions.LAST`."""
     begun = time.monotonic()
     steps: list[Step] = []

@@ -287,13 +287,13 @@ def test_the_limit_of_a_service_is_that_of_its_own_control_group_or_of_one_aroun
     own, root = tmp_path / "cgroup", tmp_path / "groups"
     own.write_text("0::/system.slice/apt.service\n")
     (root / "system.slice" / "apt.service").mkdir(parents=True)
-    groups = free._groups(root, own)
+    groups = cpu.control_groups(root, own)
     assert groups == [root / "system.slice" / "apt.service", root / "system.slice", root]
     (groups[0] / "memory.max").write_text("max\n")
     (groups[1] / "memory.max").write_text("8000\n")
     (groups[2] / "memory.max").write_text("16000\n")
     assert min(free._container_limits(groups[1])) == 8000
-    assert free._groups(root, tmp_path / "none") == [root]
+    assert cpu.control_groups(root, tmp_path / "none") == [root]
     assert 0 < free.all_memory() <= psutil.virtual_memory().total
 
 
