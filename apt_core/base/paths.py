@@ -9,6 +9,9 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED, _IN_REPOSITORY = _PACKAGE / "assets", _PACKAGE.parent / "assets"
 _DECISIVE = ("*.safetensors", "config.json")
 ASSETS = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY  # setup.py installs the second as the first
+DOCS = next(
+    (place for place in (_PACKAGE / "docs", _PACKAGE.parent / "docs") if place.is_dir()), _PACKAGE / "docs"
+)
 
 
 def cache_dir() -> Path:

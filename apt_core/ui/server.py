@@ -34,6 +34,7 @@ from apt_core.reports.model_card import CARD
 from apt_core.reports.names import file_stem
 from apt_core.reports.run_words import has_numbers
 from apt_core.studies.compare import compare
+from apt_core.ui import docs
 from apt_core.ui.acting import acting_for, visitor_of
 from apt_core.ui.forms import options
 from apt_core.ui.forms.model_notes import model_notes
@@ -114,6 +115,7 @@ def routes(studio: Studio) -> list[Mount]:
                 Route("/plotly.js", _asset(PLOTLY_JS, "text/javascript"), methods=["GET"]),
                 Route("/driver.js", _asset(DRIVER_JS, "text/javascript"), methods=["GET"]),
                 Route("/asking.js", _asset(ASKING_SCRIPT, "text/javascript"), methods=["GET"]),
+                Route("/docs/{path:path}", docs.answer, methods=["GET"]),
                 Route("/models", models, methods=["GET"]),
                 Route("/answers/{key}/{name}", handed, methods=["GET"]),
                 Route("/compare/{what}", together, methods=["GET"]),

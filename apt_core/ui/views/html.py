@@ -6,6 +6,7 @@ import re
 
 from apt_core.base.markup import Markup, Row, facts, join, table
 from apt_core.plots.layer_words import RELATIVE_ERROR
+from apt_core.ui.docs import docs_url
 
 __all__ = ["Markup", "Row", "facts", "folded", "join", "linked", "table", "term"]
 
@@ -38,11 +39,12 @@ def linked(text: str, site: str) -> Markup:
 
 
 def term(name: str, shown: str | None = None) -> Markup:
-    """`name` with a small ? whose explanation appears on hover and on keyboard focus."""
+    """`name` with a small ? whose explanation appears on hover and on keyboard focus; it leads to the paragraph of the
+    documentation."""
     return Markup(
-        '<span class="term">{}<button type="button" class="help" aria-label="{}: {}">?'
-        '<span class="tip" aria-hidden="true">{}</span></button></span>'
-    ).format(shown or name, name, TERMS[name], TERMS[name])
+        '<span class="term">{}<a class="help" href="{}" target="_blank" rel="noopener" aria-label="{}: {}">?'
+        '<span class="tip" aria-hidden="true">{}</span></a></span>'
+    ).format(shown or name, docs_url(name), name, TERMS[name], TERMS[name])
 
 
 def folded(summary: str, text: str) -> Markup:
