@@ -210,3 +210,9 @@ def file_title(path: str) -> str:
     """The name of a file, without its folder and without the hash in front of what a visitor brought: who knows that
     hash can use the text."""
     return re.sub(r"^[0-9a-f]{12}-", "", path.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def shortened(text: str, most: int = 160) -> str:
+    """On one line, of so many characters at most."""
+    words = " ".join(text.split())
+    return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"

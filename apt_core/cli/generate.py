@@ -20,11 +20,13 @@ from apt_core.cli.options import model_from
 from apt_core.cli.output import count_line, print_json, say, table
 from apt_core.cli.progress import stage_words
 from apt_core.cli.prune import JOB_COPY
-from apt_core.events import Failed, Progress
+from apt_core.events import Answers, Failed, Progress
+from apt_core.events.asking import is_cut
 from apt_core.jobs import ModelRef, read_job
-from apt_core.measure.questions import Answered, Question, Scored, Sides, Step, is_cut
+from apt_core.measure.questions import Answered, Question, Scored, Sides, Step
 from apt_core.models.checkpoint.headers import check
 from apt_core.reports.as_json import answer_json
+from apt_core.runs.asked import keep
 from apt_core.runs.asking import Asking
 from apt_core.runs.ids import check_id
 from apt_core.runs.reading import Reader
@@ -48,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
         if isinstance(reply, Failed):
             return _failed(reply, options.json)
     assert isinstance(last, Answered) and not isinstance(scored, Failed)
+    if options.run:
+        keep(Store().folder(options.run), Answers(question=question, answered=last))
     if options.json:
         found = answer_json(options.run, options.pruned, question, last)
         print_json(found | ({"gaps": gaps_as_json(scored)} if options.gaps else {}))

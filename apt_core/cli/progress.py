@@ -24,6 +24,7 @@ _STAGES = {
     "train": "Training",
     "search": "Searching",
     "save": "Saving",
+    "answer": "Answering",
     "measure": "Measuring speed",
     "tasks": "Zero-shot tasks",
 }

@@ -15,6 +15,7 @@ from apt_core.reports.html import to_html
 from apt_core.reports.markdown import to_markdown
 from apt_core.reports.run_words import run_title
 from apt_core.reports.writing import check_file, new_file
+from apt_core.runs.asked import asked
 from apt_core.runs.store import Store
 from apt_core.studies.named_runs import named_runs
 
@@ -27,7 +28,11 @@ def report(options: argparse.Namespace) -> int:
     check_file(file, options.force)
     store = Store()
     known = exporting.reader_of(store)
-    document = document_of(named_runs(store, options.runs), lambda record: run_title(record, known))
+    records = [
+        record.model_copy(update={"asked": asked(store.folder(record.id))})
+        for record in named_runs(store, options.runs)
+    ]
+    document = document_of(records, lambda record: run_title(record, known))
     text = to_html(document) if options.html else to_markdown(document)
     with new_file(file, options.force) as place:
         place.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ The stages are those that a run times itself, and their work is
     pruned_eval as dense_eval
     search      passes of the held-out tokens for each candidate, and its compensation (`judging`), as far as the
                 minutes go
+    answers     the tokens of two answers to the standard question, one after the other
     measure     decoding, which reads all weights for every token; where both models take turns a prompt too, and the
                 weights are read anew for each turn
 
@@ -43,6 +44,7 @@ from apt_core.estimate.asked import Walk, carries_dense_stream, looks_at_dense_i
 from apt_core.estimate.judging import inverting, solving_of
 from apt_core.estimate.machine import Machine
 from apt_core.estimate.training import points_of, step_cost
+from apt_core.events.asking import STANDARD_QUESTION
 from apt_core.jobs import Calibration, Evaluation, Job, Prune, Recover, Search, Shrink
 from apt_core.jobs.kinds import measures, prunes, searches, shrinks, trains
 from apt_core.methods import Method
@@ -116,12 +118,12 @@ def stages_of(
     model = _Model(facts, 2 if dtype == "bfloat16" else FLOAT)
     if shrinks(job):
         own = _of_searching(job, facts, model) if searches(job) else _of_shrinking(job, facts, model)
-        return {**model.opening(), **own, **model.decoding_twice(whole)}
+        return {**model.opening(), **own, **model.writing(job, whole)}
     if trains(job):
-        return {**_of_training(job, facts, model), **model.decoding_twice(whole)}
+        return {**_of_training(job, facts, model), **model.writing(job, whole)}
     if not prunes(job):
         return {**model.opening(), **_of_measuring(job, model)}
-    return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.decoding_twice(whole)}
+    return {**model.opening(), **_of_pruning(job, facts, model, walk), **model.writing(job, whole)}
 
 
 def work_of_allocating(job: Prune, facts: ModelFacts, dtype: str) -> dict[str, Stage]:
@@ -301,18 +303,25 @@ class _Model:
         """The pruned folder, compressed and packed to see how far it shrinks; the dense one's sizes are kept."""
         return Stage(Cost(moved=_SIZING * self.n_bytes)) if self.n_bytes <= SIZED_BYTES else Stage()
 
-    def decoding_twice(self, whole: bool) -> dict[str, Stage]:
-        """Before and after, or in turns at the end; not where the blocks do not all fit into memory."""
+    def writing(self, job: Job, whole: bool) -> dict[str, Stage]:
+        """Both answers to the standard question, where they are wanted, and both measurements of speed; not where the
+        blocks do not all fit into memory. An answer that ends early takes less."""
+        token = Cost(read_once=self.per_value * (self._facts.parameters or 0), blocks=self.blocks)
+        tokens = 2 * STANDARD_QUESTION.max_tokens if whole and job.asks_both else 0
+        return {"answers": Stage(token.times(tokens)), "measure": self.timing(whole)}
+
+    def timing(self, whole: bool) -> Stage:
+        """Decoding before and after, or in turns at the end."""
         if not whole:
-            return {"measure": Stage()}
+            return Stage()
         weights = self.per_value * (self._facts.parameters or 0)
         token = Cost(read_once=weights, blocks=self.blocks)
         if self.n_bytes > TIMED_IN_TURNS_BYTES:
-            return {"measure": Stage(token.times(_DECODED), most=_MOST_DECODING)}
+            return Stage(token.times(_DECODED), most=_MOST_DECODING)
         prompt = Cost(read_by_few=self.per_value * (self._facts.prunable or 0), blocks=self.blocks)
         turn = token.times(_TURN_TOKENS) + prompt.times(_TURN_PROMPTS)
         placed = _TURNS * self.n_bytes  # the other model's weights take its place
-        return {"measure": Stage(turn.times(_TURNS), read=placed, most=_MOST_IN_TURNS)}
+        return Stage(turn.times(_TURNS), read=placed, most=_MOST_IN_TURNS)
 
 
 class _Layers:

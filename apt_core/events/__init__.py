@@ -1,5 +1,6 @@
 """Every event of a run, and its record: the fold of its events. No torch. Imports jobs and below."""
 
+from apt_core.events.asking import Answers
 from apt_core.events.common import TERMINAL, Event, FileBytes, ModelLoaded, Progress, Stamped, Unknown
 from apt_core.events.judging import (
     Diverged,
@@ -34,6 +35,7 @@ __all__ = [
     "LIBRARIES",
     "TERMINAL",
     "Allocated",
+    "Answers",
     "Cancelled",
     "Candidate",
     "Diverged",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from apt_core.base.values import Frozen
+from apt_core.events.asking import Answers
 from apt_core.events.judging import (
     Diverged,
     Evaluated,
@@ -112,6 +113,7 @@ KNOWN: dict[str, type[Frozen]] = {
             Diverged,
             Rounded,
             TaskScored,
+            Answers,
             Used,
             TrainingBegan,
             Trained,
@@ -150,6 +152,7 @@ Event = Annotated[
     | Annotated[Diverged, Tag("diverged")]
     | Annotated[Rounded, Tag("rounded")]
     | Annotated[TaskScored, Tag("task_scored")]
+    | Annotated[Answers, Tag("answers")]
     | Annotated[Used, Tag("used")]
     | Annotated[TrainingBegan, Tag("training_began")]
     | Annotated[Trained, Tag("trained")]

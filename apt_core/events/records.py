@@ -42,6 +42,10 @@ class RunRecord(Frozen):
     rounded: ev.Rounded | None = None
     sparse_kernels: ev.SparseKernels | None = None
     scored: tuple[ev.TaskScored, ...] = ()
+    answers: ev.Answers | None = None  # of both models to the standard question
+    asked: tuple[
+        ev.Answers, ...
+    ] = ()  # what people asked both models afterwards, where the reader may see it
     used: tuple[ev.Used, ...] = ()  # memory and processor time, over the run
     training: ev.TrainingBegan | None = None
     steps: tuple[ev.Trained, ...] = ()  # the loss curve
@@ -145,6 +149,11 @@ class RunRecord(Frozen):
         return failed and self.dense is not None
 
     @property
+    def questions(self) -> tuple[ev.Answers, ...]:
+        """Every question that both models answered, the standard one first."""
+        return (*((self.answers,) if self.answers else ()), *self.asked)
+
+    @property
     def mean_relative_error(self) -> float | None:
         if not self.layers:
             return None
@@ -209,6 +218,7 @@ _FORGOTTEN: dict[str, Any] = {
         "allocated",
         "shrunk",
         "rounded",
+        "answers",
         "sparse_kernels",
         "training",
         "search",
@@ -238,6 +248,8 @@ def _changes(event: ev.Event, at: float) -> dict[str, Any]:
             return {"shrunk": event}
         case ev.Rounded():
             return {"rounded": event}
+        case ev.Answers():
+            return {"answers": event}
         case ev.SparseKernels():
             return {"sparse_kernels": event}
         case ev.TrainingBegan():
@@ -338,6 +350,8 @@ def _results(record: RunRecord, name: Callable[[str], str]) -> dict[str, Any]:
         "parameters": record.parameters,
         "bytes": {side: one.bytes_on_disk if one else None for side, one in fast.items()},
         "shrunk": record.shrunk.model_dump(exclude={"kind"}) if record.shrunk else None,
+        "answers": record.answers.model_dump(exclude={"kind"}) if record.answers else None,
+        "asked": [one.model_dump(exclude={"kind"}) for one in record.asked],
         "trained": record.training.model_dump(exclude={"kind"}) if record.training else None,
         "steps": [one.model_dump(exclude={"kind"}) for one in record.steps],
         "search": record.search.model_dump(exclude={"kind"}) if record.search else None,

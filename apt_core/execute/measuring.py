@@ -8,13 +8,16 @@ from typing import cast
 
 from torch import Tensor
 
+from apt_core.base.errors import BadText
 from apt_core.base.limits import SIZED_BYTES
-from apt_core.events import Event, Measured, Progress, Sized, Subject
+from apt_core.events import Answers, Event, Measured, Progress, Sized, Subject, Warned
+from apt_core.events.asking import STANDARD_QUESTION
 from apt_core.execute.context import Context
 from apt_core.execute.opening import Opened
 from apt_core.jobs import Job
 from apt_core.measure.dense_cache import known_perplexity_events
 from apt_core.measure.divergence import WindowDivergence, diverged, fill_states, window_divergences
+from apt_core.measure.generate import Alone, alone, beside
 from apt_core.measure.kept_states import KeptStates
 from apt_core.measure.perplexity import decoding_speed, perplexity_events
 from apt_core.measure.size import ZSTD_LEVEL, folder_sizes, known_sizes
@@ -121,3 +124,28 @@ def _decoding_speed(opened: Opened, subject: Subject) -> Generator[Event, None, 
     yield Progress(stage="measure", subject=subject, done=done, total=2, detail=f"{subject} decoding speed")
     with opened.store.all_loaded() as why_not:
         return None if why_not else decoding_speed(opened.model)
+
+
+def dense_answer(job: Job, context: Context, opened: Opened) -> Generator[Event, None, Alone | None]:
+    """What the dense model writes to the standard question; None where that is not wanted, or where it cannot be
+    asked, which is said."""
+    return (yield from _answer(context, opened, "dense")) if job.asks_both else None
+
+
+def both_answers(
+    context: Context, opened: Opened, dense: Alone | None, subject: Subject = "pruned"
+) -> Iterator[Event]:
+    """The same of the model that was made, and both beside each other; nothing where the dense one was not asked."""
+    if dense is not None and (made := (yield from _answer(context, opened, subject))) is not None:
+        yield Answers(question=STANDARD_QUESTION, answered=beside(dense, made))
+
+
+def _answer(context: Context, opened: Opened, subject: Subject) -> Generator[Event, None, Alone | None]:
+    with context.clock("answers"), opened.store.all_loaded() as why_not:
+        try:
+            if not why_not:
+                return (yield from alone(opened.model, opened.tokenizer, STANDARD_QUESTION, subject))
+        except BadText as error:
+            why_not = str(error).rstrip(".")
+        yield Warned(message=f"The standard question was left out: {why_not}.")
+        return None

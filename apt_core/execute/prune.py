@@ -1,7 +1,7 @@
 """Prune, from job to checkpoint: `for event in run(job, context)` is the whole protocol.
 
-    load -> dense perplexity -> for every block: statistics, prune its layers, propagate -> save
-         -> pruned perplexity -> speed and size
+    load -> dense perplexity and answer -> for every block: statistics, prune its layers, propagate -> save
+         -> pruned perplexity and answer -> speed and size
 
 Blocks are sequential: each is pruned with the inputs that the already pruned blocks produce.
 """
@@ -24,7 +24,14 @@ from apt_core.execute import pruning_state
 from apt_core.execute.calibrated import Calibrated
 from apt_core.execute.context import Context
 from apt_core.execute.in_parts import InParts
-from apt_core.execute.measuring import compared, evaluated, measured, states_of_dense
+from apt_core.execute.measuring import (
+    both_answers,
+    compared,
+    dense_answer,
+    evaluated,
+    measured,
+    states_of_dense,
+)
 from apt_core.execute.opening import (
     Opened,
     calibration_windows,
@@ -72,11 +79,13 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     yield from states_of_dense(job, context, opened, texts[0], dense)
     alone = not timed_in_turns(opened.folder)
     yield from measured(context, opened, "dense", opened.folder, alone)
+    answer = yield from dense_answer(job, context, opened)
     if (made := (yield from _prune(job, context, opened, calibration, dtype))) is None:
         return
     checkpoint, removed = made
     yield from evaluated(job, context, opened, texts, "pruned", pruned)
     yield from compared(job, context, opened, texts[0], dense, pruned)
+    yield from both_answers(context, opened, answer)
     yield from measured(context, opened, "pruned", checkpoint, alone)
     if not alone:
         with clock("measure"):

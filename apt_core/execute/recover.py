@@ -27,7 +27,7 @@ from apt_core.events import Event, Finished, Progress, Subject, Trained, Trainin
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
 from apt_core.execute.kept import TRAINING
-from apt_core.execute.measuring import measured
+from apt_core.execute.measuring import both_answers, dense_answer, measured
 from apt_core.execute.opening import (
     Opened,
     describe,
@@ -42,6 +42,7 @@ from apt_core.execute.training_state import CANNOT_BE_KEPT, TrainingState
 from apt_core.families import Layer
 from apt_core.jobs import Recover
 from apt_core.measure.dense_cache import known_perplexity_events
+from apt_core.measure.generate import Alone
 from apt_core.measure.perplexity import perplexity_events
 from apt_core.measure.power_law import expected_fall
 from apt_core.methods.recovery.base import Attached, next_token_loss
@@ -54,11 +55,12 @@ _KEEP_STEPS = 50
 
 
 class Dense(NamedTuple):
-    """loss: on the held-out windows. model: where the method compares with it."""
+    """loss: on the held-out windows. answer: to the standard question. model: where the method compares with it."""
 
     loss: float | None
     parameters: int | None
     folder: Path | None
+    answer: Alone | None = None
     model: Any = None
 
 
@@ -91,6 +93,7 @@ def run(job: Recover, context: Context) -> Generator[Event, None, None]:
         yield from training.run(state)
     checkpoint = yield from _merge(context, opened, attached, kept)
     yield from _evaluate(job, context, opened, texts, "recovered")
+    yield from both_answers(context, opened, dense.answer, "recovered")
     training_state.forget(context.folder)
     dense_folder = dense.folder
     del training, attached, dense  # their memory is for the dense model's turns
@@ -123,9 +126,10 @@ def _of_dense(job: Recover, context: Context, device: str) -> Generator[Event, N
     yield from _evaluate(job, context, opened, texts, "dense")
     with context.clock("dense_eval"):
         loss = mean_loss(opened.model, texts.held_out, next_token_loss, job.training.batch)
+    answer = yield from dense_answer(job, context, opened)
     parameters = parameters_of(opened.model)
     yield from measured(context, opened, "dense", opened.folder, timed=False)
-    return Dense(loss, parameters, opened.folder, opened.model if job.method.needs_dense else None)
+    return Dense(loss, parameters, opened.folder, answer, opened.model if job.method.needs_dense else None)
 
 
 def _texts(job: Recover, context: Context, opened: Opened) -> Generator[Event, None, Texts]:

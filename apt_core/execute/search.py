@@ -21,7 +21,14 @@ from apt_core.base.limits import compared_windows
 from apt_core.events import Evaluated, Event, Finished, Progress
 from apt_core.execute import training_state
 from apt_core.execute.context import Context
-from apt_core.execute.measuring import compared, evaluated, measured, states_of_dense
+from apt_core.execute.measuring import (
+    both_answers,
+    compared,
+    dense_answer,
+    evaluated,
+    measured,
+    states_of_dense,
+)
 from apt_core.execute.opening import (
     Opened,
     describe,
@@ -39,6 +46,7 @@ from apt_core.execute.shrink import open_smaller
 from apt_core.execute.shrink_given import Given, Planned
 from apt_core.execute.speeds import speeds_of_two, timed_in_turns
 from apt_core.jobs import Search
+from apt_core.measure.generate import Alone
 from apt_core.models.checkpoint.reshaped import write_reshaped
 from apt_core.models.checkpoint.whole import stored_dtype
 from apt_core.passes.evaluation import LastStates
@@ -61,13 +69,15 @@ class Machine(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """last: what leaves its last block. alone: whether speeds are measured one model at a time."""
+    """last: what leaves its last block. alone: whether speeds are measured one model at a time. answer: to the standard
+    question, where it was asked."""
 
     folder: Path
     parameters: int
     prunable: int
     last: LastStates
     alone: bool
+    answer: Alone | None
 
 
 def run(job: Search, context: Context) -> Generator[Event, None, None]:
@@ -133,7 +143,8 @@ def _measure_dense(
     yield from evaluated(job, context, opened, texts.evaluation, "dense", last)
     yield from states_of_dense(job, context, opened, texts.evaluation[0], last)
     yield from measured(context, opened, "dense", opened.folder, alone)
-    return Dense(opened.folder, parameters_of(opened.model), prunable_of(opened.layers), last, alone)
+    answer = yield from dense_answer(job, context, opened)
+    return Dense(opened.folder, parameters_of(opened.model), prunable_of(opened.layers), last, alone, answer)
 
 
 def _write(
@@ -160,6 +171,7 @@ def _measure_best(
         found += [event] if isinstance(event, Evaluated) else []
         yield event
     yield from compared(job, context, smaller, texts.evaluation[0], dense.last, first)
+    yield from both_answers(context, smaller, dense.answer)
     yield from measured(context, smaller, "pruned", smaller.folder, dense.alone)
     if not dense.alone:
         with context.clock("measure"):

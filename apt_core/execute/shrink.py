@@ -19,7 +19,14 @@ from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.limits import compared_windows
 from apt_core.events import Event, Finished, Progress, Warned
 from apt_core.execute.context import Context
-from apt_core.execute.measuring import compared, evaluated, measured, states_of_dense
+from apt_core.execute.measuring import (
+    both_answers,
+    compared,
+    dense_answer,
+    evaluated,
+    measured,
+    states_of_dense,
+)
 from apt_core.execute.opening import (
     Opened,
     calibration_windows,
@@ -79,6 +86,7 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     yield from states_of_dense(job, context, opened, texts[0], dense)
     alone = not timed_in_turns(opened.folder)
     yield from measured(context, opened, "dense", opened.folder, alone)
+    answer = yield from dense_answer(job, context, opened)
     checkpoint, planned = yield from _shrink(job, context, opened, calibration, dtype, plan)
     if planned.uneven:
         yield Warned(message=UNEVEN)
@@ -89,6 +97,7 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     )
     yield from evaluated(job, context, smaller, texts, "pruned", pruned)
     yield from compared(job, context, smaller, texts[0], dense, pruned)
+    yield from both_answers(context, smaller, answer)
     yield from measured(context, smaller, "pruned", checkpoint, alone)
     if not alone:
         with clock("measure"):

@@ -27,9 +27,9 @@ class Step(NamedTuple):
 
 PRUNING_STEPS = (
     Step("Model", ("download", "convert", "load")),
-    Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
+    Step("Dense perplexity", ("evaluate:dense", "measure:dense", "answer:dense")),
     Step("Prune", ("calibrate", "prune")),
-    Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
+    Step("Pruned perplexity", ("save", "evaluate:pruned", "answer:pruned", "measure:pruned")),
 )
 
 
@@ -138,6 +138,11 @@ class Job(Frozen):
         """What two jobs must have in common for the perplexities of what they make to compare, None in kinds for which
         they do not."""
         return None
+
+    @property
+    def asks_both(self) -> bool:
+        """Whether the dense model and the one that is made answer the standard question, in kinds that make one."""
+        return bool(getattr(self, "answers", False))
 
     @property
     def shared_stages(self) -> dict[str, Hashable]:

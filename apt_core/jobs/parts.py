@@ -21,6 +21,14 @@ WindowSeed = Annotated[
     ),
 ]
 
+Answering = Annotated[
+    bool,
+    Field(
+        title="Answer a standard question",
+        description="dense and pruned model answer it at the end of the run, with the same random numbers",
+    ),
+]
+
 
 class ModelRef(Frozen):
     """A catalogue name, a local folder of safetensors, a Hub id (`owner/name`), or `run:<id>`: what a run made."""

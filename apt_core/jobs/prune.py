@@ -11,7 +11,7 @@ from apt_core.base.patterns import Pattern, SemiStructured
 from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
 from apt_core.jobs.facts import method_facts, name_parts
-from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
+from apt_core.jobs.parts import Answering, Calibration, Evaluation, WindowSeed
 from apt_core.jobs.schema import is_stored
 from apt_core.methods import METHODS, Method, make_method
 
@@ -37,6 +37,7 @@ class Prune(Job):
         title="Optional layers",
         description="also prune what a family leaves dense by default: dt_proj of Mamba, Falcon Mamba and Jamba",
     )
+    answers: Answering = True
 
     @field_validator("method", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from apt_core.base.words import percent
 from apt_core.jobs.base import Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
 from apt_core.jobs.facts import going_on_facts
-from apt_core.jobs.parts import Calibration, Evaluation, ModelRef, Training
+from apt_core.jobs.parts import Answering, Calibration, Evaluation, ModelRef, Training
 from apt_core.methods.recovery.base import Recovery
 from apt_core.methods.registry import RECOVERIES, make_recovery, recovery_of
 
@@ -25,10 +25,13 @@ class Recover(Job):
     called: ClassVar[str] = "recovery"
     subjects: ClassVar[tuple[str, ...]] = ("dense", "before", "recovered")
     steps: ClassVar[tuple[Step, ...]] = (
-        Step("Dense model", ("download", "convert", "load:dense", "evaluate:dense", "measure:dense")),
+        Step(
+            "Dense model",
+            ("download", "convert", "load:dense", "evaluate:dense", "answer:dense", "measure:dense"),
+        ),
         Step("Perplexity before", ("load", "evaluate:before")),
         Step("Train", ("train",)),
-        Step("Perplexity after", ("save", "evaluate:recovered", "measure:pruned")),
+        Step("Perplexity after", ("save", "evaluate:recovered", "answer:recovered", "measure:pruned")),
     )
 
     kind: Literal["recover"] = "recover"
@@ -65,6 +68,7 @@ class Recover(Job):
         le=2**32 - 1,
         description="decides the order of the windows and what is drawn at the start",
     )
+    answers: Answering = True
     resume: str | None = Field(
         default=None,
         max_length=100,

@@ -10,7 +10,7 @@ from pydantic import Field
 from apt_core.base.patterns import Unstructured
 from apt_core.jobs.base import Job, Name, Step, Windows
 from apt_core.jobs.facts import going_on_facts, method_facts, name_parts
-from apt_core.jobs.parts import Calibration, Choosing, Evaluation
+from apt_core.jobs.parts import Answering, Calibration, Choosing, Evaluation
 from apt_core.methods.searching.evolution import Evolution
 
 
@@ -24,9 +24,9 @@ class Search(Job):
     subjects: ClassVar[tuple[str, ...]] = ("dense", "start", "pruned")
     steps: ClassVar[tuple[Step, ...]] = (
         Step("Model", ("download", "convert", "load")),
-        Step("Dense perplexity", ("evaluate:dense", "measure:dense")),
+        Step("Dense perplexity", ("evaluate:dense", "measure:dense", "answer:dense")),
         Step("Search", ("calibrate", "search")),
-        Step("Pruned perplexity", ("save", "evaluate:pruned", "measure:pruned")),
+        Step("Pruned perplexity", ("save", "evaluate:pruned", "answer:pruned", "measure:pruned")),
         Step("Perplexity of the start", ("evaluate:start",)),
     )
 
@@ -58,6 +58,7 @@ class Search(Job):
     evolution: Evolution = Field(default=Evolution(), title="Evolution")
     calibration: Choosing = Choosing()
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="decides every draw of the search")
+    answers: Answering = True
     resume: str | None = Field(
         default=None,
         max_length=100,

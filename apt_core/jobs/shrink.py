@@ -11,7 +11,7 @@ from apt_core.base.patterns import Unstructured
 from apt_core.jobs.base import PRUNING_STEPS, Job, Name, Step, Windows
 from apt_core.jobs.by_name import by_name
 from apt_core.jobs.facts import method_facts, name_parts
-from apt_core.jobs.parts import Calibration, Evaluation, WindowSeed
+from apt_core.jobs.parts import Answering, Calibration, Evaluation, WindowSeed
 from apt_core.methods import STRUCTURED, StructuredMethod, make_structured
 
 
@@ -34,6 +34,7 @@ class Shrink(Job):
     )
     calibration: Calibration = Calibration()
     seed: WindowSeed = 0
+    answers: Answering = True
 
     @field_validator("method", mode="before")
     @classmethod

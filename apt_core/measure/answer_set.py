@@ -10,7 +10,8 @@ from pydantic import Field
 from apt_core.base.errors import BadInput
 from apt_core.base.limits import PROMPT_CHARACTERS, PROMPTS_AT_ONCE
 from apt_core.base.values import Frozen
-from apt_core.measure.questions import Answered, Question, is_cut
+from apt_core.events.asking import is_cut
+from apt_core.measure.questions import Answered, Question
 
 
 class ModelAnswer(Frozen):

@@ -8,16 +8,19 @@ write the same token, whatever the number; so a difference between the texts com
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from itertools import zip_longest
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from apt_core.base.errors import BadText
+from apt_core.events import Progress, Subject
+from apt_core.events.asking import OtherAnswer
 from apt_core.measure import chat_template
 from apt_core.measure.decoding import Decoder
-from apt_core.measure.questions import Answered, OtherAnswer, Question, Step
+from apt_core.measure.questions import Answered, Question, Step
 from apt_core.measure.writing import Writing
 
 
@@ -47,6 +50,51 @@ def duel(
     if any(rest):
         yield _step(index + 1, rest, None)
     yield _answered(sides, parted, perf_counter() - start)
+
+
+class Alone(NamedTuple):
+    """What one model wrote, by itself."""
+
+    text: str
+    tokens: tuple[int, ...]
+    seconds: float
+
+
+def alone(
+    model: nn.Module, tokenizer, question: Question, subject: Subject
+) -> Generator[Progress, None, Alone]:
+    """One side of a `duel`, which is the same whoever writes beside it.
+
+    Raises BadText when the prompt is longer than the model can read.
+    """
+    start = perf_counter()
+    prompt = prompt_ids(tokenizer, question)
+    check_fits(model, prompt, question.max_tokens)
+    uniform = torch.Generator().manual_seed(question.seed)
+    side = _Side(model, tokenizer, prompt)
+    for index in range(question.max_tokens):
+        side.step(question, float(torch.rand((), generator=uniform, dtype=torch.float64)))
+        yield Progress(
+            stage="answer", subject=subject, done=index + 1, total=question.max_tokens, detail="tokens"
+        )
+        if side.ended:
+            break
+    side.writing.flush()
+    return Alone(side.writing.text, tuple(side.writing.tokens), perf_counter() - start)
+
+
+def beside(dense: Alone, pruned: Alone) -> Answered:
+    """What a `duel` of the two models says at its end."""
+    pairs = enumerate(zip_longest(dense.tokens, pruned.tokens))
+    return Answered(
+        dense=dense.text,
+        pruned=pruned.text,
+        dense_tokens=len(dense.tokens),
+        pruned_tokens=len(pruned.tokens),
+        first_divergence=next((index for index, (one, other) in pairs if one != other), None),
+        seconds=dense.seconds + pruned.seconds,
+        dense_ids=dense.tokens,
+    )
 
 
 def check_fits(model: nn.Module, prompt: Sequence[int], more: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, TypeAdapter
 
@@ -12,18 +12,8 @@ from apt_core.base.limits import ASKED_TOGETHER
 from apt_core.base.model_bounds import UNBOUNDED, ModelBounds
 from apt_core.base.values import Frozen
 from apt_core.events import Failed, Progress
+from apt_core.events.asking import Answered, Question
 from apt_core.jobs import ModelRef
-
-
-class Question(Frozen):
-    """One prompt for all models, decoded in lock step with the same uniform number per step."""
-
-    prompt: str = Field(min_length=1, max_length=20_000)
-    max_tokens: int = Field(default=96, ge=1, le=1024)
-    temperature: float = Field(default=0.7, ge=0, le=2, description="0 takes the most likely token")
-    top_p: float = Field(default=0.95, gt=0, le=1)
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    chat: bool = Field(default=True, description="use the model's chat template where it has one")
 
 
 class Sides(Frozen):
@@ -74,49 +64,6 @@ class Step(Frozen):
     @property
     def texts(self) -> tuple[str | None, ...]:
         return (self.dense, self.pruned, *self.others)
-
-
-class Side(NamedTuple):
-    """What one model wrote. first_divergence: the step at which its token first differs from the dense model's."""
-
-    text: str
-    tokens: int
-    first_divergence: int | None
-
-
-class OtherAnswer(Frozen):
-    """What a further pruned model wrote; fields as in `Side`."""
-
-    text: str
-    tokens: int
-    first_divergence: int | None
-
-
-class Answered(Frozen):
-    kind: Literal["answered"] = "answered"
-    dense: str
-    pruned: str
-    dense_tokens: int
-    pruned_tokens: int
-    first_divergence: int | None  # index of the first step at which the two tokens differ
-    seconds: float
-    stopped: bool = False
-    others: tuple[OtherAnswer, ...] = ()
-    dense_ids: tuple[int, ...] = ()  # the tokens of the dense answer, which `Score` takes
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """Every model's answer, the dense one first."""
-        return (
-            Side(self.dense, self.dense_tokens, None),
-            Side(self.pruned, self.pruned_tokens, self.first_divergence),
-            *(Side(one.text, one.tokens, one.first_divergence) for one in self.others),
-        )
-
-
-def is_cut(side: Side, question: Question) -> bool:
-    """Whether this answer ended at the limit: one that ends earlier has a token less, its end token."""
-    return side.tokens >= question.max_tokens
 
 
 class Scoring(Frozen):

@@ -12,7 +12,7 @@ from apt_core import __version__
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import DASH, STATUS_WORDS, number, sentence, tally, times, verdict
-from apt_core.events import Evaluated
+from apt_core.events import Answers, Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.plots import charts_of, costs
 from apt_core.plots.chart import Chart, Row, RunLink, RunSet, Table
@@ -55,6 +55,7 @@ class Section(NamedTuple):
     conditions: str
     failure: str
     figures: tuple[Figure, ...]
+    questions: tuple[Answers, ...]
     sizes: tuple[tuple[str, str, str], ...]
     honest: str
     warnings: tuple[str, ...]
@@ -160,6 +161,7 @@ def _section(record: RunRecord, title: str, policy: HostPolicy) -> Section:
         conditions=run_words.conditions(record),
         failure=sentence(record.failure.message) if record.failure else "",
         figures=run_words.figures(record),
+        questions=record.questions,
         sizes=run_words.sizes(record) if sized else (),
         honest=run_words.honest_sentence(record) if sized else "",
         warnings=tuple(run_words.warnings(record)),

@@ -18,6 +18,7 @@ import plotly
 
 from apt_core.base.markup import Markup, facts, join, table
 from apt_core.base.paths import ASSETS
+from apt_core.events import Answers
 from apt_core.plots.chart import RunLink, Table
 from apt_core.plots.palette import swap, tokens
 from apt_core.reports.document import ChartPart, Document, Section
@@ -153,6 +154,7 @@ def _section(section: Section, document: Document) -> Markup:
         _header(section, alone=len(document.sections) == 1),
         Markup('<div class="figures">{}</div>').format(join(map(_figure, section.figures))),
         join(_chart(chart, document) for chart in section.charts),
+        join(map(_answers, section.questions)),
         _sizes(section),
         _warnings(section),
         Markup("<h3>How this was made</h3>{}").format(facts(section.facts)),
@@ -184,6 +186,19 @@ def _side(side: Side) -> Markup:
         return Markup("<span>{}</span>").format(side.text)
     return Markup('<span class="{}"><span class="sr">{} </span>{}</span>').format(
         side.subject, side.subject, side.text
+    )
+
+
+def _answers(answers: Answers) -> Markup:
+    """What both models wrote, side by side."""
+    columns = join(
+        Markup('<div><h4 class="{}">{} <small>{} tokens</small></h4><p>{}</p></div>').format(
+            name, name.capitalize(), side.tokens, side.text
+        )
+        for name, side in zip(("dense", "pruned"), answers.answered.sides, strict=False)
+    )
+    return Markup('<h3>Both were asked: {}</h3><div class="answers">{}</div>').format(
+        answers.question.prompt, columns
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from apt_core.events import Answers
 from apt_core.plots.chart import RunLink, Table
 from apt_core.reports.document import ChartPart, Document, Section
 
@@ -76,6 +77,7 @@ def _section(section: Section, alone: bool) -> str:
         escaped(section.failure),
         bullets((figure.name, f"{figure.value}; {figure.note}") for figure in section.figures),
         *map(_chart, section.charts),
+        *map(answers, section.questions),
         _sizes(section),
         "\n".join(f"- Warning: {escaped(message)}" for message in section.warnings),
         "### How this was made",
@@ -84,6 +86,19 @@ def _section(section: Section, alone: bool) -> str:
         fenced(section.python, "python"),
     )
     return "\n\n".join(filter(None, parts))
+
+
+def answers(found: Answers) -> str:
+    """A question and what both models wrote."""
+    said = [
+        f"{name} ({side.tokens} tokens):\n\n{_quoted(side.text)}"
+        for name, side in zip(("Dense", "Pruned"), found.answered.sides, strict=False)
+    ]
+    return "\n\n".join([f"### Both were asked: {escaped(found.question.prompt)}", *said])
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {escaped(line)}".rstrip() for line in text.strip().splitlines() or ["(nothing)"])
 
 
 def _chart(chart: ChartPart) -> str:

@@ -13,7 +13,7 @@ from apt_core.models.catalogue.entries import CATALOGUE, dequantised
 from apt_core.models.fetch.hub_cache import is_hub_id
 from apt_core.reports import reproduce, run_words
 from apt_core.reports.document import stamped_facts
-from apt_core.reports.markdown import bullets, escaped, fenced
+from apt_core.reports.markdown import answers, bullets, escaped, fenced
 from apt_core.texts.titles import text_title
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def model_card(
         _base_section(base),
         "## Figures",
         bullets((figure.name, f"{figure.value}; {figure.note}") for figure in run_words.figures(record)),
+        answers(record.answers) if record.answers else "",
         "## Recipe and conditions",
         bullets(stamped_facts(record)),
         "## Limits",

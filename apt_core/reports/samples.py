@@ -1,9 +1,9 @@
 """Recorded runs that fill the charts before anything has been run, each with its conditions.
 
-    python -m apt_core.reports.samples RUN_ID NAME [--title TITLE] [--look SENTENCE] [--prompt PROMPT]
+    python -m apt_core.reports.samples RUN_ID NAME [--title TITLE] [--look SENTENCE]
 
 records a finished run of the store as assets/samples/NAME.json: its job, its events (without the
-progress in between, process ids and paths), and, when a prompt is given, both models' answers.
+progress in between, process ids and paths).
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import AnyJob, Job, read_job
 from apt_core.measure.depth_values import BlocksAlone, Depth
 from apt_core.measure.inside.questions import BlocksAloneQuestion, DepthQuestion
-from apt_core.measure.questions import Answered, Question
 from apt_core.runs.kept_looks import recall
-from apt_core.runs.reading import Reader
 from apt_core.runs.store import Store
 
 PREFIX = "sample-"
@@ -38,11 +36,6 @@ _log = logging.getLogger(__name__)
 
 
 AlongDepth = Annotated[Depth | BlocksAlone, Field(discriminator="kind")]
-
-
-class SampleAnswer(Frozen):
-    question: Question
-    answered: Answered
 
 
 class Sample(Frozen):
@@ -54,7 +47,6 @@ class Sample(Frozen):
     order: int = 100  # the lowest is the one that the empty page shows
     job: AnyJob
     events: tuple[ev.Stamped, ...]
-    answer: SampleAnswer | None = None
     inside: tuple[AlongDepth, ...] = ()  # what had been found along its depth before it was recorded
 
     def record(self, name: str) -> RunRecord:
@@ -84,6 +76,10 @@ def read_sample(text: str) -> Sample:
         data["job"] = read_job(job)
     if isinstance(events, list):
         data["events"] = [ev.read_stamped(line) for line in events]
+        if answer := data.pop("answer", None):  # files of earlier versions have it beside the events
+            last = data["events"][-1]
+            said = ev.Answers.model_validate(answer)
+            data["events"].append(last.model_copy(update={"seq": last.seq + 1, "event": said}))
     return Sample.model_validate(data, extra="ignore")
 
 
@@ -92,7 +88,6 @@ def sample_of(
     log: list[ev.Stamped],
     title: str,
     order: int = 100,
-    answer: SampleAnswer | None = None,
     look: str = "",
     inside: tuple[AlongDepth, ...] = (),
 ) -> Sample:
@@ -109,7 +104,6 @@ def sample_of(
         order=order,
         job=_without_paths(record.job),
         events=tuple(kept),
-        answer=answer,
         inside=inside,
     )
 
@@ -168,20 +162,6 @@ def _conditions(record: RunRecord) -> str:
     return f"Recorded on {day} by this program on {model.hardware}, {model.dtype}{with_torch}."
 
 
-def _ask(run_id: str, prompt: str) -> SampleAnswer:
-    """Both models' answers to the prompt, through the reader. Raises PruneError when it fails."""
-    reader, question = Reader(), Question(prompt=prompt)
-    try:
-        for reply in reader.ask(run_id, question):
-            if isinstance(reply, ev.Failed):
-                raise PruneError(reply.message)
-            if isinstance(reply, Answered):
-                return SampleAnswer(question=question, answered=reply)
-    finally:
-        reader.close()
-    raise PruneError("The reader ended without an answer.")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m apt_core.reports.samples", description="Record a run as a sample."
@@ -191,12 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--title", default="")
     parser.add_argument("--look", default="", help="what to look at in it, in one sentence")
     parser.add_argument("--order", type=int, default=100, help="the lowest is shown on the empty page")
-    parser.add_argument("--prompt", default="", help="also record both models' answers to this")
     options = parser.parse_args(arguments)
     try:
-        path = record_sample(
-            *(options.run_id, options.name, options.title, options.order, options.prompt), look=options.look
-        )
+        path = record_sample(options.run_id, options.name, options.title, options.order, look=options.look)
     except PruneError as error:
         print(error, file=sys.stderr)
         return error.exit_status
@@ -209,7 +186,6 @@ def record_sample(
     name: str,
     title: str = "",
     order: int = 100,
-    prompt: str = "",
     folder: Path = ASSETS / "samples",
     store: Any = None,
     look: str = "",
@@ -219,13 +195,11 @@ def record_sample(
         raise BadInput(f"'{name}' is no name for a sample; use lower case letters, digits and -.")
     store = store or Store()
     record = store.get(run_id)
-    answer = _ask(run_id, prompt) if prompt else None
     sample = sample_of(
         record,
         store.events_since(run_id, -1),
         title or record.job.label,
         order,
-        answer,
         look,
         _along_depth(run_id, store.folder(run_id)),
     )

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 from apt_core.base.errors import BadInput
 from apt_core.base.patterns import SemiStructured
-from apt_core.base.words import count, number, sentence, share, tally, times
+from apt_core.base.words import count, number, sentence, share, shortened, tally, times
 from apt_core.base.words import verdict as band
-from apt_core.events import Evaluated
+from apt_core.events import Answers, Evaluated
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.reports import run_words
 from apt_core.reports.run_words import Figure, Side
-from apt_core.reports.samples import SampleAnswer
 from apt_core.reports.verdict import verdict_of
 from apt_core.texts.titles import text_title
 
@@ -33,20 +32,21 @@ class Slide(NamedTuple):
     figures: tuple[Figure, ...] = ()
     rows: tuple[tuple[str, str, str], ...] = ()
     picture: Prune | None = None
-    answer: SampleAnswer | None = None
+    answers: Answers | None = None
 
 
-def slides_of(record: RunRecord, title: str, answer: SampleAnswer | None = None) -> tuple[Slide, ...]:
+def slides_of(record: RunRecord, title: str) -> tuple[Slide, ...]:
     """The slides of a run that pruned a model to the end; raises BadInput with one sentence for any other.
 
-    title: of the model. answer: what both models said, where that was recorded.
+    title: of the model. What both models answered has a slide for each question, the standard one and the last that was
+    asked.
     """
     _check(record)
     made = (
         _pruning(record),
         _removed(record, title),
         _cost(record),
-        *((_answers(answer),) if answer else ()),
+        *(_answers(one) for one in dict.fromkeys((*record.questions[:1], *record.questions[-1:]))),
         _gain(record),
     )
     return (*made, Slide("verdict", one_sentence(record, title), (run_words.conditions(record),)))
@@ -161,8 +161,9 @@ def _interval(one: Evaluated) -> str:
     return f"{number(one.low)} to {number(one.high)}"
 
 
-def _answers(answer: SampleAnswer) -> Slide:
-    return Slide("answers", f"Both were asked: {answer.question.prompt}", answer=answer)
+def _answers(answers: Answers) -> Slide:
+    prompt = shortened(answers.question.prompt, 120)
+    return Slide("answers", f"Both were asked: {prompt}", answers=answers)
 
 
 def _gain(record: RunRecord) -> Slide:

@@ -35,11 +35,11 @@ from apt_core.base.policy import HostPolicy
 from apt_core.estimate import machine
 from apt_core.estimate.free import free_memory
 from apt_core.events import Failed
+from apt_core.events.asking import OtherAnswer
 from apt_core.jobs import ModelRef
 from apt_core.measure.questions import (
     LAST,
     Answered,
-    OtherAnswer,
     ReaderReady,
     Request,
     Score,

@@ -161,7 +161,11 @@ def answer(studio: Studio, run_id: str, what: str) -> Response:
         return PlainTextResponse(str(error), status_code=404)
     stem = file_stem(record, studio.title(record))
     if what == "results.json":
-        return _text(json.dumps(studio.as_json(record), indent=2), "application/json", f"{stem}.json")
+        return _text(
+            json.dumps(studio.as_json(studio.with_questions(record)), indent=2),
+            "application/json",
+            f"{stem}.json",
+        )
     if what in _REPORTS and has_numbers(record):
         return _report(studio, [record], what)
     if what.endswith(".csv") and (sheet := _sheet_of(studio, record, what.removesuffix(".csv"))):
@@ -197,8 +201,8 @@ def answer_of_set(studio: Studio, run_ids: Sequence[str], what: str) -> Response
 def slides_of(studio: Studio, run_id: str) -> Response:
     """The slides of a run for the presenter; a run that has none is a 404 with a sentence."""
     try:
-        record, recorded = studio.record(run_id), studio.recorded_answer(run_id)
-        return HTMLResponse(str(slides_html(record, studio.title(record), recorded)), headers=_NEVER_KEPT)
+        record = studio.with_questions(studio.record(run_id))
+        return HTMLResponse(str(slides_html(record, studio.title(record))), headers=_NEVER_KEPT)
     except BadInput as error:
         return PlainTextResponse(str(error), status_code=404)
 
@@ -227,7 +231,7 @@ def answer_of_study(studio: Studio, study_id: str, what: str) -> Response:
 def _report(studio: Studio, records: Sequence[RunRecord], what: str) -> Response:
     """Raises BadInput where none of them has a number."""
     draw, media_type = _REPORTS[what]
-    document = document_of(records, studio.title)
+    document = document_of([studio.with_questions(record) for record in records], studio.title)
     return _text(draw(document), media_type, f"{document.stem}-{what}")
 
 

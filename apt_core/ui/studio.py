@@ -12,6 +12,7 @@ from typing import Any
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
+from apt_core.events import Answers
 from apt_core.events.records import RunRecord, public_name
 from apt_core.jobs import Evaluate, Job
 from apt_core.jobs.bisection import Bisection
@@ -25,7 +26,6 @@ from apt_core.reports import samples
 from apt_core.reports.as_json import asked_run_json, run_json
 from apt_core.reports.export import card_of
 from apt_core.reports.run_words import run_title
-from apt_core.reports.samples import SampleAnswer
 from apt_core.runs import owners
 from apt_core.runs.executors.local import LocalExecutor
 from apt_core.runs.hiding import Hidden
@@ -241,9 +241,13 @@ class Studio:
         """Raise BadInput where what a run made is not for everybody."""
         self._runs.check_may_use(run_id)
 
-    def recorded_answer(self, run_id: str) -> SampleAnswer | None:
-        sample = self.recorded.get(run_id)
-        return sample.answer if sample else None
+    def with_questions(self, record: RunRecord) -> RunRecord:
+        """The same with what its owner asked both models, where that is who looks."""
+        return record.model_copy(update={"asked": self._runs.asked(record)})
+
+    def keep_answers(self, run_id: str, answers: Answers) -> None:
+        """Keep what the visitor asked a run of theirs."""
+        self._runs.keep_answers(self.record(run_id), answers)
 
     def known_runs(self, limit: int = 100) -> list[RunRecord]:
         """The newest runs that the visitor's list shows, then the recorded samples."""

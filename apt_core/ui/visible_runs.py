@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from apt_core.base.errors import BadInput, PruneError, UnknownRun
 from apt_core.base.policy import HostPolicy
+from apt_core.events import Answers
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Job
 from apt_core.reports.samples import PREFIX
-from apt_core.runs import owners
+from apt_core.runs import asked, owners
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.labels import NONE as NOTHING_WRITTEN
 from apt_core.runs.labels import Labels
@@ -102,6 +103,16 @@ class VisibleRuns(NamedTuple):
         """What the visitor wrote on a run of theirs; nothing on anybody else's."""
         mine = self.may(Action.LABEL, self.record(run_id))
         return self.store.labels_of(run_id) if mine and run_id not in self.samples else NOTHING_WRITTEN
+
+    def asked(self, record: RunRecord) -> tuple[Answers, ...]:
+        """What the visitor asked a run of theirs; nothing of anybody else's."""
+        mine = self.may(Action.LABEL, record) and record.id not in self.samples
+        return asked.asked(self.store.folder(record.id)) if mine else ()
+
+    def keep_answers(self, record: RunRecord, answers: Answers) -> None:
+        """Of a run of the visitor's; a stranger's question stays on the stranger's screen."""
+        if self.may(Action.LABEL, record) and record.id not in self.samples:
+            asked.keep(self.store.folder(record.id), answers)
 
     def can_go_on(self, record: RunRecord) -> bool:
         """Whether this run stopped in the middle of something whose state is kept, such as a training, and the visitor

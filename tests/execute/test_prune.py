@@ -85,7 +85,8 @@ def test_a_run_says_everything_and_leaves_a_checkpoint_that_loads(method, patter
     assert kinds(events) == [
         "model_loaded", "evaluated", "measured", "sized",
         *["allocated"] * recipe.method.allocation.varies(recipe.pattern),
-        *["layer_pruned"] * 14, "evaluated", "diverged", "measured", "sized", "measured", "measured", "finished",
+        *["layer_pruned"] * 14, "evaluated", "diverged", "answers", "measured", "sized", "measured", "measured",
+        "finished",
     ]  # fmt: skip
     assert [(event.block, event.layer) for event in layers][:7] == [
         (0, f"self_attn.{name}_proj") for name in "qkvo"

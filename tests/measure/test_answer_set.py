@@ -10,8 +10,9 @@ from apt_core.base.errors import BadInput
 from apt_core.base.limits import PROMPTS_AT_ONCE
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import HostPolicy
+from apt_core.events.asking import OtherAnswer
 from apt_core.measure.answer_set import AnswerSet, prompts_in
-from apt_core.measure.questions import Answered, OtherAnswer, Question
+from apt_core.measure.questions import Answered, Question
 
 
 def test_prompts_are_lines_without_the_empty_ones():

@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from apt_core.base.errors import BadText
 from apt_core.base.paths import ASSETS
+from apt_core.events.asking import is_cut
 from apt_core.measure.decoding import Decoder
-from apt_core.measure.generate import duel, pick
-from apt_core.measure.questions import Answered, Question, is_cut
+from apt_core.measure.generate import alone, beside, duel, pick
+from apt_core.measure.questions import Answered, Question
 
 FOLDER = ASSETS / "models" / "tiny-random-llama"
 
@@ -55,6 +56,26 @@ def test_the_stream_adds_up_to_the_answer(dense, other, tokenizer):
     assert "".join(step.pruned or "" for step in steps) == answer.pruned
     assert answer.first_divergence is not None
     assert answer.dense != answer.pruned
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_two_models_that_write_one_after_the_other_write_what_they_write_in_lock_step(
+    dense, other, tokenizer, temperature
+):
+    question = Question(prompt="Hello there", max_tokens=24, temperature=temperature, seed=5)
+
+    def written(model):
+        steps = alone(model, tokenizer, question, "dense")
+        while True:
+            try:
+                assert next(steps).total == 24
+            except StopIteration as end:
+                return end.value
+
+    for made in (dense, other):
+        together = list(duel(dense, made, tokenizer, question))[-1]
+        apart = beside(written(dense), written(made))
+        assert apart.model_copy(update={"seconds": together.seconds}) == together
 
 
 def test_the_seed_decides_and_is_not_the_process_wide_one(dense, tokenizer):

@@ -71,6 +71,8 @@ def test_nothing_is_loaded_from_anywhere(page):
         "h1",
         "h2",
         "h3",
+        "h4",
+        "small",
         "p",
         "span",
         "div",

@@ -43,7 +43,8 @@ def test_the_order_of_the_story():
     names = [slide.name for slide in slides_of(record(), "Tiny")]
     assert names == ["pruning", "removed", "cost", "gain", "verdict"]
     sample = next(iter(samples.load().values()))
-    with_answers = slides_of(sample.record("x"), "SmolLM2", sample.answer)
+    asked = sample.record("x").answers
+    with_answers = slides_of(sample.record("x"), "SmolLM2")
     assert [slide.name for slide in with_answers] == [
         "pruning",
         "removed",
@@ -52,7 +53,12 @@ def test_the_order_of_the_story():
         "gain",
         "verdict",
     ]
-    assert with_answers[3].answer is sample.answer and sample.answer.question.prompt in with_answers[3].title
+    assert with_answers[3].answers == asked and asked.question.prompt in with_answers[3].title
+    own = asked.model_copy(
+        update={"question": asked.question.model_copy(update={"prompt": "What is a noun?"})}
+    )
+    both = slides_of(sample.record("x").model_copy(update={"asked": (asked, own)}), "SmolLM2")
+    assert [slide.answers for slide in both if slide.answers] == [asked, own]
 
 
 def test_what_was_removed_is_counted_from_the_layers():

@@ -11,17 +11,8 @@ from pydantic import BaseModel
 
 from apt_core.base.errors import BadInput, NotReachable
 from apt_core.events import Progress
-from apt_core.measure.questions import (
-    Answered,
-    OtherAnswer,
-    Request,
-    Score,
-    Scored,
-    Scoring,
-    Sides,
-    Step,
-    TokenGap,
-)
+from apt_core.events.asking import OtherAnswer
+from apt_core.measure.questions import Answered, Request, Score, Scored, Scoring, Sides, Step, TokenGap
 from apt_core.runs import reader
 
 BEHAVIOUR = sys.argv[1]

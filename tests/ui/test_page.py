@@ -16,7 +16,8 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 from apt_core import events as ev
 from apt_core.base.errors import BadInput
 from apt_core.base.policy import PRIVATE, STRICT, HostPolicy
-from apt_core.measure.questions import Answered, OtherAnswer, ReaderReady, Step
+from apt_core.events.asking import OtherAnswer
+from apt_core.measure.questions import Answered, ReaderReady, Step
 from apt_core.methods import COMPONENTS, METHODS, STRUCTURED, Method, make_method
 from apt_core.models.catalogue import terms
 from apt_core.plots import layer_error

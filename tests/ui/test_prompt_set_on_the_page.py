@@ -12,8 +12,9 @@ from ui_helpers import FakeLauncher, FakeReader, FakeStore, a_recipe, some_event
 from apt_core import events as ev
 from apt_core.base.paths import ASSETS
 from apt_core.base.policy import HostPolicy
+from apt_core.events.asking import OtherAnswer
 from apt_core.measure.answer_set import AnswerSet
-from apt_core.measure.questions import Answered, OtherAnswer, Step
+from apt_core.measure.questions import Answered, Step
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import prompt_set, read
 

@@ -9,9 +9,10 @@ from ui_helpers import NOW, a_recipe, a_record, some_events, stamped
 from apt_core import events as ev
 from apt_core.base.policy import PRIVATE
 from apt_core.cli.report import report
+from apt_core.events.asking import OtherAnswer
 from apt_core.events.records import RunRecord, fold
 from apt_core.jobs import Evaluate, make_value
-from apt_core.measure.questions import Answered, OtherAnswer, Question
+from apt_core.measure.questions import Answered, Question
 from apt_core.methods.named.apt import APT
 from apt_core.plots import layer_error
 from apt_core.plots.chart import RunSet

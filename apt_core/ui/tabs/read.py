@@ -11,6 +11,7 @@ import gradio as gr
 
 from apt_core.base.errors import BadInput, PruneError
 from apt_core.base.limits import ASKED_TOGETHER
+from apt_core.events import Answers
 from apt_core.events.records import RunRecord
 from apt_core.measure.questions import Answered, Question
 from apt_core.ui.conversation import Asked, conversation, heads_of, question_from
@@ -131,9 +132,9 @@ def lay_out() -> Reading:
 def show(reading: Reading, studio: Studio, record: RunRecord) -> dict[Any, Any]:
     """What the section looks like for this run before anybody asks."""
     ready = studio.checkpoint(record.id) is not None and record.status == "finished"
-    recorded = studio.recorded_answer(record.id)
-    if recorded:
-        said, note = answers.compared(recorded.answered, question=recorded.question), "Recorded answers."
+    known = studio.with_questions(record).questions
+    if known:
+        said, note = answers.compared(known[-1].answered, question=known[-1].question), ""
     else:
         said, note = answers.empty(_why_not(record, ready, studio.withholds(record.id))), ""
     others = studio.askable_beside(record) if ready else {}
@@ -257,7 +258,7 @@ def converse(
         if said.columns is not None:
             updates[reading.columns] = str(said.columns)
         if said.answered is not None:
-            updates |= _answered(reading, asked, said.answered)
+            updates |= _answered(reading, studio, asked, said.answered)
         yield updates
     yield {reading.ask: gr.update(interactive=True), reading.stop: gr.update(visible=False)}
 
@@ -272,9 +273,11 @@ def ask_for(studio: Studio, run_id: str, question: Question, others: Sequence[st
     return Asked(question, (run_id, *others), heads if dense else heads[1:], asking, dense, hide, flipped)
 
 
-def _answered(reading: Reading, asked: Asked, answered: Answered) -> dict[Any, Any]:
+def _answered(reading: Reading, studio: Studio, asked: Asked, answered: Answered) -> dict[Any, Any]:
     """What can be done with an answer: look at its tokens, or first vote."""
     exchange = Exchange(asked.question, answered, asked.runs, asked.heads, asked.dense, asked.flipped)
+    if exchange.dense and answered.dense_tokens + answered.pruned_tokens:
+        studio.keep_answers(asked.runs[0], Answers(question=asked.question, answered=answered))
     if asked.hidden:
         return blind.waiting(reading.blind, exchange)
     return {reading.exchange: exchange, **gap.offered(reading.gap, exchange)}

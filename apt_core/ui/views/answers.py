@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from apt_core.base.words import duration
-from apt_core.measure.questions import Answered, Question, Side, is_cut
+from apt_core.base.words import duration, shortened
+from apt_core.events.asking import Side, is_cut
+from apt_core.measure.questions import Answered, Question
 from apt_core.ui.views.diff import Piece, common_beginning, marked, parting, pieces
 from apt_core.ui.views.html import Markup, join
 
@@ -156,9 +157,4 @@ def _asked(question: Question | None) -> Markup:
     return Markup(
         '<p class="asked-prompt" data-prompt="{}"><strong hidden>An older prompt. </strong>'
         "<span>Answers to: {}</span></p>"
-    ).format(question.prompt, _shortened(question.prompt))
-
-
-def _shortened(prompt: str, most: int = 160) -> str:
-    words = " ".join(prompt.split())
-    return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"
+    ).format(question.prompt, shortened(question.prompt))

@@ -86,6 +86,8 @@ def where(record: RunRecord, title: str) -> str:
         return f"Searching: {progress.detail}"
     if stage == "save":
         return f"Writing the {record.job.done} weights"
+    if stage == "answer":
+        return f"The {progress.subject} model answers the standard question"
     if stage == "measure":
         return f"Measuring how fast the {progress.subject or ''} model writes".replace("  ", " ")
     if stage == "tasks":

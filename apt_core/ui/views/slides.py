@@ -8,7 +8,6 @@ from apt_core.base.patterns import SemiStructured
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.reports.run_words import Figure, Side
-from apt_core.reports.samples import SampleAnswer
 from apt_core.reports.slides import Slide, slides_of
 from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup, join, table
@@ -17,9 +16,9 @@ _ROWS, _COLUMNS = 6, 16  # of the illustration
 _STRIDE = 37  # a prime that no count of cells contains: each comes once, in an order that looks like none
 
 
-def slides_html(record: RunRecord, title: str, answer: SampleAnswer | None) -> Markup:
+def slides_html(record: RunRecord, title: str) -> Markup:
     """All slides, one section each; the presenter shows one at a time. Raises BadInput for what cannot be shown."""
-    slides = slides_of(record, title, answer)
+    slides = slides_of(record, title)
     about = f"{title} · {record.job.label}"
     return join(_slide(slide, place, len(slides), about) for place, slide in enumerate(slides, start=1))
 
@@ -38,7 +37,7 @@ def _slide(slide: Slide, place: int, of: int, about: str) -> Markup:
         Markup("<h2>{}</h2>").format(slide.title),
         _figures(slide.figures),
         _picture(slide.picture) if slide.picture else "",
-        answers.compared(slide.answer.answered) if slide.answer else "",
+        answers.compared(slide.answers.answered) if slide.answers else "",
         table(("what", "dense", "pruned"), slide.rows, "Measured on one machine", "tnn")
         if slide.rows
         else "",
