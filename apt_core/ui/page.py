@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import arrival, gpu_calls, languages, one_application, server, unread
+from apt_core.ui import arrival, gpu_calls, one_application, server, unread
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -69,7 +69,6 @@ def _build(studio: Studio, call: gpu_calls.Call | None) -> gr.Blocks:
         _wire_compare(compare, tabs, (runs.bar, *sweep.openers), explore, studio)
         arrival.wire(page, explore, compare, sweep, tabs, studio)
         api.wire(studio)
-    languages.mark(page)
     page.queue(api_open=False, max_size=_MOST_EVENTS, default_concurrency_limit=4)
     page._queue.sleep_when_free = _LOOK_EVERY_SECONDS
     unread.bound(page)
@@ -98,7 +97,6 @@ def launch_options(studio: Studio) -> dict[str, Any]:
     return {
         "theme": theme(),
         "head": server.head(),
-        "i18n": languages.i18n(),
         "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
         "favicon_path": str(ASSETS / "ui" / "favicon.png"),
         "footer_links": [],
