@@ -160,11 +160,11 @@ def verdict_sentence(record: RunRecord, title: str, text: str) -> str:
 
 
 def agreement(found: Diverged) -> str:
-    """'agrees with the dense model on 87.3% of next tokens (95% from 86 to 88.6%), KL 0.0412'"""
+    """'agrees with the dense model on 87.3% of next tokens (95% CI 86 to 88.6%), KL 0.0412'"""
     between = (
         ""
         if found.agreement_low is None
-        else f" (95% from {percent(found.agreement_low)} to {percent(found.agreement_high)})"
+        else f" (95% CI {percent(found.agreement_low)} to {percent(found.agreement_high)})"
     )
     return (
         f"agrees with the dense model on {percent(found.agreement)} of next tokens{between}, "

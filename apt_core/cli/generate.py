@@ -185,7 +185,7 @@ def _as_text(answer: Answered, question: Question) -> str:
     if answer.first_divergence is None:
         difference = "Both answers are the same, token by token."
     else:
-        difference = f"The answers part at token {answer.first_divergence + 1}."
+        difference = f"First difference at token {answer.first_divergence + 1}."
     stopped = " Stopped early." if answer.stopped else ""
     said = [
         f"{name}{' (cut at the limit)' if is_cut(side, question) and not answer.stopped else ''}:\n"

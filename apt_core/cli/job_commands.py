@@ -111,7 +111,7 @@ def _add_sweep(commands: Any) -> None:
         "--within",
         type=float,
         metavar="R",
-        help="find the most sparsity whose perplexity is at most R times the dense one, such as 1.10",
+        help="find the highest sparsity whose perplexity is at most R times the dense one, such as 1.10",
     )
     parser.add_argument(
         "--at-once",

@@ -105,7 +105,7 @@ def _check_recipes_alone(options: argparse.Namespace) -> None:
 
 
 def _search(options: argparse.Namespace) -> int:
-    """Find the most sparsity within a bound: one run after another, each asked for by the results before it."""
+    """Find the highest sparsity within a bound: one run after another, each asked for by the results before it."""
     store = Store()
     search = search_from(options)
     jobs = [bisection.first_job(search)] * bisection.MOST_RUNS

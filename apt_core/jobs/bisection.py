@@ -25,6 +25,6 @@ class Bisection(Frozen):
     def _has_an_unstructured_sparsity(self) -> Bisection:
         if self.base.pattern.kind != "unstructured":
             raise ValueError(
-                f"A search for the most sparsity prunes unstructured; {self.base.pattern.label} has one sparsity."
+                f"A search for the highest sparsity prunes unstructured; {self.base.pattern.label} has one sparsity."
             )
         return self

@@ -112,7 +112,7 @@ class Evaluation(Frozen):
         default=0,
         ge=0,
         le=4096,
-        title="Windows left out",
+        title="Windows to skip",
         description="at the start of the text, where they have served a choice before",
     )
 

@@ -38,7 +38,7 @@ class Search(Job):
         default=0.8,
         ge=0.05,
         le=0.99,
-        title="Share that stays",
+        title="Fraction kept",
         description="of the weights in the blocks' linear layers; every candidate keeps so many",
     )
     minutes: float = Field(

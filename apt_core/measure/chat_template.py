@@ -49,7 +49,7 @@ def rendered(tokenizer: Any, prompt: str, seconds: float = SECONDS) -> str:
 
 def _unusable(why: str) -> BadText:
     return BadText(
-        f"This model's chat template {why}; ask without the model's chat form to send the prompt as it is."
+        f"This model's chat template {why}; ask without the chat template to send the prompt as it is."
     )
 
 

@@ -81,10 +81,10 @@ def depth_summary(found: Depth) -> str:
     first, last = found.blocks[0], found.blocks[-1]
     return (
         f"Hidden states of the dense and the pruned model on {_windows(found)}. Relative error "
-        f"{number(first.relative_error)} behind block {first.block}, {number(last.relative_error)} behind block "
+        f"{number(first.relative_error)} after block {first.block}, {number(last.relative_error)} after block "
         f"{last.block}; cosine {first.cosine:.3f} and {last.cosine:.3f}; KL of the next-token distributions that the "
         f"model's own head reads there {number(first.divergence)} and {number(last.divergence)} nats, at "
-        f"{found.positions} places. At the end both name the same likeliest token at {percent(found.top1)} of them."
+        f"{found.positions} places. At the end both predict the same token at {percent(found.top1)} of them."
     )
 
 
@@ -138,7 +138,7 @@ def _depth_title(found: Depth) -> str:
     errors = {one.block: math.log(one.relative_error) for one in found.blocks if one.relative_error > 0}
     grown = trend_of(errors)
     if grown is None:
-        return "How the models part with depth"
+        return "Where the models diverge"
     verb, factor = ("grows", grown.factor) if grown.factor > 1 else ("shrinks", 1 / grown.factor)
     return f"The error of hidden states {verb} {fold(factor)} from block {grown.first} to {grown.last}"
 

@@ -1,4 +1,4 @@
-"""What a sweep's runs cost and what they give: perplexity against time and memory, the front of Pareto drawn."""
+"""What a sweep's runs cost and what they give: perplexity against time and memory, the Pareto front drawn."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def title(runs: RunSet) -> str:
     always = [one for one in points if all(one.run in best for best in fronts)]
     if len(always) == 1 and all(len(best) == 1 for best in fronts):
         return f"{always[0].label} is better in everything"
-    return "What is given for what is saved"
+    return "Quality against savings"
 
 
 def summary(runs: RunSet) -> str:

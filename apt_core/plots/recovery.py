@@ -201,7 +201,7 @@ def _law_lines(run: RunRecord, dark: bool) -> list[go.Scatter]:
     beyond = np.geomspace(early[-1].tokens, _BEYOND * last, _DRAWN)
     return [
         _line(fitted, early[0], inside, "law of the first two thirds", {"color": shade, "width": 2}),
-        _line(fitted, early[0], beyond, "foretold by it", {"color": shade, "width": 2, "dash": "dash"}),
+        _line(fitted, early[0], beyond, "extrapolated", {"color": shade, "width": 2, "dash": "dash"}),
     ]
 
 
@@ -235,9 +235,7 @@ def _said(run: RunRecord, name: str) -> str:
     first, last, dense = run.steps[0], run.steps[-1], _dense_loss(run)
     against = f" The dense model has {dense:.4f}." if dense is not None else ""
     begin = f"{name}: held-out loss" if name else "Held-out loss"
-    fell = (
-        f"{begin} {first.held_out:.4f} at the start, {last.held_out:.4f} behind {count(last.tokens)} tokens"
-    )
+    fell = f"{begin} {first.held_out:.4f} at the start, {last.held_out:.4f} after {count(last.tokens)} tokens"
     return f"{sentence(f'{fell} in {last.step} steps')}{against}"
 
 

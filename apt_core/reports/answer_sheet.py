@@ -43,19 +43,23 @@ def as_markdown(record: AnswerSet) -> str:
 
 
 def settings_of(record: AnswerSet) -> str:
-    """'12 prompts; temperature 0.7, top-p 0.95, seed 0, at most 96 tokens, chat form where there is one.'"""
+    """'12 prompts; temperature 0.7, top-p 0.95, seed 0, at most 96 tokens, chat template where there is one.'"""
     drawn = f"temperature {record.temperature:g}, top-p {record.top_p:g}"
-    how = "always the likeliest token" if record.temperature == 0 else drawn
+    how = "greedy (temperature 0)" if record.temperature == 0 else drawn
     prompts = "1 prompt" if record.asked == 1 else f"{record.asked} prompts"
     done = f"{len(record.rows)} of {prompts}, then stopped" if record.stopped else prompts
-    chat = ", chat form where there is one" if record.chat else ", no chat form"
+    chat = ", chat template where there is one" if record.chat else ", no chat template"
     return f"{done}; {how}, seed {record.seed}, at most {record.max_tokens} tokens{chat}."
 
 
 def note_of(answer: ModelAnswer, row: PromptRow) -> str:
-    """'96 tokens, cut at the limit, parts at token 5'."""
+    """'96 tokens, cut at the limit, first difference at token 5'."""
     end = ", stopped" if row.stopped else ", cut at the limit" if answer.cut else ""
-    parted = "" if answer.first_divergence is None else f", parts at token {answer.first_divergence + 1}"
+    parted = (
+        ""
+        if answer.first_divergence is None
+        else f", first difference at token {answer.first_divergence + 1}"
+    )
     return f"{answer.tokens} tokens{end}{parted}"
 
 

@@ -215,7 +215,7 @@ def _all_shared(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
 
 
 def _of_the_sweep(records: Sequence[RunRecord]) -> tuple[ChartPart, ...]:
-    """The charts of a sweep, where these are runs of one: perplexity against sparsity, the front of Pareto, parallel
+    """The charts of a sweep, where these are runs of one: perplexity against sparsity, the Pareto front, parallel
     axes. A race has its own."""
     first, *others = records
     alike = all(same_task(first, other) for other in others)

@@ -146,7 +146,7 @@ def _paired(sentences: tuple[str, ...]) -> Markup:
 def _outcomes(document: Document) -> Markup:
     tables = join(_table(one, document) for one in document.outcomes)
     note = Markup('<p class="note">{}</p>').format(document.outcomes_note)
-    return Markup("<h3>What each kept, and what it saves</h3>{}{}").format(tables, note) if tables else tables
+    return Markup("<h3>Quality against savings</h3>{}{}").format(tables, note) if tables else tables
 
 
 def _section(section: Section, document: Document) -> Markup:

@@ -57,7 +57,7 @@ def _outcomes(document: Document) -> list[str]:
     if not document.outcomes:
         return []
     return [
-        "### What each kept, and what it saves",
+        "### Quality against savings",
         *map(table, document.outcomes),
         escaped(document.outcomes_note),
     ]

@@ -1,4 +1,4 @@
-"""The same race, sweep or search for the most sparsity from the command line and from Python."""
+"""The same race, sweep or search for the highest sparsity from the command line and from Python."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.base.words import (
     DASH,
-    agreement,
     count,
     duration,
     number,
@@ -87,7 +86,7 @@ def headline_sentence(record: RunRecord, title: str) -> str:
     done = record.job.done
     return {
         "failed": f"{title} could not be {done} to the end.",
-        "cancelled": f"{title} was stopped on the way.",
+        "cancelled": f"{title} was stopped before it finished.",
         "queued": f"{title} is waiting to be {done}.",
         "stopping": f"{title} is being stopped.",
     }.get(record.status, f"{title} is being {done}.")
@@ -98,20 +97,14 @@ def verdict_of_run(record: RunRecord, title: str) -> str:
     return verdict_sentence(record, title, text_title(record.job.evaluation[0].text))
 
 
-def second_signal(record: RunRecord) -> str:
-    """How often both models would write the same next token, which perplexity does not say; nothing where a run did not
-    look."""
-    return next(map(same_tokens, record.diverged), "")
-
-
 def same_tokens(found: Diverged) -> str:
-    """'At 83.1% of places both models find the same next token likeliest (95%: 82 to 84.2%).'"""
+    """'Both models predict the same next token 83.1% of the time (95% CI 82 to 84.2%).'"""
     between = (
         ""
         if found.agreement_low is None
-        else f" (95%: {percent(found.agreement_low)} to {percent(found.agreement_high)})"
+        else f" (95% CI {percent(found.agreement_low)} to {percent(found.agreement_high)})"
     )
-    return f"At {percent(found.agreement)} of places both models find the same next token likeliest{between}."
+    return f"Both models predict the same next token {percent(found.agreement)} of the time{between}."
 
 
 def asked(record: RunRecord, title: str) -> str:
@@ -166,10 +159,8 @@ def _other_sizes(record: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def honest_sentence(record: RunRecord) -> str:
-    """What was gained in size and speed, how often the pruned model agrees with the dense one, and whether a search was
-    worth it."""
-    agreements = [f"The pruned model {agreement(one)}." for one in record.diverged]
-    return " ".join(filter(None, [verdict(record) or _NOT_YET, *agreements, gain_sentence(record)]))
+    """What was gained in size and speed, and whether a search was worth it."""
+    return " ".join(filter(None, [verdict(record) or _NOT_YET, gain_sentence(record)]))
 
 
 def warnings(record: RunRecord) -> list[str]:
@@ -237,12 +228,15 @@ def _perplexity(record: RunRecord) -> Figure:
     sides = tuple(Side(subject, number(one.perplexity) if one else DASH) for subject, one in first.items())
     against = ratio_to_dense(record)
     between = f" ({said})" if against and (said := interval_words(against)) else ""
+    computed = (
+        f", in {record.model.dtype}" if record.model else ""
+    )  # a recovery measures the dense model anew
     if record.ratio and len(first) > 2:
         whose = ", ".join(_SIDES.get(subject, subject) for subject in first)
-        note = f"{whose}; {times(record.ratio)} as high as dense{between}, lower is better"
+        note = f"{whose}; {times(record.ratio)} the dense model{between}{computed}; lower is better"
     elif record.ratio:
         where = text_title(record.job.evaluation[0].text)
-        note = f"{times(record.ratio)} as high on {where}{between}; lower is better"
+        note = f"{times(record.ratio)} the dense model on {where}{between}{computed}; lower is better"
     else:
         one = next(iter(first.values()))
         note = _interval(one) if one and len(first) == 1 else " → ".join(first)
@@ -252,10 +246,14 @@ def _perplexity(record: RunRecord) -> Figure:
 def _agreement(one: Diverged) -> Figure:
     """'87.3%', and how far the next-token distributions are apart."""
     share = Side("", percent(one.agreement))
-    note = "of its likeliest next tokens are the dense model's"
-    if one.agreement_low is not None and one.agreement_high is not None:
-        note += f" (95% from {percent(one.agreement_low)} to {percent(one.agreement_high)})"
-    return Figure("Agreement", "agreement", (share,), f"KL {number(one.kl)}", note)
+    between = (
+        f"95% CI {percent(one.agreement_low)} to {percent(one.agreement_high)}; "
+        if one.agreement_low is not None and one.agreement_high is not None
+        else ""
+    )
+    return Figure(
+        "Top-1 agreement", "agreement", (share,), f"KL {number(one.kl)}", f"{between}with the dense model"
+    )
 
 
 def _task(one: TaskScored) -> Figure:

@@ -76,10 +76,6 @@ def read_sample(text: str) -> Sample:
         data["job"] = read_job(job)
     if isinstance(events, list):
         data["events"] = [ev.read_stamped(line) for line in events]
-        if answer := data.pop("answer", None):  # files of earlier versions have it beside the events
-            last = data["events"][-1]
-            said = ev.Answers.model_validate(answer)
-            data["events"].append(last.model_copy(update={"seq": last.seq + 1, "event": said}))
     return Sample.model_validate(data, extra="ignore")
 
 

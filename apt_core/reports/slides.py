@@ -3,6 +3,7 @@ loads no torch and knows no markup."""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from apt_core.base.errors import BadInput
@@ -175,18 +176,18 @@ def _gain(record: RunRecord) -> Slide:
 
 
 def _gained(record: RunRecord) -> str:
-    """', and it is neither smaller nor faster as it is'; nothing where that was not measured."""
+    """', and it is not smaller or faster yet'; nothing where that was not measured."""
     found = _verdict(record)
     return f", and it is {found[0][0].lower()}{found[0][1:]}" if found else ""
 
 
 def _verdict(record: RunRecord) -> tuple[str, str] | None:
-    """('Neither smaller nor faster as it is', 'zeros are stored ...'); None where sizes were not measured."""
+    """('Not smaller or faster yet', 'zeros are still stored ...'); None where sizes were not measured."""
     found = verdict_of(record)
     if found is None:
         return None
-    said = found.lead.partition(", because ")[0].partition(";")[0].rstrip(".")
-    return said, found.sentence.removeprefix(said).lstrip(" ,;.").removeprefix("because ")
+    said = re.split("[:;]", found.lead)[0].rstrip(".")
+    return said, found.sentence.removeprefix(said).lstrip(" :;.")
 
 
 def _went(dense: Evaluated, pruned: Evaluated) -> str:

@@ -59,7 +59,7 @@ def verdict_of(record: RunRecord) -> Verdict | None:
 
 
 def verdict(record: RunRecord) -> str | None:
-    """'Neither smaller nor faster as it is, because ... '; None before both models are measured."""
+    """'Not smaller or faster yet: zeros are ... '; None before both models are measured."""
     found = verdict_of(record)
     return found.sentence if found else None
 
@@ -83,32 +83,35 @@ def steady(*speeds: Speed) -> bool:
 
 def lead(smaller: bool, speed: Pace) -> str:
     """The answer and its reason, in one sentence, of a model whose weights were zeroed."""
-    zeros = f", because zeros are {'' if smaller else 'stored and '}multiplied like other weights."
-    if speed.startswith("not"):
-        return f"{'Smaller' if smaller else 'Not smaller'} as it is{'' if smaller else zeros[:-1]}; speed is {speed}."
     if speed == "faster":
-        reason = "." if smaller else ", because zeros are stored like other weights."
-        return f"{'Smaller and faster' if smaller else 'Faster but not smaller'} as it is{reason}"
-    return f"{'Smaller but not' if smaller else 'Neither smaller nor'} faster as it is{zeros}"
+        return "Smaller and faster." if smaller else "Faster but not smaller: zeros are still stored."
+    if speed.startswith("not"):
+        unknown = f"; speed is {speed}."
+        return (
+            f"{'Smaller' if smaller else 'Not smaller yet: zeros are still stored and multiplied'}{unknown}"
+        )
+    if smaller:
+        return "Smaller but not faster: zeros are still multiplied."
+    return "Not smaller or faster yet: zeros are still stored and multiplied."
 
 
 def _lead_without_structures(smaller: bool, dense: Measured, pruned: Measured) -> str:
     """The same of a model that lost whole structures: there are no zeros to be stored or multiplied."""
     speed = pace(dense, pruned)
-    hardly = "" if smaller else ", because hardly anything was removed"
+    hardly = "" if smaller else ": hardly anything was removed"
     if speed.startswith("not"):
-        return f"{'Smaller' if smaller else 'Not smaller'} as it is{hardly}; speed is {speed}."
+        return f"{'Smaller' if smaller else 'Not smaller'}{hardly}; speed is {speed}."
     if speed == "faster":
-        return f"{'Smaller and faster' if smaller else 'Faster but not smaller'} as it is{hardly}."
+        return f"{'Smaller and faster' if smaller else 'Faster but not smaller'}{hardly}."
     if not smaller:
-        return f"Neither smaller nor faster as it is{hardly}."
+        return f"Not smaller or faster{hardly}."
     if speed == "slower":
-        return "Smaller but slower as it is."
+        return "Smaller but slower."
     once = dense.decode is None or pruned.decode is None
     why = (
-        "each was measured once, which shows no difference" if once else "repeats of one model differ as much"
+        "each was measured once, which shows no difference" if once else "timing varies as much as it differs"
     )
-    return f"Smaller but not faster as it is, because {why}."
+    return f"Smaller but not faster: {why}."
 
 
 def sparse_kernel(record: RunRecord) -> str:
@@ -177,7 +180,7 @@ def _speeds(dense: Measured, pruned: Measured, speed: Pace) -> str:
     measured = f"{spread(dense.decode)} tokens a second dense, {spread(pruned.decode)} pruned"
     how = f"decoding in turns, {dense.decode.repeats} times each"
     if speed == "not measurable now":
-        return f"Repeats of one model differ too much ({measured}; {how}), because the machine is busy."
+        return f"Timing is too noisy to compare ({measured}; {how}): the machine is busy."
     ratio = pruned.decode.over(dense.decode)
     return f"It writes {times(ratio)} as fast: {measured} ({how})." if ratio else ""
 

@@ -27,7 +27,7 @@ from apt_core.runs.records import Records
 
 def must_be_renewed(study: Study, record: RunRecord | None) -> bool:
     """Whether a place of a study has no run that waits, works or has finished, by the run's own last word: its process
-    may still be tidying up. A search for the most sparsity has its answer also from a run that broke the model."""
+    may still be tidying up. A search for the highest sparsity has its answer also from a run that broke the model."""
     if record is None:
         return True
     answered = study.bisection is not None and record.lost_its_predictions

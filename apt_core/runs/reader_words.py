@@ -19,7 +19,7 @@ BUSY = Failed(
 _DEAF_TEMPLATE = Failed(
     reason="bad_text",
     message="This model's chat template does not end, so the process that holds the models was ended; ask without the "
-    "model's chat form to send the prompt as it is.",
+    "chat template to send the prompt as it is.",
 )
 
 

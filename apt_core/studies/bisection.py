@@ -139,9 +139,7 @@ def _answer(tried: list[_Tried], search: Bisection) -> Found:
         said = f"No sparsity that was tried stays {bound}; at {least.percent}% {end}."
         return Found(None, None, said)
     best = max(passed, key=lambda one: one.percent)
-    said = (
-        f"{best.percent}% is the most sparsity found {bound} ({_with_interval(best)}).{_beyond(best, search)}"
-    )
+    said = f"{best.percent}% is the highest sparsity found {bound} ({_with_interval(best)}).{_beyond(best, search)}"
     if below := [one for one in tried if one.ratio > search.within and one.percent < best.percent]:
         failed = ", ".join(f"{percent}%" for percent in sorted(one.percent for one in below))
         said += f" Perplexity does not simply grow with sparsity here: {failed} failed, and removes less."

@@ -1,4 +1,4 @@
-"""What the runs of a sweep say together: their curves over sparsity, the knee of one, the front of Pareto. No torch."""
+"""What the runs of a sweep say together: their curves over sparsity, the knee of one, the Pareto front. No torch."""
 
 from __future__ import annotations
 

@@ -38,10 +38,10 @@ def ratio_to_dense(record: RunRecord) -> Ratio | None:
 
 
 def interval_words(found: Ratio) -> str:
-    """'95% from 1.12 to 1.17'; empty where there is no interval."""
+    """'95% CI 1.12 to 1.17'; empty where there is no interval."""
     if found.low is None or found.high is None:
         return ""
-    return f"95% from {number(found.low)} to {number(found.high)}"
+    return f"95% CI {number(found.low)} to {number(found.high)}"
 
 
 def ratio_words(found: Ratio | None) -> str:

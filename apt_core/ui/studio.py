@@ -305,7 +305,7 @@ class Studio:
         return self._queueing.rounding(jobs, token)
 
     def search(self, wanted: Bisection, token: str | None = None) -> Study:
-        """Queue the first run of a search for the most sparsity; the launcher adds the others."""
+        """Queue the first run of a search for the highest sparsity; the launcher adds the others."""
         return self._queueing.search(wanted, token)
 
     def check_model(self, facts: ModelFacts) -> None:

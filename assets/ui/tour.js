@@ -10,7 +10,7 @@
     ["#figures", "Three figures", "Perplexity before and after: the lower, the better. The weights that are exactly zero now. Time and memory that it took."],
     ["#layers-section", "Every layer", "One point for each pruned layer: how far its outputs moved. A click on a point names it, and looks inside it in a run of yours."],
     ["#size-and-speed", "Smaller? Faster?", "Measured before and after. Zeros alone save nothing; the sentence says why, and what would."],
-    ["#read", "Read both", "The same question to both models, with the same random numbers, so every difference is the pruning. Numbers say how much; this says what it feels like."],
+    ["#read", "Compare outputs", "The same question to both models, with the same random numbers, so every difference is the pruning. Numbers say how much; this says what it feels like."],
     ["#go", "Your turn", "Choose a model, how much goes and how. What it will take stands here before anything starts; Prune starts it, and you may close the page meanwhile."],
   ];
 

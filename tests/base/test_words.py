@@ -128,7 +128,7 @@ def test_a_sentence_ends_once():
     assert words.sentence("") == ""
 
 
-@pytest.mark.parametrize(("low", "said"), [(0.85, " (95% from 85% to 90%)"), (None, "")])
+@pytest.mark.parametrize(("low", "said"), [(0.85, " (95% CI 85% to 90%)"), (None, "")])
 def test_agreement_names_its_interval_where_there_is_one(low, said):
     high = None if low is None else 0.9
     found = Diverged(

@@ -113,7 +113,7 @@ def test_numbers_that_cannot_work_are_sentences(open_page):
 def test_a_share_out_of_range_is_a_sentence_and_no_toast(open_page):
     page = open_page()
     page.locator("#sparsity input[type=number]").fill("150")
-    says(page, "#preflight", "Weights to remove: give a percentage from 0 to 99, not 150.")
+    says(page, "#preflight", "Sparsity: give a percentage from 0 to 99, not 150.")
     expect(page.locator("#sparsity input[aria-invalid=true]").first).to_be_visible()
     assert not page.locator(".toast-wrap *").count()
 

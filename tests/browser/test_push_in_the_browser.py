@@ -131,7 +131,7 @@ def test_on_a_space_a_visitor_pushes_their_own_run_with_their_sign_in(hub, start
     says(reads, "#push-note", "Your sign-in does not let this page make repositories")
     page = visit(app, run, session=session_of_ann("gated-repos contribute-repos"))
     proposes(page, MINE)
-    page.locator("#push-who label", has_text="Everybody sees it").click()
+    page.locator("#push-who label", has_text="Public").click()
     page.locator("#push-start").click()
     says(page, "#push-state", f"The model is at {hub.url}/{MINE}.", 20)
     assert MINE in hub.models and hub.private == set()

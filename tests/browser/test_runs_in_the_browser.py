@@ -66,7 +66,7 @@ def test_points_arrive_and_zoom_survives_and_everybody_sees_the_same(open_page):
     with patient("all points in the second tab", 20) as until:  # words are there before the chart is drawn
         until(lambda: points(second) == 14)
     assert shown_axes(page) == zoomed != shown_axes(second)
-    assert "→" in text(page, "#figures") and "as it is, because zeros are stored" in text(page, "#sizes")
+    assert "→" in text(page, "#figures") and "zeros are still stored" in text(page, "#sizes")
     page.locator("#layers-chart [data-tool=reset]").click()
     page.locator("#layers-chart [data-tool=reset]").wait_for(state="hidden")
     assert shown_axes(page)[0] == shown_axes(second)[0]
@@ -144,7 +144,7 @@ def test_both_models_answer_and_can_be_stopped(open_page, finished):
     assert page.locator(".duel .said").count() == 2 and page.locator(".duel mark").count() > 0
     assert not page.locator("#stop-asking").is_visible()
     page.locator("text=Temperature, seed and length").click()
-    page.locator("input[type=number][aria-label*='At most, tokens']").fill("512")
+    page.locator("input[type=number][aria-label*='Max new tokens']").fill("512")
     page.keyboard.press("Tab")
     page.locator("#prompt textarea").fill("<script>alert(1)</script> & more")
     page.locator("#ask").click()

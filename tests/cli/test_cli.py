@@ -484,7 +484,7 @@ def test_generate_answers_from_both(capsys, readers, finished_run):
     assert main(asked) == 0
     out = capsys.readouterr().out
     assert out.startswith("Dense (cut at the limit):\none two three one\n\nPruned (cut at the limit):\n")
-    assert "part at token 3" in out
+    assert "First difference at token 3." in out
     assert main([*asked, "--json", "--temperature", "0", "--top-p", "0.5", "--no-chat"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["run"] == finished_run

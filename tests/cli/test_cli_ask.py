@@ -80,7 +80,7 @@ def test_words_and_files(capsys, new_run, prompts, tmp_path):
     assert main(asked) == 0
     out = capsys.readouterr().out
     assert out.startswith("> one two three\n\nDense (4 tokens, cut at the limit):\none two three one")
-    assert "parts at token 3" in out and "2 prompts; temperature 0.7" in out
+    assert "first difference at token 3" in out and "2 prompts; temperature 0.7" in out
     assert len(list(csv.DictReader(io.StringIO(sheet.read_text())))) == 4
     assert table.read_text().startswith("# Answers")
     assert main(asked) == 2 and "exists already" in capsys.readouterr().err

@@ -50,9 +50,7 @@ def test_titles_say_what_a_test_finds_and_nothing_else():
     assert drawn_depth(a_depth([0.01 * 2**b for b in range(8)])).title == (
         "The error of hidden states grows 128-fold from block 0 to 7"
     )
-    assert (
-        drawn_depth(a_depth([0.02, 0.01, 0.02, 0.01, 0.02, 0.01])).title == "How the models part with depth"
-    )
+    assert drawn_depth(a_depth([0.02, 0.01, 0.02, 0.01, 0.02, 0.01])).title == "Where the models diverge"
     noise = random.Random(3)
     assert drawn_alone(some_alone([noise.uniform(0.01, 0.02) for _ in range(30)])).title.startswith(
         "What each"

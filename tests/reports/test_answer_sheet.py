@@ -40,15 +40,19 @@ def test_markdown_is_one_line_a_prompt_and_nothing_in_it_is_markup():
     assert len(rows) == 4 and rows[0] == "| Prompt | Dense | APT |"
     assert "<img" not in rows[2].replace("\\<", "") and "\\*\\*bold" in rows[2] and "a \\| b" in rows[2]
     assert rows[2].replace("\\|", "").count("|") == rows[3].count("|") == 4
-    assert "cut at the limit" in rows[2] and "parts at token 2" in rows[2] and "- APT: run run-1" in lines
+    assert (
+        "cut at the limit" in rows[2]
+        and "first difference at token 2" in rows[2]
+        and "- APT: run run-1" in lines
+    )
 
 
 def test_the_conditions_in_words():
     assert settings_of(RECORD) == (
         "2 of 3 prompts, then stopped; temperature 0.7, top-p 0.95, seed 0, at most 5 tokens, "
-        "chat form where there is one."
+        "chat template where there is one."
     )
     greedy = RECORD.model_copy(update={"temperature": 0, "stopped": False, "asked": 1, "chat": False})
     assert settings_of(greedy).startswith(
-        "1 prompt; always the likeliest token"
-    ) and "no chat form" in settings_of(greedy)
+        "1 prompt; greedy (temperature 0)"
+    ) and "no chat template" in settings_of(greedy)

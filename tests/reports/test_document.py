@@ -148,5 +148,5 @@ def test_agreement_stands_beside_the_perplexity_where_it_was_measured():
     )  # fmt: skip
     run = a_record().model_copy(update={"diverged": (apart,)})
     figure = the_report(run).sections[0].figures[1]
-    assert (figure.name, figure.value) == ("Agreement", "88.2% (KL 0.0416)")
-    assert figure.note == "of its likeliest next tokens are the dense model's (95% from 84.9% to 91.6%)"
+    assert (figure.name, figure.value) == ("Top-1 agreement", "88.2% (KL 0.0416)")
+    assert figure.note == "95% CI 84.9% to 91.6%; with the dense model"

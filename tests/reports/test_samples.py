@@ -111,10 +111,9 @@ def test_every_shipped_sample_loads_and_says_its_conditions():
         assert not any(isinstance(part, ev.Progress) for part in (record.progress,))
 
 
-def test_a_sample_of_an_earlier_version_keeps_its_answers(store, tmp_path):
-    data = json.loads(samples.record_sample(RUN, "old", folder=tmp_path, store=store).read_text("utf-8"))
-    said = {"dense": "Blue.", "pruned": "Red.", "dense_tokens": 2, "pruned_tokens": 2, "seconds": 0.1}
-    data["answer"] = {"question": {"prompt": "Which?"}, "answered": said | {"first_divergence": 0}}
-    record = samples.read_sample(json.dumps(data)).record("old")
-    assert record.status == "finished" and record.answers
-    assert (record.answers.question.prompt, record.answers.answered.pruned) == ("Which?", "Red.")
+def test_every_bundled_sample_holds_both_answers_to_the_same_question():
+    records = [sample.record(name) for name, sample in samples.load().items()]
+    asked = {record.answers.question for record in records}
+    assert len(records) > 3 and len(asked) == 1
+    assert len({record.answers.answered.dense for record in records}) == 1  # one dense model
+    assert all(record.answers.answered.pruned for record in records)

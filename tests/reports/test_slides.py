@@ -86,10 +86,7 @@ def test_the_cost_on_every_text_with_its_interval_and_the_agreement():
     ]
     assert shown.figures[1].note == "95% intervals: 9.00 to 12.0 dense, 11.0 to 14.0 pruned, 8 windows"
     assert shown.figures[0].note == "8 windows of 512 tokens" and shown.figures[0].aside == "1.50 ×"
-    assert (
-        "At 81.7% of places both models find the same next token likeliest (95%: 80% to 83%)."
-        in shown.lines[0]
-    )
+    assert "Both models predict the same next token 81.7% of the time (95% CI 80% to 83%)." in shown.lines[0]
     assert "clearly worse" in shown.title
     assert not any("likeliest" in line for line in by_name(record())["cost"].lines)
 
@@ -98,11 +95,11 @@ def test_the_verdict_is_one_sentence_that_names_method_text_and_gain():
     said = one_sentence(record(events=SIZES), "Tiny")
     assert said == (
         "Tiny is clearly worse after APT removed half of its layer weights: perplexity on Wikipedia summaries rose "
-        "from 20.0 to 30.0, and it is neither smaller nor faster as it is."
+        "from 20.0 to 30.0, and it is not smaller or faster yet."
     )
     loud = one_sentence(record(speed=(50.0, 20.0)), "Tiny")
     assert loud.endswith(
-        "and it is not smaller as it is."
+        "and it is not smaller yet."
     )  # nothing is said of a speed that could not be measured
     unmeasured = record().model_copy(update={"measured": ()})
     assert "smaller" not in one_sentence(unmeasured, "Tiny")
@@ -115,9 +112,9 @@ def test_the_verdict_is_one_sentence_that_names_method_text_and_gain():
 
 def test_is_it_smaller_has_the_measured_rows_and_the_verdict():
     shown = by_name(record(events=SIZES))["gain"]
-    assert shown.title == "Neither smaller nor faster as it is"
+    assert shown.title == "Not smaller or faster yet"
     assert ("packed (bit mask and kept values)", "1.01 kB", "563 bytes") in shown.rows
-    assert shown.lines[0].startswith("Zeros are stored") and "56.3%" in shown.lines[0]
+    assert shown.lines[0].startswith("Zeros are still stored") and "56.3%" in shown.lines[0]
     before = by_name(record().model_copy(update={"measured": ()}))["gain"]
     assert before.title == "Is it smaller or faster?" and "eros alone save nothing" in before.lines[0]
 

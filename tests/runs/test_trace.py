@@ -66,7 +66,7 @@ def test_the_chart_says_the_peak_and_the_cores():
     job = make_job("prune", model={"id": "tiny-llama"}, method="magnitude")
     runs = RunSet(RunRecord(id="20260101-000000-abcd", job=job, used=tuple(used)))
     assert CHART.applies(runs)
-    assert CHART.title(runs) == "The worker held at most 2.00 GB, after 10 s"
+    assert CHART.title(runs) == "Peak memory 2.00 GB"
     assert [row.cells[3] for row in CHART.table(runs).rows] == ["–", "1.80", "1.00"]
     cores = CHART.figure(runs).data[-1]
     assert list(cores.y) == [None, 1.8, 1.0]

@@ -1,4 +1,4 @@
-"""The search for the most sparsity, on models whose perplexity is a known function of it."""
+"""The search for the highest sparsity, on models whose perplexity is a known function of it."""
 
 from __future__ import annotations
 
@@ -210,9 +210,7 @@ def test_the_answer_says_how_far_its_windows_can_be_trusted():
         return next_job(study, found), result_json(study, found)
 
     found, told = answered((0.02, 0.08, 0.13))
-    assert (
-        found.percent == 50 and "95% from" in found.sentence and "reaches beyond the bound" in found.sentence
-    )
+    assert found.percent == 50 and "95% CI" in found.sentence and "reaches beyond the bound" in found.sentence
     assert told["ratio"]["high"] > 1.1 > told["ratio"]["ratio"] and told["run"] == "r0"
     sure, _ = answered((0.05, 0.05, 0.05))
-    assert "95% from 1.05 to 1.05" in sure.sentence and "beyond the bound" not in sure.sentence
+    assert "95% CI 1.05 to 1.05" in sure.sentence and "beyond the bound" not in sure.sentence

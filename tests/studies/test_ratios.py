@@ -45,7 +45,7 @@ def test_without_pairs_there_is_a_ratio_and_no_interval(losses):
 
 def test_in_words():
     found = ratio_to_dense(pruned_run(losses=[loss + 0.1 + 0.01 * place for place, loss in enumerate(DENSE)]))
-    assert interval_words(found) == "95% from 1.11 to 1.16" and ratio_words(found) == "1.13 × (1.11 to 1.16)"
+    assert interval_words(found) == "95% CI 1.11 to 1.16" and ratio_words(found) == "1.13 × (1.11 to 1.16)"
     assert ratio_words(None) == "–" and ratio_to_dense(RunRecord(id="r", job=job_of())) is None
 
 

@@ -71,7 +71,7 @@ def browser_sees(updates):
 
 def words_of(html):
     """Without marks and the sign where the answers part."""
-    return re.sub(r"<[^>]+>", "", html.replace(" (here the answers part) ", ""))
+    return re.sub(r"<[^>]+>", "", html.replace(" (first difference) ", ""))
 
 
 def ballot_of(reading, updates):

@@ -43,7 +43,7 @@ def test_choices_of_the_shown_run_need_no_word(studio, store):
 def test_other_choices_name_the_run_that_is_shown(studio, store):
     store.put(RUN, some_events(), a_recipe())
     words = said(studio, a_recipe(seed=1))
-    assert "The result is of Tiny &lt;b&gt;Llama&lt;/b&gt; · APT · 2:4; these choices are others." in words
+    assert "Settings differ from this result (Tiny &lt;b&gt;Llama&lt;/b&gt; · APT · 2:4)." in words
     assert "data-use-shown" in words
 
 

@@ -85,9 +85,9 @@ def test_only_what_was_chosen_counts():
         ),
         (
             {"pattern__kind": "unstructured", "pattern__sparsity": math.nan},
-            "Weights to remove: give a number.",
+            "Sparsity: give a number.",
         ),
-        ({"pattern__kind": "unstructured", "pattern__sparsity": None}, "Weights to remove: give a number."),
+        ({"pattern__kind": "unstructured", "pattern__sparsity": None}, "Sparsity: give a number."),
         ({"pattern__name": CUSTOM, "pattern__keep": 4, "pattern__of": 2}, "Pattern 4:2 is not possible"),
         ({"pattern__name": CUSTOM, "pattern__keep": 0, "pattern__of": 4}, "Pattern 0:4 is not possible"),
         ({"pattern__name": CUSTOM, "pattern__keep": 2, "pattern__of": 17}, "Pattern 2:17 is not possible"),

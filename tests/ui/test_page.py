@@ -360,7 +360,7 @@ def test_a_question_goes_from_loading_to_the_compared_answers(explore, studio, s
     said = ask(explore, studio)
     assert "Loading both models;" in said[0]["state"] and said[0]["ask"]["interactive"] is False
     assert "<c>" not in said[-2]["columns"] and "c&gt;" in said[-2]["columns"]
-    assert "part at token 2" in said[-2]["state"]
+    assert "first difference at token 2" in said[-2]["state"]
     assert said[-1]["ask"]["interactive"] is True and said[-1]["stop"]["visible"] is False
 
 

@@ -59,7 +59,7 @@ def test_what_has_no_slides_is_a_sentence_and_no_html(client, run, words):
 
 
 def test_everything_from_outside_is_escaped():
-    html = str(slides_html(hostile(), '<img src="x">', None))
+    html = str(slides_html(hostile(), '<img src="x">'))
     assert "<script" not in html and "<img" not in html and "&lt;img" in html
 
 

@@ -165,7 +165,7 @@ def test_a_search_is_one_button(studio, tab):
     assert "decides the next run" in said(sweep.show(tab, studio, study.id), tab.view)
     for worse in (0, 901, None):
         refused = said(sweep.find(tab, studio, AXES, worse, CHOSEN), tab.note)
-        assert "Worse by at most: give a percentage from 1 to 900." in refused
+        assert "Max perplexity increase: give a percentage from 1 to 900." in refused
 
 
 def end(store, run_id, ratio, sparsity):

@@ -256,7 +256,7 @@ def test_nobody_stops_or_goes_on_with_anothers_sweep(studio, parts, visitor):
     assert {run.owner for run in studio.store.live()} == {"v:ann"}
 
 
-# ---- searches for the most sparsity
+# ---- searches for the highest sparsity
 
 
 def ratio(studio, run):

@@ -78,7 +78,7 @@ def lay_out(
     """
     name = str(kind.model_fields["kind"].default)
     going_on = gr.Button(go_on, size="sm", elem_id=f"{name}-go-on", visible=False)
-    finish = gr.Button("Finish with what was reached", size="sm", elem_id=f"{name}-finish", visible=False)
+    finish = gr.Button("Keep the result so far", size="sm", elem_id=f"{name}-finish", visible=False)
     title, press = titles
     with gr.Accordion(title, open=False, visible=visible, elem_id=name, elem_classes="fold") as section:
         controls = draw(f"{name}-")

@@ -94,7 +94,7 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
         preset = gr.Radio(
             choices=[(entry.title, name) for name, entry in PRESETS.items()],
             value=DEFAULT_PRESET,
-            label="How much text it reads",
+            label="Calibration",
             elem_id="preset",
             elem_classes="segmented",
         )
@@ -274,7 +274,7 @@ def _rivals() -> gr.CheckboxGroup:
     return gr.CheckboxGroup(
         choices=[(cls.title, name) for name, cls in METHODS.items()],
         value=[],
-        label="Race other methods",
+        label="Run other methods too",
         info=_RACE,
         elem_id="rivals",
         elem_classes="chips",

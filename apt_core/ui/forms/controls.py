@@ -67,7 +67,7 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             f"{path}.kind": gr.Radio(
                 choices=[("N:M pattern", "n:m"), ("Unstructured", "unstructured")],
                 value=first[f"{path}.kind"],
-                label="How much goes",
+                label="Sparsity",
                 elem_id="kind",
                 elem_classes="segmented",
             ),
@@ -99,7 +99,7 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             MOST_REMOVED,
             value=first[f"{path}.sparsity"],
             step=1,
-            label="Weights to remove, %",
+            label="Sparsity, %",
             buttons=[],
             elem_id="sparsity",
         )
@@ -128,9 +128,9 @@ def _wanted(given: dict[str, Any]) -> str:
 
 def _percent(value: Any) -> float:
     """Of the slider of unstructured sparsity."""
-    found = number(value, "Weights to remove")
+    found = number(value, "Sparsity")
     if not 0 <= found < 100:
-        raise BadInput(f"Weights to remove: give a percentage from 0 to {MOST_REMOVED}, not {found:g}.")
+        raise BadInput(f"Sparsity: give a percentage from 0 to {MOST_REMOVED}, not {found:g}.")
     return found
 
 

@@ -26,7 +26,7 @@ def differs(studio: Studio, kind: type[Prune], values: dict[str, Any], run_id: s
         return ""
     return str(
         Markup(
-            '<p class="says differs" role="status">The result is of {} · {}; these choices are others. '
-            '<button type="button" class="quiet-button" data-use-shown>Use those of the result</button></p>'
+            '<p class="says differs" role="status">Settings differ from this result ({} · {}). '
+            '<button type="button" class="quiet-button" data-use-shown>Restore</button></p>'
         ).format(studio.title(record), record.job.label)
     )

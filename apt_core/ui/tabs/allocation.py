@@ -79,7 +79,7 @@ def lay_out() -> AllocationSection:
             js_on_load="window.aptStudio.shares(element, trigger);",
         )
         with gr.Row(elem_id="allocation-row"):
-            release = gr.Button("Let all layers go", size="sm", visible=False, elem_id="allocation-release")
+            release = gr.Button("Release all layers", size="sm", visible=False, elem_id="allocation-release")
             close = gr.Button("Close", size="sm", elem_id="allocation-close")
     return AllocationSection(section, stop, state, drawn, grid, release, close, gr.State(None))
 

@@ -55,7 +55,7 @@ def lay_out() -> InsideModel:
     with gr.Column(elem_id="inside-model") as section:
         gr.HTML(
             "<h3>Inside the model</h3><p class='lead'>How far the pruned model's hidden states are from the dense "
-            "ones behind each block, and which share of the loss each block costs when it alone is pruned. Both read "
+            "ones after each block, and which share of the loss each block costs when it alone is pruned. Both read "
             "a few windows again.</p>",
             apply_default_css=False,
         )

@@ -40,7 +40,7 @@ class LawSection(NamedTuple):
 def lay_out(before: str = "") -> LawSection:
     """Draw the section inside the current Blocks context. before: what its ids begin with."""
     with gr.Accordion(
-        "How far training goes", open=False, visible=False, elem_id=f"{before}law", elem_classes="fold"
+        "Scaling-law fit", open=False, visible=False, elem_id=f"{before}law", elem_classes="fold"
     ) as section:
         within = gr.Number(
             _WITHIN,

@@ -60,7 +60,7 @@ def lay_out() -> PushSection:
             elem_id="push-name",
         )
         who = gr.Radio(
-            [("Only I see it", "private"), ("Everybody sees it", "public")],
+            [("Private", "private"), ("Public", "public")],
             value="private",
             label="Who sees it",
             elem_id="push-who",

@@ -83,7 +83,7 @@ def lay_out() -> Reading:
     defaults = Question(prompt="-")
     with gr.Column(elem_id="read") as section:
         gr.HTML(
-            "<h3>Read both</h3><p class='lead'>Ask the dense and the pruned model the same thing; "
+            "<h3>Compare outputs</h3><p class='lead'>Ask the dense and the pruned model the same thing; "
             "all draw with the same random numbers, so every difference is the pruning.</p>",
             apply_default_css=False,
         )
@@ -99,13 +99,11 @@ def lay_out() -> Reading:
                 button = gr.Button(example, size="sm", elem_classes="example", elem_id=f"example-{number}")
                 button.click(None, None, prompt, js=f"() => {example!r}", api_visibility="private")
         with gr.Accordion("Temperature, seed and length", open=False, elem_classes="fold"), gr.Row():
-            temperature = Slider(
-                0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: the likeliest)"
-            )
-            top_p = Slider(0.05, 1, value=defaults.top_p, step=0.05, label="Top-p (only the likeliest words)")
-            max_tokens = Slider(8, 512, value=defaults.max_tokens, step=8, label="At most, tokens")
+            temperature = Slider(0, 2, value=defaults.temperature, step=0.05, label="Temperature (0: greedy)")
+            top_p = Slider(0.05, 1, value=defaults.top_p, step=0.05, label="Top-p")
+            max_tokens = Slider(8, 512, value=defaults.max_tokens, step=8, label="Max new tokens")
             seed = gr.Number(value=defaults.seed, label="Seed", min_width=80)
-            chat = gr.Checkbox(value=defaults.chat, label="Use the model's chat form where it has one")
+            chat = gr.Checkbox(value=defaults.chat, label="Use the chat template where the model has one")
         more = gr.Dropdown(
             [],
             multiselect=True,
@@ -116,7 +114,7 @@ def lay_out() -> Reading:
         )
         blindly = blind.lay_out_toggle()
         with gr.Row(elem_id="ask-row"):
-            ask = gr.Button("Ask both", variant="primary", elem_id="ask", interactive=False)
+            ask = gr.Button("Generate", variant="primary", elem_id="ask", interactive=False)
             stop = gr.Button("Stop", variant="stop", elem_id="stop-asking", visible=False)
         state = html("reading-state")
         columns = html("answers")

@@ -34,7 +34,7 @@ def lay_out() -> Form:
         return controls | below.drawn_in_rows((fields[path] for path in fields if path not in _FIRST), before)
 
     titles = "Recover by training", "Recover"
-    return below.lay_out(Recover, titles, "Go on training", draw, visible=False)
+    return below.lay_out(Recover, titles, "Resume training", draw, visible=False)
 
 
 def wire(form: Form, studio: Studio, seen: gr.HTML, shown: below.Shown, outputs: list[Component]) -> None:

@@ -44,7 +44,11 @@ class RoundingSection(NamedTuple):
 def lay_out(before: str = "") -> RoundingSection:
     """Draw the section inside the current Blocks context. before: what its ids begin with."""
     with gr.Accordion(
-        "Compare with rounding", open=False, visible=False, elem_id=f"{before}rounding", elem_classes="fold"
+        "Compare with quantization (round to nearest)",
+        open=False,
+        visible=False,
+        elem_id=f"{before}rounding",
+        elem_classes="fold",
     ) as section:
         gr.HTML(_SAYS, apply_default_css=False)
         needs = html(f"{before}rounding-needs")

@@ -1,4 +1,4 @@
-"""The Sweep tab: a grid of runs, or a search for the most sparsity, over what is chosen under Explore."""
+"""The Sweep tab: a grid of runs, or a search for the highest sparsity, over what is chosen under Explore."""
 
 from __future__ import annotations
 
@@ -100,16 +100,21 @@ def lay_out() -> SweepTab:
     estimate = html("sweep-estimate")
     start = gr.Button("Start the sweep", variant="primary", elem_id="sweep-start")
     gr.HTML(
-        "<h3>Or find how much can go</h3><p class='quiet'>The most sparsity that the method under Explore reaches "
+        "<h3>Or find how much can go</h3><p class='quiet'>The highest sparsity that the method under Explore reaches "
         "before perplexity is worse than the dense one's by more than this, in at most "
         f"{MOST_RUNS} runs.</p>",
         apply_default_css=False,
     )
     with gr.Row():
         within = gr.Number(
-            10, precision=0, label="Worse by at most, %", min_width=120, scale=1, elem_id="sweep-within"
+            10,
+            precision=0,
+            label="Max perplexity increase, %",
+            min_width=120,
+            scale=1,
+            elem_id="sweep-within",
         )
-        find = gr.Button("Find the most sparsity", elem_id="sweep-find", min_width=160, scale=3)
+        find = gr.Button("Find the highest sparsity", elem_id="sweep-find", min_width=160, scale=3)
     find_estimate = html("sweep-find-estimate")
     note = html("sweep-note")
     view = gr.HTML(
@@ -271,7 +276,7 @@ def search_of(studio: Studio, within: Any, chosen: dict[str, Any]) -> Bisection:
     check_terms(chosen.get("model"), chosen.get("terms"), studio.policy)
     base = read(Prune, chosen | _AT_HALF, studio.policy)
     if not isinstance(within, int | float) or not 1 <= within <= _MOST_WORSE:
-        raise BadInput(f"Worse by at most: give a percentage from 1 to {_MOST_WORSE}.")
+        raise BadInput(f"Max perplexity increase: give a percentage from 1 to {_MOST_WORSE}.")
     return make_value(Bisection, base=base, within=1 + within / 100)
 
 

@@ -107,7 +107,7 @@ def empty(note: str, heads: Sequence[Head] = PAIR) -> Markup:
 def settings_line(question: Question) -> str:
     """'Temperature 0.7 · top-p 0.95 · seed 0 · at most 96 tokens'."""
     drawn = f"Temperature {question.temperature:g} · top-p {question.top_p:g}"
-    how = "Always the likeliest token" if question.temperature == 0 else drawn
+    how = "Greedy (temperature 0)" if question.temperature == 0 else drawn
     return f"{how} · seed {question.seed} · at most {question.max_tokens} tokens"
 
 
@@ -122,11 +122,11 @@ def _parted(answered: Answered, heads: Sequence[Head]) -> str:
     if all(side.first_divergence is None for side in others):
         return "both models said the same" if len(others) == 1 else "all models said the same"
     if len(others) == 1:
-        return f"the answers part at token {(others[0].first_divergence or 0) + 1}"
+        return f"first difference at token {(others[0].first_divergence or 0) + 1}"
     said = [
         f"{head.title} says the same as the first"
         if side.first_divergence is None
-        else f"{head.title} parts at token {side.first_divergence + 1}"
+        else f"{head.title}: first difference at token {side.first_divergence + 1}"
         for head, side in zip(heads[1:], others, strict=True)
     ]
     return "; ".join(said)

@@ -117,8 +117,7 @@ def _outcomes(records: Sequence[RunRecord]) -> Markup:
     if not tables:
         return Markup("")
     return Markup(
-        '<section class="outcomes"><h3>What each kept, and what it saves</h3>{}'
-        '<p class="honest quiet">{}</p></section>'
+        '<section class="outcomes"><h3>Quality against savings</h3>{}<p class="honest quiet">{}</p></section>'
     ).format(tables, outcomes_note(records))
 
 

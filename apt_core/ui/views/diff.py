@@ -96,7 +96,7 @@ def marked(parts: list[Piece], diverges_at: int | None) -> Markup:
 
 
 _SIGN = Markup(
-    '<span class="parts" title="Here the answers part"><span class="sr"> (here the answers part) </span></span>'
+    '<span class="parts" title="First difference"><span class="sr"> (first difference) </span></span>'
 )
 
 

@@ -17,12 +17,11 @@ def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] =
     samples: (id, title) of all recorded samples; a sample links to the others.
     """
     return Markup(
-        '<header class="headline" data-band="{}">{}<h2>{}</h2>{}<p class="asked">{}</p>{}{}</header>'
+        '<header class="headline" data-band="{}">{}<h2>{}</h2><p class="asked">{}</p>{}{}</header>'
     ).format(
         _band(record),
         _badge(record),
         _title(record, title),
-        _second(record),
         run_words.asked(record, title),
         _conditions(record),
         _others(record, samples),
@@ -71,12 +70,6 @@ def _others(record: RunRecord, samples: Sequence[tuple[str, str]]) -> Markup:
     return Markup(
         '<nav class="samples" aria-label="Recorded samples"><span>Recorded</span>{}{}</nav>'
     ).format(join(links), together)
-
-
-def _second(record: RunRecord) -> Markup:
-    """Beside the verdict, which rests on perplexity alone."""
-    said = run_words.second_signal(record) if record.status == "finished" else ""
-    return Markup('<p class="second">{}</p>').format(said) if said else Markup("")
 
 
 def _conditions(record: RunRecord) -> Markup:

@@ -19,11 +19,11 @@ TERMS = {
     "cores can use.",
     "relative error": RELATIVE_ERROR,
     "sparsity": "The share of the weights that is set to exactly zero.",
-    "agreement": "At how many places of the text both models find the same next token likeliest; KL says how far "
+    "agreement": "How often both models predict the same next token; KL says how far "
     "their probabilities are apart, in nats a token, and is 0 where they are equal.",
     "windows": "Pieces of text of equal length; more and longer pieces make the measurement steadier and slower.",
-    "top-p": "Only the likeliest words that together reach this probability can be drawn.",
-    "temperature": "How boldly the next word is drawn; 0 always takes the likeliest.",
+    "top-p": "Only the most likely tokens that together reach this probability can be drawn.",
+    "temperature": "How freely the next token is drawn; 0 always takes the most likely one.",
 }
 
 

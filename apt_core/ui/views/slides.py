@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apt_core.base.patterns import SemiStructured
+from apt_core.events.asking import Answered
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.reports.run_words import Figure, Side
@@ -13,6 +14,7 @@ from apt_core.ui.views import answers
 from apt_core.ui.views.html import Markup, join, table
 
 _ROWS, _COLUMNS = 6, 16  # of the illustration
+_LINES, _CHARACTERS = 8, 400  # of an answer
 _STRIDE = 37  # a prime that no count of cells contains: each comes once, in an order that looks like none
 
 
@@ -37,7 +39,7 @@ def _slide(slide: Slide, place: int, of: int, about: str) -> Markup:
         Markup("<h2>{}</h2>").format(slide.title),
         _figures(slide.figures),
         _picture(slide.picture) if slide.picture else "",
-        answers.compared(slide.answers.answered) if slide.answers else "",
+        answers.compared(_brief(slide.answers.answered)) if slide.answers else "",
         table(("what", "dense", "pruned"), slide.rows, "Measured on one machine", "tnn")
         if slide.rows
         else "",
@@ -48,6 +50,19 @@ def _slide(slide: Slide, place: int, of: int, about: str) -> Markup:
         'aria-label="{} of {}: {}"><div class="slide-body">{}</div>'
         '<p class="slide-foot"><span>{}</span><span class="slide-number">{} / {}</span></p></section>'
     ).format(slide.name, place, of, slide.title, join(parts), about, place, of)
+
+
+def _brief(answered: Answered) -> Answered:
+    """As much of both texts as a slide has room for."""
+    return answered.model_copy(
+        update={"dense": _beginning(answered.dense), "pruned": _beginning(answered.pruned)}
+    )
+
+
+def _beginning(text: str) -> str:
+    lines = text.strip().splitlines()
+    short = "\n".join(lines[:_LINES])[:_CHARACTERS].rstrip()
+    return short if short == text.strip() else f"{short} …"
 
 
 def _figures(figures: Sequence[Figure]) -> Markup:
