@@ -17,6 +17,7 @@ Importing this package loads no torch; the first call that computes does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,6 +70,9 @@ else:
     _comparing, _exporting = lazy("apt_core.studies.compare"), lazy("apt_core.reports.export")
     _law_runs, _laws = lazy("apt_core.studies.law_runs"), lazy("apt_core.studies.scaling_law")
     _naming = lazy("apt_core.studies.named_runs")
+
+# transformers would otherwise fetch compiled kernels from the Hub for models with a device map, and run them.
+os.environ["USE_HUB_KERNELS"] = "NO"
 
 __version__ = "0.2.0"
 __all__ = [

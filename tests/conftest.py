@@ -38,6 +38,15 @@ def fresh_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def cuda():
+    """Two GPUs that are not there (`standin`)."""
+    import standin
+
+    with standin.gpus(2) as devices:
+        yield devices
+
+
 # The files of tests/browser whose visitors prune.
 _WITH_RUNS = {
     f"test_{name}_in_the_browser.py"

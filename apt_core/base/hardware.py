@@ -61,6 +61,12 @@ def gpus() -> list[tuple[str, int]]:
     return [(f"cuda:{number}", torch.cuda.mem_get_info(number)[0]) for number in numbers]
 
 
+def wait_for(device: torch.device) -> None:
+    """Until a CUDA device has done what it was asked for; others answer when they have."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def give_back_freed_memory(above: int) -> None:
     """From here on tensors of more than so many bytes leave the process when they are freed (glibc; elsewhere nothing
     changes).

@@ -37,7 +37,7 @@ def run(job: Evaluate, context: Context) -> Generator[Event, None, None]:
         yield Progress(stage="load", subject="model", done=0, total=1)
         opened = yield from open_model(job, context, dtype, device)
         texts = yield from evaluation_windows(job, opened, context.policy)
-    yield describe(job, context, opened, device, dtype)
+    yield describe(job, context, opened, dtype)
     rounded = LastStates(_compared_with_dense(job, texts[0]))
     with clock("evaluate"):
         if job.rounding.number:

@@ -49,6 +49,11 @@ class Opened(NamedTuple):
     store: WeightStore
     layers: list[Layer]
 
+    @property
+    def device(self) -> torch.device:
+        """Where tokens enter, such as cuda:1."""
+        return next(self.model.parameters()).device
+
 
 def fetch_model(job: Job, context: Context) -> Generator[Event, None, Path]:
     """The folder of the job's model: what a run made as it lies in the store, any other from wherever it comes."""
@@ -121,7 +126,7 @@ def _load(
     return model, tokenizer, MemoryStore(model)
 
 
-def describe(job: Job, context: Context, opened: Opened, device: str, dtype: torch.dtype) -> ModelLoaded:
+def describe(job: Job, context: Context, opened: Opened, dtype: torch.dtype) -> ModelLoaded:
     """What was opened, and what it is computed on."""
     layers = opened.layers
     return ModelLoaded(
@@ -134,10 +139,10 @@ def describe(job: Job, context: Context, opened: Opened, device: str, dtype: tor
         total_layers=len(layers),
         scans=folder_facts(opened.folder, job.model.id, source="local folder").scans,
         parts={layer.name: tuple(name for name, _ in layer.parts) for layer in layers if layer.parts},
-        device=device,
+        device=str(opened.device),
         license=licence_of(job.model.id),
         dtype=str(dtype).removeprefix("torch."),
-        hardware=hardware.hardware_name(device),
+        hardware=hardware.hardware_name(str(opened.device)),
         versions=hardware.versions(),
     )
 

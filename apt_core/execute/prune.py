@@ -72,7 +72,7 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
         yield Warned(message=guessed)
     if job.method.caveat:
         yield Warned(message=job.method.caveat)
-    yield describe(job, context, opened, device, dtype)
+    yield describe(job, context, opened, dtype)
 
     dense, pruned = (LastStates(compared_windows(*texts[0].shape)) for _ in range(2))
     yield from evaluated(job, context, opened, texts, "dense", dense)
@@ -90,7 +90,7 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
     if not alone:
         with clock("measure"):
             kernels = _may_use_sparse_kernels(job, device)
-            yield from speed_events(opened, checkpoint, dtype, device, kernels)
+            yield from speed_events(opened, checkpoint, dtype, kernels)
     pruning_state.forget(context.folder)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
@@ -108,7 +108,6 @@ def _prune(
 ) -> Generator[Event, None, tuple[Path, int] | None]:
     """(the pruned model's checkpoint, how many weights were removed); None where the run was left before its end."""
     store, removed = opened.store, 0
-    entry = next(opened.model.parameters()).device  # where tokens enter
     stored = stored_dtype(opened.folder) or dtype
     parts = InParts(job, context.folder, store, context.pause) if context.pause else None
     with store.writing(opened.folder, context.folder / "checkpoint"):
@@ -118,7 +117,7 @@ def _prune(
                 opened.model,
                 store,
                 opened.layers,
-                calibration.to(entry),
+                calibration.to(opened.device),
                 stored,
                 scratch,
                 _walk(job, context, opened),

@@ -81,7 +81,7 @@ def run(job: Recover, context: Context) -> Generator[Event, None, None]:
     with clock("load"):
         opened = yield from open_whole(job.model, job, context, device)
         texts = yield from _texts(job, context, opened)
-    yield describe(job, context, opened, device, torch.float32)
+    yield describe(job, context, opened, torch.float32)
     yield from _evaluate(job, context, opened, texts, "before")
     kept = [layer.matrix != 0 for layer in opened.layers]
     torch.manual_seed(job.seed)
@@ -97,7 +97,7 @@ def run(job: Recover, context: Context) -> Generator[Event, None, None]:
     training_state.forget(context.folder)
     dense_folder = dense.folder
     del training, attached, dense  # their memory is for the dense model's turns
-    yield from _compared(context, dense_folder, opened, checkpoint, device)
+    yield from _compared(context, dense_folder, opened, checkpoint)
     removed = sum(int((layer.matrix == 0).sum()) for layer in opened.layers)
     yield Finished(
         sparsity=removed / prunable_of(opened.layers),
@@ -157,14 +157,12 @@ def _evaluate(
             yield found
 
 
-def _compared(
-    context: Context, dense: Path | None, opened: Opened, checkpoint: Path, device: str
-) -> Iterator[Event]:
+def _compared(context: Context, dense: Path | None, opened: Opened, checkpoint: Path) -> Iterator[Event]:
     """Size and speed of what was made, beside the dense model where that is there."""
     yield from measured(context, opened, "pruned", checkpoint, timed=False)
     if dense is not None and timed_in_turns(dense):
         with context.clock("measure"):
-            yield from speeds_of_two(dense, opened, torch.float32, device, checkpoint)
+            yield from speeds_of_two(dense, opened, torch.float32, checkpoint)
 
 
 def _merge(

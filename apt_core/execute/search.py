@@ -91,13 +91,13 @@ def run(job: Search, context: Context) -> Generator[Event, None, None]:
     with clock("load"):
         opened = yield from open_model(job, context, machine.dtype, device)
         texts = yield from _texts(job, context, opened)
-    yield describe(job, context, opened, device, machine.dtype)
+    yield describe(job, context, opened, machine.dtype)
     given = _given(job, context, opened, texts, machine)
     space = space_of(given)  # raises before anything takes long
     check_judge(given, job.evolution, space)
     dense = yield from _measure_dense(job, context, opened, texts)
     with clock("search"):
-        held_out = texts.held_out.to(_entry(opened))
+        held_out = texts.held_out.to(opened.device)
         found = yield from Searching(job, given, space, held_out).run(state)
     checkpoint = context.folder / "checkpoint"
     planned = yield from _write(given, space, found, found.best, checkpoint)
@@ -126,14 +126,9 @@ def _texts(job: Search, context: Context, opened: Opened) -> Generator[Event, No
     return Texts(calibration, held_out, evaluation)
 
 
-def _entry(opened: Opened) -> torch.device:
-    """Where tokens enter."""
-    return next(opened.model.parameters()).device
-
-
 def _given(job: Search, context: Context, opened: Opened, texts: Texts, machine: Machine) -> Given:
     stored = stored_dtype(opened.folder) or machine.dtype
-    return Given(job, context, opened, texts.calibration.to(_entry(opened)), stored)
+    return Given(job, context, opened, texts.calibration.to(opened.device), stored)
 
 
 def _measure_dense(
@@ -175,7 +170,7 @@ def _measure_best(
     yield from measured(context, smaller, "pruned", smaller.folder, dense.alone)
     if not dense.alone:
         with context.clock("measure"):
-            yield from speeds_of_two(dense.folder, smaller, machine.dtype, machine.device)
+            yield from speeds_of_two(dense.folder, smaller, machine.dtype)
     return found
 
 

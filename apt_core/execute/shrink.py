@@ -72,7 +72,7 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
             calibration = yield from calibration_windows(job, opened, context.policy)
         calibrated_on = job.calibration.text if job.method.reads_text else None
         texts = yield from evaluation_windows(job, opened, context.policy, calibrated_on)
-    yield describe(job, context, opened, device, dtype)
+    yield describe(job, context, opened, dtype)
     if isinstance(job.method, LLMPruner):
         check_widths(_given(job, context, opened, calibration, dtype))
 
@@ -101,7 +101,7 @@ def run(job: Shrink, context: Context) -> Generator[Event, None, None]:
     yield from measured(context, smaller, "pruned", checkpoint, alone)
     if not alone:
         with clock("measure"):
-            yield from speeds_of_two(dense_folder, smaller, dtype, device)
+            yield from speeds_of_two(dense_folder, smaller, dtype)
     yield Finished(
         sparsity=1 - prunable_of(smaller.layers) / prunable,
         parameters=dense_parameters,
@@ -150,8 +150,7 @@ def _shrink(
 def _given(
     job: Shrink, context: Context, opened: Opened, calibration: Tensor | None, dtype: torch.dtype
 ) -> Given:
-    entry = next(opened.model.parameters()).device  # where tokens enter
-    windows = None if calibration is None else calibration.to(entry)
+    windows = None if calibration is None else calibration.to(opened.device)
     return Given(job, context, opened, windows, stored_dtype(opened.folder) or dtype)
 
 

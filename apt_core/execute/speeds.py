@@ -22,7 +22,7 @@ from apt_core.execute.opening import Opened
 from apt_core.measure.sparse_kernels import Refused, Taken, sparse_turn, taken
 from apt_core.measure.speed import Speeds, held, in_turns
 from apt_core.models.checkpoint.whole import checkpoint_bytes
-from apt_core.models.load.loading import load, load_by_block
+from apt_core.models.load.loading import load, load_by_block, load_spread
 from apt_core.models.load.skeleton import NotByBlock
 from apt_core.models.load.weight_store import WeightStore
 
@@ -44,7 +44,7 @@ def timed_in_turns(dense_folder: Path) -> bool:
 
 
 def speed_events(
-    opened: Opened, checkpoint: Path, dtype: torch.dtype, device: str, sparse_kernels: bool = False
+    opened: Opened, checkpoint: Path, dtype: torch.dtype, sparse_kernels: bool = False
 ) -> Iterator[Event]:
     """Prefill and decoding of the dense and of the pruned model; nothing where they cannot be called as a whole.
 
@@ -56,7 +56,7 @@ def speed_events(
             return
         asked = taken(_linear(opened)) if sparse_kernels else Taken([])
     folders = {"dense": opened.folder, "pruned": checkpoint}
-    both = cache(lambda: _holders(opened, folders, dtype, device))
+    both = cache(lambda: _holders(opened, folders, dtype))
 
     def all_three() -> Mapping[str, Holder]:
         return {**both(), _SPARSE: partial(_sparse, both()["pruned"], asked.layers)}
@@ -93,7 +93,7 @@ def _sparse(pruned: Holder, layers: list[nn.Linear]) -> Iterator[PreTrainedModel
 
 
 def speeds_of_two(
-    dense: Path, made: Opened, dtype: torch.dtype, device: str, checkpoint: Path | None = None
+    dense: Path, made: Opened, dtype: torch.dtype, checkpoint: Path | None = None
 ) -> Iterator[Event]:
     """The same of a dense model and one beside it, such as a smaller one, whose weights fit into none of its tensors.
 
@@ -106,7 +106,7 @@ def speeds_of_two(
     yield from _timed(
         folders,
         lambda: {
-            "dense": _from_files(dense, dtype, device),
+            "dense": _from_files(dense, dtype, str(made.device)),
             "pruned": partial(_all_of, made.model, made.store),
         },
     )
@@ -152,12 +152,14 @@ def _timed(
     return speeds
 
 
-def _holders(
-    opened: Opened, folders: Mapping[str, Path], dtype: torch.dtype, device: str
-) -> dict[str, Holder]:
+def _holders(opened: Opened, folders: Mapping[str, Path], dtype: torch.dtype) -> dict[str, Holder]:
+    """The dense model is placed as the one that was opened."""
     if opened.store.reads_anew:
         return {name: partial(_read_anew, opened, folder) for name, folder in folders.items()}
-    dense, _ = load(folders["dense"], dtype, device)
+    if device_map := getattr(opened.model, "hf_device_map", None):
+        dense, _ = load_spread(folders["dense"], dtype, device_map)
+    else:
+        dense, _ = load(folders["dense"], dtype, str(opened.device))
     return {"dense": partial(held, dense), "pruned": partial(held, opened.model)}
 
 

@@ -59,6 +59,15 @@ class LayerStats:
         own.outputs = outputs.to(self._gram.device)
         return own
 
+    def to(self, device: torch.device) -> LayerStats:
+        """The same statistics on another device, without the factors that were computed here."""
+        own = LayerStats(self.gram.to(device), self.tokens)
+        own.sequences = self.sequences
+        own.sums = None if self.sums is None else self.sums.to(device)
+        own.drift = None if self.drift is None else self.drift.to(device)
+        own.outputs = None if self.outputs is None else self.outputs.to(device)
+        return own
+
     @classmethod
     def empty(cls, width: int, device: torch.device | str = "cpu") -> LayerStats:
         return cls(torch.zeros(width, width, dtype=torch.float32, device=device), 0)

@@ -16,8 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from apt_core.maths.precision import double
-
 TailFit = Literal["mid", "peak"]
 _SMALLEST = 1e-30  # stands for an eigenvalue of 0
 _BINS = 100
@@ -31,7 +29,8 @@ def tail_exponent(weight: Float[Tensor, "out in"], fit: TailFit = "mid") -> floa
     law fits best by Kolmogorov-Smirnov distance.
     """
     tall = weight if weight.shape[0] >= weight.shape[1] else weight.T  # in a third of the time, on a CPU
-    values = double(torch.linalg.svdvals(tall.float())).square().clamp_min(_SMALLEST).sort().values
+    singular = torch.linalg.svdvals(tall.float()).cpu()  # few numbers, looked at one by one
+    values = singular.double().square().clamp_min(_SMALLEST).sort().values
     if len(values) <= _FEWEST:
         return 1.0
     return _hill(values, len(values) // 2) if fit == "mid" else _best_fit(values)

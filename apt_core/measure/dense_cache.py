@@ -62,7 +62,7 @@ def _file(model: PreTrainedModel, windows: Tensor, folder: Path) -> Path:
         "model": [str(Path(folder).resolve()), stamps_of(Path(folder))],
         "windows": [list(windows.shape), hashlib.sha256(bytes_of(windows)).hexdigest()],
         "dtype": str(parameter.dtype),
-        "device": [parameter.device.type, hardware.hardware_name(parameter.device.type)],
+        "device": [parameter.device.type, hardware.hardware_name(str(parameter.device))],
         "versions": hardware.versions(),
         "protocol": protocol_of(model),
         "form": 2,  # of the file

@@ -118,7 +118,7 @@ class KeptSensitivity(NamedTuple):
             "windows": [list(windows.shape), hashlib.sha256(bytes_of(windows)).hexdigest()],
             "layers": [(layer.block, layer.name) for layer in layers],
             "dtype": str(parameter.dtype),
-            "device": [parameter.device.type, hardware.hardware_name(parameter.device.type)],
+            "device": [parameter.device.type, hardware.hardware_name(str(parameter.device))],
             "weights": type(store).__name__,
             "target": target.model_dump(mode="json"),
             "versions": hardware.versions(),

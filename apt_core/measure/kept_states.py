@@ -97,7 +97,7 @@ class KeptStates(NamedTuple):
             "model": [str(self.model_folder.resolve()), stamps_of(self.model_folder)],
             "windows": [list(windows.shape), hashlib.sha256(bytes_of(windows)).hexdigest()],
             "dtype": str(parameter.dtype),
-            "device": [parameter.device.type, hardware.hardware_name(parameter.device.type)],
+            "device": [parameter.device.type, hardware.hardware_name(str(parameter.device))],
             "versions": hardware.versions(),
         }
         name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from apt_core import families
+from apt_core.base import hardware
 from apt_core.base.errors import NotNumbers
 from apt_core.events import Evaluated, Progress, Subject
 from apt_core.measure.decoding import Decoder
@@ -94,14 +95,9 @@ def decoding_speed(model: PreTrainedModel, seconds: float = 1.0, most: int = 64)
     spent: list[float] = []
     begun = perf_counter()
     while len(spent) < _WARM_UP + 1 or (len(spent) < most and perf_counter() - begun < seconds):
-        _synchronise(decoder.device)
+        hardware.wait_for(decoder.device)
         start = perf_counter()
         token = decoder.next_logits(token).argmax(keepdim=True)
-        _synchronise(decoder.device)
+        hardware.wait_for(decoder.device)
         spent.append(perf_counter() - start)
     return 1 / statistics.median(spent[_WARM_UP:])
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()

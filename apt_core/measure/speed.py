@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from apt_core.base import threads
+from apt_core.base import hardware, threads
 from apt_core.base.values import Frozen
 from apt_core.events import Speed
 from apt_core.measure.decoding import Decoder, last_places
@@ -98,11 +98,10 @@ def _decode_seconds(model: PreTrainedModel, tokens: int) -> float:
 
 
 def _timed(work: Callable[[], object], device: torch.device) -> float:
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
+    hardware.wait_for(device)
     start = perf_counter()
     work()
-    wait()
+    hardware.wait_for(device)
     return max(perf_counter() - start, 1e-9)
 
 

@@ -140,7 +140,8 @@ def _layer(question: LayerQuestion, record: RunRecord, context: Context) -> Step
         windows = windows.to(next(opened.model.parameters()).device)
         walk = input_statistics(opened.model, opened.store, windows, question.block, question.layer)
         total = question.block + 2
-        stats = yield from _said(walk, lambda block: (block, total), "blocks")
+        counted = yield from _said(walk, lambda block: (block, total), "blocks")
+        stats = counted.to(torch.device("cpu"))  # where the weights are
         del opened
     yield Looking(done=1, total=1, detail="counting")
     return look(question.run, job, layer, weights, dense_folder, stats, question.row)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -88,3 +91,21 @@ def test_what_transformers_cannot_read_is_quoted(shards):
     index = shards / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": json.loads(index.read_text())["weight_map"]}))
     refused(shards, "cannot be loaded .*metadata")
+
+
+def test_no_kernels_come_from_the_hub(tiny):
+    """With a device map transformers would enable them, and fetch some for this very family."""
+    code = (
+        "import socket, sys; sys.modules['kernels'] = None\n"
+        "def refuse(*_, **__): raise SystemExit('asked the network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import torch, apt_core\n"
+        "from apt_core.models.load.loading import load_spread\n"
+        "model, _ = load_spread(sys.argv[1], torch.float32, {'': 'cpu'})\n"
+        "assert not model.use_kernels\n"
+    )
+    environment = os.environ | {"USE_HUB_KERNELS": "YES"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
