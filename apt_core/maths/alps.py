@@ -13,6 +13,7 @@ from apt_core.base.errors import NotPositiveDefinite
 from apt_core.base.patterns import SemiStructured, Unstructured
 from apt_core.maths import pattern as patterns
 from apt_core.maths.admm import Projection
+from apt_core.maths.hessian import factorising
 from apt_core.maths.zeros import zeroed_
 
 _FIRST_RHO, _LARGEST_RHO = 0.1, 1e6
@@ -70,7 +71,8 @@ def alps_mask(
 def _eigen(normal: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues and vectors, in float64 where the device has it, back in float32."""
     exact = normal if normal.device.type == "mps" else normal.double()
-    values, vectors = torch.linalg.eigh(exact)
-    if values[0] <= 0:
+    with factorising():
+        values, vectors = torch.linalg.eigh(exact)
+    if not values[0] > 0:
         raise NotPositiveDefinite
     return values.float(), vectors.float()

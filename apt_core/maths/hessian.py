@@ -7,6 +7,8 @@ The factor 2 and the number of tokens cancel in every formula used here, so G it
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -168,12 +170,22 @@ def mirrored(upper: Tensor) -> Tensor:
     return kept + kept.triu(1).T
 
 
+@contextmanager
+def factorising(dampening: float | None = None) -> Iterator[None]:
+    """What torch.linalg cannot factorise (LAPACK and cuSOLVER alike) raises NotPositiveDefinite inside."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:
+        raise NotPositiveDefinite(dampening) from error
+
+
 def spectrum(hessian: Float[Tensor, "in in"]) -> Spectrum:
     """Of a dampened Gram matrix; raises NotPositiveDefinite."""
     scale = hessian.diagonal().sqrt()
     normal = hessian / scale / scale.unsqueeze(1)
     del hessian  # a run's memory is at its peak about here
-    values, vectors = torch.linalg.eigh(normal)
+    with factorising():
+        values, vectors = torch.linalg.eigh(normal)
     if not values[0] > 0 or not torch.isfinite(vectors).all():
         raise NotPositiveDefinite
     return Spectrum(scale, normal, values, vectors)

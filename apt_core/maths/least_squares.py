@@ -15,7 +15,7 @@ from torch import Tensor
 
 from apt_core.base.errors import NotPositiveDefinite
 from apt_core.maths.compensate import solve_directly
-from apt_core.maths.hessian import dampened, inverse_factor
+from apt_core.maths.hessian import dampened, factorising, inverse_factor
 from apt_core.maths.zeros import not_zeroed
 
 
@@ -112,10 +112,14 @@ def without_columns_by(
 
         W - W_P ([H^-1]_PP)^-1 [H^-1]_P,:, zeros at P        (arXiv 2410.15567, eq. 7)
 
+    Raises NotPositiveDefinite.
+
     Example: H^-1 = [[2, -1], [-1, 2]] / 3, W = [[1, 3]], P = {0}: [[1, 3]] - 1 * 3/2 * [[2/3, -1/3]] = [[0, 3.5]].
     """
     rows = inverse[pruned]
-    multipliers = torch.cholesky_solve(weight[:, pruned].T, torch.linalg.cholesky(rows[:, pruned]))
+    with factorising():
+        factor = torch.linalg.cholesky(rows[:, pruned])
+    multipliers = torch.cholesky_solve(weight[:, pruned].T, factor)
     result = weight - multipliers.T @ rows
     result[:, pruned] = 0
     return result

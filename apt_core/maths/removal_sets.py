@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from apt_core.maths.hessian import factorising
+
 # 4:8 has 70 sets. Beyond this, weights of a group go one at a time, each by its exact loss given those gone.
 MAX_SETS = 100
 
@@ -37,13 +39,14 @@ def enumerable(keep: int, of: int) -> bool:
 
 
 def removal_sets(factors: Float[Tensor, "groups of of"], keep: int) -> RemovalSets:
-    """Prepare all sets for groups whose diagonal blocks of U are `factors`."""
+    """Prepare all sets for groups whose diagonal blocks of U are `factors`. Raises NotPositiveDefinite."""
     groups, of, _ = factors.shape
     device = factors.device
     sets = torch.tensor(list(combinations(range(of), of - keep)), device=device)
     table = torch.zeros(len(sets), of, dtype=torch.bool, device=device).scatter_(1, sets, True)
     inverse = factors.mT @ factors
-    small = torch.linalg.inv(inverse[:, sets.unsqueeze(2), sets.unsqueeze(1)])  # [groups, sets, p, p]
+    with factorising():
+        small = torch.linalg.inv(inverse[:, sets.unsqueeze(2), sets.unsqueeze(1)])  # [groups, sets, p, p]
     spread = torch.zeros(groups, len(sets), of, of, device=device)  # (C_PP)^-1 at P x P, zeros elsewhere
     which = torch.arange(len(sets), device=device)[:, None, None]
     spread[:, which, sets.unsqueeze(2), sets.unsqueeze(1)] = small

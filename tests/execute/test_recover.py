@@ -322,6 +322,17 @@ def test_what_cannot_work_is_one_sentence(store, parent, tmp_path):
         list(events(store, recovery(parent.id, **both), tmp_path))
 
 
+def test_lora_leaves_out_what_peft_refuses_in_a_mamba(store):
+    needs_peft("lora")
+    parent = pruned(store, model="tiny-mamba")
+    child = done(store, recovery(parent.id, "lora"))
+    assert child.status == "finished", child.failure
+    assert [one.message for one in child.warnings if "no mixer.out_proj" in one.message]
+    before, after = (weights(store.checkpoint(run.id)) for run in (parent, child))
+    learnt = {name.rpartition("mixer.")[2] for name in after if not torch.equal(before[name], after[name])}
+    assert learnt == {"in_proj.weight", "x_proj.weight"}
+
+
 def test_without_peft_lora_says_what_to_do(store, parent, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BadInput, match="pip install peft"):

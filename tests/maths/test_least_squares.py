@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apt_core.base.errors import NotPositiveDefinite
+from apt_core.base.patterns import Unstructured
+from apt_core.maths.alps import alps_mask
 from apt_core.maths.compensate import full_compensation
 from apt_core.maths.group_importance import WeightGradients, importance_along
+from apt_core.maths.hessian import spectrum
 from apt_core.maths.least_squares import (
     Regression,
     inverse_gram,
@@ -18,6 +21,7 @@ from apt_core.maths.least_squares import (
     without_columns,
     without_columns_by,
 )
+from apt_core.maths.removal_sets import removal_sets
 
 
 def problem(seed, out, width, tokens):
@@ -169,3 +173,18 @@ def test_importance_mixes_both_terms_and_goes_by_columns():
     weight = torch.tensor([[1.0, -2.0]])
     gradients = WeightGradients(torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 2.0]]))
     assert importance_along(weight, gradients, "param_mix", 1).tolist() == [abs(3 - 0.5), abs(-2 - 4.0)]
+
+
+@pytest.mark.parametrize(
+    "factorised",
+    [
+        lambda: spectrum(torch.full((3, 3), torch.nan)),
+        lambda: alps_mask(torch.ones(2, 4), torch.full((4, 4), torch.nan), Unstructured(sparsity=0.5)),
+        lambda: removal_sets(torch.zeros(1, 4, 4), keep=2),
+        lambda: without_columns_by(torch.ones(2, 3), torch.tensor([True, False, True]), -torch.eye(3)),
+    ],
+)
+def test_what_a_library_cannot_factorise_asks_for_more_dampening(factorised):
+    """LAPACK refuses these; cuSOLVER refuses more, in the same way."""
+    with pytest.raises(NotPositiveDefinite):
+        factorised()

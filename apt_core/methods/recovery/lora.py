@@ -58,7 +58,12 @@ class Lora(Recovery):
     def attach(self, model: nn.Module, layers: Sequence[Layer]) -> Attached:
         check_installed()
         check_pruned(layers, "LoRA")
-        return _Adapted(self, model, layers)
+        adapted = [layer for layer in layers if not _is_read_by_kernels(layer, model)]
+        if not adapted:
+            raise BadInput("peft can adapt none of the pruned layers of this model; choose spp.")
+        return _Adapted(
+            self, model, adapted, sorted({one.name for one in layers} - {one.name for one in adapted})
+        )
 
     def work(self, sizes: Sizes) -> TrainingWork:
         """No gradients of the weights themselves."""
@@ -72,10 +77,21 @@ def check_installed() -> None:
         raise BadInput("LoRA needs the package peft; install it with 'pip install peft', or choose spp.")
 
 
-class _Adapted(Attached):
-    """peft's layers in place of the linear ones."""
+# The families of peft's own check, and what it refuses in them.
+_STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
+_READ_BY_KERNELS = "out_proj"
 
-    def __init__(self, options: Lora, model: nn.Module, layers: Sequence[Layer]):
+
+def _is_read_by_kernels(layer: Layer, model: nn.Module) -> bool:
+    """Fused kernels of state space mixers read this weight past the adapter, so peft refuses to put one there."""
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    return kind in _STATE_SPACE and layer.name.rpartition(".")[2] == _READ_BY_KERNELS
+
+
+class _Adapted(Attached):
+    """peft's layers in place of the linear ones. without: names of layers that stay as they are."""
+
+    def __init__(self, options: Lora, model: nn.Module, layers: Sequence[Layer], without: Sequence[str]):
         held = owners(model)
         self._names = [held[id(layer.parameter)][0] for layer in layers]
         self._inside = [held[id(layer.parameter)][2] for layer in layers]
@@ -90,6 +106,9 @@ class _Adapted(Attached):
         )
         peft.inject_adapter_in_model(config, model)
         super().__init__({name: one for name, one in model.named_parameters() if one.requires_grad})
+        if without:
+            names = ", ".join(without)
+            self.note = f"peft adapts no {names} of this family, so LoRA leaves these weights as they are."
 
     def train(self, training: bool) -> None:
         for name in self._names:
