@@ -134,7 +134,7 @@ def _wire_compare(
             return gr.skip()
         return explore_tab.arrive(explore, studio, run_id) | {tabs: gr.Tabs(selected="explore")}
 
-    for opener in (*others, compare.compared, *explore.result.openers, *compare.openers):
+    for opener in (*others, compare.compared, *compare.openers):
         opener.click(pressed, None, [*explore.outputs, *compare.outputs, tabs], **_QUIET)
 
 

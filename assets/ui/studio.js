@@ -92,6 +92,8 @@ window.aptStudio = (() => {
   function chart(element, props, watch) {
     const find = (selector) => element.querySelector(selector);
     const host = find(".chart-host");
+    const name = element.closest(".block").id.replace(/-chart$/, "");
+    for (const what of ["note", "table"]) find(`.chart-${what}`).id = `${name}-${what}`;
     let drawn = false;
 
     async function draw() {
@@ -104,6 +106,8 @@ window.aptStudio = (() => {
       const link = find('[data-tool="csv"]');
       link.hidden = !value.csv;
       if (value.csv) link.href = value.csv;
+      for (const what of ["note", "table"]) fill(find(`.chart-${what}`), value[what] ?? "");
+      find('[data-tool="table"]').hidden = !value.table;
       host.style.minHeight = `${heightOf(JSON.parse(value.figure).layout)}px`; // room for it, before plotly.js is here
       const Plotly = await plotly();
       if (!drawn) await turn(element);
@@ -140,9 +144,11 @@ window.aptStudio = (() => {
       if (axis.dtick !== step) Plotly.relayout(host, { "xaxis.dtick": step });
     }
 
-    // Names above the plot take lines of their own on a narrow screen.
+    // Names above the plot take lines of their own on a narrow screen; a chart of the overview is a low one.
     function heightOf(layout) {
-      return (window.innerWidth < 720 && layout.meta?.narrowHeight) || layout.height;
+      const height = (window.innerWidth < 720 && layout.meta?.narrowHeight) || layout.height;
+      const most = parseFloat(getComputedStyle(element).getPropertyValue("--most-height"));
+      return most ? Math.min(most, height) : height;
     }
 
     function listen(Plotly) {
@@ -170,8 +176,22 @@ window.aptStudio = (() => {
       document.dispatchEvent(new CustomEvent("apt-layer", { detail: key }));
     }
 
+    function showTable(yes) {
+      find(".chart-table").hidden = !yes;
+      find('[data-tool="table"]').textContent = yes ? "Hide the table" : "Show as a table";
+      if (yes) find(".chart-table").scrollIntoView({ block: "nearest" });
+    }
+
+    element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !find(".more").open) return;
+      find(".more").open = false;
+      find(".more summary").focus();
+    });
+    document.addEventListener("click", (event) => find(".more").contains(event.target) || (find(".more").open = false));
     element.addEventListener("click", async (event) => {
       const tool = event.target.closest("[data-tool]")?.dataset.tool;
+      if (tool) find(".more").open = false;
+      if (tool === "table") return showTable(find(".chart-table").hidden);
       if (tool !== "svg" && tool !== "png" && tool !== "reset") return;
       const Plotly = await plotly();
       if (tool === "reset") {
@@ -209,6 +229,15 @@ window.aptStudio = (() => {
       changed?.();
       goBack();
     };
+  }
+
+  // The same HTML is left as it is: what is selected or has the focus in it stays.
+  function fill(element, html) {
+    if (element.dataset.html === html) return;
+    const goBack = whereWeAre(element);
+    element.dataset.html = html;
+    element.innerHTML = html;
+    goBack();
   }
 
   // New HTML takes the place of the old: afterwards focus the same link again, and stay where we had scrolled to.

@@ -64,6 +64,12 @@ def race_against(page, *titles: str) -> None:
     page.wait_for_timeout(300)  # the last check of a burst
 
 
+def show_table(page, chart: str) -> None:
+    """The numbers of a chart, by its menu."""
+    page.locator(f"#{chart}-chart .more summary").click()
+    page.locator(f"#{chart}-chart [data-tool=table]").click()
+
+
 def prune(page) -> str:
     """Press the button; returns the id of the run from the address."""
     before = page.url

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser_steps import choose_tiny, scrolls_sideways
+from browser_steps import choose_tiny, scrolls_sideways, show_table
 
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -70,7 +70,7 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     assert "6 of 6 runs have finished" in page.locator("#sweep").inner_text()
     page.wait_for_selector("#sweep-sparsity-chart .scatterlayer .trace")
     page.wait_for_selector("#sweep-parallel-chart .parcoords")
-    page.locator("#sweep-pareto-section .label-wrap").click()
+    show_table(page, "sweep-pareto")
     page.wait_for_selector("#sweep-pareto-table tbody tr")
     assert page.locator("#sweep-pareto-table tbody tr").count() == 6
     link = page.locator("#sweep a", has_text="link").get_attribute("href")

@@ -83,7 +83,7 @@ def test_a_chart_in_one_file_is_on_the_page_with_its_table_and_its_download(
     shown = on_the_page(studio)
     assert shown["seconds-chart"]["title"] == "Time of each layer"
     assert shown["seconds-chart"]["csv"] == f"studio/runs/{RUN}/seconds.csv"
-    assert "0.2 s" in shown["seconds-table"] and "Seconds, CSV" in shown["downloads"]
+    assert "0.2 s" in shown["seconds-chart"]["table"] and "Seconds, CSV" in shown["downloads"]
     assert csv_of(studio, "seconds").body.decode().startswith("layer,seconds\nself_attn.q_proj,0.2\n")
     state = run_view.shows(studio, studio.record(RUN))
     assert "seconds=" in state["charts"]

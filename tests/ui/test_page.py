@@ -146,7 +146,7 @@ def test_a_look_sends_only_what_is_new(studio, store):
     assert news["seen"]["seq"] > seen.seq and json.dumps(news)
     store.put(RUN, some_events("pruned"))
     both = live(studio, store.get(RUN), seen)["parts"]
-    assert {"perplexity-chart", "perplexity-table", "sizes"} <= set(both) and "layers-chart" not in both
+    assert {"perplexity-chart", "sizes"} <= set(both) and "layers-chart" not in both
 
 
 def test_a_tab_that_nobody_sees_hears_only_whether_the_run_turned(studio, store):
@@ -206,7 +206,7 @@ def test_a_comparable_run_that_finished_later_is_in_the_next_look(studio, store,
     store.put(other, some_events("layers"), a_recipe(method="wanda"))
 
     def references():
-        return run_view.parts(studio, store.get(RUN))["perplexity-table"].count("Wanda")
+        return run_view.parts(studio, store.get(RUN))["perplexity-chart"]["table"].count("Wanda")
 
     before = references()
     store.put(other, some_events(pruned=44.0), a_recipe(method="wanda"))

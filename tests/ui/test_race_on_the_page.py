@@ -20,7 +20,6 @@ from apt_core.ui.views.chart_payload import chart_note, chart_table
 from apt_core.ui.views.run_view import ViewState, live, parts, shows
 
 RUN, RIVAL, LAST = "20261124-100000-abcd", "20261124-100001-abcd", "20261124-100002-abcd"
-RACE_PARTS = {"race-chart", "race-note", "race-table"}
 
 
 @pytest.fixture
@@ -133,11 +132,8 @@ def test_a_tab_stays_subscribed_until_the_last_of_its_race_has_ended(studio, sto
     assert look()["parts"] == {} and seen["live"] is True  # nothing has moved
     put(store, RIVAL, "wanda", "finished", pruned=44.0)
     news = look()
-    drawn_anew = {
-        f"{name}-{part}" for name in ("perplexity", "standing") for part in ("chart", "note", "table")
-    }
-    assert set(news["parts"]) == RACE_PARTS | drawn_anew
-    assert "Wanda" in news["parts"]["perplexity-table"] and seen["live"] is True
+    assert set(news["parts"]) == {"race-chart", "perplexity-chart", "standing-chart"}
+    assert "Wanda" in news["parts"]["perplexity-chart"]["table"] and seen["live"] is True
     put(store, LAST, "magnitude", "finished", pruned=99.0)
     news = look()
     assert news["parts"]["race-chart"]["title"] == "APT leads: 30.0 against 44.0 (Wanda)"
@@ -162,14 +158,14 @@ def test_a_rival_that_fails_leaves_and_the_race_goes_away_with_the_last(studio, 
     seen = ViewState.parse(shows(studio, store.get(RUN)))
     store.logs[RIVAL].append(ev.Failed(reason="x", message="Gone."))
     news = live(studio, store.get(RUN), seen)
-    assert news["parts"]["race-note"] == "" and news["parts"]["race-chart"] is None
+    assert news["parts"]["race-chart"] is None
     assert news["seen"]["live"] is False and "race" not in news["seen"]["charts"]
 
 
 def test_a_run_alone_has_no_race_and_is_not_asked_about_for_ever(studio, store):
     put(store, RUN, "apt", "finished")
     assert shows(studio, store.get(RUN))["live"] is False
-    assert parts(studio, store.get(RUN))["race-note"] == ""
+    assert parts(studio, store.get(RUN))["race-chart"] is None
 
 
 def test_a_visitor_comes_back_to_a_run_whose_rivals_still_go_on(explore, studio, store):
@@ -211,7 +207,7 @@ def test_the_table_has_a_link_and_a_dash_for_what_does_not_compare_yet(store):
     put(store, RIVAL, "wanda", "layers")
     table = str(race_table(race_in(store)))
     rows = table.split("<tr ")[1:]
-    assert f'href="?run={RIVAL}"' in rows[1] and f'data-run="{RIVAL}"' in rows[1]
+    assert f'href="?run={RIVAL}"' in rows[1]
     assert "30.0" in rows[0] and "1.50 ×" in rows[0] and "2.0 s" in rows[0] and "(shown)" in rows[0]
     assert "running" in rows[1] and rows[1].count("–") == 4
 

@@ -1,4 +1,5 @@
-"""A chart that keeps its zoom: one element for its whole life, redrawn with Plotly.react.
+"""A chart that keeps its zoom: one element for its whole life, redrawn with Plotly.react; its table, its note and its
+downloads are part of it.
 
 gr.Plot of Gradio 6 makes a new element for every value, which throws away zoom and hidden traces, and
 brings plotly.js 3 where plotly.py speaks 4; so the page draws with the plotly.js of the installed plotly.
@@ -12,16 +13,22 @@ _TEMPLATE = """
 <figure class="chart" data-shown="no">
   <div class="chart-head">
     <h3 class="chart-title"></h3>
-    <div class="chart-tools" role="group" aria-label="Download the chart">
-      <button type="button" class="quiet-button" data-tool="reset" hidden>Whole chart</button>
-      <button type="button" class="quiet-button" data-tool="svg">SVG</button>
-      <button type="button" class="quiet-button" data-tool="png">PNG</button>
-      <a class="quiet-button" data-tool="csv" download hidden>CSV</a>
-    </div>
+    <button type="button" class="quiet-button" data-tool="reset" hidden>Whole chart</button>
+    <details class="more">
+      <summary aria-label="Download this chart, or its table">&hellip;</summary>
+      <div class="menu">
+        <button type="button" data-tool="table" hidden>Show as a table</button>
+        <button type="button" data-tool="svg">SVG</button>
+        <button type="button" data-tool="png">PNG</button>
+        <a data-tool="csv" download hidden>CSV</a>
+      </div>
+    </details>
   </div>
   <div class="chart-host" role="img"></div>
   <p class="chart-readout" role="status" hidden></p>
   <figcaption class="chart-summary"></figcaption>
+  <div class="chart-note"></div>
+  <div class="chart-table" hidden></div>
 </figure>
 """
 

@@ -15,8 +15,7 @@ from apt_core.ui.tabs import law
 from apt_core.ui.tabs.law import LawSection
 from apt_core.ui.tabs.result import html, section
 from apt_core.ui.views.cards import sentence_card
-from apt_core.ui.views.chart_payload import part_of
-from apt_core.ui.views.compare_view import NOTHING, compare_parts, ids_of
+from apt_core.ui.views.compare_view import COMPARED, NOTHING, compare_parts, ids_of
 
 _LINKING = ("head", "paired", "outcomes")  # parts whose links open a run or another comparison
 
@@ -32,9 +31,7 @@ class CompareTab(NamedTuple):
     @property
     def openers(self) -> list[gr.HTML]:
         """The parts whose links open a run, or another comparison."""
-        linking = [part_of(chart, what, compare=True) for chart in _charts() for what in ("note", "table")]
-        own = [self.parts[name] for name in _LINKING]
-        return [*own, *(self.parts[name] for name in linking)]
+        return [self.parts[name] for name in _LINKING]
 
     @property
     def outputs(self) -> list[Any]:
@@ -50,7 +47,7 @@ def lay_out(compared: gr.HTML) -> CompareTab:
             shown[name] = html(f"compare-{name}", opens=name in _LINKING)
         shown["head"].value = NOTHING
         for one in _charts():
-            shown |= section(one, compare=True)
+            shown |= section(one, COMPARED)
         of_recoveries = law.lay_out("compare-")
         shown["downloads"] = html("compare-downloads")
     return CompareTab(shown, note, compared, of_recoveries)

@@ -33,11 +33,6 @@ class Result(NamedTuple):
     again: gr.Button  # puts the choices of this run into the chooser
 
     @property
-    def openers(self) -> list[gr.HTML]:
-        """The parts whose links open another run in this tab."""
-        return [self.parts[part_of(chart, what)] for chart in charts() for what in ("note", "table")]
-
-    @property
     def outputs(self) -> list[Any]:
         return [*self.parts.values(), self.note, self.stop]
 
@@ -78,16 +73,16 @@ def lay_out() -> Result:
     return Result(shown, note, stop, again)
 
 
-def section(one: Chart, compare: bool = False, before: str = "") -> dict[str, gr.HTML]:
-    """A chart, its note and its table; the script hides all three while the chart has nothing to say. before: what the
-    names begin with, where the page has the chart a second time."""
-    name = {what: before + part_of(one, what, compare) for what in ("chart", "note", "table", "section")}
-    width = "wide" if one.wide else "half"
-    with gr.Column(min_width=280, elem_id=name["section"], elem_classes=["chart-section", width]):
-        shown = {name["chart"]: chart(name["chart"]), name["note"]: html(name["note"], opens=True)}
-        with _folded("The same numbers as a table"):
-            shown[name["table"]] = html(name["table"], opens=True)
-    return shown
+def section(one: Chart, before: str = "") -> dict[str, gr.HTML]:
+    """A chart, hidden while it has nothing to say. before: what its id begins with, where the page has it a second
+    time."""
+    name = part_of(one, before)
+    with gr.Column(
+        min_width=280,
+        elem_id=f"{before}{one.name}-section",
+        elem_classes=["chart-section", "wide" if one.wide else "half"],
+    ):
+        return {name: chart(name)}
 
 
 def show(result: Result, studio: Studio, record: RunRecord) -> dict[Any, Any]:

@@ -70,7 +70,7 @@ class SweepTab(NamedTuple):
     @property
     def openers(self) -> list[gr.HTML]:
         """The parts whose links open a run."""
-        return [self.view, *(part for name, part in self.charts.items() if not name.endswith("-chart"))]
+        return [self.view]
 
 
 def lay_out() -> SweepTab:
@@ -126,7 +126,7 @@ def lay_out() -> SweepTab:
     rounded = rounding.lay_out(PREFIX)
     drawn: dict[str, gr.HTML] = {}
     for one in study_charts():
-        drawn |= section(one, before=PREFIX)
+        drawn |= section(one, PREFIX)
     timer, study, looks = gr.Timer(2.0, active=False), gr.State(""), gr.State("")
     buttons = (estimate, start, find, find_estimate)
     return SweepTab(

@@ -9,28 +9,25 @@ from apt_core.events.records import RunRecord
 from apt_core.plots.chart import Chart, RunLink, RunSet, Table
 from apt_core.reports.names import file_stem, stem_of_all
 from apt_core.reports.run_words import run_title
-from apt_core.runs.ids import is_run_id
 from apt_core.studies.compare import MOST
 from apt_core.ui.views.html import Markup, Row, join, table
 
 
-def chart_payload(chart: Chart, runs: RunSet) -> dict[str, Any]:
-    """The parts of the page that this chart fills; all of them empty when it has nothing to say."""
+def chart_payload(chart: Chart, runs: RunSet) -> dict[str, Any] | None:
+    """What the page draws: the figure, its words, its table and where its numbers are; None when it has nothing to
+    say."""
     if not chart.applies(runs):
-        empty = {"chart": None, "note": "", "table": ""}
-        return {part_of(chart, what, runs.compare): value for what, value in empty.items()}
+        return None
     return {
-        part_of(chart, "chart", runs.compare): {
-            "figure": chart.figure(runs).to_json(),
-            "title": chart.title(runs),
-            "summary": chart.summary(runs),
-            "file": f"{_stem(runs)}-{chart.name}",
-            "csv": set_address(runs.members, f"{chart.name}.csv")
-            if runs.compare
-            else csv_address(chart, runs.shown.id),
-        },
-        part_of(chart, "note", runs.compare): str(chart_note(chart, runs)),
-        part_of(chart, "table", runs.compare): str(chart_table(chart.table(runs))),
+        "figure": chart.figure(runs).to_json(),
+        "title": chart.title(runs),
+        "summary": chart.summary(runs),
+        "note": str(chart_note(chart, runs)),
+        "table": str(chart_table(chart.table(runs))),
+        "file": f"{_stem(runs)}-{chart.name}",
+        "csv": set_address(runs.members, f"{chart.name}.csv")
+        if runs.compare
+        else csv_address(chart, runs.shown.id),
     }
 
 
@@ -40,9 +37,10 @@ def _stem(runs: RunSet) -> str:
     return stem_of_all(runs.members, titles) if runs.compare else file_stem(runs.shown, titles[0])
 
 
-def part_of(chart: Chart, what: str, compare: bool = False) -> str:
-    """'layers-chart': the name of a part, and the id of its element; 'compare-curves-chart' where runs are compared."""
-    return f"{'compare-' if compare else ''}{chart.name}-{what}"
+def part_of(chart: Chart, before: str = "") -> str:
+    """'layers-chart': the name of a part, and the id of its element. before: where the page has the chart a second
+    time."""
+    return f"{before}{chart.name}-chart"
 
 
 def csv_address(chart: Chart, run_id: str) -> str:
@@ -93,6 +91,4 @@ def _cell(cell: str | RunLink) -> str | Markup:
 
 
 def run_link(cell: RunLink) -> Markup:
-    """Opens the run in this tab, without loading the page again; a recorded sample by its address."""
-    here = Markup('data-action="open" data-run="{}"').format(cell.run_id) if is_run_id(cell.run_id) else ""
-    return Markup('<a href="?run={}" {}>{}</a>').format(cell.run_id, here, cell.text)
+    return Markup('<a href="?run={}">{}</a>').format(cell.run_id, cell.text)

@@ -24,6 +24,7 @@ from apt_core.ui.views.chart_payload import (
     chart_payload,
     chart_table,
     compare_link,
+    part_of,
     run_link,
     set_address,
 )
@@ -33,6 +34,7 @@ from apt_core.ui.views.html import Markup, facts, join
 NOTHING = (
     f'<p class="nothing">Nothing is compared yet. Tick two to {MOST} runs under Runs and press Compare.</p>'
 )
+COMPARED = "compare-"  # what the ids of its charts begin with
 _LONGEST = 100  # characters of an id in an address
 _FEW = 4  # runs whose names fit into a line or two
 _cache = ChartCache()
@@ -57,7 +59,7 @@ def compare_parts(studio: Studio, runs: RunSet) -> dict[str, Any]:
     for chart in charts(compare=True):
         looks = repr(chart.looks(runs)) if chart.applies(runs) else ""
         key = (chart.name, *(run.id for run in runs.members), looks)
-        parts |= _cache.once(key, partial(chart_payload, chart, runs))
+        parts[part_of(chart, COMPARED)] = _cache.once(key, partial(chart_payload, chart, runs))
     return parts
 
 

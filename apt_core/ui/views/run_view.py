@@ -16,7 +16,7 @@ from apt_core.reports.reproduce_study import study_again
 from apt_core.studies.race import RACE
 from apt_core.ui.studio import Studio
 from apt_core.ui.views.chart_cache import ChartCache
-from apt_core.ui.views.chart_payload import chart_payload
+from apt_core.ui.views.chart_payload import chart_payload, part_of
 from apt_core.ui.views.command import command_block, copied_block
 from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.headline import figures, headline
@@ -78,7 +78,7 @@ def _parts(studio: Studio, runs: RunSet, now: ViewState, seen: ViewState | None)
         look = after.get(chart.name, "")
         if not seen.run or before.get(chart.name, "") != look:
             key = (chart.name, record.id, record.status, look)
-            new |= _cache.once(key, partial(chart_payload, chart, runs))
+            new[part_of(chart)] = _cache.once(key, partial(chart_payload, chart, runs))
     return new
 
 

@@ -11,7 +11,7 @@ from apt_core.events.records import RunRecord
 from apt_core.plots import study_charts
 from apt_core.plots.chart import Chart, RunSet
 from apt_core.ui.views.chart_cache import ChartCache
-from apt_core.ui.views.chart_payload import chart_payload
+from apt_core.ui.views.chart_payload import chart_payload, part_of
 
 PREFIX = "sweep-"  # the same charts are on the page of a run
 _cache = ChartCache()  # many tabs watch one sweep
@@ -28,22 +28,17 @@ def looks_of(records: Sequence[RunRecord]) -> str:
 
 def sweep_charts(records: Sequence[RunRecord], looks: str) -> dict[str, Any]:
     """Name of a part -> HTML or chart; all of them empty while there is nothing to draw. looks: of these runs."""
-    found: dict[str, Any] = {}
-    for chart in study_charts():
-        made = (
-            _cache.once((chart.name, looks), partial(_payload, chart, records)) if records else _empty(chart)
-        )
-        found |= {PREFIX + name: value for name, value in made.items()}
-    return found
+    return {
+        part_of(chart, PREFIX): _cache.once((chart.name, looks), partial(_payload, chart, records))
+        if records
+        else None
+        for chart in study_charts()
+    }
 
 
 def _set(records: Sequence[RunRecord]) -> RunSet:
     return RunSet(records[0], tuple(records[1:]), study=True)
 
 
-def _payload(chart: Chart, records: Sequence[RunRecord]) -> dict[str, Any]:
+def _payload(chart: Chart, records: Sequence[RunRecord]) -> dict[str, Any] | None:
     return chart_payload(chart, _set(records))
-
-
-def _empty(chart: Chart) -> dict[str, Any]:
-    return {f"{chart.name}-chart": None, f"{chart.name}-note": "", f"{chart.name}-table": ""}
