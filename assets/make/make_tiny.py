@@ -29,7 +29,7 @@ def make(folder: Path, shape: LlamaShape = CATALOGUE[FALLBACK_MODEL].shape, seed
     save_file(
         _weights(shape, np.random.default_rng(seed)), folder / "model.safetensors", metadata={"format": "pt"}
     )
-    write_json(folder / "config.json", _config(shape))
+    write_json(folder / "config.json", config_of(shape))
     write_tokenizer(folder, shape.context)
     return folder
 
@@ -63,7 +63,7 @@ def _weights(shape: LlamaShape, random: np.random.Generator) -> dict[str, np.nda
     return weights
 
 
-def _config(shape: LlamaShape) -> dict:
+def config_of(shape: LlamaShape) -> dict:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
