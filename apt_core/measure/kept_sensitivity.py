@@ -36,7 +36,7 @@ from apt_core.passes.gradients import OutputSensitivity
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_FORM = 1  # of the files
+_FORM = 2  # of the files, and of what their costs are
 _COSTS, _SAID = "costs.safetensors", "said.json"
 _log = logging.getLogger(__name__)
 

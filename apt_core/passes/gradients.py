@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from apt_core.base.limits import TOKENS_BACK_AT_ONCE
 from apt_core.families import Layer, differentiable, module_proxies
-from apt_core.maths.allocation import Cost, cost_of
+from apt_core.maths.allocation import Cost, Fisher
 from apt_core.maths.hessian import add_upper_product_, mirrored
 from apt_core.maths.output_metric import OutputMetric
 from apt_core.maths.precision import bfloat16_products
@@ -183,27 +183,26 @@ class _LayerGradients:
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
-        self.inputs: Tensor | None = None  # [in], sums of squares
+        self.fisher: Fisher | None = None
         self.outer: Tensor | None = None  # [out, out], upper triangle: of the gradients at its output
         self.tokens = 0
 
-    def add_inputs_(self, inputs: Tensor) -> None:
-        squares = inputs.detach().float().square().flatten(0, -2).sum(dim=0)
-        self.inputs = squares if self.inputs is None else self.inputs + squares
-
-    def add_gradients_(self, gradient: Tensor) -> None:
-        rows = gradient.reshape(-1, gradient.shape[-1]).float()
-        if self.outer is None:
+    def add_(self, inputs: Tensor, gradient: Tensor) -> None:
+        """Count the tokens of one call. inputs: [..., in]; gradient: [..., out], of the loss at the output."""
+        tokens = gradient.reshape(-1, gradient.shape[-1])
+        rows = tokens.float()
+        if self.outer is None or self.fisher is None:
             self.outer = rows.new_zeros(rows.shape[1], rows.shape[1])
+            self.fisher = Fisher(rows.shape[1], inputs.shape[-1], rows.device)
+        self.fisher.add_(tokens, inputs.reshape(-1, inputs.shape[-1]))
         with bfloat16_products(gradient.dtype == torch.bfloat16):
             add_upper_product_(self.outer, rows.T, rows)
         self.tokens += len(rows)
 
     def cost(self) -> Cost:
         """What removing weights would cost all of its tokens together; asked while the weights are in memory."""
-        assert self.outer is not None and self.inputs is not None
-        per_token = self.outer.diagonal() / max(self.tokens, 1)
-        return cost_of(self.layer.matrix, per_token, self.inputs)
+        assert self.fisher is not None
+        return self.fisher.cost(self.layer.matrix)
 
     @property
     def mean(self) -> Tensor:
@@ -215,8 +214,8 @@ class _LayerGradients:
 def _listening(own: dict[str, _LayerGradients]) -> Iterator[None]:
     def listen(one: _LayerGradients) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            one.add_inputs_(args[0])
-            output.register_hook(one.add_gradients_)  # type: ignore[no-untyped-call]
+            inputs = args[0].detach()
+            output.register_hook(lambda gradient: one.add_(inputs, gradient))  # type: ignore[no-untyped-call]
 
         return hook
 

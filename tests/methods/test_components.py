@@ -14,7 +14,7 @@ from apt_core.base.errors import BadOption
 from apt_core.base.patterns import SemiStructured, parse_pattern
 from apt_core.base.shapes import LayerShape
 from apt_core.jobs import Prune, make_job
-from apt_core.maths.allocation import cost_of
+from apt_core.maths.allocation import Fisher
 from apt_core.maths.output_metric import by_loss
 from apt_core.methods import COMPONENTS, METHODS, Statistic, make_method
 from apt_core.methods.component import SLOTS, DenseModel
@@ -177,10 +177,11 @@ def test_ria_compares_within_the_matrix_or_within_rows():
 
 def test_the_loss_allocation_spends_exactly_what_was_asked_and_only_where_the_pattern_lets_it():
     torch.manual_seed(0)
-    costs = {
-        (0, "quiet"): cost_of(torch.randn(40, 30), torch.full((40,), 0.01), torch.ones(30)),
-        (1, "loud"): cost_of(torch.randn(20, 50), torch.ones(20), torch.ones(50)),
-    }
+    costs = {}
+    for key, rows, columns, gradient in (((0, "quiet"), 40, 30, 0.1), ((1, "loud"), 20, 50, 1.0)):
+        fisher = Fisher(rows, columns)
+        fisher.add_(torch.full((1, rows), gradient), torch.ones(1, columns))
+        costs[key] = fisher.cost(torch.randn(rows, columns))
     allocation = make_method("alps", {"allocation": {"name": "loss", "max_deviation": 0.1}}).allocation
     dense = DenseModel({key: cost.weights for key, cost in costs.items()}, costs)
     shares = allocation.shares(dense, HALF)
