@@ -218,11 +218,13 @@ class _Run:
 
     @property
     def gradients(self) -> float:
-        """Back through a block: all its activations for a few windows, and S of its layers."""
+        """Back through a block: all its activations for a few windows, S of its layers, and for the largest of them
+        what its Fisher diagonal is sampled from."""
         if not self._gradients:
             return 0
         inside = max((8 * self._hidden + 5 * self._widest) * self._per_value, self._scan)
         outer = sum(layer.out_features**2 for layer in self._facts.layers) * FLOAT
+        outer += max((layer.weights for layer in self._facts.layers), default=0) * FLOAT
         states = self.streams * self._tokens * self._hidden * self._per_value
         between = 2 * self._border if self.from_disk else self._border + self.borders
         at_once = min(self._batch, max(TOKENS_BACK_AT_ONCE, self._length))

@@ -8,7 +8,7 @@ The stages are those that a run times itself, and their work is
     statistics  tokens x in^2 for each distinct input (half of a product, since G is symmetric), and twice that more
                 where the drift from the dense stream is added up
     gradients   of some tokens: a pass forwards, one more and back (2 + 2 + 4 FLOPs per weight), the head forwards and
-                back, and tokens x out^2 for S of each layer
+                back, tokens x out^2 for S of each layer, and a product for its Fisher diagonal
     solve       what the method's components say of each layer, and once per distinct input the factorisations of the
                 statistics that they need
     check       the relative error of each layer: four products with G
@@ -348,10 +348,10 @@ class _Layers:
         windows = gradient_windows(self._job.calibration.samples, length)
         tokens, forwards = windows * length, model.through_blocks(windows * length, length)
         back = forwards._replace(moved=_BACK * forwards.moved)
-        outer = sum(layer.out_features**2 for layer in self._layers) * self._repeats * tokens
+        sums = sum(layer.out_features**2 + 2 * layer.weights for layer in self._layers) * self._repeats * tokens
         cost = forwards.times(2) + back.times(2) + model.head(windows, length).times(3)
         scanned = _SCANS_BACK * tokens * self._facts.scans
-        return Stage(cost + Cost(grams=float(outer)), scanned=scanned)
+        return Stage(cost + Cost(grams=float(sums)), scanned=scanned)
 
     def solving(self) -> Cost:
         job = self._job
