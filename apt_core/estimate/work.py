@@ -348,7 +348,9 @@ class _Layers:
         windows = gradient_windows(self._job.calibration.samples, length)
         tokens, forwards = windows * length, model.through_blocks(windows * length, length)
         back = forwards._replace(moved=_BACK * forwards.moved)
-        sums = sum(layer.out_features**2 + 2 * layer.weights for layer in self._layers) * self._repeats * tokens
+        sums = (
+            sum(layer.out_features**2 + 2 * layer.weights for layer in self._layers) * self._repeats * tokens
+        )
         cost = forwards.times(2) + back.times(2) + model.head(windows, length).times(3)
         scanned = _SCANS_BACK * tokens * self._facts.scans
         return Stage(cost + Cost(grams=float(sums)), scanned=scanned)
