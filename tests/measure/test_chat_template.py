@@ -51,7 +51,7 @@ def test_what_wants_too_much_is_one_sentence(tokenizer, template, said):
     with pytest.raises(BadText, match=said) as error:
         rendered(with_template(tokenizer, template), "Hello", seconds=0.3)
     assert time.monotonic() - begun < 5
-    assert "without the model's chat form" in str(error.value) and "\n" not in str(error.value)
+    assert "without the chat template" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_what_hears_no_signal_is_ended_with_its_process():

@@ -531,5 +531,5 @@ def test_its_log_stays_short(reader_for, run_id, tmp_path):
 
 def test_a_chat_template_that_hears_nothing_is_named_as_what_ended_the_process():
     said = reader_words.ended_with(-signal.SIGPROF)
-    assert said.reason == "bad_text" and "without the model's chat form" in said.message
+    assert said.reason == "bad_text" and "without the chat template" in said.message
     assert reader_words.ended_with(-signal.SIGKILL).reason == "worker_died"
