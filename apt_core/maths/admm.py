@@ -63,7 +63,7 @@ def admm_mask(
             lost.mul_(before / rho)  # V itself stays
             solve = _ridge_solver(inputs, outputs, rho)
         # In float32 throughout: B - D is small beside B, and a CPU that rounds some of these products to bfloat16 and
-        # not others (AMX) finds worse masks; `benchmarks/NOTES.md`, "bfloat16 inside the mask search".
+        # not others (AMX) finds worse masks; `docs/results/notes.md`, "bfloat16 inside the mask search".
         proposal = solve(torch.add(target, kept, alpha=rho).sub_(lost, alpha=rho)).add_(lost)
         kept = project(proposal)
         torch.sub(proposal, kept, out=lost)  # = (V + rho (B - D)) / rho
