@@ -10,7 +10,7 @@ from apt_core.cli import page
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT or 7860")
+    parser.add_argument("--port", help="default: GRADIO_SERVER_PORT or 7860")
     try:
         page.run(parser.parse_args(arguments))
     except BadInput as error:

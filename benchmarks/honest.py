@@ -85,7 +85,7 @@ def main() -> None:
 
 def _pruned(options: argparse.Namespace, method: str, pattern: str, out: Path) -> Path:
     apt_core.prune(
-        options.model, method, pattern, out=out, device="cpu", dtype=options.dtype,
+        options.model, method, pattern, out=out / "checkpoint", store=False, device="cpu", dtype=options.dtype,
         calibration={"text": options.calibration, "samples": options.samples, "length": options.length},
         evaluation={"text": options.eval, "samples": 1, "length": options.eval_length},
     )  # fmt: skip

@@ -36,6 +36,32 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
+__all__ = [
+    "BadDownload",
+    "BadInput",
+    "BadOption",
+    "BadPattern",
+    "BadText",
+    "CannotWrite",
+    "DiskFull",
+    "GatedModel",
+    "NotAModel",
+    "NotNumbers",
+    "NotPositiveDefinite",
+    "NotReachable",
+    "NotYours",
+    "OutOfMemory",
+    "OverQuota",
+    "PruneError",
+    "RunFailed",
+    "Silent",
+    "StoreUnusable",
+    "TermsNotAccepted",
+    "TooLong",
+    "UnknownModel",
+    "UnknownRun",
+    "WorkerDied",
+]
 # What the system answers when a disk, a quota or a limit on file size has no room for what is written.
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -156,6 +182,15 @@ class WorkerDied(RunFailed):
 def exit_status_of(kind: str) -> int:
     """The exit status for an error of this kind: 2 for bad input, 1 for everything else."""
     return next((known.exit_status for known in _all_below(PruneError) if known.kind == kind), 1)
+
+
+def error_of_kind(kind: str, message: str) -> PruneError:
+    """The error that a run's failure tells of; RunFailed where no class has this kind."""
+    of_kind = (known for known in _all_below(PruneError) if known.kind == kind and known is not PruneError)
+    found = next(of_kind, RunFailed)
+    error = found.__new__(found)  # some make their sentence themselves
+    Exception.__init__(error, message)
+    return error
 
 
 def _all_below(error: type[PruneError]) -> list[type[PruneError]]:

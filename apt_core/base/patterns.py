@@ -100,6 +100,8 @@ def parse_pattern(text: str) -> Unstructured | SemiStructured:
         if group := re.fullmatch(r"(-?\d+)\s*:\s*(-?\d+)([\s-]+mixed)?", text):
             return SemiStructured(keep=int(group[1]), of=int(group[2]), mixed=bool(group[3]))
         value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+        if 1 < value <= 100 and not text.endswith("%"):
+            raise BadPattern(f"Sparsity {text} is out of range: did you mean {value / 100:g} or {value:g}%?")
         if not math.isfinite(value):
             raise BadPattern(f"Sparsity {text} is not a number between 0 and 1.")
         return Unstructured(sparsity=value)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ _SMALL_NUMBERS = (
     *("zero", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
 )
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """ " Did you mean 'wanda'?", empty where nothing known is like it."""
+    found = get_close_matches(wrong.strip().lower(), list(known), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def number(value: float | None) -> str:

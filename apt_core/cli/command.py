@@ -17,6 +17,13 @@ class Command:
         return getattr(import_module(f"apt_core.cli.{self._module}"), self._function)(options)
 
 
+def actions_of(parser: argparse.ArgumentParser, title: str, metavar: str) -> Any:
+    """The commands below a parser, which knows them, so that a wrong one is told what is like it."""
+    commands = parser.add_subparsers(title=title, metavar=metavar)
+    parser.commands = commands  # type: ignore[attr-defined]
+    return commands
+
+
 def add(commands: Any, name: str, where: str, help: str, below: bool = False) -> argparse.ArgumentParser:
     """One command; `below` another one, it leaves a `--json` that was given to that one alone."""
     parser = commands.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.")
@@ -28,7 +35,7 @@ def add(commands: Any, name: str, where: str, help: str, below: bool = False) ->
     return parser
 
 
-def add_terms(parser: argparse.ArgumentParser) -> None:
+def add_terms(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--accept-terms",
         action="store_true",
@@ -36,7 +43,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_resume(parser: argparse.ArgumentParser, help: str) -> None:
+def add_resume(parser: argparse._ActionsContainer, help: str) -> None:
     parser.add_argument("--resume", metavar="ID", help=help)
     parser.add_argument(
         "--finish",

@@ -9,9 +9,30 @@ from __future__ import annotations
 import argparse
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from apt_core.base.errors import PruneError
 from apt_core.jobs.flags import JobField, job_fields
+
+GROUPS = ("model", "how much", "method", "texts", "resources", "output")  # of a command's help, in this order
+_GROUP_OF = {
+    **dict.fromkeys(("calibration", "evaluation", "training", "tasks", "windows"), "texts"),
+    **dict.fromkeys(("keep", "minutes", "optimiser_steps"), "how much"),
+    **{"model": "model", "resources": "resources", "answers": "output", "resume": "output"},
+}
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
+
+
+class Groups(dict[str, argparse._ArgumentGroup]):
+    """The groups of a command's help, by their titles; one without a flag is not shown."""
+
+    def __init__(self, parser: argparse.ArgumentParser):
+        super().__init__((title, parser.add_argument_group(title)) for title in GROUPS)
 
 
 def add_flags(
@@ -19,14 +40,33 @@ def add_flags(
     job: type[BaseModel],
     without: frozenset[str] = frozenset(),
     optional: frozenset[str] = frozenset(),
-) -> None:
-    """A flag for every plain field of the job but those that `without` names.
+) -> Groups:
+    """A flag for every plain field of the job but those that `without` names; returns the groups that they are in.
 
     optional: fields that the job requires and that may still be left out here.
     """
-    fields = [field for field in job_fields(job) if field.path not in without]
-    paths = {_add(parser, field, field.path in optional).dest: field.path for field in fields}
+    groups = Groups(parser)
+    paths: dict[str, str] = {}
+    for field in job_fields(job):
+        if field.path not in without:
+            group = groups[_GROUP_OF.get(field.path.split(".")[0], "method")]
+            paths[_add(group, field, field.path in optional).dest] = field.path
     parser.set_defaults(job_fields=paths)
+    return groups
+
+
+def in_flags(error: PruneError, options: argparse.Namespace | None) -> str:
+    """The sentence of an error; of a field of a job that is out of bounds with the name of its flag."""
+    cause = error.__cause__
+    if options is None or not error.field or not isinstance(cause, ValidationError):
+        return str(error)
+    dests = {path: dest for dest, path in getattr(options, "job_fields", {}).items()}
+    dest = dests.get(error.field, error.field)
+    first = cause.errors()[0]
+    if dest not in vars(options) or first["type"] not in _BOUNDS:
+        return str(error)
+    words, bound = _BOUNDS[first["type"]]
+    return f"--{dest.replace('_', '-')} must be {words} {first['ctx'][bound]:g} (not {str(first['input'])[:20]})."
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
@@ -42,7 +82,7 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _add(parser: argparse.ArgumentParser, field: JobField, optional: bool) -> argparse.Action:
+def _add(parser: argparse._ArgumentGroup, field: JobField, optional: bool) -> argparse.Action:
     """None stands for what was not said."""
     flag, help = field.flag, _help(field)
     if field.kind is bool:
@@ -58,10 +98,10 @@ def _add(parser: argparse.ArgumentParser, field: JobField, optional: bool) -> ar
 
 
 def _help(field: JobField) -> str:
-    """The field's own description, and its default where it has one."""
-    said = field.info.description or field.flag.help
+    """What its flag says, else the field's own description, and its default where it has one."""
+    said = field.flag.help or field.info.description
     default = None if field.kind is bool or field.info.is_required() else field.info.get_default()
     words = [said] if said else []
-    if default is not None:
+    if default not in (None, ""):
         words.append(f"(default: {default})")
     return " ".join(words).replace("%", "%%")

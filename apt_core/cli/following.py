@@ -16,6 +16,7 @@ from apt_core.reports.as_json import asked_run_json, error_of
 from apt_core.runs.launcher import Launcher
 
 INTERRUPTED = 130
+_STOP_SECONDS = 1.5  # that Ctrl-C waits for the end of a run
 
 
 def run_job(
@@ -57,8 +58,8 @@ def follow(
     except KeyboardInterrupt:
         line.say("Stopping the run; press Ctrl-C again to leave it to end by itself.")
         on_interrupt()
-        launcher.store.request_cancel(run_id)
-        return launcher.wait(run_id, on_tick=draw), True
+        record = launcher.stop_run(run_id, _STOP_SECONDS)
+        return record, True
     finally:
         line.clear()
 

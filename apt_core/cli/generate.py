@@ -19,13 +19,13 @@ from apt_core.base.words import number, percent
 from apt_core.cli.options import model_from
 from apt_core.cli.output import count_line, print_json, say, table
 from apt_core.cli.progress import stage_words
-from apt_core.cli.prune import JOB_COPY
 from apt_core.events import Answers, Failed, Progress
 from apt_core.events.asking import is_cut
 from apt_core.jobs import ModelRef, read_job
 from apt_core.measure.questions import Answered, Question, Scored, Sides, Step
 from apt_core.models.checkpoint.headers import check
 from apt_core.reports.as_json import answer_json
+from apt_core.reports.writing import JOB_COPY
 from apt_core.runs.asked import keep
 from apt_core.runs.asking import Asking
 from apt_core.runs.ids import check_id

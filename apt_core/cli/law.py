@@ -16,6 +16,7 @@ from apt_core.studies.law_runs import recoveries_of
 from apt_core.studies.named_runs import named_runs
 from apt_core.studies.scaling_law import (
     Law,
+    Laws,
     check_sentence,
     determined_sentence,
     form_sentence,
@@ -35,8 +36,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(laws_json(found, options.within))
     else:
-        print("\n\n".join(filter(None, [found.apart, *map(_report, found.laws), *found.left_out])))
+        print(as_text(found))
     return 0
+
+
+def as_text(found: Laws) -> str:
+    """Every law with its constants, what kept them apart, and what has none."""
+    return "\n\n".join(filter(None, [found.apart, *map(_report, found.laws), *found.left_out]))
 
 
 def _report(law: Law) -> str:

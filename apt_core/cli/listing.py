@@ -1,13 +1,18 @@
-"""`models` and `methods`: what can be named on the command line."""
+"""`models`, `methods`, `completion`: what can be named on the command line."""
 
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from apt_core.base import words
+from apt_core.base.errors import BadInput
+from apt_core.base.lazy import lazy
 from apt_core.cli.output import print_json, table
 from apt_core.models.catalogue import entries
+
+shtab = lazy("shtab")
 
 if TYPE_CHECKING:
     from apt_core.methods import Method, StructuredMethod
@@ -30,6 +35,16 @@ def models(options: argparse.Namespace) -> int:
         for model in found
     ]
     print(table(("name", "title", "licence", "weights", "where", "parameters"), rows, left=5))
+    return 0
+
+
+def completion(options: argparse.Namespace) -> int:
+    """The shell's own script, made of the parser by shtab."""
+    if find_spec("shtab") is None:
+        raise BadInput("Completion needs one more package: pip install shtab.")
+    from apt_core.cli.parser import build_parser
+
+    print(shtab.complete(build_parser(options.policy), options.shell))
     return 0
 
 

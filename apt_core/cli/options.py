@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from apt_core.base.errors import BadInput, BadOption, one_sentence
+from apt_core.base.errors import BadInput, BadOption, field_of, one_sentence
+from apt_core.base.lazy import lazy
 from apt_core.base.patterns import parse_pattern
 from apt_core.base.policy import STRICT, HostPolicy
 from apt_core.cli.flags import given
@@ -26,6 +28,8 @@ from apt_core.models.fetch.sources import local_path
 from apt_core.runs.store import Store
 from apt_core.texts import hub as texts_on_hub
 from apt_core.texts.sources import TEXTS, read_file
+
+hardware = lazy("apt_core.base.hardware")  # loads torch
 
 AJob = TypeVar("AJob", bound=Job)
 
@@ -172,7 +176,9 @@ def evaluation_from(options: argparse.Namespace) -> Evaluation:
     try:
         return Evaluation(**fields)
     except ValidationError as error:
-        raise BadInput(f"Evaluation {one_sentence(error)}") from error
+        bad = BadInput(f"Evaluation {one_sentence(error)}")
+        bad.field = f"evaluation.{field_of(error)}"
+        raise bad from error
 
 
 def _model_ref(text: str, revision: str | None) -> ModelRef:
@@ -188,6 +194,12 @@ def check_job(job: Job, policy: HostPolicy, store: Store) -> None:
     check_tasks(job, policy)
     if refusal := estimate(job, facts_for(job, policy, store), policy=policy).refusal:
         raise BadInput(refusal)
+
+
+def check_device(device: str | None) -> None:
+    """Raise BadInput for a device that this machine lacks; loads torch for one that has to be asked for."""
+    if device not in (None, "auto", "cpu") and (os.environ.get("APT_EXECUTOR") or "local") == "local":
+        hardware.choose_device(device)
 
 
 def facts_for(job: Job, policy: HostPolicy, store: Store) -> ModelFacts:

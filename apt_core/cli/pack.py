@@ -13,10 +13,10 @@ from apt_core.base.errors import BadInput, DiskFull
 from apt_core.base.lazy import lazy
 from apt_core.base.policy import HostPolicy
 from apt_core.cli.output import print_json
-from apt_core.cli.prune import JOB_COPY, free_folder
 from apt_core.jobs import ModelRef
 from apt_core.jobs.parts import RUN_PREFIX
 from apt_core.models.fetch.sources import local_path
+from apt_core.reports.writing import JOB_COPY, free_folder
 from apt_core.runs.ids import is_run_id
 from apt_core.runs.store import Store
 
@@ -43,7 +43,6 @@ def unpack(options: argparse.Namespace) -> int:
 
 def _write(options: argparse.Namespace, how: Callable[[Path, Path], Packed]) -> int:
     out = free_folder(options.out)
-    assert out is not None
     source, job = _source(options.source, options.policy)
     with _full_disk_refused():
         done = how(source, out)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from apt_core.cli.command import add
+from apt_core.cli.command import actions_of, add
 from apt_core.runs.labels import LONGEST_NAME, LONGEST_NOTE
 from apt_core.runs.query import SORTS, Query
 
 _LISTED = 30  # runs that a list shows when nobody says how many
+_NAMED = "its id, a unique beginning of it, or 'latest'"
 
 
 def add_run_commands(commands: Any) -> None:
@@ -17,9 +18,8 @@ def add_run_commands(commands: Any) -> None:
     _add_ask(commands)
     _add_inspect(commands)
     _add_runs(commands)
-    _add_label(commands)
-    _add_report(commands)
-    _add_export(commands)
+    for add_one in _OF_A_RUN:
+        add_one(commands)
     _add_pack(commands)
     _add_compare(commands)
     _add_cache(commands)
@@ -73,7 +73,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _add_inspect(commands: Any) -> None:
     parser = add(commands, "inspect", "inspect:run", "look inside one layer of a run, or along its depth")
-    parser.add_argument("id", metavar="RUN")
+    parser.add_argument("id", metavar="RUN", help=_NAMED)
     parser.add_argument("--block", type=int, metavar="N", help="the layer's block")
     parser.add_argument("--layer", metavar="NAME", help="its name inside the block, such as self_attn.q_proj")
     parser.add_argument(
@@ -92,18 +92,28 @@ def _add_inspect(commands: Any) -> None:
 def _add_runs(commands: Any) -> None:
     parser = add(commands, "runs", "runs:show_list", "list, search, show, cancel and delete runs")
     _add_query(parser)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    actions = actions_of(parser, "actions", "ACTION")
     _add_query(add(actions, "list", "runs:show_list", "the newest runs", below=True), below=True)
-    add(actions, "pack", "runs:pack", "keep the weights of finished runs as bit masks and values", below=True)
+    packing = add(
+        actions,
+        "pack",
+        "runs:pack",
+        "keep the weights of all finished runs as bit masks and values; of one run, write them to --out",
+        below=True,
+    )
+    packing.add_argument("source", metavar="RUN", nargs="?", help="one run; without it, all in place")
+    packing.add_argument("--out", metavar="DIR", help="with RUN: the new folder")
     for name, help in (
         ("show", "one run with all its numbers"),
         ("cancel", "stop a run, or take it out of the queue"),
         ("delete", "remove an ended run with its weights"),
     ):
         action = add(actions, name, f"runs:{name}", help, below=True)
-        action.add_argument("id", metavar="ID")
+        action.add_argument("id", metavar="RUN", help=_NAMED)
         if name == "delete":
             action.add_argument("--force", action="store_true", help="also when other runs were made from it")
+    for add_one in _OF_A_RUN:
+        add_one(actions, below=True)
 
 
 def _add_query(parser: argparse.ArgumentParser, below: bool = False) -> None:
@@ -121,9 +131,9 @@ def _add_query(parser: argparse.ArgumentParser, below: bool = False) -> None:
     )
 
 
-def _add_label(commands: Any) -> None:
-    parser = add(commands, "label", "runs:label", "write a name, tags or a note on a run, or pin it")
-    parser.add_argument("id", metavar="RUN")
+def _add_label(commands: Any, below: bool = False) -> None:
+    parser = add(commands, "label", "runs:label", "write a name, tags or a note on a run, or pin it", below)
+    parser.add_argument("id", metavar="RUN", help=_NAMED)
     parser.add_argument("--name", metavar="TEXT", help=f"at most {LONGEST_NAME} characters; '' takes it away")
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="add a tag (repeatable)")
     parser.add_argument(
@@ -135,8 +145,10 @@ def _add_label(commands: Any) -> None:
     )
 
 
-def _add_report(commands: Any) -> None:
-    parser = add(commands, "report", "share:report", "write a report of runs that opens anywhere, offline")
+def _add_report(commands: Any, below: bool = False) -> None:
+    parser = add(
+        commands, "report", "share:report", "write a report of runs that opens anywhere, offline", below
+    )
     parser.add_argument("runs", metavar="RUN|STUDY|RUN,RUN", help="ids of 'runs', or of a study")
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--html", metavar="FILE", help="one file with interactive charts that loads nothing")
@@ -144,8 +156,10 @@ def _add_report(commands: Any) -> None:
     _add_force(parser)
 
 
-def _add_export(commands: Any) -> None:
-    parser = add(commands, "export", "share:export", "give a pruned model away: a folder, a GGUF, the Hub")
+def _add_export(commands: Any, below: bool = False) -> None:
+    parser = add(
+        commands, "export", "share:export", "give a pruned model away: a folder, a GGUF, the Hub", below
+    )
     parser.add_argument("run", metavar="RUN", help="the run that made it")
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument(
@@ -192,7 +206,10 @@ def _add_compare(commands: Any) -> None:
 
 def _add_cache(commands: Any) -> None:
     parser = add(commands, "cache", "cache:show_list", "list and delete the models that were downloaded")
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    actions = actions_of(parser, "actions", "ACTION")
     add(actions, "list", "cache:show_list", "what each takes, and when it was last used", below=True)
     delete = add(actions, "delete", "cache:delete", "remove one that no run needs", below=True)
     delete.add_argument("model", metavar="MODEL", help="its name in the list")
+
+
+_OF_A_RUN = (_add_label, _add_report, _add_export)  # also below `runs`

@@ -9,6 +9,7 @@ from typing import Any
 from apt_core.base import words
 from apt_core.base.errors import BadInput, RunFailed
 from apt_core.base.policy import LOCAL
+from apt_core.cli import pack as pack_command
 from apt_core.cli.output import print_json, table
 from apt_core.cli.report import report
 from apt_core.events.records import RunRecord
@@ -24,9 +25,11 @@ _HEAD = ("run", "status", "model", "what", "name", "perplexity", "ratio", "start
 
 def show_list(options: argparse.Namespace) -> int:
     """The runs that are asked for, pinned ones first."""
+    if options.limit < 1:
+        raise BadInput(f"--limit must be at least 1 (not {options.limit}).")
     query = Query(**{name: getattr(options, name) for name in Query.model_fields}).checked()
     store = _looked_after().store
-    found = {entry.run.id: entry.labels for entry in select(store.entries(), query)[: max(0, options.limit)]}
+    found = {entry.run.id: entry.labels for entry in select(store.entries(), query)[: options.limit]}
     records = [(record, found[record.id]) for record in store.records(list(found))]
     if options.json:
         print_json(
@@ -82,7 +85,13 @@ def _parent_of(record: RunRecord, store: Store) -> RunRecord | None:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """Pack the weights of all finished runs where they lie."""
+    """Pack the weights of all finished runs where they lie; of one run, as `pack` does."""
+    if options.source is not None:
+        if options.out is None:
+            raise BadInput("One run is packed into a new folder; name it with --out.")
+        return pack_command.pack(options)
+    if options.out is not None:
+        raise BadInput("--out goes with one run; name it, or leave --out out.")
     done = list(packer.pack_runs(_looked_after().store, rest_seconds=0.0))
     if options.json:
         print_json({"packed": [one._asdict() for one in done]})

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from apt_core import families
 from apt_core.base import hardware
+from apt_core.base.clock import Clock
 from apt_core.base.hardware import choose_device, choose_dtype
 from apt_core.base.limits import compared_windows
 from apt_core.base.patterns import SemiStructured
@@ -36,6 +38,7 @@ from apt_core.execute.opening import (
     Opened,
     calibration_windows,
     check_pattern,
+    check_tokens,
     describe,
     evaluation_windows,
     open_model,
@@ -47,8 +50,13 @@ from apt_core.execute.speeds import speed_events, timed_in_turns
 from apt_core.jobs import Prune
 from apt_core.measure.kept_sensitivity import KeptSensitivity
 from apt_core.models.checkpoint.whole import stored_dtype
+from apt_core.models.load.spread_store import SpreadStore
+from apt_core.models.load.weight_store import MemoryStore, WeightStore
 from apt_core.passes.evaluation import LastStates
 from apt_core.passes.layer_walk import WalkName
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def run(job: Prune, context: Context) -> Generator[Event, None, None]:
@@ -101,6 +109,35 @@ def run(job: Prune, context: Context) -> Generator[Event, None, None]:
         peak_rss_bytes=hardware.peak_rss_bytes(),
         checkpoint=str(checkpoint),
     )
+
+
+def prune_loaded(
+    job: Prune, model: PreTrainedModel, windows: Tensor, clock: Clock
+) -> Generator[Event, None, None]:
+    """Prune a model that somebody has loaded, in place; only the method, the pattern and `optional_layers` of the job
+    count. windows: [n, length] token ids. Nothing is measured and nothing written.
+
+    A model that is left in the middle is pruned up to there.
+    """
+    spread = len(set(getattr(model, "hf_device_map", {}).values())) > 1
+    store: WeightStore = SpreadStore(model) if spread else MemoryStore(model)
+    layers = families.all_layers(store.blocks, job.optional_layers)
+    check_pattern(layers, job.pattern)
+    check_tokens(windows, model)
+    if guessed := families.what_was_guessed(model, layers):
+        yield Warned(message=guessed)
+    first, training = next(model.parameters()), model.training
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
+    model.requires_grad_(False)
+    try:
+        with clock("prune"), store.scratch(Path()) as scratch:
+            calibrated = Calibrated(job, model, store, layers, windows.to(first.device), first.dtype, scratch)
+            yield from prune_blocks(calibrated, clock)
+    finally:
+        model.train(training)
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _prune(

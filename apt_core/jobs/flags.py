@@ -18,7 +18,8 @@ _NOT_ASKED = frozenset({"kind", "schema_version"})
 
 
 class Flag(NamedTuple):
-    """How a field is called on the command line, where that is not its path; its own description goes first."""
+    """How a field is called on the command line, where that is not its path. help: empty for the description of the
+    field itself."""
 
     name: str
     metavar: str | None = None
@@ -33,20 +34,25 @@ _FLAGS = {
         "a name of 'models', a folder of safetensors, a Hub id, or run:ID for what a run made",
     ),
     "model.revision": Flag("--revision", "REVISION", "branch, tag or commit of a Hub model"),
-    "calibration.text": Flag("--calibration", "NAME|FILE", "text that the statistics come from"),
+    "calibration.text": Flag(
+        "--calibration", "NAME|FILE", "text that the statistics come from, or hub:DATASET"
+    ),
     "calibration.samples": Flag("--samples", "N", "calibration windows at most"),
     "calibration.length": Flag("--length", "N", "tokens in each"),
     "evaluation.text": Flag(
-        "--eval", "NAME|FILE", "text, or several with commas, that perplexity is measured on"
+        "--eval", "NAME|FILE", "text, or several with commas, that perplexity is measured on, or hub:DATASET"
     ),
     "calibration.held_out": Flag("--held-out", "N"),
-    "training.text": Flag("--text", "NAME|FILE", "text that is trained on"),
+    "training.text": Flag("--text", "NAME|FILE", "text that is trained on, or hub:DATASET"),
     "training.samples": Flag("--samples", "N", "training windows at most"),
     "training.length": Flag("--length", "N", "tokens in each"),
     "training.batch": Flag("--batch", "N", "windows in a step"),
     "training.held_out": Flag("--held-out", "N"),
     "optimiser_steps": Flag("--steps", "N"),
-    "seed": Flag("--seed", "N", "decides every random choice"),
+    "seed": Flag("--seed", "N"),
+    "answers": Flag(
+        "--answers", help="dense and pruned model answer a standard question at the end of the run"
+    ),
     "resources.device": Flag("--device", help="where it is computed"),
     "resources.dtype": Flag("--dtype", help="the precision of the weights"),
     "resources.weights": Flag("--weights"),
@@ -56,7 +62,11 @@ _FLAGS = {
 }
 # The parts of a job whose fields are called by a shorter word: `evaluation.samples` is --eval-samples.
 _SHORT = {"evaluation": "eval", "evolution": ""}
-_HELP = {"evaluation.samples": "evaluation windows at most", "evaluation.length": "tokens in each"}
+_HELP = {
+    "evaluation.samples": "evaluation windows at most",
+    "evaluation.length": "tokens in each",
+    "evaluation.skip": "evaluation windows to skip at the start of the text",
+}
 
 
 class JobField(NamedTuple):

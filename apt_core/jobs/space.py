@@ -10,10 +10,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from apt_core.base.errors import BadInput, BadOption, one_sentence
+from apt_core.base.errors import BadInput, BadOption, field_of, one_sentence
 from apt_core.base.limits import SWEEP_RUNS
 from apt_core.base.patterns import Pattern, SemiStructured, Unstructured, parse_pattern
 from apt_core.base.values import Frozen
+from apt_core.base.words import nearest
 from apt_core.jobs.parts import Calibration
 from apt_core.jobs.prune import Prune
 from apt_core.jobs.recipe_lines import job_of
@@ -148,7 +149,9 @@ def make_space(base: Prune, **axes: Any) -> Space:
     try:
         return Space(base=base, **axes)
     except ValidationError as error:
-        raise BadInput(one_sentence(error)) from error
+        bad = BadInput(one_sentence(error))
+        bad.field = field_of(error)
+        raise bad from error
 
 
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -160,6 +163,7 @@ def _known(what: str, names: tuple[str, ...], registered: Any) -> tuple[str, ...
         if name not in registered:
             raise BadOption(
                 f"There is no {what} {name[:40]!r} to sweep; choose from {', '.join(registered)}."
+                f"{nearest(name[:40], registered)}"
             )
     return names
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from apt_core.base.errors import BadOption
+from apt_core.base.words import nearest
 from apt_core.methods.base import Component, LayerKey, Method, Pruned, Statistic
 from apt_core.methods.flat import nested
 from apt_core.methods.reconstructions.exact import Exact
@@ -44,7 +45,10 @@ def make_method(name: str, options: dict[str, Any] | None = None) -> Method:
                 f"{STRUCTURED[name].title} removes {STRUCTURED[name].removes}, which no composition of masks does; "
                 f"choose one of {listed(METHODS)}."
             )
-        raise BadOption(f"There is no method '{name}'; choose one of {', '.join([*METHODS, *STRUCTURED])}.")
+        known = [*METHODS, *STRUCTURED]
+        raise BadOption(
+            f"There is no method '{name}'; choose one of {', '.join(known)}.{nearest(name, known)}"
+        )
     kind = METHODS[name]
     return with_options(kind, _made_up_for(kind, nested(name, options or {})), kind.title)
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from apt_core.base.errors import BadOption, one_sentence
 from apt_core.base.lazy import lazy
+from apt_core.base.words import nearest
 from apt_core.methods.component import SLOTS, Component, Named
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def component_of(slot: str, value: Any, default: Component) -> Component:
     options = dict(options)
     name = options.pop("name", default.name)
     if not isinstance(name, str) or name not in COMPONENTS[slot]:
-        raise BadOption(f"There is no {slot} {str(name)[:40]!r}; choose one of {listed(COMPONENTS[slot])}.")
+        known = COMPONENTS[slot]
+        hint = nearest(str(name)[:40], known)
+        raise BadOption(f"There is no {slot} {str(name)[:40]!r}; choose one of {listed(known)}.{hint}")
     kind = COMPONENTS[slot][name]
     kept = {field: getattr(default, field) for field in kind.model_fields} if name == default.name else {}
     return with_options(kind, kept | options, f"{slot} {name}")

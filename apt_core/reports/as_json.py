@@ -40,6 +40,8 @@ def error_of(record: RunRecord) -> dict[str, str] | None:
             return None
         case "cancelled":
             return {"kind": "cancelled", "message": f"Run {record.id} was stopped; what it had done is kept."}
+        case _ if record.live:
+            return {"kind": "cancelled", "message": f"Run {record.id} is being stopped; it ends by itself."}
         case _:
             failure = record.failure or ev.Failed(
                 reason="error", message=f"Run {record.id} ended without a message; see its log."

@@ -8,8 +8,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apt_core.base.errors import CannotWrite
+from apt_core.base.errors import BadInput, CannotWrite, DiskFull, PruneError
 from apt_core.base.out_of_room import is_disk_full
+from apt_core.events.records import RunRecord
+
+JOB_COPY = "apt_recipe.json"  # beside a copied checkpoint: says which model is its dense one
+
+
+def free_folder(out: str | Path, named: str = "--out") -> Path:
+    """The folder for what is made, with its whole path; raises BadInput when something is in it already. named: what
+    the caller calls it."""
+    folder = Path(out).expanduser().resolve()
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadInput(f"{named} {out} exists already; choose a new or empty folder.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"{named} {out} cannot be written ({error.strerror}); choose another folder."
+        ) from error
+    return folder
+
+
+def copy_of_a_run(checkpoint: Path, out: Path, record: RunRecord) -> Path:
+    """The checkpoint and its job under `out`, whole or not at all."""
+    partial = out.with_name(f".{out.name}.partial-{record.id}")
+    try:
+        shutil.copytree(checkpoint, partial)
+        (partial / JOB_COPY).write_text(record.job.model_dump_json(indent=2), encoding="utf-8")
+        partial.replace(out)  # also over an empty folder
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        kept = f"the pruned weights are in {checkpoint}"
+        if is_disk_full(error) or "no space left" in str(error).lower():
+            raise DiskFull(f"The disk of {out} is full, so nothing was copied; {kept}.") from error
+        raise PruneError(f"The result could not be copied to {out}; {kept}.") from error
+    return out
 
 
 def check_file(file: Path, replace: bool) -> None:

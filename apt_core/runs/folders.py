@@ -10,6 +10,7 @@ from apt_core.runs import token_holder
 from apt_core.runs.ids import check_id
 
 JOB_FILE = "job.json"
+IN_PROCESS = "in-process"  # of a run that a process of a person does itself, which is never signalled
 MEMBERS_ONLY = "members-only"  # of a run made from one that came with a token
 
 

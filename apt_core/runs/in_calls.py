@@ -38,7 +38,7 @@ def goes_on(folder: Path) -> bool:
 
 def do_call(store: Store, run_id: str, seconds: float, executor: Executor, policy: HostPolicy) -> Outcome:
     """Work on a run that waits, for about so many seconds; what comes of it is in the store when this returns."""
-    if not _claim(store, run_id):
+    if not claim(store, run_id):
         return "not waiting"
     deadline = _Deadline(seconds)
     folder = store.folder(run_id)
@@ -56,7 +56,7 @@ def do_call(store: Store, run_id: str, seconds: float, executor: Executor, polic
     return _settle(store, run_id, last_word)
 
 
-def _claim(store: Store, run_id: str) -> bool:
+def claim(store: Store, run_id: str) -> bool:
     """True for the one caller that gets a run that waits."""
     with store.index.write() as rows:
         row = rows.get(run_id)

@@ -27,6 +27,7 @@ from apt_core.runs import keeping, liveness, models_in_use, processes, token_hol
 from apt_core.runs.beginnings import may_begin_again
 from apt_core.runs.eventlog import EventLog
 from apt_core.runs.executors import Executor, Seat, executor_of
+from apt_core.runs.folders import IN_PROCESS
 from apt_core.runs.idle import WhileIdle
 from apt_core.runs.index import Row, Rows
 from apt_core.runs.liveness import Liveness, RunLimits
@@ -207,6 +208,28 @@ class Launcher:
                 return record
             time.sleep(min(self.interval, 0.2))
 
+    def stop_run(self, run_id: str, seconds: float) -> RunRecord:
+        """Cancel a run, ask its worker at once and not only between two events, and wait this long for its end."""
+        deadline = time.monotonic() + seconds
+        self.store.request_cancel(run_id)
+        with self.store.index.read() as rows:
+            row = rows.get(run_id)
+        if (
+            row
+            and row.pid
+            and processes.is_alive(row.pid, row.pid_created, row.id)
+            and not self._is_a_person(row)
+        ):
+            processes.ask_to_end(row.pid)
+        while (record := self.store.get(run_id)).live and time.monotonic() < deadline:
+            self._tick_and_log_trouble()
+            time.sleep(0.05)
+        return record
+
+    def _is_a_person(self, row: Row) -> bool:
+        """Whether a process of a person does the run itself (`in_process`): it is never signalled."""
+        return (self.store.folder(row.id) / IN_PROCESS).exists()
+
     def _settle(self, run_id: str, seconds: float = 5.0) -> None:
         """Wait a little for the worker's process to be gone, so that its memory is given back."""
         deadline = time.monotonic() + seconds
@@ -254,8 +277,9 @@ class Launcher:
         return in_calls_here and not asked_to_end and may_begin_again(self.store, row.id)
 
     def _end_when_overdue(self, rows: Rows, row: Row) -> None:
-        """First ask, then end, a worker past its grace period, and one that is silent or takes too long or too much."""
-        if row.pid is None:
+        """First ask, then end, a worker past its grace period, and one that is silent or takes too long or too much.
+        A person's own process (`in_process`) is left alone."""
+        if row.pid is None or self._is_a_person(row):
             return
         left = self._memory.left_for_run(lambda: _began_before(rows, row))
         if why := self._liveness.overdue(row.id, self.store.folder(row.id), row.pid, left):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from apt_core.base.errors import BadInput
+from apt_core.base.words import nearest
 from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune
 from apt_core.methods import METHODS, make_method
@@ -49,6 +50,7 @@ def line_up(job: Prune, names: Any) -> list[Prune]:
         if not isinstance(name, str) or name not in METHODS:
             raise BadInput(
                 f"There is no method '{str(name)[:40]}' to race; choose from {', '.join(METHODS)}."
+                f"{nearest(str(name)[:40], METHODS)}"
             )
     rivals = [name for name in METHODS if name in _listed(names) and name != job.method.name]
     return [job, *(_rival(job, name) for name in rivals)]

@@ -175,11 +175,11 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
         (["--pattern", "4:2"], "Pattern 4:2 is not possible"),
         (["--pattern", "0:4"], "Pattern 0:4 is not possible"),
         (["--pattern", "1:15"], "divisible by 15"),
-        (["--samples", "0"], "calibration.samples"),
+        (["--samples", "0"], "--samples must be at least 1 (not 0)"),
         (["--samples", "many"], "--samples"),
-        (["--length", "1"], "calibration.length"),
-        (["--eval-samples", "0"], "samples"),
-        (["--seed", "-1"], "seed"),
+        (["--length", "1"], "--length must be at least 16 (not 1)"),
+        (["--eval-samples", "0"], "--eval-samples must be at least 1"),
+        (["--seed", "-1"], "--seed must be at least 0"),
         (["--set", "block_size"], "not of the form KEY=VALUE"),
         (["--set", "blocksize=3"], "has no option 'blocksize'"),
         (["--set", "mask=aple"], "There is no mask 'aple'; choose one of magnitude, wanda,"),
@@ -204,6 +204,10 @@ def test_every_option_reaches_the_recipe(tmp_path, monkeypatch, workers):
         (["--out", "{blank}/below"], "--out"),
         (["--frobnicate"], "--frobnicate"),
         (["--device", "tpu"], "--device"),
+        (["--device", "mps"], "no MPS device"),
+        (["--sampels", "8"], "Did you mean '--samples'?"),
+        (["--method", "wnada"], "Did you mean 'wanda'?"),
+        (["--sparsity", "50"], "0.5 or 50%?"),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
@@ -658,7 +662,7 @@ def test_ctrl_c_in_an_answer_shows_what_there_is(capsys):
 def test_a_port_that_is_no_number_is_a_sentence_before_gradio_reads_it():
     """Gradio's own import fails over it."""
     environment = os.environ | {"GRADIO_SERVER_PORT": "seven"}
-    for command in (["app.py"], ["-m", "apt_core"]):
+    for command in (["app.py"], ["-m", "apt_core", "serve"]):
         done = subprocess.run(
             [sys.executable, *command],
             cwd=REPOSITORY,

@@ -9,9 +9,9 @@ import pytest
 
 from apt_core.base.paths import ASSETS
 from apt_core.cli import main
-from apt_core.cli.prune import JOB_COPY
 from apt_core.jobs import make_job, read_job
 from apt_core.models.checkpoint import headers
+from apt_core.reports.writing import JOB_COPY
 from apt_core.runs.store import Store
 from tests.runs.test_store import finish
 

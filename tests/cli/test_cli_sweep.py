@@ -102,7 +102,7 @@ def test_a_dry_run_says_what_it_takes_and_queues_nothing(capsys):
         (["--methods", "apt"], "Say how much goes"),
         (["--sparsity", "0.5,x"], "'x' is neither a sparsity"),
         (["--sparsity", "0.5", "--seeds", "1,b"], "--seeds takes whole numbers"),
-        (["--sparsity", "0.5", "--samples", "0"], "greater than or equal to 1"),
+        (["--sparsity", "0.5", "--samples", "0"], "--samples must be at least 1"),
         (["--sparsity", "0.5", "--seeds", ",".join(map(str, range(64))), "--samples", "8,16"], "at most 64"),
         (["--sparsity", "0.5", "--pattern", "1:7"], "divisible by 7"),
         (["--resume", "20200101-000000-0000"], "leave --model out"),
@@ -136,7 +136,7 @@ def test_the_most_sparsity_within_a_bound_is_searched_run_by_run(capsys):
         (["--within", "1.1", "--sparsity", "0.5"], "leave --sparsity out"),
         (["--within", "1.1", "--pattern", "2:4"], "leave --pattern out"),
         (["--within", "1.1", "--methods", "apt,wanda"], "one method"),
-        (["--within", "1.0", "--method", "apt"], "greater than 1"),
+        (["--within", "1.0", "--method", "apt"], "--within must be above 1"),
         (["--within", "1.1", "--method", "apple"], "no method 'apple'"),
     ],
 )

@@ -97,13 +97,13 @@ def test_help_takes_half_a_second_of_the_processor_at_most(command):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-def test_no_command_opens_the_page_on_the_port_that_is_named(monkeypatch):
+def test_serve_opens_the_page_on_the_port_that_is_named(monkeypatch):
     from apt_core import cli
 
     opened = []
     monkeypatch.setattr("apt_core.ui.launch.launch", opened.append)
     monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
-    assert cli.main(["--port", "7999"]) == 0 and cli.main([]) == 0
+    assert cli.main(["serve", "--port", "7999"]) == 0 and cli.main(["serve"]) == 0
     monkeypatch.setenv("GRADIO_SERVER_PORT", "8000")
-    assert cli.main([]) == 0
+    assert cli.main(["serve"]) == 0
     assert opened == [7999, 7860, 8000] and gc.isenabled()

@@ -51,7 +51,7 @@ def test_as_many_brackets_as_json_can_hold_are_none_either(name, capsys):
 
 
 def test_a_limit_of_22_digits_is_too_many_examples(capsys):
-    assert "less than or equal to 100000" in refused([*EVALUATE, "--limit", DIGITS], capsys)
+    assert "--limit must be at most 100000" in refused([*EVALUATE, "--limit", DIGITS], capsys)
 
 
 @pytest.mark.parametrize("limit", ["1e22", "nan", "-1"])

@@ -297,7 +297,7 @@ def test_a_pruned_model_never_replaces_the_one_it_came_from(tmp_path):
 def test_prune_returns_the_record_and_the_summary_is_json(tmp_path):
     seen = []
     record = apt_core.prune(
-        TINY, "sparsegpt", 0.5, out=tmp_path, on_event=seen.append,
+        TINY, "sparsegpt", 0.5, out=tmp_path / "pruned", on_event=seen.append,
         calibration={"text": "wiki-sample", "samples": 2, "length": 32},
         evaluation={"text": "wiki-sample", "samples": 2, "length": 32},
     )  # fmt: skip

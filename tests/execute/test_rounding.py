@@ -112,7 +112,7 @@ def test_a_job_names_its_size_and_keeps_nothing_for_dense_runs():
 
 def test_what_is_pruned_stays_pruned_and_is_smaller_packed(tmp_path):
     apt_core.prune(
-        str(TINY), "magnitude", "0.5", out=tmp_path, device="cpu",
+        str(TINY), "magnitude", "0.5", out=tmp_path / "checkpoint", device="cpu",
         calibration={"text": "wiki-sample", "samples": 1, "length": 32},
         evaluation={"text": "wiki-sample", "samples": 1, "length": 32},
     )  # fmt: skip

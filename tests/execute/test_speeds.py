@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import apt_core
+from apt_core import events as ev
 from apt_core.base.patterns import parse_pattern
 from apt_core.events.records import RunRecord, fold
 from apt_core.execute import measuring, prune, speeds
@@ -22,7 +23,7 @@ PLAN = apt_core.plan(
 
 
 def record_of(events):
-    stamped = [apt_core._events.Stamped(seq=n, at=n, event=event) for n, event in enumerate(events)]
+    stamped = [ev.Stamped(seq=n, at=n, event=event) for n, event in enumerate(events)]
     return fold(RunRecord(id="x", job=PLAN), stamped)
 
 
@@ -38,7 +39,7 @@ def test_dense_and_pruned_take_turns_with_their_own_weights(monkeypatch, weights
                 weight = model.model.layers[0].self_attn.q_proj.weight
                 seen.setdefault(name, []).append(float((weight == 0).float().mean()))
         yield 0
-        one = apt_core._events.Speed(median=20.0, low=19.0, high=21.0, repeats=4)
+        one = ev.Speed(median=20.0, low=19.0, high=21.0, repeats=4)
         two = one.model_copy(update={"median": 30.0, "low": 29.0, "high": 31.0})
         return {"dense": Speeds(prefill=one, decode=one), "pruned": Speeds(prefill=two, decode=two)}
 

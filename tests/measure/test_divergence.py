@@ -101,7 +101,7 @@ def pruned_run(tmp_path, **fields):
         "evaluation": {"text": "wiki-sample", "samples": 3, "length": 64},
         "device": "cpu", "dtype": "float32",
     } | fields  # fmt: skip
-    return apt_core.prune(str(TINY), "magnitude", "0.5", out=tmp_path, **settings)
+    return apt_core.prune(str(TINY), "magnitude", "0.5", out=tmp_path / "checkpoint", **settings)
 
 
 @torch.no_grad()
@@ -139,7 +139,7 @@ def test_windows_that_are_too_long_to_keep_are_not_compared(tmp_path, monkeypatc
 
 def test_nothing_removed_agrees_wholly(tmp_path):
     record = apt_core.prune(
-        str(TINY), "magnitude", "0", out=tmp_path, device="cpu",
+        str(TINY), "magnitude", "0", out=tmp_path / "checkpoint", device="cpu",
         calibration={"text": "wiki-sample", "samples": 2, "length": 32},
         evaluation={"text": "wiki-sample", "samples": 2, "length": 64},
     )  # fmt: skip

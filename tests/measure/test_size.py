@@ -64,7 +64,7 @@ def test_sizes_of_the_same_files_are_found_once(half, monkeypatch):
 
 def test_a_run_says_both_sizes(tmp_path):
     record = apt_core.prune(
-        "tiny-llama", "magnitude", "0.5", out=tmp_path, device="cpu",
+        "tiny-llama", "magnitude", "0.5", out=tmp_path / "checkpoint", device="cpu",
         calibration={"text": "wiki-sample", "samples": 1, "length": 32},
         evaluation={"text": "wiki-sample", "samples": 1, "length": 32},
     )  # fmt: skip

@@ -193,7 +193,7 @@ def test_a_packed_model_is_pruned_like_the_plain_one(half, tmp_path, by_block):
     made = []
     for name, folder in (("a", half), ("b", packed)):
         record = apt_core.prune(
-            str(folder), "magnitude", "0.75", out=tmp_path / name, device="cpu",
+            str(folder), "magnitude", "0.75", out=tmp_path / name / "checkpoint", device="cpu",
             weights="disk" if by_block else "memory",
             calibration={"text": "wiki-sample", "samples": 2, "length": 32},
             evaluation={"text": "wiki-sample", "samples": 2, "length": 32},

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 from ui_helpers import a_recipe
 
-import apt_core
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.cli.evaluate import job_from
 from apt_core.cli.options import prune_from
 from apt_core.cli.parser import build_parser
 from apt_core.jobs import Evaluate, Prune, make_job, make_value
+from apt_core.library import calls
 from apt_core.reports.reproduce import command, python_source
 from apt_core.runs.store import Store
 
@@ -56,11 +56,11 @@ def asked(monkeypatch):
     """The jobs that the Python API is asked to do; none is done."""
     jobs = []
 
-    def record_of(job, out, on_event):
+    def record_of(job, out, on_event, **how):
         jobs.append(job)
         return SimpleNamespace(evaluated=(1, 2))
 
-    monkeypatch.setattr(apt_core, "_record_of", record_of)
+    monkeypatch.setattr(calls, "_recorded", record_of)
     return jobs
 
 

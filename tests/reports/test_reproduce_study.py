@@ -5,7 +5,6 @@ import shlex
 import pytest
 from ui_helpers import a_recipe
 
-import apt_core
 from apt_core.base.errors import NotNumbers
 from apt_core.base.policy import PRIVATE, STRICT
 from apt_core.cli import main
@@ -15,6 +14,7 @@ from apt_core.cli.sweep import search_from, space_from
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import make_space
 from apt_core.jobs.study import Study
+from apt_core.library import calls
 from apt_core.reports.reproduce_study import study_again
 from apt_core.runs.store import Store
 from apt_core.studies.race import line_up
@@ -91,7 +91,7 @@ def test_the_command_and_the_script_of_a_sweep_keep_the_options_of_its_method(mo
     again = study_again(study, PRIVATE)
     assert set(space_from(options_of(again.command)).expand().jobs) == set(study.jobs), again.command
     jobs = []
-    monkeypatch.setattr(apt_core, "_record_of", lambda job, out, on_event: jobs.append(job))
+    monkeypatch.setattr(calls, "_recorded", lambda job, out, on_event, **how: jobs.append(job))
     exec(again.python, {})
     assert jobs == list(study.jobs)
 
@@ -126,7 +126,7 @@ def test_the_script_of_a_search_finds_the_border(monkeypatch, capsys, border):
                 raise NotNumbers("The model's predictions are not numbers any more.")
             self.ratio = 1.0 if percent <= border else 2.0
 
-    monkeypatch.setattr(apt_core, "_record_of", lambda job, out, on_event: Record(job))
+    monkeypatch.setattr(calls, "_recorded", lambda job, out, on_event, **how: Record(job))
     study = a_search(a_recipe(**HALF, seed=3, calibration={"samples": 5}))
     exec(study_again(study, PRIVATE).python, {})
     assert capsys.readouterr().out == f"{border}\n"
@@ -151,7 +151,7 @@ def test_the_command_and_the_script_of_a_race_ask_for_the_same_runs(monkeypatch,
     options = options_of(again.command)
     assert line_up(prune_from(options), options.race.split(",")) == jobs, again.command
     made = []
-    monkeypatch.setattr(apt_core, "_record_of", lambda job, out, on_event: made.append(job))
+    monkeypatch.setattr(calls, "_recorded", lambda job, out, on_event, **how: made.append(job))
     exec(again.python, {})
     assert made == jobs
 

@@ -106,7 +106,7 @@ def test_the_queue_starts_nothing_itself(store, launcher, recipe):
 
 def test_only_one_call_gets_a_run(store, launcher, recipe):
     run_id = launcher.submit(recipe)
-    assert in_calls._claim(store, run_id) and not in_calls._claim(store, run_id)
+    assert in_calls.claim(store, run_id) and not in_calls.claim(store, run_id)
     assert call(store, run_id) == "not waiting"
 
 
