@@ -8,8 +8,8 @@ Each run is the product's own command line in a process of its own; what it wrot
 which keeps the loss of every window, so that two runs can be compared window by window. llm-compressor is installed
 into a virtual environment of its own and gets the same weights and windows. Every run is one JSON line of
 benchmarks/results/held_out.jsonl; a run that is there already (same model, method, allocation, pattern, seed,
-calibration) is not measured again unless --again is given. Prints the tables; `python -m benchmarks.readme` puts them
-into the README.
+calibration) is not measured again unless --again is given. Prints the tables; `python -m benchmarks.docs` puts them
+into docs/results/accuracy.md.
 """
 
 from __future__ import annotations

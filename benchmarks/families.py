@@ -1,7 +1,7 @@
 """Every family with every method at 50% and 2:4, on tiny random models: the contract test, run in full.
 
     python -m benchmarks.families
-    python -m benchmarks.readme     # puts the table into the README
+    python -m benchmarks.docs     # puts the table into docs/reference/families.md
 
 Each of them is one test of tests/test_families.py: exact sparsity, nothing else touched, the checkpoint loads in
 transformers again and gives the same logits. Prints one Markdown table and appends one JSON record to

@@ -1,10 +1,15 @@
-"""Texts to measure on that every machine with Python has."""
+"""Texts to measure on that come with the repository."""
 
 from __future__ import annotations
 
+import lzma
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+
+PYTHON_DOCS = (
+    Path(__file__).parent / "python-docs.txt.xz"
+)  # the language reference of Python 3.11, kept as it was
 
 
 @lru_cache
@@ -12,8 +17,6 @@ def as_file(text: str) -> str:
     """What the command line takes: `python-docs` as a file, any other name as it is."""
     if text != "python-docs":
         return text
-    from pydoc_data.topics import topics  # the language reference, half a megabyte of another kind of English
-
     file = Path(tempfile.mkdtemp(prefix="apt-text-")) / "python-docs.txt"
-    file.write_text("\n\n".join(topics[name] for name in sorted(topics)))
+    file.write_bytes(lzma.decompress(PYTHON_DOCS.read_bytes()))
     return str(file)

@@ -1,7 +1,7 @@
 """How much one visitor, and all of them together, may take of this host: one config, each limit with its sentence.
 
 Each field says its variable, what it is on a public host where nobody says otherwise, and what it limits; on a
-person's own machine nothing is limited unless they say so. The README's table is made of the same words.
+person's own machine nothing is limited unless they say so. The documentation's table is made of the same words.
 """
 
 from __future__ import annotations

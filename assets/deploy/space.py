@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from apt_core import __version__  # noqa: E402 - of this repository, installed or not
 
-_NEEDED = ("app.py", "README.md", "LICENSE", "requirements.txt", "apt_core/", "assets/")
+_NEEDED = ("app.py", "README.md", "LICENSE", "requirements.txt", "apt_core/", "assets/", "docs/")
 _BROKEN = ("BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "NO_APP_FILE", "DELETING", "STOPPED", "PAUSED")
 _EVERY_SECONDS = 5.0
 

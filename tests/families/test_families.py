@@ -158,7 +158,7 @@ def test_what_is_pruned_every_time_has_every_family_and_every_method_in_both_pat
 
 @pytest.mark.parametrize(("family", "method", "pattern"), contract())
 def test_every_family_is_pruned_exactly_and_loads_again(family, method, pattern, pruned_by, tmp_path):
-    """`python -m benchmarks.families` runs all of them and writes the README's table."""
+    """`python -m benchmarks.families` runs all of them and writes the table of the documentation."""
     events, model, recipe = pruned_by(family, method, pattern)
     check(events, model, recipe, tiny_families.model(family), tmp_path / "checkpoint")
 

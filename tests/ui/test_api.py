@@ -365,9 +365,15 @@ def test_a_program_prunes_through_gradio_client(served):
 
 
 @pytest.mark.slow
-def test_the_lines_of_the_readme_run(served, capsys):
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-    lines = readme.split("<!-- api: begin -->")[1].split("<!-- api: end -->")[0].strip().strip("`")
+def test_the_lines_of_the_documentation_run(served, capsys):
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http-and-mcp.md"
+    lines = (
+        page.read_text("utf-8")
+        .split("<!-- api: begin -->")[1]
+        .split("<!-- api: end -->")[0]
+        .strip()
+        .strip("`")
+    )
     exec(lines.removeprefix("python").replace("http://127.0.0.1:7860", served), {})
     said = capsys.readouterr().out.strip().splitlines()
     assert [line.split()[1] for line in said if line.startswith("20")] == ["finished"] * 2
