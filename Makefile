@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3 # processes that test; one of them drives the browser and mostly waits
 
-.PHONY: app test lint format clean audit space check-space
+.PHONY: app test lint format clean audit docs space check-space
 
 app: $(VENV)/.app
 	$(BIN)/python app.py
@@ -38,6 +38,12 @@ $(VENV)/.test: $(VENV)/.app tests/requirements.txt
 audit: $(VENV)/.test
 	@test -x $(VENV)/audit/bin/pip-audit || ($(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install -q pip-audit)
 	$(VENV)/audit/bin/pip-audit --strict --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+# The generated parts of docs/, then the site in build/site; the page serves the same files by itself.
+docs: $(VENV)/.test
+	$(BIN)/python -m benchmarks.docs
+	@test -x $(VENV)/docs/bin/mkdocs || ($(PYTHON) -m venv $(VENV)/docs && $(VENV)/docs/bin/pip install -q "mkdocs<2")
+	$(VENV)/docs/bin/mkdocs build --strict -q
 
 space: $(VENV)/.app
 	$(BIN)/python assets/deploy/space.py put "$(SPACE)"

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: assets/ is installed as apt_core/assets, and what the package index shows."""
+"""What pyproject.toml cannot say: assets/ and docs/ are installed in apt_core/, and what the package index shows."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,11 @@ def for_the_index(readme: str) -> str:
 
 
 OPTIONS = dict(
-    packages=[*find_packages(include=["apt_core*"]), "apt_core.assets"],
-    package_dir={"apt_core.assets": "assets"},
+    packages=[*find_packages(include=["apt_core*"]), "apt_core.assets", "apt_core.docs"],
+    package_dir={"apt_core.assets": "assets", "apt_core.docs": "docs"},
     package_data={
         "apt_core": ["py.typed"],
+        "apt_core.docs": ["**/*.md", "**/*.svg"],
         "apt_core.assets": [
             "models/**",
             "samples/**",

@@ -75,6 +75,8 @@ def test_the_wheel_holds_every_module_and_every_asset_that_is_read(wheel):
     for folder in ("models", "samples", "texts", "ui", "report", "tour"):
         for asset in filter(Path.is_file, (ROOT / "assets" / folder).rglob("*")):
             assert f"apt_core/assets/{asset.relative_to(ROOT / 'assets')}" in names
+    for page in (ROOT / "docs").rglob("*.*"):
+        assert f"apt_core/docs/{page.relative_to(ROOT / 'docs')}" in names
     assert "apt_core/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "apt_core/assets/make"))]
 
@@ -86,6 +88,8 @@ def test_the_wheel_names_its_command_and_what_it_needs(wheel):
     (metadata,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
     said = wheel.read(metadata).decode()
     assert "Requires-Dist: torch" in said
+    assert "Description-Content-Type: text/markdown" in said and "\n# APT Studio\n" in said
+    assert "sdk: gradio" not in said and "](docs/" not in said
     assert 'Requires-Dist: lm_eval<0.5,>=0.4.13; extra == "tasks"' in said.replace("lm-eval", "lm_eval")
     assert 'Requires-Dist: gradio[mcp]<7,>=6.31; extra == "mcp"' in said
 
