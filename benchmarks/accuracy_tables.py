@@ -65,19 +65,25 @@ def usual_calibration(lines: Sequence[dict]) -> str:
 
 
 def main_table(lines: Sequence[dict]) -> str:
-    """One row per method and allocation; of each pattern the perplexity on every held-out text, seed 0."""
-    texts = list(next(line for line in lines if line["method"] == "dense")["losses"])
+    """One table per held-out text, with the dense model first; rows are methods and allocations, seed 0."""
+    dense = next(line for line in lines if line["method"] == "dense")
     runs = [line for line in lines if line["method"] != "dense" and line["seed"] == 0]
     patterns = [pattern for pattern in _PATTERNS if any(line["pattern"] == pattern for line in runs)]
+    names = list(dict.fromkeys((line["method"], _allocation(line)) for line in runs))
+    found = {(line["method"], _allocation(line), line["pattern"]): line for line in runs}
     head = " | ".join(_pattern(pattern) for pattern in patterns)
-    rows = [f"| method | allocation | {head} |", "|---|---|" + "---:|" * len(patterns)]
-    for method, allocation in dict.fromkeys((line["method"], _allocation(line)) for line in runs):
-        cells = [
-            _cell([line for line in runs if _is(line, method, allocation, pattern)], texts)
-            for pattern in patterns
-        ]
-        rows.append(f"| {method} | {allocation} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    parts = []
+    for text, of_windows in dense["losses"].items():
+        rows = [f"| {text}: method | allocation | {head} |", "|---|---|" + "---:|" * len(patterns)]
+        rows.append(f"| dense | | {' | '.join([f'{perplexity(of_windows).value:.2f}'] * len(patterns))} |")
+        for name in names:
+            cells = [
+                _cell([found[key]], [text]) if (key := (*name, pattern)) in found else "-"
+                for pattern in patterns
+            ]
+            rows.append(f"| {name[0]} | {name[1]} | {' | '.join(cells)} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
 
 
 def conditions(lines: Sequence[dict]) -> str:

@@ -52,7 +52,7 @@ def perplexity_over_sparsity(lines: Sequence[dict]) -> str:
         key += 28 + 8 * len(title) + (62 if allocation == "loss" else 0)
     shapes.append(f'<path d="M{key} 18h22" stroke="#777" stroke-dasharray="4 3"/>')
     shapes.append(_text(key + 28, 22, "dense"))
-    width = _LEFT + len(texts) * (_WIDE + _GAP)
+    width = _LEFT + len(texts) * (_WIDE + _GAP) - _GAP + 16
     return _svg(width, _TOP + _HIGH + 44, shapes, "Perplexity over sparsity on three texts; lower is better")
 
 
@@ -81,6 +81,44 @@ def seconds(record: dict) -> str:
         shapes.append(f'<rect x="198" y="{y}" width="{width:.1f}" height="20" fill="#0072b2"/>')
         shapes.append(_text(204 + width, y + 15, f"{taken:.1f} s"))
     return _svg(700, 20 + 30 * len(runs), shapes, "Seconds of pruning at 50%")
+
+
+def claims(found: Sequence[dict]) -> str:
+    """Each claim as its ratio of perplexities with its interval on a logarithmic axis; below 1 it holds."""
+    ratios = [one for one in found if "texts" in one]
+    left, wide, low, high = 520, 340, 0.25, 4.0
+    bottom = 24 + 26 * len(ratios)
+
+    def place(value: float) -> float:
+        inside = min(max(value, low), high)
+        return left + wide * math.log(inside / low) / math.log(high / low)
+
+    shapes = []
+    for value in (0.25, 0.5, 1, 2, 4):
+        x, colour = place(value), "#555" if value == 1 else "#e3e3e3"
+        shapes.append(f'<path d="M{x:.1f} 12V{bottom}" stroke="{colour}"/>')
+        shapes.append(_text(x, bottom + 18, f"{value:g}", "text-anchor='middle' fill='#555'"))
+    colours = {"holds": "#009e73", "does not hold": "#d55e00"}
+    for row, one in enumerate(ratios):
+        y, colour = 26 + 26 * row, colours.get(one["verdict"], "#777")
+        shapes.append(_text(left - 12, y + 4, _short(one["claim"]), "text-anchor='end' font-size='11'"))
+        if not low <= one["value"] <= high:
+            outside, anchor = (left + 4, "start") if one["value"] < low else (left + wide - 4, "end")
+            arrow = f"← {one['value']:.2g}" if one["value"] < low else f"{one['value']:.3g} →"
+            shapes.append(_text(outside, y + 4, arrow, f"text-anchor='{anchor}' fill='{colour}'"))
+            continue
+        shapes.append(
+            f'<path d="M{place(one["low"]):.1f} {y}H{place(one["high"]):.1f}" stroke="{colour}" stroke-width="2"/>'
+        )
+        shapes.append(f'<circle cx="{place(one["value"]):.1f}" cy="{y}" r="4.5" fill="{colour}"/>')
+    shapes.append(
+        _text(left + wide / 2, bottom + 36, "ratio of perplexities", "text-anchor='middle' fill='#555'")
+    )
+    return _svg(left + wide + 40, bottom + 46, shapes, "Claims of related papers as ratios of perplexities")
+
+
+def _short(claim: str) -> str:
+    return (claim if len(claim) <= 88 else claim[:86].rsplit(" ", 1)[0] + " …").replace("&", "&amp;")
 
 
 def _x(left: float, share: str) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import accuracy, accuracy_tables, charts, families, honest_table, speed
-from benchmarks.related import verdicts
+from benchmarks.related import records, verdicts
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -239,6 +239,9 @@ _PAGES: dict[str, dict[str, Callable[[], str]]] = {
 }
 _CHARTS: dict[str, Callable[[], str]] = {
     "results/perplexity.svg": lambda: charts.perplexity_over_sparsity(_runs(_MAIN)),
+    "results/related-work.svg": lambda: charts.claims(
+        verdicts.verdicts(verdicts.NAMES, records.everything(accuracy.RESULTS, records.RESULTS), _MAIN)
+    ),
     "results/speed.svg": lambda: charts.seconds(_newest(speed.RESULTS)),
 }
 

@@ -180,7 +180,11 @@ def test_the_table_says_what_is_due_to_the_allocation():
     )
     assert "alps (loss) / alps (uniform) | same solver: the allocation alone | 1 | 0.905" in table
     whole = accuracy_tables.main_table([dense, *runs])
-    assert "| alps | uniform | 13.46 |" in whole and "| apt-joint | loss | 11.02 |" in whole
+    assert (
+        "| dense | | 8.17 |" in whole
+        and "| alps | uniform | 13.46 |" in whole
+        and "| apt-joint | loss | 11.02 |" in whole
+    )
 
 
 def test_a_pattern_leaves_an_allocation_nothing_to_share_out():

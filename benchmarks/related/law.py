@@ -19,7 +19,7 @@ from benchmarks.judge import Interval, ratio
 from benchmarks.related.ratios import verdict
 
 NAME = "law"
-WORDS = "The law of the first two thirds of a recovery curve foretells the rest"
+WORDS = "The law of the first two thirds of a recovery curve predicts the rest"
 SOURCE = "arXiv 2411.10272"
 _LEAST = 1e-9  # relative error: below it is rounding
 
