@@ -24,6 +24,7 @@ from apt_core.models.catalogue import terms
 from benchmarks import accuracy_tables, runs
 from benchmarks.judge import HeldOut, losses
 from benchmarks.peers import peer
+from benchmarks.texts import commit, digest
 
 RESULTS = Path(__file__).parent / "results" / "held_out.jsonl"
 _KEY = ("model", "method", "allocation", "pattern", "seed", "calibration")
@@ -53,9 +54,14 @@ def measured(options: argparse.Namespace, texts: list[HeldOut], known: set[tuple
         "held_out": [[text.name, text.skip, text.windows] for text in texts],
         "window": options.judge_length,
     }
+    made = {
+        "commit": commit(),
+        "sha256": {text.name: digest(text.file, "evaluation") for text in texts}
+        | {"calibration": digest(options.calibration, "calibration")},
+    }
     dense = shared | {"method": "dense", "allocation": "", "pattern": "", "seed": 0}
     if options.again or key(dense) not in known:
-        yield dense | {"losses": losses(options.model, texts, options.judge_length), "date": _now()}
+        yield dense | {"losses": losses(options.model, texts, options.judge_length), "date": _now()} | made
     for seed in map(int, options.seeds.split(",")):
         for pattern in options.patterns.split(","):
             for method in options.methods.split(","):
@@ -68,7 +74,12 @@ def measured(options: argparse.Namespace, texts: list[HeldOut], known: set[tuple
                     }
                     if options.again or key(asked) not in known:
                         options.seed = seed
-                        yield asked | _run(method, allocation, pattern, options, texts) | {"date": _now()}
+                        yield (
+                            asked
+                            | _run(method, allocation, pattern, options, texts)
+                            | {"date": _now()}
+                            | made
+                        )
 
 
 def _run(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
+import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 PYTHON_DOCS = (
     Path(__file__).parent / "python-docs.txt.xz"
@@ -20,3 +23,17 @@ def as_file(text: str) -> str:
     file = Path(tempfile.mkdtemp(prefix="apt-text-")) / "python-docs.txt"
     file.write_bytes(lzma.decompress(PYTHON_DOCS.read_bytes()))
     return str(file)
+
+
+def digest(text: str, part: Literal["calibration", "evaluation"]) -> str:
+    """The sha256 of what a run reads of a text: a name, a file, or a dataset of the Hub."""
+    from apt_core.base.policy import PRIVATE
+    from apt_core.texts.sources import load_text
+
+    return hashlib.sha256(load_text(as_file(text), part, policy=PRIVATE).encode()).hexdigest()
+
+
+def commit() -> str:
+    """The commit of this repository, with + where files differ from it; empty outside of git."""
+    asked = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    return subprocess.run(asked, cwd=PYTHON_DOCS.parent, capture_output=True, text=True).stdout.strip()
