@@ -37,7 +37,11 @@ def differing_fields(records: Sequence[RunRecord], policy: HostPolicy = STRICT) 
     for path in dict.fromkeys(path for of in fields.values() for path in of):
         first = next(iter(fields.values())).get(path)
         if all(of.get(path) == first for of in fields.values()):
-            shared[path] = next(iter(said.values()))[path]
+            own = next(iter(said.values()))
+            if (
+                path in own
+            ):  # else a field that the first job does not have and that stands empty in the others
+                shared[path] = own[path]
         else:
             differing[path] = {run: of.get(path) for run, of in said.items()}
     return Differing(differing, shared)

@@ -36,6 +36,14 @@ def test_another_method_differs_in_its_components_and_their_options():
     assert found.differing["pattern"] == {ONE: "2:4", TWO: "4:8"}
 
 
+def test_a_field_that_stands_empty_in_the_later_of_two_kinds_is_left_out():
+    """A pruned model and its recovery, whose `resume` is empty: looking it up in the first failed."""
+    recovered = RunRecord(id=TWO, job=make_job("recover", model={"id": f"run:{ONE}"}, method="spp"))
+    found = differing_fields([run(ONE), recovered])
+    assert fields_of(recovered.job)["resume"] is None
+    assert "resume" not in found.shared and "resume" not in found.differing
+
+
 def test_jobs_of_several_kinds_are_laid_beside_one_another():
     found = differing_fields([run(ONE), measuring(TWO)])
     assert found.differing["kind"] == {ONE: "prune", TWO: "evaluate"}

@@ -161,6 +161,7 @@ def test_a_search_is_one_button(studio, tab):
     assert study.kind == "bisection" and study.bisection.within == pytest.approx(1.1)
     assert [job.pattern.label for job in study.jobs] == ["50%"]
     measured(studio.store, study.runs[0], 1.3)
+    assert sweep.show(tab, studio, study.id)[tab.timer].active, "its next run is on its way"
     assert bisection.advance(studio.store, study.id)
     assert "decides the next run" in said(sweep.show(tab, studio, study.id), tab.view)
     for worse in (0, 901, None):

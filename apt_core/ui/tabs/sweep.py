@@ -18,9 +18,9 @@ from apt_core.methods.registry import COMPONENTS
 from apt_core.models.catalogue import terms
 from apt_core.models.fetch import hub_token
 from apt_core.plots import study_charts
-from apt_core.studies.bisection import MOST_RUNS, first_job
+from apt_core.studies.bisection import MOST_RUNS, Ask, first_job, next_job
 from apt_core.studies.rounded import on_their_way, rounds
-from apt_core.studies.sweep import can_go_on, check_is_sweep, live, rows_of
+from apt_core.studies.sweep import BISECTION, can_go_on, check_is_sweep, live, rows_of
 from apt_core.ui.forms import checks
 from apt_core.ui.forms.account import token_of
 from apt_core.ui.forms.choose import Chooser
@@ -344,7 +344,7 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
     except PruneError as error:
         gone = {tab.view: "", tab.timer: gr.Timer(active=False)}
         return _refused(tab, str(error)) | gone | _drawn(tab, [], seen)
-    going, mine = live(rows), studio.may_change_study(study)
+    going, mine = live(rows) or _asks_for_more(study, records), studio.may_change_study(study)
     drawn = _with_rounded(studio, records)
     return {
         tab.note: "",
@@ -356,6 +356,11 @@ def show(tab: SweepTab, studio: Studio, study_id: Any, seen: str = "") -> dict[A
         **(rounding.there(tab.rounding, records) if seen else rounding.show(tab.rounding, records)),
         **_drawn(tab, drawn, seen),
     }
+
+
+def _asks_for_more(study: Study, records: list[RunRecord]) -> bool:
+    """Whether a search is between two runs: the next one follows from those that have ended, and is on its way."""
+    return study.kind == BISECTION and isinstance(next_job(study, records), Ask)
 
 
 def _with_rounded(studio: Studio, records: list[RunRecord]) -> list[RunRecord]:
