@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from apt_core.base.errors import RunFailed
-from apt_core.base.lazy import lazy
 from apt_core.families import differentiable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-accelerate: Any = lazy("accelerate")
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -77,9 +74,7 @@ class Trainer:
         """half: forwards in bfloat16, weights in float32."""
         self._model, self._trained, self._loss, self._plan, self._dense = model, trained, loss, plan, dense
         self._device = next(model.parameters()).device
-        self._runs = accelerate.Accelerator(
-            cpu=self._device.type == "cpu", mixed_precision="bf16" if half else "no"
-        )
+        self._half = half
         self._optimiser = torch.optim.AdamW(
             list(trained.values()), lr=plan.largest_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.999)
         )
@@ -92,23 +87,21 @@ class Trainer:
         plan = self._plan
         torch.manual_seed(plan.seed + _PRIME * step)  # dropout
         tokens = plan.windows[windows_of(step, len(plan.windows), plan.batch, plan.seed)].to(self._device)
-        with self._computing():
+        in_half = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half)
+        with differentiable(), in_half:
             loss = self._loss(self._model(tokens, use_cache=False).logits, tokens, self._of_dense(tokens))
         if not math.isfinite(loss.item()):
             raise RunFailed(
                 f"The training loss is not finite any more at step {step}; use a smaller learning rate."
             )
         with differentiable():
-            self._runs.backward(loss)
-        self._runs.clip_grad_norm_(list(self._trained.values()), plan.clip)
+            loss.backward()
+        nn.utils.clip_grad_norm_(list(self._trained.values()), plan.clip)
         for group in self._optimiser.param_groups:
             group["lr"] = self.rate(step)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         return loss.item()
-
-    def _computing(self) -> AbstractContextManager[Any]:
-        return _Both(differentiable(), self._runs.autocast())
 
     def _of_dense(self, tokens: Tensor) -> Tensor | None:
         if self._dense is None:
@@ -135,21 +128,6 @@ class Trainer:
                 if f"{_MOMENTS[0]}/{name}" in tensors:
                     moments = {one: tensors[f"{one}/{name}"].to(self._device) for one in _MOMENTS}
                     self._optimiser.state[parameter] = {"step": torch.tensor(float(step)), **moments}
-
-
-class _Both:
-    """Two contexts as one."""
-
-    def __init__(self, first: AbstractContextManager[Any], second: AbstractContextManager[Any]):
-        self._both = (first, second)
-
-    def __enter__(self) -> None:
-        for one in self._both:
-            one.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        for one in reversed(self._both):
-            one.__exit__(*error)
 
 
 @torch.no_grad()

@@ -93,6 +93,18 @@ def test_what_a_run_says(store, parent):
     assert summary(again)["perplexity"]["dense"] == pytest.approx(parent.dense.perplexity, rel=1e-2)
 
 
+def test_one_process_trains_in_one_precision_and_then_in_another(store, parent):
+    """As the Python API and a notebook do; what was trained before changes nothing."""
+
+    def losses(dtype):
+        child = done(store, recovery(parent.id, "spp", steps=2, dtype=dtype))
+        assert child.status == "finished", child.failure
+        return [one.loss for one in child.curve if one.step]
+
+    half, full = losses("bfloat16"), losses("float32")
+    assert half != full and losses("bfloat16") == half and losses("float32") == full
+
+
 def test_it_says_how_large_the_dense_model_and_the_recovered_one_are(store):
     """Of a model without some of its blocks the smaller number stood under `dense`, and none under `pruned`."""
     smaller = done(
