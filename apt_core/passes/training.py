@@ -95,7 +95,7 @@ class Trainer:
                 f"The training loss is not finite any more at step {step}; use a smaller learning rate."
             )
         with differentiable():
-            loss.backward()
+            torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(list(self._trained.values()), plan.clip)
         for group in self._optimiser.param_groups:
             group["lr"] = self.rate(step)

@@ -99,7 +99,7 @@ def test_one_process_trains_in_one_precision_and_then_in_another(store, parent):
     def losses(dtype):
         child = done(store, recovery(parent.id, "spp", steps=2, dtype=dtype))
         assert child.status == "finished", child.failure
-        return [one.loss for one in child.curve if one.step]
+        return [one.loss for one in child.steps if one.step]
 
     half, full = losses("bfloat16"), losses("float32")
     assert half != full and losses("bfloat16") == half and losses("float32") == full

@@ -151,7 +151,7 @@ def test_rivals_are_asked_for_the_same_with_their_own_defaults():
 def test_rivals_that_are_none_are_one_sentence(rivals):
     with pytest.raises(BadInput) as refused:
         jobs_of(Prune, GOOD | {"rivals": rivals}, HostPolicy())
-    assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
+    assert str(refused.value).endswith((".", "?")) and "\n" not in str(refused.value)
 
 
 def test_uploads_are_kept_by_content_and_asked_for_by_token(fresh_cache, tmp_path):

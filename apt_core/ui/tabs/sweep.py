@@ -13,6 +13,7 @@ from apt_core.events.records import RunRecord
 from apt_core.jobs import Prune, make_value
 from apt_core.jobs.bisection import Bisection
 from apt_core.jobs.space import Space, make_space
+from apt_core.jobs.study import Study
 from apt_core.methods import METHODS
 from apt_core.methods.registry import COMPONENTS
 from apt_core.models.catalogue import terms
