@@ -35,7 +35,12 @@ _NOT_INSTALLED = (
 def docs_url(term: str) -> str:
     """The address of the paragraph about a term, such as 'N:M', relative to the page; below APT_DOCS where that is set
     to another place of the same files."""
-    return f"{os.environ.get(ADDRESS, _HERE).rstrip('/')}/{_TERMS}#{anchor(term)}"
+    return page_url(f"{_TERMS}#{anchor(term)}")
+
+
+def page_url(name: str = "index.md") -> str:
+    """The address of a page of the documentation, relative to the page; below APT_DOCS where that is set."""
+    return f"{os.environ.get(ADDRESS, _HERE).rstrip('/')}/{name}"
 
 
 def anchor(heading: str) -> str:

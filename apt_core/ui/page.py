@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from apt_core.base.paths import ASSETS, cache_dir, data_dir
-from apt_core.ui import arrival, gpu_calls, one_application, server, unread
+from apt_core.ui import arrival, docs, gpu_calls, one_application, server, unread
 from apt_core.ui.api import wiring as api
 from apt_core.ui.studio import Studio
 from apt_core.ui.tabs import compare as compare_tab
@@ -26,6 +26,7 @@ _HEADER = (
     'read both.</p><button type="button" class="quiet-button" data-tour>Tour</button>'
     '<button type="button" class="quiet-button" data-keys aria-label="Keys and notices" '
     'title="Keys and notices">?</button>'
+    '<a class="quiet-button" href="{}" target="_blank" rel="noopener">Docs</a>'
     '<button type="button" class="quiet-button" data-shade>Light / dark</button></header>'
 )
 _LOOK_EVERY_SECONDS = 0.01  # Gradio looks a thousand times a second, 6% of a core while nobody is there
@@ -44,7 +45,7 @@ def _build(studio: Studio, call: gpu_calls.Call | None) -> gr.Blocks:
     with gr.Blocks(
         title="APT Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as page:
-        gr.HTML(_HEADER + str(keys_sheet()), apply_default_css=False)
+        gr.HTML(_HEADER.format(docs.page_url()) + str(keys_sheet()), apply_default_css=False)
         compared, order = compare_tab.lay_out_address(), runs_tab.lay_out_order()
         with gr.Tabs(selected="explore", elem_id="tabs") as tabs:
             with gr.Tab("Explore", id="explore") as explore_item:

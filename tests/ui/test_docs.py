@@ -36,6 +36,10 @@ def test_every_page_is_drawn_and_asks_no_other_host(client):
         assert client.get(f"/studio/docs/{file.parent.relative_to(DOCS)}/{style}").status_code == 200
 
 
+def test_the_link_in_the_head_of_the_page_leads_to_the_contents(client):
+    assert "tutorials/first-prune.md" in client.get(f"/{docs.page_url()}").text
+
+
 @pytest.mark.parametrize(
     "name", ["", "nothing.md", "%2e%2e%2frequirements.txt", "..%2fpyproject.toml", "reference"]
 )
@@ -52,3 +56,4 @@ def test_an_installation_without_the_documentation_says_where_it_is(client, monk
 def test_a_host_may_name_another_place_of_the_same_files(monkeypatch):
     monkeypatch.setenv("APT_DOCS", "https://example.org/blob/main/docs/")
     assert docs.docs_url("N:M") == "https://example.org/blob/main/docs/reference/terms.md#nm"
+    assert docs.page_url() == "https://example.org/blob/main/docs/index.md"
