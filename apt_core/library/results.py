@@ -72,7 +72,7 @@ class Record(RunRecord):
 
     def _repr_html_(self) -> str:
         title = run_words.run_title(self, lambda run_id: None)
-        rows = [(one.name, one.value, one.note) for one in run_words.figures(self)]
+        rows = [(one.name, one.value, one.said) for one in run_words.figures(self)]
         parts = [
             Markup("<b>{}</b><br>").format(run_words.headline_sentence(self, title)),
             _table(("", "", ""), rows),

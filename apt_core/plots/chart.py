@@ -77,8 +77,8 @@ class Sheet(NamedTuple):
 class Chart:
     """One file of this folder has one of these as `CHART`; a package names its own under `apt_core.charts`.
 
-    name: in addresses and ids, lower-case letters and dashes. place: small comes first. wide: takes the whole
-    width, otherwise half of it. looks: another value whenever the chart looks different, so that it is drawn
+    name: in addresses and ids, lower-case letters and dashes. place: small comes first. views: those of a run in
+    which it is drawn (`ui/views/run_views.py`). looks: another value whenever the chart looks different, so that it is drawn
     anew. rivals: the other runs in the figure that can be opened; the page goes on watching while they do.
     awaited: runs that will be in it, for which the page goes on watching too. of_run: on the page of a run. of_set:
     beside runs that are compared (`RunSet.compare`). of_study: of a whole study (`RunSet.study`).
@@ -95,7 +95,7 @@ class Chart:
     note: Callable[[RunSet], str] = lambda runs: ""
     rivals: Callable[[RunSet], tuple[RunRecord, ...]] = lambda runs: ()
     awaited: Callable[[RunSet], tuple[RunRecord, ...]] = lambda runs: ()
-    wide: bool = True
+    views: tuple[str, ...] = ("layers",)
     place: int = 100
     of_run: bool = True
     of_set: bool = False

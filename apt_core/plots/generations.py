@@ -137,6 +137,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("overview",),
     place=4,
 )
 

@@ -116,6 +116,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("overview", "layers"),
     place=10,
 )
 

@@ -112,6 +112,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("others",),
     place=36,
     of_study=True,
 )

@@ -161,6 +161,7 @@ CHART = Chart(
     sheet=sheet,
     note=note,
     awaited=awaited,
+    views=("others",),
     place=34,
     of_study=True,
 )

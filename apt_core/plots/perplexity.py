@@ -166,7 +166,7 @@ CHART = Chart(
     summary=summary,
     table=table,
     sheet=sheet,
-    wide=False,
+    views=("overview",),
     place=10,
 )
 

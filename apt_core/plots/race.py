@@ -120,6 +120,7 @@ CHART = Chart(
     sheet=sheet,
     note=note,
     rivals=rivals,
+    views=("others",),
     place=30,
 )
 

@@ -150,6 +150,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("overview",),
     place=4,
 )
 

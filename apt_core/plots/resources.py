@@ -131,6 +131,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("size",),
     place=60,
 )
 

@@ -106,6 +106,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("others",),
     place=32,
     of_study=True,
 )

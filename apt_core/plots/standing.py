@@ -70,6 +70,7 @@ CHART = Chart(
     table=table,
     sheet=sheet,
     note=note,
+    views=("overview",),
     place=3,  # the race's own chart names the rivals and goes on watching them
 )
 

@@ -123,6 +123,7 @@ CHART = Chart(
     summary=summary,
     table=table,
     sheet=sheet,
+    views=("overview", "layers"),
     place=15,
 )
 

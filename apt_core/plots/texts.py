@@ -108,6 +108,7 @@ CHART = Chart(
     summary=summary,
     table=table,
     sheet=sheet,
+    views=("overview",),
     place=5,
 )
 

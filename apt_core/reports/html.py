@@ -177,7 +177,7 @@ def _figure(figure: Figure) -> Markup:
     arrow = Markup('<span class="arrow" aria-hidden="true">→</span>')
     aside = Markup('<span class="aside">{}</span>').format(figure.aside) if figure.aside else ""
     return Markup('<div><p class="name">{}</p><p class="value">{}{}</p><p class="note">{}</p></div>').format(
-        figure.name, join(map(_side, figure.sides), arrow), aside, figure.note
+        figure.name, join(map(_side, figure.sides), arrow), aside, figure.said
     )
 
 

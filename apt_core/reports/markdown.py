@@ -75,7 +75,7 @@ def _section(section: Section, alone: bool) -> str:
         escaped(section.asked),
         escaped(section.conditions),
         escaped(section.failure),
-        bullets((figure.name, f"{figure.value}; {figure.note}") for figure in section.figures),
+        bullets((figure.name, f"{figure.value}; {figure.said}") for figure in section.figures),
         *map(_chart, section.charts),
         *map(answers, section.questions),
         _sizes(section),

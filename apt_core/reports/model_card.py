@@ -74,7 +74,7 @@ def model_card(
         fenced((_USE_UNEVEN if uneven else _USE).replace(FOLDER, where), "python"),
         _base_section(base),
         "## Figures",
-        bullets((figure.name, f"{figure.value}; {figure.note}") for figure in run_words.figures(record)),
+        bullets((figure.name, f"{figure.value}; {figure.said}") for figure in run_words.figures(record)),
         answers(record.answers) if record.answers else "",
         "## Recipe and conditions",
         bullets(stamped_facts(record)),

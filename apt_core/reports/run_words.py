@@ -39,13 +39,20 @@ class Side(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A headline number. term: the word that explains itself, empty where none does."""
+    """A headline number. term: the word that explains itself, empty where none does. detail: conditions and intervals,
+    which follow the note where there is room."""
 
     name: str
     term: str
     sides: tuple[Side, ...]
     aside: str
     note: str
+    detail: str = ""
+
+    @property
+    def said(self) -> str:
+        """Note and detail in one line."""
+        return f"{self.note} {self.detail}".strip().replace(" ;", ";")
 
     @property
     def value(self) -> str:
@@ -126,10 +133,11 @@ def conditions(record: RunRecord) -> str:
 
 
 def figures(record: RunRecord) -> tuple[Figure, ...]:
-    """Perplexity, agreement where it is measured, weights removed, time and memory; a dash for what is not known."""
-    removed = (_removed(record),) if prunes(record) else ()
+    """Perplexity, agreement where it is measured, size (until it is known, and where the shape changed, what is
+    removed), time and memory; a dash for what is not known."""
+    smaller = (_packed(record) or _removed(record),) if prunes(record) else ()
     apart = tuple(map(_agreement, record.diverged[:1]))
-    return (_perplexity(record), *apart, *removed, *map(_task, record.scored), _cost(record))
+    return (_perplexity(record), *apart, *smaller, *map(_task, record.scored), _cost(record))
 
 
 def sizes(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
@@ -227,33 +235,34 @@ def _perplexity(record: RunRecord) -> Figure:
     first = {subject: next(iter(record.evaluated_on(subject)), None) for subject in record.job.subjects}
     sides = tuple(Side(subject, number(one.perplexity) if one else DASH) for subject, one in first.items())
     against = ratio_to_dense(record)
-    between = f" ({said})" if against and (said := interval_words(against)) else ""
+    between = f"({said})" if against and (said := interval_words(against)) else ""
     computed = (
         f", in {record.model.dtype}" if record.model else ""
     )  # a recovery measures the dense model anew
     if record.ratio and len(first) > 2:
         whose = ", ".join(_SIDES.get(subject, subject) for subject in first)
-        note = f"{whose}; {times(record.ratio)} the dense model{between}{computed}; lower is better"
+        note = f"{whose}; {times(record.ratio)} the dense model"
+        detail = f"{between}{computed}; lower is better"
     elif record.ratio:
         where = text_title(record.job.evaluation[0].text)
-        note = f"{times(record.ratio)} the dense model on {where}{between}{computed}; lower is better"
+        note = f"{times(record.ratio)} the dense model"
+        detail = f"on {where}{between and f' {between}'}{computed}; lower is better"
     else:
         one = next(iter(first.values()))
-        note = _interval(one) if one and len(first) == 1 else " → ".join(first)
-    return Figure("Perplexity", "perplexity", sides, "", note)
+        note, detail = _interval(one) if one and len(first) == 1 else " → ".join(first), ""
+    return Figure("Perplexity", "perplexity", sides, "", note, detail)
 
 
 def _agreement(one: Diverged) -> Figure:
     """'87.3%', and how far the next-token distributions are apart."""
     share = Side("", percent(one.agreement))
     between = (
-        f"95% CI {percent(one.agreement_low)} to {percent(one.agreement_high)}; "
+        f"(95% CI {percent(one.agreement_low)} to {percent(one.agreement_high)})"
         if one.agreement_low is not None and one.agreement_high is not None
         else ""
     )
-    return Figure(
-        "Top-1 agreement", "agreement", (share,), f"KL {number(one.kl)}", f"{between}with the dense model"
-    )
+    apart = f"KL {number(one.kl)}"
+    return Figure("Top-1 agreement", "agreement", (share,), apart, "with the dense model", between)
 
 
 def _task(one: TaskScored) -> Figure:
@@ -270,6 +279,32 @@ def _interval(one: Evaluated) -> str:
     return f"{where}; {number(one.low)} to {number(one.high)} with 95% confidence"
 
 
+def _packed(record: RunRecord) -> Figure | None:
+    """'173 MB (of 269 MB)': with a bit mask and the kept values; None where it is not known or nothing is zero."""
+    dense, pruned = record.size_of("dense"), record.size_of("pruned")
+    if record.shrunk or dense is None or pruned is None:
+        return None
+    zero = f"{percent(record.sparsity)} of the layer weights are zero ({_of_all(record)})"
+    return Figure(
+        "Size, packed",
+        "packed",
+        (Side("", size(pruned.packed)),),
+        f"of {size(dense.packed)}",
+        f"{size(pruned.on_disk)} with zeros stored",
+        f"; {zero}",
+    )
+
+
+def _of_all(record: RunRecord) -> str:
+    """'31.9 million of 106 million in 210 layers; 23.7% of the whole model'"""
+    removed = sum(layer.removed for layer in record.layers)
+    weights = sum(layer.shape[0] * layer.shape[1] for layer in record.layers)
+    said = f"{count(removed)} of {count(weights)} in {len(record.layers)} layers"
+    if record.finished and record.finished.parameters:
+        said += f"; {percent(removed / record.finished.parameters)} of the whole model"
+    return said
+
+
 def _removed(record: RunRecord) -> Figure:
     name, term = "Weights removed", "sparsity"
     if record.shrunk:
@@ -278,12 +313,7 @@ def _removed(record: RunRecord) -> Figure:
         )
     if not record.layers:
         return Figure(name, term, (Side("", DASH),), "", "of the linear layers in the decoder blocks")
-    removed = sum(layer.removed for layer in record.layers)
-    weights = sum(layer.shape[0] * layer.shape[1] for layer in record.layers)
-    note = f"{count(removed)} of {count(weights)} in {len(record.layers)} layers"
-    if record.finished and record.finished.parameters:
-        note += f"; {percent(removed / record.finished.parameters)} of the whole model"
-    return Figure(name, term, (Side("", percent(record.sparsity)),), "", note)
+    return Figure(name, term, (Side("", percent(record.sparsity)),), "", _of_all(record))
 
 
 def structures_gone(shrunk: Shrunk) -> str:
@@ -302,9 +332,9 @@ def _cost(record: RunRecord) -> Figure:
     if record.finished is None:
         return Figure(name, "", (Side("", DASH),), "", "in all, with everything that is measured")
     seconds = record.finished.seconds
-    pruning = f"{duration(seconds.get('prune'))} of it pruning; " if "prune" in seconds else ""
+    pruning = f"{duration(seconds.get('prune'))} pruning, " if "prune" in seconds else ""
     total = Side("", duration(seconds.get("total")))
-    return Figure(name, "", (total,), size(record.finished.peak_rss_bytes), f"{pruning}memory at its peak")
+    return Figure(name, "", (total,), size(record.finished.peak_rss_bytes), f"{pruning}peak memory")
 
 
 def speeds(record: RunRecord) -> list[tuple[str, str, str]]:

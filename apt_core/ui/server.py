@@ -45,6 +45,7 @@ from apt_core.ui.views import inside_model
 from apt_core.ui.views.compare_sheets import sheet_of
 from apt_core.ui.views.compare_view import ids_of
 from apt_core.ui.views.run_view import ViewState, live
+from apt_core.ui.views.run_views import views_css
 from apt_core.ui.views.slides import slides_html
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -131,7 +132,7 @@ def routes(studio: Studio) -> list[Mount]:
 @lru_cache(maxsize=1)
 def stylesheet() -> str:
     """Ours as it is: Gradio's `css` argument would rewrite every selector, and break those with commas inside."""
-    return "\n".join([*(path.read_text("utf-8") for path in STYLES), options.visibility_css()])
+    return "\n".join([*(path.read_text("utf-8") for path in STYLES), options.visibility_css(), views_css()])
 
 
 @lru_cache(maxsize=1)

@@ -33,6 +33,11 @@ window.aptStudio = (() => {
     setTimeout(() => document.documentElement.classList.remove("arriving"), 15000); // whatever went wrong
   }
 
+  // Which view of the run is shown; without this script all of them are. A link may ask for one that the run turns out
+  // not to have: then it is the overview.
+  let view = new URLSearchParams(window.location.search).get("view") || "overview";
+  document.documentElement.dataset.view = view;
+
   function plotly() {
     plotlyLoading ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
@@ -95,6 +100,7 @@ window.aptStudio = (() => {
     const name = element.closest(".block").id.replace(/-chart$/, "");
     for (const what of ["note", "table"]) find(`.chart-${what}`).id = `${name}-${what}`;
     let drawn = false;
+    let unseen = false; // it was drawn where nobody sees it, and so not measured
 
     async function draw() {
       const value = props.value;
@@ -116,9 +122,11 @@ window.aptStudio = (() => {
       if (coarse) layout.dragmode = false;
       layout.autosize = true;
       layout.height = heightOf(layout);
+      if (layout.height < JSON.parse(value.figure).layout.height) small(layout);
       await Plotly.react(host, data, layout, { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false });
       if (!drawn) listen(Plotly);
       drawn = true;
+      unseen = !host.offsetWidth;
       keepLabels(Plotly);
     }
 
@@ -160,8 +168,17 @@ window.aptStudio = (() => {
         keepLabels(Plotly);
       });
       host.on("plotly_doubleclick", () => (find('[data-tool="reset"]').hidden = true));
-      new ResizeObserver(() => host.offsetWidth && Plotly.Plots.resize(host)).observe(host);
+      new ResizeObserver(() => host.offsetWidth && (unseen || !atItsHeight() ? draw() : Plotly.Plots.resize(host))).observe(host);
     }
+
+    // What the words around a low chart say already.
+    function small(layout) {
+      if (layout.yaxis) layout.yaxis.title = { text: "" };
+      layout.margin = { ...layout.margin, l: 56 };
+      layout.legend = { ...layout.legend, font: { ...layout.legend?.font, size: 11 }, entrywidth: 0 };
+    }
+
+    const atItsHeight = () => host.layout?.height === heightOf(JSON.parse(props.value.figure).layout);
 
     function select(point) {
       if (!point?.data?.meta) return;
@@ -169,6 +186,13 @@ window.aptStudio = (() => {
       const readout = find(".chart-readout");
       readout.hidden = false;
       readout.textContent = sentence;
+      const inside = document.querySelector("#inside:not(.hide)");
+      if (inside && !inside.offsetParent && element.closest("#result")) {
+        readout.append(" ", Object.assign(document.createElement("button"), {
+          type: "button", className: "quiet-button", textContent: "Look inside",
+          onclick: () => { openView("layers"); document.dispatchEvent(new CustomEvent("apt-layer", { detail: key })); },
+        }));
+      }
       document.querySelectorAll("tr[data-key][aria-selected]").forEach((row) => row.removeAttribute("aria-selected"));
       const same = `tr[data-key="${CSS.escape(key)}"]`;
       document.querySelectorAll(same).forEach((row) => row.setAttribute("aria-selected", "true"));
@@ -212,6 +236,7 @@ window.aptStudio = (() => {
     });
 
     new MutationObserver(() => drawn && draw()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    document.addEventListener("apt-view", () => drawn && host.offsetWidth && !atItsHeight() && draw());
     watch("value", draw);
     part(element, props, draw);
     draw();
@@ -310,12 +335,13 @@ window.aptStudio = (() => {
       document.documentElement.classList.remove("arriving");
       pressed = 0;
       tell();
+      if (askedForRun) showView("overview");
       keepAddress();
       if (askedForRun) showTop(); // its state is at the top
       askedForRun = false;
     });
     if (props.value?.run && !wished("run", "compare", "study")) { // the sample with which the page opens: Back leads to it
-      place ??= { run: "", tab: "", shown: props.value.run, compare: "", study: "" };
+      place ??= { run: "", tab: "", shown: props.value.run, compare: "", study: "", view: "" };
       window.history.replaceState({ ...window.history.state, studio: place }, "");
     }
     setInterval(ask, 1000);
@@ -328,22 +354,22 @@ window.aptStudio = (() => {
   let goToCompared = () => {}; // compares other runs
   let goToSweep = () => {}; // shows another sweep
   const SHOWS = { compare: "compare", sweep: "study" }; // tab -> what it shows of runs, by its name in the address
-  let place = null; // what the newest entry of the history shows: { run, tab, shown, compare, study }
+  let place = null; // what the newest entry of the history shows: { run, tab, shown, compare, study, view }
   let goingBack = false;
   let showedAt = 0; // when another run or comparison was shown, 0 when the last step was another tab
 
   // A new entry for every other run or tab that the visitor opens; none for what Back and Forward bring.
   function remember(change) {
-    const now = { run: "", tab: "", shown: "", compare: "", study: "", ...place, ...change };
+    const now = { run: "", tab: "", shown: "", compare: "", study: "", ...place, view: view === "overview" ? "" : view, ...change };
     const url = new URL(window.location.href);
     const alone = ["compare", "sweep"].includes(now.tab) && now[SHOWS[now.tab]]; // then the address names these runs alone
-    const said = { run: alone ? "" : now.run, tab: alone ? "" : now.tab, compare: "", study: "" };
+    const said = { run: alone ? "" : now.run, tab: alone ? "" : now.tab, compare: "", study: "", view: now.tab ? "" : now.view };
     if (alone) said[SHOWS[now.tab]] = alone;
     for (const [name, value] of Object.entries(said)) {
       if (value) url.searchParams.set(name, value);
       else url.searchParams.delete(name);
     }
-    const moved = ["run", "tab", "compare", "study"].filter((name) => place && place[name] !== now[name]).join();
+    const moved = ["run", "tab", "compare", "study", "view"].filter((name) => place && place[name] !== now[name]).join();
     place = now;
     // Opening a run from the list changes what is shown and then the tab: one step.
     const same = moved === "tab" && showedAt && Date.now() - showedAt < 1500;
@@ -386,6 +412,7 @@ window.aptStudio = (() => {
     if (!sought) return;
     const place = { recovery: "#recover", search: "#search", law: "#law" }[sought.split(":")[0]] ?? "#advanced";
     sought = "";
+    if (place !== "#advanced") openView("next");
     setTimeout(() => { // the tab is drawn
       const section = document.querySelector(place);
       if (!section?.checkVisibility()) return document.querySelector("#note")?.scrollIntoView({ block: "center" });
@@ -417,6 +444,7 @@ window.aptStudio = (() => {
     place = there;
     openTab(there.tab);
     goTo(there.shown);
+    showView(there.view || "overview");
     if (there.tab === "compare") goToCompared(there.compare);
     if (there.tab === "sweep") goToSweep(there.study);
   });
@@ -448,6 +476,35 @@ window.aptStudio = (() => {
       remember({ compare: now() });
       showTop();
     });
+  }
+
+  // The views of the run that is shown: links, of which one is the page.
+  const links = () => [...document.querySelectorAll(".views [data-view]")];
+  function showView(name) {
+    view = name;
+    const known = !links().length || links().some((link) => link.dataset.view === view);
+    const shown = known ? view : "overview";
+    const changed = document.documentElement.dataset.view !== shown;
+    document.documentElement.dataset.view = shown;
+    for (const link of links()) {
+      if (link.dataset.view === shown) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    if (changed) document.dispatchEvent(new CustomEvent("apt-view"));
+  }
+  function openView(name) {
+    showView(name);
+    if (place) remember({});
+  }
+  function views(element) {
+    new MutationObserver(() => showView(view)).observe(element, { childList: true, subtree: true });
+    element.addEventListener("click", (event) => {
+      const link = event.target.closest("[data-view]");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab
+      event.preventDefault();
+      openView(link.dataset.view);
+    });
+    showView(view);
   }
 
   // The same of the sweep that is shown.
@@ -785,6 +842,6 @@ window.aptStudio = (() => {
   const shown = () => place?.shown ?? ""; // the run that this tab shows
 
   return {
-    chart, part, follow, layerPicked, runs, search, sweeps, compared, compareBar, pressed, labelSheet, show, shown, openTab, tries, tried,
+    chart, part, follow, layerPicked, runs, search, sweeps, compared, compareBar, pressed, labelSheet, show, shown, openTab, openView, views, tries, tried,
   };
 })();

@@ -4,14 +4,14 @@
   "use strict";
   const driverAddress = document.currentScript?.dataset.driver;
   const KEPT = "apt-studio-tour";
-  const STEPS = [
-    ["#headline", "The verdict", "What came out, in one sentence made of measured figures: how much worse the pruned model reads text that it has not seen. Below it stands what was asked for, and where it was measured."],
-    [".samples", "One model, several ways", "Recorded runs of the same model, from hardly hurt to broken; each says in one line what to look at. Start with the first."],
-    ["#figures", "Three figures", "Perplexity before and after: the lower, the better. The weights that are exactly zero now. Time and memory that it took."],
-    ["#layers-section", "Every layer", "One point for each pruned layer: how far its outputs moved. A click on a point names it, and looks inside it in a run of yours."],
-    ["#size-and-speed", "Smaller? Faster?", "Measured before and after. Zeros alone save nothing; the sentence says why, and what would."],
-    ["#read", "Compare outputs", "The same question to both models, with the same random numbers, so every difference is the pruning. Numbers say how much; this says what it feels like."],
-    ["#go", "Your turn", "Choose a model, how much goes and how. What it will take stands here before anything starts; Prune starts it, and you may close the page meanwhile."],
+  const STEPS = [ // what is lit up, in which view, and what is said of it
+    ["#headline", "overview", "The verdict", "What came out, in one sentence made of measured figures: how much worse the pruned model reads text that it has not seen. Below it stands what was asked for, and where it was measured."],
+    [".samples", "overview", "One model, several ways", "Recorded runs of the same model, from hardly hurt to broken; each says in one line what to look at. Start with the first."],
+    ["#figures", "overview", "Three figures", "Perplexity before and after: the lower, the better. The weights that are exactly zero now. Time and memory that it took."],
+    ["#layers-section", "overview", "Every layer", "One point for each pruned layer: how far its outputs moved. A click on a point names it, and looks inside it in a run of yours."],
+    ["#size-and-speed", "size", "Smaller? Faster?", "Measured before and after. Zeros alone save nothing; the sentence says why, and what would."],
+    ["#read", "answers", "Compare outputs", "The same question to both models, with the same random numbers, so every difference is the pruning. Numbers say how much; this says what it feels like."],
+    ["#go", "overview", "Your turn", "Choose a model, how much goes and how. What it will take stands here before anything starts; Prune starts it, and you may close the page meanwhile."],
   ];
 
   function wanted() {
@@ -19,8 +19,14 @@
       const found = document.querySelector(selector);
       return found?.offsetParent ? found : null;
     };
-    return STEPS.filter(([selector]) => seen(selector)).map(([selector, title, description]) => ({
-      element: selector,
+    const before = document.documentElement.dataset.view;
+    const found = STEPS.filter(([selector, view]) => {
+      document.documentElement.dataset.view = view;
+      return seen(selector);
+    });
+    document.documentElement.dataset.view = before;
+    return found.map(([selector, view, title, description]) => ({
+      element: () => (window.aptStudio.openView(view), document.querySelector(selector)),
       popover: { title, description },
     }));
   }
@@ -38,7 +44,11 @@
   }
 
   async function start() {
-    keep("taken");
+    keep();
+    for (const button of document.querySelectorAll("[data-tour]")) {
+      button.textContent = "Tour";
+      button.classList.remove("offered");
+    }
     window.aptStudio.openTab("");
     const make = await driver();
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -66,22 +76,19 @@
     try { return localStorage.getItem(KEPT); } catch { return "unknown"; } // a private window is not asked each time
   }
 
-  function keep(word) {
-    try { localStorage.setItem(KEPT, word); } catch { /* private window */ }
-    if (word !== "offered") document.querySelectorAll(".offer").forEach((offer) => (offer.hidden = true));
+  function keep() {
+    try { localStorage.setItem(KEPT, "offered"); } catch { /* private window */ }
   }
 
   const waiting = setInterval(() => { // until the page is there
-    const offer = document.querySelector(".offer");
-    if (!offer || !document.querySelector(".headline")) return;
+    const button = document.querySelector(".masthead [data-tour]");
+    if (!button || !document.querySelector(".headline")) return;
     clearInterval(waiting);
     if (kept() || !document.querySelector(".headline .badge")) return;
-    offer.hidden = false;
-    keep("offered");
+    button.textContent = "New here? Take the tour";
+    button.classList.add("offered");
+    keep();
   }, 200);
 
-  document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-tour]")) start();
-    if (event.target.closest("[data-tour-no]")) keep("declined");
-  });
+  document.addEventListener("click", (event) => event.target.closest("[data-tour]") && start());
 })();

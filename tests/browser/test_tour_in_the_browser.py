@@ -1,4 +1,4 @@
-"""The tour: offered once, started by a button, by keyboard to the end or to Escape, from this server alone."""
+"""The tour: offered once by its button, driven by keyboard to the end or to Escape, from this server alone."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def test_it_is_offered_once_and_escape_ends_it(app, open_page):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_selector("#layers-chart .main-svg")  # the page has settled
-    says(page, "#tour-offer", "New here?")
+    says(page, ".masthead [data-tour]", "New here?")
     assert page.locator(".driver-popover").count() == 0  # never pushed
-    page.locator("#tour-offer [data-tour]").press("Enter")
+    page.locator(".masthead [data-tour]").press("Enter")
     popover(page, "The verdict")
     page.keyboard.press("ArrowRight")
     popover(page, "One model")
     page.keyboard.press("Escape")
     page.locator(".driver-popover").wait_for(state="detached")
-    assert not page.locator("#tour-offer").is_visible()
+    assert page.locator(".masthead [data-tour]").inner_text() == "Tour"
     assert asked and all(url.startswith((app.address, "data:", "blob:")) for url in asked)
     page.reload()
     page.wait_for_selector(".headline")
     page.wait_for_timeout(600)
-    assert not page.locator("#tour-offer").is_visible()
+    assert page.locator(".masthead [data-tour]").inner_text() == "Tour"
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light")])
@@ -52,10 +52,3 @@ def test_every_step_lights_up_something_that_is_there_and_is_accessible(open_pag
         page.keyboard.press("Enter" if step == steps else "ArrowRight")
     page.locator(".driver-popover").wait_for(state="detached")
     assert not scrolls_sideways(page)
-
-
-def test_who_declines_is_not_asked_again(open_page):
-    page = open_page()
-    page.locator("#tour-offer [data-tour-no]").click()
-    page.locator("#tour-offer .offer").wait_for(state="hidden")
-    assert page.locator(".masthead [data-tour]").is_visible()

@@ -17,7 +17,7 @@ from apt_core.plots import allocation, charts, charts_of, every_chart
 from apt_core.plots.chart import RunSet
 from apt_core.ui import server
 from apt_core.ui.studio import Studio
-from apt_core.ui.tabs import result
+from apt_core.ui.tabs import explore, result
 from apt_core.ui.views import run_view
 
 RUN = "20261124-100000-abcd"
@@ -37,7 +37,7 @@ CHART = Chart(
         "Time", ("layer", "time"), tuple(Row((layer.layer, "0.2 s")) for layer in runs.shown.layers), "tn"
     ),
     sheet=lambda runs: Sheet(("layer", "seconds"), tuple((one.layer, one.seconds) for one in runs.shown.layers)),
-    wide=False,
+    views=("overview",),
     place=50,
 )
 """
@@ -60,7 +60,7 @@ def studio(tmp_path):
 def on_the_page(studio):
     """The parts that the page has places for, filled for the run."""
     with gr.Blocks():
-        laid_out = result.lay_out()
+        laid_out = explore.lay_out().result
     names = {component: name for name, component in laid_out.parts.items()}
     return {
         names[part]: value

@@ -149,4 +149,4 @@ def test_agreement_stands_beside_the_perplexity_where_it_was_measured():
     run = a_record().model_copy(update={"diverged": (apart,)})
     figure = the_report(run).sections[0].figures[1]
     assert (figure.name, figure.value) == ("Top-1 agreement", "88.2% (KL 0.0416)")
-    assert figure.note == "95% CI 84.9% to 91.6%; with the dense model"
+    assert figure.said == "with the dense model (95% CI 84.9% to 91.6%)"

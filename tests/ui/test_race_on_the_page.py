@@ -132,7 +132,7 @@ def test_a_tab_stays_subscribed_until_the_last_of_its_race_has_ended(studio, sto
     assert look()["parts"] == {} and seen["live"] is True  # nothing has moved
     put(store, RIVAL, "wanda", "finished", pruned=44.0)
     news = look()
-    assert set(news["parts"]) == {"race-chart", "perplexity-chart", "standing-chart"}
+    assert set(news["parts"]) == {"race-chart", "perplexity-chart", "standing-chart", "views"}
     assert "Wanda" in news["parts"]["perplexity-chart"]["table"] and seen["live"] is True
     put(store, LAST, "magnitude", "finished", pruned=99.0)
     news = look()

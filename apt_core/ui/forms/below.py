@@ -69,16 +69,18 @@ def lay_out(
     titles: tuple[str, str],
     go_on: str,
     draw: Callable[[str], dict[str, Component]],
+    bar: gr.Row,
     visible: bool = True,
 ) -> Form:
     """Draw the folded section inside the current Blocks context.
 
     titles: of the section, and of the button that starts. draw: puts the controls in, given what their ids begin with;
-    some of the same fields are on the page already, for pruning.
+    some of the same fields are on the page already, for pruning. bar: where the buttons of a stopped run go.
     """
     name = str(kind.model_fields["kind"].default)
-    going_on = gr.Button(go_on, size="sm", elem_id=f"{name}-go-on", visible=False)
-    finish = gr.Button("Keep the result so far", size="sm", elem_id=f"{name}-finish", visible=False)
+    with bar:
+        going_on = gr.Button(go_on, size="sm", elem_id=f"{name}-go-on", visible=False)
+        finish = gr.Button("Keep the result so far", size="sm", elem_id=f"{name}-finish", visible=False)
     title, press = titles
     with gr.Accordion(title, open=False, visible=visible, elem_id=name, elem_classes="fold") as section:
         controls = draw(f"{name}-")

@@ -113,15 +113,19 @@ def lay_out(policy: HostPolicy = HostPolicy()) -> Explore:  # noqa: B008 - immut
         with gr.Column(elem_id="result", min_width=280, scale=1):
             before = allocation.lay_out()
             shown = result.lay_out()
-            pushing = push.lay_out()
+            with shown.beside:
+                reading = read.lay_out()
             looking = inside.lay_out()
             looking_along = inside_model.lay_out()
-            recovering = recover.lay_out()
-            of_recoveries = law.lay_out()
-            searching = search.lay_out()
             rounded = rounding.lay_out()
-            measuring = measure.lay_out()
-            reading = read.lay_out()
+            with gr.Column(elem_id="next"):
+                shown.parts["downloads"] = result.html("downloads", known=True)
+                recovering = recover.lay_out(shown.bar)
+                measuring = measure.lay_out()
+                pushing = push.lay_out()
+                searching = search.lay_out(shown.bar)
+                of_recoveries = law.lay_out()
+            result.lay_out_end(shown)
     return Explore(
         chooser,
         before,

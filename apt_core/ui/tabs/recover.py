@@ -23,7 +23,7 @@ _FIRST = ("method", "training.text", "optimiser_steps")  # the rest is beside on
 _ASKS_AGAIN = ("method", "optimiser_steps", "training.length", "training.batch")
 
 
-def lay_out() -> Form:
+def lay_out(bar: gr.Row) -> Form:
     """Draw the folded section inside the current Blocks context."""
     fields = _fields()
 
@@ -34,7 +34,7 @@ def lay_out() -> Form:
         return controls | below.drawn_in_rows((fields[path] for path in fields if path not in _FIRST), before)
 
     titles = "Recover by training", "Recover"
-    return below.lay_out(Recover, titles, "Resume training", draw, visible=False)
+    return below.lay_out(Recover, titles, "Resume training", draw, bar, visible=False)
 
 
 def wire(form: Form, studio: Studio, seen: gr.HTML, shown: below.Shown, outputs: list[Component]) -> None:

@@ -1,4 +1,4 @@
-"""The right column: the components in which the parts of a run are shown."""
+"""The right column: the components in which the parts of a run are shown, sorted into views."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from apt_core.ui.views.run_view import parts
 # The script of the page finds a part by its name, and brings it up to date while a run goes on.
 _KNOWN_TO_SCRIPT = "window.aptStudio.part(element, props);"
 _OPENS_RUNS = "window.aptStudio.runs(element, trigger);"
-_OFFER = (
-    '<p class="offer" hidden>New here? <button type="button" class="quiet-button" data-tour>Take the tour, two minutes'
-    '</button><button type="button" class="quiet-button" data-tour-no>No, thanks</button></p>'
-)
+_SWITCHES_VIEWS = "window.aptStudio.views(element);"
 
 
 class Result(NamedTuple):
-    """The components, by the names of the parts, and the buttons beside them."""
+    """The components, by the names of the parts, and the buttons and places beside them."""
 
     parts: dict[str, gr.HTML]
     note: gr.HTML  # one sentence about the link or the last action, usually empty
     stop: gr.Button
     again: gr.Button  # puts the choices of this run into the chooser
+    bar: gr.Row  # views and what can be done with this run; further buttons go in here
+    beside: gr.Row  # the charts, and what stands beside them
 
     @property
     def outputs(self) -> list[Any]:
@@ -44,7 +43,6 @@ def lay_out() -> Result:
     def part(name: str) -> None:
         shown[name] = html(name, known=True)
 
-    gr.HTML(_OFFER, elem_id="tour-offer", apply_default_css=False)
     note = html("note", known=True)
     with gr.Row(elem_id="now", equal_height=False):
         part("status")
@@ -52,36 +50,34 @@ def lay_out() -> Result:
             "Stop", variant="stop", size="sm", elem_id="stop", visible=False, scale=0, min_width=72
         )
     part("headline")
-    with gr.Row(elem_id="next-steps", equal_height=False):
+    part("figures")
+    with gr.Row(elem_id="bar", equal_height=False) as bar:
+        shown["views"] = gr.HTML(
+            "", elem_id="views", apply_default_css=False, js_on_load=_KNOWN_TO_SCRIPT + _SWITCHES_VIEWS
+        )
         again = gr.Button("Use these choices", size="sm", elem_id="again")
         part("present")
-    part("figures")
-    for one in charts():
-        if one.wide:
-            shown |= section(one)
-    with gr.Row(elem_id="panels", equal_height=False):
+    with gr.Row(elem_id="beside", equal_height=False) as beside, gr.Column(elem_id="charts", min_width=280):
         for one in charts():
-            if not one.wide:
-                shown |= section(one)
-        with gr.Column(min_width=280, elem_id="size-and-speed"):
-            gr.HTML("<h3>Size and speed</h3>", apply_default_css=False, js_on_load=None)
-            part("sizes")
+            shown |= section(one)
+    with gr.Column(elem_id="size-and-speed"):
+        gr.HTML("<h3>Size and speed</h3>", apply_default_css=False, js_on_load=None)
+        part("sizes")
     part("warnings")
-    part("downloads")
-    with _folded("How this was made"):
-        part("provenance")
-    return Result(shown, note, stop, again)
+    return Result(shown, note, stop, again, bar, beside)
+
+
+def lay_out_end(result: Result) -> None:
+    """How the run was made, below everything else; inside the current Blocks context."""
+    with gr.Accordion("How this was made", open=False, elem_id="made", elem_classes="fold"):
+        result.parts["provenance"] = html("provenance", known=True)
 
 
 def section(one: Chart, before: str = "") -> dict[str, gr.HTML]:
     """A chart, hidden while it has nothing to say. before: what its id begins with, where the page has it a second
     time."""
     name = part_of(one, before)
-    with gr.Column(
-        min_width=280,
-        elem_id=f"{before}{one.name}-section",
-        elem_classes=["chart-section", "wide" if one.wide else "half"],
-    ):
+    with gr.Column(min_width=280, elem_id=f"{before}{one.name}-section", elem_classes="chart-section"):
         return {name: chart(name)}
 
 
@@ -96,7 +92,3 @@ def html(name: str, known: bool = False, opens: bool = False) -> gr.HTML:
     """An empty place for HTML. `known`: to the script of the page too. `opens`: and its links open runs."""
     script = _KNOWN_TO_SCRIPT + _OPENS_RUNS if opens else _KNOWN_TO_SCRIPT if known else None
     return gr.HTML("", elem_id=name, apply_default_css=False, js_on_load=script)
-
-
-def _folded(label: str) -> gr.Accordion:
-    return gr.Accordion(label, open=False, elem_classes="fold")

@@ -24,7 +24,7 @@ _FIRST = ("model", "keep", "minutes")  # the rest is beside one another below
 _ASKS_AGAIN = ("model", "keep", "minutes", "generations", "evolution.judge")  # what it takes goes by these
 
 
-def lay_out() -> Form:
+def lay_out(bar: gr.Row) -> Form:
     """Draw the folded section inside the current Blocks context."""
     fields, conditions = below.fields_below(Search), list[gr.HTML]()
 
@@ -40,7 +40,7 @@ def lay_out() -> Form:
         return controls
 
     titles = "Search for a smaller model", "Search"
-    form = below.lay_out(Search, titles, "Go on searching", draw)
+    form = below.lay_out(Search, titles, "Go on searching", draw, bar)
     return form._replace(conditions=conditions[0])
 
 

@@ -1,4 +1,4 @@
-"""The verdict and the three headline figures."""
+"""The verdict and the headline figures."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def headline(record: RunRecord, title: str, samples: Sequence[tuple[str, str]] =
     samples: (id, title) of all recorded samples; a sample links to the others.
     """
     return Markup(
-        '<header class="headline" data-band="{}">{}<h2>{}</h2><p class="asked">{}</p>{}{}</header>'
+        '<header class="headline" data-band="{}">{}<h2>{}</h2>{}<div class="small"><p class="asked">{}</p>{}</div>'
+        "</header>"
     ).format(
         _band(record),
-        _badge(record),
+        _samples(record, samples),
         _title(record, title),
+        _look(record),
         run_words.asked(record, title),
         _conditions(record),
-        _others(record, samples),
     )
 
 
 def figures(record: RunRecord) -> Markup:
-    """Perplexity, weights removed, time and memory; a dash where nothing is known yet."""
+    """One row; a dash where nothing is known yet."""
     return Markup('<div class="figures">{}</div>').format(join(map(_figure, run_words.figures(record))))
 
 
@@ -47,17 +48,18 @@ def _band(record: RunRecord) -> str:
     return record.status
 
 
-def _badge(record: RunRecord) -> Markup:
-    if record.id.startswith("sample-"):
-        look = Markup('<p class="look">{}</p>').format(record.look) if record.look else ""
-        return Markup('<p class="badge">Recorded sample</p>{}').format(look)
-    return Markup("")
+def _look(record: RunRecord) -> Markup:
+    """What is worth looking at in a recorded sample."""
+    return Markup('<p class="look">{}</p>').format(record.look) if record.look else Markup("")
 
 
-def _others(record: RunRecord, samples: Sequence[tuple[str, str]]) -> Markup:
-    """Links from one recorded sample to the rest."""
-    if not record.id.startswith("sample-") or len(samples) < 2:
+def _samples(record: RunRecord, samples: Sequence[tuple[str, str]]) -> Markup:
+    """That it is a recorded sample, and links to the rest."""
+    if not record.id.startswith("sample-"):
         return Markup("")
+    badge = Markup('<p class="badge">Recorded sample</p>')
+    if len(samples) < 2:
+        return badge
     links = [
         Markup('<strong aria-current="page">{}</strong>').format(title)
         if run_id == record.id
@@ -67,9 +69,9 @@ def _others(record: RunRecord, samples: Sequence[tuple[str, str]]) -> Markup:
     together = Markup('<a href="?compare={}">Compare all</a>').format(
         ",".join(run_id for run_id, _ in samples)
     )
-    return Markup(
-        '<nav class="samples" aria-label="Recorded samples"><span>Recorded</span>{}{}</nav>'
-    ).format(join(links), together)
+    return Markup('<nav class="samples" aria-label="Recorded samples">{}{}{}</nav>').format(
+        badge, join(links), together
+    )
 
 
 def _conditions(record: RunRecord) -> Markup:
@@ -78,7 +80,7 @@ def _conditions(record: RunRecord) -> Markup:
 
 
 def _figure(figure: Figure) -> Markup:
-    name = term(figure.term, figure.name) if figure.term else figure.name
+    name = term(figure.term, figure.name, _sentence(figure.detail)) if figure.term else figure.name
     arrow = Markup('<span class="arrow" aria-hidden="true">→</span>')
     value = join(map(_side, figure.sides), arrow)
     if figure.aside:
@@ -86,6 +88,12 @@ def _figure(figure: Figure) -> Markup:
     return Markup(
         '<div class="figure"><p class="name">{}</p><p class="value">{}</p><p class="note">{}</p></div>'
     ).format(name, value, figure.note)
+
+
+def _sentence(detail: str) -> str:
+    """'On Wikipedia summaries; lower is better.'"""
+    said = detail.lstrip("; ")
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def _side(side: Side) -> Markup:

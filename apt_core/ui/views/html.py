@@ -18,6 +18,7 @@ TERMS = {
     "N:M": "Of every M neighbouring weights in a row, N stay; 2:4 is the pattern that NVIDIA's sparse tensor "
     "cores can use.",
     "relative error": RELATIVE_ERROR,
+    "packed": "As a format would store it that keeps a bit for every weight and the values that are not zero.",
     "sparsity": "The share of the weights that is set to exactly zero.",
     "agreement": "How often both models predict the same next token; KL says how far "
     "their probabilities are apart, in nats a token, and is 0 where they are equal.",
@@ -38,13 +39,14 @@ def linked(text: str, site: str) -> Markup:
     )
 
 
-def term(name: str, shown: str | None = None) -> Markup:
+def term(name: str, shown: str | None = None, more: str = "") -> Markup:
     """`name` with a small ? whose explanation appears on hover and on keyboard focus; it leads to the paragraph of the
-    documentation."""
+    documentation. more: said first."""
+    says = f"{more} {TERMS[name]}".strip()
     return Markup(
         '<span class="term">{}<a class="help" href="{}" target="_blank" rel="noopener" aria-label="{}: {}">?'
         '<span class="tip" aria-hidden="true">{}</span></a></span>'
-    ).format(shown or name, docs_url(name), name, TERMS[name], TERMS[name])
+    ).format(shown or name, docs_url(name), name, says, says)
 
 
 def folded(summary: str, text: str) -> Markup:

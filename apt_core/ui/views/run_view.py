@@ -22,6 +22,7 @@ from apt_core.ui.views.downloads import downloads_block
 from apt_core.ui.views.headline import figures, headline
 from apt_core.ui.views.html import Markup
 from apt_core.ui.views.progress import status_block
+from apt_core.ui.views.run_views import view_links
 from apt_core.ui.views.slides import present_link
 from apt_core.ui.views.tables import provenance, size_panel, warnings_block
 
@@ -74,6 +75,8 @@ def _parts(studio: Studio, runs: RunSet, now: ViewState, seen: ViewState | None)
         words = ("words", record.id, record.status, now.seq, now.charts, title, kept, studio.policy)
         new |= _cache.once(words, partial(_words, studio, record, title, kept))
     before, after = seen.looks(), now.looks()
+    if not seen.run or before.keys() != after.keys():
+        new["views"] = str(view_links(record, after.keys()))
     for chart in charts():
         look = after.get(chart.name, "")
         if not seen.run or before.get(chart.name, "") != look:
