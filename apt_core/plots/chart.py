@@ -78,7 +78,7 @@ class Chart:
     """One file of this folder has one of these as `CHART`; a package names its own under `apt_core.charts`.
 
     name: in addresses and ids, lower-case letters and dashes. place: small comes first. views: those of a run in
-    which it is drawn (`ui/views/run_views.py`). looks: another value whenever the chart looks different, so that it is drawn
+    which it is drawn (`ui/views/run_views.py`). looks: another value whenever it looks different, so that it is drawn
     anew. rivals: the other runs in the figure that can be opened; the page goes on watching while they do.
     awaited: runs that will be in it, for which the page goes on watching too. of_run: on the page of a run. of_set:
     beside runs that are compared (`RunSet.compare`). of_study: of a whole study (`RunSet.study`).
