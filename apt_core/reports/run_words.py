@@ -332,9 +332,9 @@ def _cost(record: RunRecord) -> Figure:
     if record.finished is None:
         return Figure(name, "", (Side("", DASH),), "", "in all, with everything that is measured")
     seconds = record.finished.seconds
-    pruning = f"{duration(seconds.get('prune'))} pruning, " if "prune" in seconds else ""
+    pruning = f"{duration(seconds.get('prune'))} of it pruning" if "prune" in seconds else "in all"
     total = Side("", duration(seconds.get("total")))
-    return Figure(name, "", (total,), size(record.finished.peak_rss_bytes), f"{pruning}peak memory")
+    return Figure(name, "", (total,), f"peak {size(record.finished.peak_rss_bytes)}", pruning)
 
 
 def speeds(record: RunRecord) -> list[tuple[str, str, str]]:

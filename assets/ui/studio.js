@@ -691,6 +691,8 @@ window.aptStudio = (() => {
   // A question goes to the Hub when somebody has stopped typing; the answer is a list box below the input.
   function search(element, trigger) {
     const input = element.querySelector("input");
+    const folded = element.querySelector("details");
+    folded.addEventListener("toggle", () => folded.open && input.focus());
     const list = () => document.getElementById("hub-results");
     const options = () => [...list().querySelectorAll("[data-model]")];
     let typing = 0, asked = "";
@@ -721,6 +723,7 @@ window.aptStudio = (() => {
       clearTimeout(typing);
       trigger("select", { model: option.dataset.model });
       open(false);
+      folded.open = false;
     }
 
     input.addEventListener("input", () => {

@@ -85,7 +85,7 @@
     if (!button || !document.querySelector(".headline")) return;
     clearInterval(waiting);
     if (kept() || !document.querySelector(".headline .badge")) return;
-    button.textContent = "New here? Take the tour";
+    button.innerHTML = "<span>New here? Take the tour</span>"; // a narrow screen has room for less
     button.classList.add("offered");
     keep();
   }, 200);

@@ -93,7 +93,7 @@ def values(explore, **changes):
 def test_the_empty_page_shows_a_recorded_sample_and_keeps_its_address(explore, studio):
     shown = named(explore, land(explore, studio, None, None))
     assert "Recorded sample" in shown["headline"] and shown["seen"]["link"] is False
-    assert shown["seen"]["live"] is False and shown["folded"] == ""
+    assert shown["seen"]["live"] is False and "Prune a model yourself" in shown["folded"]
 
 
 def test_a_link_opens_its_run(explore, studio, store):

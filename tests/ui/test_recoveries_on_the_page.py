@@ -144,7 +144,7 @@ def test_bad_input_is_a_sentence_and_queues_nothing(explore, studio, store, chan
 
 
 def test_what_it_will_take_is_said_before(explore, studio):
-    assert "Memory" in recover.needs_of(PRUNED, values(explore), studio)
+    assert "memory" in recover.needs_of(PRUNED, values(explore), studio)
     assert "give a number" in recover.needs_of(PRUNED, values(explore, optimiser_steps="x"), studio)
 
 

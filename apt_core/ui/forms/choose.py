@@ -1,7 +1,7 @@
 """The left rail: what to prune, how much, how, on which text; and whether that can work here.
 
 The controls are drawn from the schema of the job. What this file decides is where the specials go; every other
-field is drawn under "Text, samples and options", also one that nobody here has heard of.
+field is drawn under "Options", also one that nobody here has heard of.
 """
 
 from __future__ import annotations
@@ -89,8 +89,10 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
         controls["terms"] = gr.Checkbox(
             value=False, label=ACCEPT, visible=False, elem_id="terms", container=False
         )
-        controls |= _draw(fields["pattern"]) | _draw(fields["method"])
-        gr.HTML(_MORE + str(_method_sentences()), elem_id="method-says", apply_default_css=False)
+        controls |= _draw(fields["pattern"])
+        gr.HTML(_MORE, elem_id="more-methods", apply_default_css=False)
+        controls |= _draw(fields["method"])
+        gr.HTML(str(_method_sentences()), elem_id="method-says", apply_default_css=False)
         preset = gr.Radio(
             choices=[(entry.title, name) for name, entry in PRESETS.items()],
             value=DEFAULT_PRESET,
@@ -98,11 +100,11 @@ def lay_out(policy: HostPolicy, kind: type[Prune] = Prune) -> Chooser:
             elem_id="preset",
             elem_classes="segmented",
         )
-        controls["rivals"] = _rivals()
-        with gr.Accordion("Text, samples and options", open=False, elem_id="advanced", elem_classes="fold"):
+        with gr.Accordion("Options", open=False, elem_id="advanced", elem_classes="fold"):
+            controls["rivals"] = _rivals()
             drawn, upload, upload_note = _advanced(tuple(fields.values()), shares)
             controls |= drawn
-        hub_account = account.lay_out(policy)
+            hub_account = account.lay_out(policy)
         with gr.Column(elem_id="go"):  # stays in view while the rest of the rail scrolls
             differing = html("differs")
             preflight = html("preflight")
@@ -372,7 +374,7 @@ def _take_upload(studio: Studio, path: str | None) -> tuple[Any, Any, str]:
 
 
 _MORE = (
-    '<button type="button" class="quiet-button" data-all-methods aria-expanded="false">'
+    '<button type="button" class="beside-label" data-all-methods aria-expanded="false">'
     f"All {len(METHODS) + len(STRUCTURED)} methods</button>"
 )
 _RACE = "One press queues a run for each, on the same text, and draws their curves together"

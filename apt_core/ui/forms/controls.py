@@ -37,7 +37,6 @@ def _draw_model(field: Field) -> dict[str, Component]:
             value=DEFAULT_MODEL,
             allow_custom_value=True,
             label=field.label,
-            info="Or type a Hub id, such as owner/name",
             elem_id=element_id(field.path),
         )
     }
@@ -100,8 +99,11 @@ def _draw_pattern(field: Field) -> dict[str, Component]:
             value=first[f"{path}.sparsity"],
             step=1,
             label="Sparsity, %",
+            info="Removes exactly this share of every layer, wherever the weights are. A method with an "
+            "allocation lets layers differ, and the whole loses exactly this share.",
             buttons=[],
             elem_id="sparsity",
+            elem_classes="narrow",
         )
         gr.HTML(_HOW_MUCH, elem_id="how-much-note", apply_default_css=False)
     return drawn
@@ -264,11 +266,7 @@ def _write_text(field: Field, value: str) -> dict[str, Any]:
 
 
 _HOW_MUCH = str(
-    Markup(
-        '<p class="says for-pattern">{} of every M neighbours in a row stay.</p>'
-        '<p class="says for-sparsity">Removes exactly this share of every layer, wherever the weights are; a '
-        "method that allocates lets layers differ, and the whole loses exactly this share.</p>"
-    ).format(term("N:M", "N"))
+    Markup('<p class="says for-pattern">{} of every M neighbours in a row stay.</p>').format(term("N:M", "N"))
 )
 
 CONTROLS: dict[str, Control] = {

@@ -303,7 +303,7 @@ def open_run(explore: Explore, studio: Studio, record: RunRecord, link: bool) ->
         | {
             explore.result.note: "",
             explore.seen: view,
-            explore.folded: str(chosen_line(record, studio.title(record))) if own else "",
+            explore.folded: str(chosen_line(record, studio.title(record))),
             explore.last_run: record.id if own else gr.skip(),
         }
     )

@@ -7,7 +7,7 @@ from apt_core.estimate.preflight import Estimate
 from apt_core.models.catalogue.entries import Terms
 from apt_core.models.catalogue.facts import ModelFacts
 from apt_core.models.fetch.hub import endpoint
-from apt_core.ui.views.html import Markup, facts, join, linked
+from apt_core.ui.views.html import Markup, join, linked
 
 
 def facts_line(model: ModelFacts) -> Markup:
@@ -53,20 +53,19 @@ def preflight_card(estimate: Estimate, runs: int = 1) -> Markup:
     """What the run (or these runs together) will take and why; or, in words, why it cannot work."""
     if estimate.refusal:
         return sentence_card(estimate.refusal)
-    about = "≈ "
-    figures = facts(
-        (
-            ("Time", about + rounded(estimate.seconds) if estimate.seconds else DASH),
-            ("Memory", about + size(estimate.memory_bytes) if estimate.memory_bytes else DASH),
-            ("Disk", about + size(estimate.disk_bytes) if estimate.disk_bytes else DASH),
-            ("Download", size(estimate.download_bytes) if estimate.download_bytes else "none"),
-        )
-    )
-    reasons = join(Markup("<li>{}</li>").format(reason) for reason in estimate.sentences)
+    figures = [
+        f"≈ {rounded(estimate.seconds)}" if estimate.seconds else f"time {DASH}",
+        f"≈ {size(estimate.memory_bytes)} memory" if estimate.memory_bytes else "",
+        f"{size(estimate.download_bytes)} download" if estimate.download_bytes else "no download",
+    ]
+    stays = (f"≈ {size(estimate.disk_bytes)} of disk are used.",) if estimate.disk_bytes else ()
+    reasons = join(Markup("<li>{}</li>").format(reason) for reason in (*stays, *estimate.sentences))
     return Markup(
-        '<section class="preflight" aria-label="What this run will take">{}{}{}'
-        '<details class="folded"><summary>Where these numbers come from</summary><ul>{}</ul></details></section>'
-    ).format(_where_line(estimate.where), _race_line(estimate, runs), figures, reasons)
+        '<section class="preflight" aria-label="What this run will take">{}{}'
+        '<details class="folded"><summary>{}</summary><ul>{}</ul></details></section>'
+    ).format(
+        _where_line(estimate.where), _race_line(estimate, runs), " · ".join(filter(None, figures)), reasons
+    )
 
 
 def _where_line(where: str) -> Markup:
@@ -115,5 +114,5 @@ def _where(model: ModelFacts) -> str:
     if model.cached:
         return "On this machine already; nothing to download."
     if model.download_bytes:
-        return f"Not on this machine yet: {size(model.download_bytes)} from the {model.source}, once."
+        return f"{size(model.download_bytes)} from the {model.source}, once."
     return f"From the {model.source}; prepared at the first run."

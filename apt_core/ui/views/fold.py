@@ -8,11 +8,17 @@ from apt_core.ui.views.html import Markup
 
 
 def chosen_line(record: RunRecord, title: str) -> Markup:
-    """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again."""
+    """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again; beside a recorded sample it invites."""
+    if record.id.startswith("sample-"):
+        return _button("Prune a model yourself", "Choose")
     parts = [title, *filter(None, record.job.labels)]
     if name := preset_of(numbers_of(record.job)):
         parts.append(PRESETS[name].title)
+    return _button(" · ".join(parts), "Change")
+
+
+def _button(said: str, change: str) -> Markup:
     return Markup(
         '<button type="button" class="chosen" data-fold aria-expanded="false" aria-controls="choose">'
-        '<span>{}</span><span class="change">Change</span></button>'
-    ).format(" · ".join(parts))
+        '<span>{}</span><span class="change">{}</span></button>'
+    ).format(said, change)

@@ -9,10 +9,11 @@ from apt_core.models.fetch.hub_search import Found
 from apt_core.ui.views.html import Markup, join
 
 SEARCH_BOX = (
-    '<label for="hub-query">Search the Hub</label>'
+    '<details><summary class="beside-label">Search the Hub</summary>'
     '<input id="hub-query" type="search" role="combobox" autocomplete="off" spellcheck="false" maxlength="100" '
-    'placeholder="Part of a name, such as qwen2.5" aria-autocomplete="list" aria-expanded="false" '
-    'aria-controls="hub-found">'
+    'placeholder="Part of a name, such as qwen2.5" aria-label="Search the Hub" aria-autocomplete="list" '
+    'aria-expanded="false" aria-controls="hub-found">'
+    "<p>An id such as owner/name can be typed above, too.</p></details>"
 )
 
 
