@@ -29,7 +29,7 @@
   }
 
   function sayWhetherOlder() {
-    const asked = document.querySelector("#answers .asked-prompt");
+    const asked = document.querySelector("#both .asked-prompt");
     const typed = document.querySelector(BOXES.prompt)?.value ?? "";
     const older = asked?.querySelector("strong");
     if (older) older.hidden = !typed.trim() || typed === asked.dataset.prompt;

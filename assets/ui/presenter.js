@@ -35,12 +35,12 @@
 
   // What both models said on the page is a slide too, where the run brings no recorded answers.
   function withAnswers(made, run) {
-    const said = window.aptStudio.shown() === run && document.querySelector("#answers .duel[aria-busy=false]");
+    const said = window.aptStudio.shown() === run && document.querySelector("#both .duel[aria-busy=false]");
     const spoken = said && [...said.querySelectorAll(".said")].every((one) => !one.querySelector(".quiet"));
     if (!spoken || made.querySelector('[data-slide="answers"]')) return made;
     const slide = made.querySelector('[data-slide="gain"]').cloneNode(true);
     slide.dataset.slide = "answers";
-    const prompt = document.querySelector("#answers .asked-prompt")?.dataset.prompt.trim();
+    const prompt = document.querySelector("#both .asked-prompt")?.dataset.prompt.trim();
     const title = document.createElement("h2");
     title.textContent = prompt ? `Both were asked: ${prompt}` : "Both were asked the same";
     slide.querySelector(".slide-body").replaceChildren(title, said.cloneNode(true));

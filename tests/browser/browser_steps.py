@@ -58,10 +58,18 @@ def show_all_methods(page) -> None:
 def race_against(page, *titles: str) -> None:
     """Tick these methods."""
     show_all_methods(page)
+    if not page.locator("#rivals").is_visible():
+        page.locator("#advanced .label-wrap").click()
     for title in titles:
         page.locator("#rivals").get_by_role("checkbox", name=title, exact=True).check(force=True)
     says(page, "#preflight", f"{1 + len(titles)} runs, one after another: about")
     page.wait_for_timeout(300)  # the last check of a burst
+
+
+def open_view(page, name: str) -> None:
+    """Of the run that is shown: overview, layers, answers, size, others, next."""
+    page.locator(f".views [data-view={name}]").click()
+    page.wait_for_function("name => document.documentElement.dataset.view === name", arg=name)
 
 
 def show_table(page, chart: str) -> None:

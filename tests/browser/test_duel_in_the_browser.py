@@ -6,7 +6,16 @@ import json
 
 import httpx
 import pytest
-from browser_steps import choose_method, choose_tiny, prune, says, scrolls_sideways, text, wait_for_end
+from browser_steps import (
+    choose_method,
+    choose_tiny,
+    open_view,
+    prune,
+    says,
+    scrolls_sideways,
+    text,
+    wait_for_end,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,6 +38,7 @@ def two_runs(app, browser):
 
 
 def ready(page, prompt="Why is the sky blue?"):
+    open_view(page, "answers")
     page.wait_for_function("document.querySelector('#ask') && !document.querySelector('#ask').disabled")
     page.locator("#prompt textarea").fill(prompt)
 
@@ -75,7 +85,7 @@ def test_a_blind_reading_says_nothing_before_the_vote(open_page, two_runs):
     page.locator("#ask-blind input").check()
     page.locator("#ask").click()
     page.locator("#vote-a").wait_for(timeout=90_000)
-    html = page.locator("#answers").inner_html()
+    html = page.locator("#both").inner_html()
     for word in ("dense", "Dense", "pruned", "Pruned", two_runs[0]):
         assert word not in html
     assert not page.locator("#ask-gap").is_visible() and page.locator("#gaps a").count() == 0

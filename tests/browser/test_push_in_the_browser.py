@@ -58,7 +58,7 @@ def visit(browser):
             context.add_cookies([{"name": "session", "value": session, "url": app.address}])
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{app.address}/?run={run}")
+        page.goto(f"{app.address}/?run={run}&view=next")
         page.locator("#push").wait_for()
         page.locator("#push .label-wrap").click()
         return page

@@ -7,6 +7,7 @@ import pytest
 from browser_app import patient
 from browser_steps import (
     choose_tiny,
+    open_view,
     prune,
     race_against,
     run_of,
@@ -58,6 +59,7 @@ def test_three_curves_appear_by_one_press_and_the_finding_ends_them(app, open_pa
     choose_tiny(page, samples=40, length=256)
     race_against(page, "SparseGPT", "Wanda")
     run_id = prune(page)
+    open_view(page, "others")
     says(page, "#race-chart .chart-title", "Race of three methods")
     wait_for_end(page, PATIENCE)
     assert curves(page) < 3, "the race was over before it could be watched"
@@ -100,6 +102,7 @@ def test_focus_stays_on_a_link_while_the_race_goes_on(open_page):
     race_against(page, "SparseGPT", "Wanda")
     prune(page)
     wait_for_end(page, PATIENCE)
+    open_view(page, "others")
     show_table(page, "race")
     link = page.locator("#race-table a", has_text="SparseGPT")
     link.focus()
@@ -111,10 +114,11 @@ def test_focus_stays_on_a_link_while_the_race_goes_on(open_page):
 
 @pytest.mark.slow
 def test_a_rival_opens_from_the_note_and_from_the_table(open_page, race):
-    page = open_page(f"?run={race}")
+    page = open_page(f"?run={race}&view=others")
     page.locator(".rivals a", has_text="Wanda").click()
     page.wait_for_function("id => !location.search.includes(id)", arg=race)
     says(page, "#headline", "Wanda · 2:4")
+    open_view(page, "others")
     show_table(page, "race")
     rows = page.locator("#race-table tbody tr")
     rows.first.wait_for()
@@ -125,9 +129,10 @@ def test_a_rival_opens_from_the_note_and_from_the_table(open_page, race):
 
 @pytest.mark.slow
 def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
-    page = open_page(f"?run={race}")
+    page = open_page(f"?run={race}&view=others")
     page.locator(".rivals a", has_text="Wanda").click()
     says(page, "#headline", "Wanda · 2:4")
+    open_view(page, "overview")
     show_table(page, "perplexity")
     says(page, "#perplexity-table", "(measured once, reused)")
     dense = {
@@ -140,7 +145,7 @@ def test_the_dense_model_is_measured_once_for_all_of_them(app, open_page, race):
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_race_fits_a_narrow_screen(open_page, race, theme):
-    page = open_page(f"?run={race}", width=390, height=844, color_scheme=theme)
+    page = open_page(f"?run={race}&view=others", width=390, height=844, color_scheme=theme)
     page.locator("#race-chart .legendtext").first.wait_for()
     show_table(page, "race")
     page.locator("#race-table tbody tr").first.wait_for()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from browser_steps import choose, choose_tiny, prune, says, text, wait_for_end
+from browser_steps import choose, choose_tiny, open_view, prune, says, text, wait_for_end
 
 POINTS = "#recovery-chart .scatterlayer .points path"
 
 
 def ask_for(page, steps):
     """Fill the folded form: the bundled text, short windows."""
+    open_view(page, "next")
     if not page.locator("#recover-start").is_visible():
         page.locator("#recover .label-wrap").click()
     for box in ("#recover-training-text", "#recover-eval-text"):
@@ -27,6 +28,7 @@ def ask_for(page, steps):
 
 def ask_for_the_law(page):
     """Constants with intervals, and how many tokens until the loss is near the dense one's."""
+    open_view(page, "next")
     page.locator("#law .label-wrap").click()
     page.locator("#law-within input").fill("0.5")
     page.locator("#law-fit").click()

@@ -14,6 +14,7 @@ from browser_steps import (
     choose,
     choose_method,
     choose_tiny,
+    open_view,
     points,
     prune,
     run_of,
@@ -121,7 +122,7 @@ def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, 
 
 @pytest.mark.slow
 def test_results_can_be_downloaded_by_run(app, open_page, finished):
-    page = open_page(f"?run={finished}")
+    page = open_page(f"?run={finished}&view=next")
     page.locator("#downloads a").last.wait_for()
     links = page.locator("#downloads a").evaluate_all("links => links.map(link => link.href)")
     assert all(link.startswith(f"{app.address}/studio/runs/{finished}/") for link in links)
@@ -135,7 +136,7 @@ def test_results_can_be_downloaded_by_run(app, open_page, finished):
 
 @pytest.mark.slow
 def test_both_models_answer_and_can_be_stopped(open_page, finished):
-    page = open_page(f"?run={finished}")
+    page = open_page(f"?run={finished}&view=answers")
     page.locator("#example-0").click()
     page.wait_for_function("document.querySelector('#prompt textarea').value.includes('sky')")
     page.locator("#ask").click()
@@ -156,7 +157,7 @@ def test_both_models_answer_and_can_be_stopped(open_page, finished):
 
 @pytest.mark.slow
 def test_a_typed_prompt_is_never_lost_and_answers_say_to_which_prompt_they_are(open_page, finished):
-    page = open_page(f"?run={finished}")
+    page = open_page(f"?run={finished}&view=answers")
     page.locator("#prompt textarea").fill("Tell me <b>something")
     page.wait_for_function("sessionStorage.getItem('apt-studio-prompt') === 'Tell me <b>something'")
     page.reload()
@@ -165,18 +166,18 @@ def test_a_typed_prompt_is_never_lost_and_answers_say_to_which_prompt_they_are(o
     page.wait_for_function("!document.querySelector('#ask').disabled")
     page.locator("#ask").click()
     says(page, "#reading-state", "Done after", 60)
-    assert "Answers to: Tell me <b>something" in text(page, "#answers .asked-prompt")
-    assert "older" not in text(page, "#answers .asked-prompt")
+    assert "Answers to: Tell me <b>something" in text(page, "#both .asked-prompt")
+    assert "older" not in text(page, "#both .asked-prompt")
     page.locator("#ask-gap input").check()
     says(page, "#gaps", "Mean KL", 30)
     assert page.locator("#gaps table tbody tr").count() > 0 and page.locator("#gaps .gap-legend").count() == 1
     page.locator("#prompt textarea").fill("Something else")
-    says(page, "#answers .asked-prompt", "An older prompt.")
+    says(page, "#both .asked-prompt", "An older prompt.")
 
 
 @pytest.mark.slow
 def test_an_empty_prompt_is_a_sentence(open_page, finished):
-    page = open_page(f"?run={finished}")
+    page = open_page(f"?run={finished}&view=answers")
     page.wait_for_function("!document.querySelector('#ask').disabled")
     page.locator("#ask").click()
     says(page, "#reading-state", "Write a prompt first.")
@@ -200,7 +201,7 @@ def test_a_run_can_be_stopped_and_the_next_one_waits_in_line(open_page):
     page.locator("#stop").click()
     says(page, "#now", "Stop")
     wait_for_end(page)
-    assert "was stopped on the way" in text(page, "#headline") and "Stopped" in text(page, "#now")
+    assert "was stopped before it finished" in text(page, "#headline") and "Stopped" in text(page, "#now")
 
 
 @pytest.mark.slow
@@ -409,6 +410,7 @@ def test_measuring_a_finished_run_on_another_text(open_page):
     choose_tiny(page)
     pruned = prune(page)
     wait_for_end(page)
+    open_view(page, "next")
     page.locator("#measure .label-wrap").click()
     says(page, "#measure", "What this run made")
     assert page.locator("#measure-model input").input_value().endswith("this run")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from browser_steps import choose, says, text
+from browser_steps import choose, open_view, says, text
 
 BEST = "#generations-chart .scatterlayer .points path"
 
 
 def ask_for(page, generations):
     """Fill the folded form: the smallest model, the bundled text, short windows."""
+    open_view(page, "next")
     if not page.locator("#search-start").is_visible():
         page.locator("#search .label-wrap").click()
     page.wait_for_selector("#search-start")

@@ -11,7 +11,7 @@ import httpx
 import itsdangerous
 import pytest
 from browser_app import App
-from browser_steps import says, text, wait_for_end
+from browser_steps import open_view, says, text, wait_for_end
 from test_hub_in_the_browser import read_the_bundled_sample
 
 from apt_core.models.catalogue.entries import CATALOGUE
@@ -122,7 +122,8 @@ def test_a_visitors_own_account_opens_what_it_may_read_and_nobody_elses(hub, spa
     files = httpx.get(f"{space.address}/studio/runs/{run_id}/model.zip")
     assert files.status_code == 404, "weights of a gated model are not given to everybody"
     assert httpx.get(f"{space.address}/studio/runs/{run_id}/results.json").status_code == 200
-    says(ann, "#answers", "neither asked nor given out here")
+    open_view(ann, "answers")
+    says(ann, "#both", "neither asked nor given out here")
 
     choose_gated(stranger)
     says(stranger, "#preflight", "sign in with Hugging Face here")

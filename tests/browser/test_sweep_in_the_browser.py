@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser_steps import choose_tiny, scrolls_sideways, show_table
+from browser_steps import choose_tiny, open_view, scrolls_sideways, show_table
 
 from apt_core.runs.launcher import Launcher
 from apt_core.runs.store import Store
@@ -77,6 +77,7 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     study = page.locator("#sweep [data-study]").get_attribute("data-study")
     page.wait_for_url(f"**/?study={study}")
     page.locator("#sweep a[data-action=open]").first.click()
+    open_view(page, "others")
     page.wait_for_selector("#sparsity-chart .scatterlayer .trace")
     assert page.locator("#sparsity-chart .scatterlayer .trace").count() >= 2
     page.wait_for_selector("#parallel-chart .parcoords")

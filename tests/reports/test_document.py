@@ -28,7 +28,7 @@ def test_a_report_of_one_run_says_what_came_out_and_under_which_conditions():
     assert [figure.value for figure in section.figures] == [
         "dense 20.0 → pruned 30.0",
         "50%",
-        "9.0 s (460 MB)",
+        "9.0 s (peak 460 MB)",
     ]
     facts = dict(section.facts)
     assert facts["seed"] == "7" and "torch 2.13.0" in facts["versions"]

@@ -117,7 +117,7 @@ def lay_out() -> Reading:
             ask = gr.Button("Generate", variant="primary", elem_id="ask", interactive=False)
             stop = gr.Button("Stop", variant="stop", elem_id="stop-asking", visible=False)
         state = html("reading-state")
-        columns = html("answers")
+        columns = html("both")
         voting = blind.lay_out(blindly)
         exchange, marks = gr.State(None), gap.lay_out()
         several = prompt_set.lay_out()

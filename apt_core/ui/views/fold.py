@@ -8,7 +8,7 @@ from apt_core.ui.views.html import Markup
 
 
 def chosen_line(record: RunRecord, title: str) -> Markup:
-    """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again; beside a recorded sample it invites."""
+    """'SmolLM2 135M · APT · 2:4 · Quick', a button that opens the chooser again; an invitation beside a sample."""
     if record.id.startswith("sample-"):
         return _button("Prune a model yourself", "Choose")
     parts = [title, *filter(None, record.job.labels)]
