@@ -1,4 +1,4 @@
-"""The document of the page, made once: it is the same for everybody who asks by the same name of this host.
+"""The document of the page, made and compressed once: it is the same for everybody who asks by the same name.
 
 Gradio writes its configuration, a megabyte of JSON, anew for every visitor: a tenth of a second in which nothing else
 is answered.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from urllib.parse import parse_qs
 
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Gradio writes into the document by which address it was asked for.
@@ -17,7 +18,7 @@ _MOST_KEPT = 16  # of a megabyte each: a stranger can name any address in a head
 _LONGEST = 300  # characters of these headers together
 # What our own links add to the address is read by the browser alone; Gradio answers other words of it (`page`,
 # `deep_link`, `all_endpoints`) with documents of their own, which must not reach anybody else.
-_OUR_WORDS = frozenset({"run", "tab", "compare", "study", "present", "__theme"})
+_OUR_WORDS = frozenset({"run", "view", "tab", "compare", "study", "present", "__theme"})
 
 _Key = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
 
@@ -27,6 +28,7 @@ class SamePage:
 
     def __init__(self, app: ASGIApp):
         self._app = app
+        self._document = GZipMiddleware(app)
         self._kept: OrderedDict[_Key, list[Message]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +47,7 @@ class SamePage:
             said.append(message)
             await send(_copy(message))
 
-        await self._app(scope, receive, noted)
+        await self._document(scope, receive, noted)
         if _is_whole(said):
             self._kept[key] = said
             while len(self._kept) > _MOST_KEPT:

@@ -20,11 +20,13 @@ class Made:
 
     def __init__(self):
         self.count = 0
-        self.status, self.cookie = 200, ""
+        self.status, self.cookie, self.filling = 200, "", ""
 
     async def page(self, request):
         self.count += 1
-        answer = HTMLResponse(f"{request.headers['host']} {self.count}", status_code=self.status)
+        answer = HTMLResponse(
+            f"{request.headers['host']} {self.count}{self.filling}", status_code=self.status
+        )
         if self.cookie:
             answer.set_cookie("who", self.cookie)
         return answer
@@ -121,3 +123,12 @@ def test_strangers_who_name_many_addresses_fill_no_memory(ask, monkeypatch):
         ask(x_forwarded_host=f"host{number}")
     assert ask(x_forwarded_host="host4").text == "here 5" and ask(x_forwarded_host="host0").text == "here 6"
     assert [ask(x_forwarded_host="x" * 400).text for _ in range(2)] == ["here 7", "here 8"]
+
+
+def test_a_long_document_is_sent_compressed_to_whoever_takes_that(ask, made):
+    made.filling = "the same words again and again " * 1000
+    packed, plain = ask(accept_encoding="gzip, br"), ask(accept_encoding="identity")
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+    assert int(packed.headers["content-length"]) < len(plain.content) / 20
+    assert packed.text == f"here 1{made.filling}"
+    assert ask(accept_encoding="gzip, br").text == packed.text and made.count == 2
