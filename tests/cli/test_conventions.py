@@ -141,12 +141,14 @@ def test_completion_is_a_script_of_the_shell_where_its_package_is_there(capsys):
 
 def test_ctrl_c_gives_the_terminal_back_within_two_seconds_also_while_a_run_starts(store):
     """Before the first event, when a worker hears nothing but a signal."""
-    arguments = ["prune", "--model", "tiny-llama", "--method", "apt-joint", "--sparsity", "0.5"]
+    arguments = ["prune", "--model", "tiny-llama", "--method", "sparsegpt", "--sparsity", "0.5"]
     process = subprocess.Popen(
         [sys.executable, "-m", "apt_core", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env=dict(os.environ),
+        # As a terminal starts it: what a shell sends to the background inherits SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not (store.list() and store.list()[0].status == "running"):
         time.sleep(0.02)

@@ -95,7 +95,10 @@ def test_nothing_else_is_kept(ask, made, path, method):
 
 def test_what_only_the_browser_reads_of_the_address_makes_no_difference(ask, made):
     ask()
-    assert ask("/?run=20261127-010203-abcd&tab=runs&__theme=dark").text == "here 1" and made.count == 1
+    assert (
+        ask("/?run=20261127-010203-abcd&view=layers&tab=runs&__theme=dark").text == "here 1"
+        and made.count == 1
+    )
 
 
 def test_a_header_said_twice_does_not_bring_its_document_to_others():
