@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from apt_core.base.values import Frozen
 
@@ -70,8 +70,16 @@ def is_cut(side: Side, question: Question) -> bool:
 
 
 class Answers(Frozen):
-    """A question that was asked of the dense model and of the one that the run made of it, and both answers."""
+    """A question that was asked of the dense model and of the one that the run made of it, and both answers.
+
+    What further runs answered to the same question is dropped: it belongs to no single run.
+    """
 
     kind: Literal["answers"] = "answers"
     question: Question
     answered: Answered
+
+    @field_validator("answered")
+    @classmethod
+    def _of_the_pair(cls, answered: Answered) -> Answered:
+        return answered.model_copy(update={"others": ()})

@@ -132,7 +132,7 @@ window.aptStudio = (() => {
 
     // A zoom between the labels that an axis was given would leave it without any: plotly then chooses its own.
     function keepLabels(Plotly) {
-      if (!props.value?.figure) return; // a chart that this run does not have, resized
+      if (!figure()) return;
       const { xaxis, yaxis } = JSON.parse(props.value.figure).layout;
       keepBlocks(Plotly, xaxis?.dtick);
       const axis = host._fullLayout.yaxis;
@@ -178,7 +178,8 @@ window.aptStudio = (() => {
       layout.legend = { ...layout.legend, font: { ...layout.legend?.font, size: 11 }, entrywidth: 0 };
     }
 
-    const atItsHeight = () => host.layout?.height === heightOf(JSON.parse(props.value.figure).layout);
+    const figure = () => props.value?.figure; // a run may have nothing for a chart that is drawn already
+    const atItsHeight = () => !figure() || host.layout?.height === heightOf(JSON.parse(figure()).layout);
 
     function select(point) {
       if (!point?.data?.meta) return;
@@ -332,7 +333,7 @@ window.aptStudio = (() => {
     }
 
     watch("value", () => {
-      document.documentElement.classList.remove("arriving");
+      requestAnimationFrame(() => document.documentElement.classList.remove("arriving")); // the rest is drawn by then
       pressed = 0;
       tell();
       if (askedForRun) showView("overview");
@@ -783,7 +784,7 @@ window.aptStudio = (() => {
       }
       setTimeout(() => (copy.textContent = label), 2000);
     }
-    if (event.target.closest('#prune, #measure-start, [data-action="open"]')) askedForRun = true;
+    if (event.target.closest('#prune, #measure-start, button:is([id^="recover-"], [id^="search-"]), [data-action="open"]')) askedForRun = true;
     if (event.target.closest("#again")) {
       const chosen = document.querySelector("[data-fold]");
       chosen?.setAttribute("aria-expanded", "true"); // on a narrow screen the chooser was folded away

@@ -78,6 +78,27 @@ def show_table(page, chart: str) -> None:
     page.locator(f"#{chart}-chart [data-tool=table]").click()
 
 
+def open_the_form(page) -> None:
+    """Where the screen is narrow it is one line below the result."""
+    page.wait_for_selector("#folded .chosen", state="attached")
+    if not page.locator("#model").is_visible():
+        page.locator(".chosen").click()
+
+
+def open_the_search(page) -> None:
+    """Of the Hub, beside the model."""
+    page.locator("#hub-search summary").click()
+    page.locator("#hub-query").wait_for()
+    page.wait_for_timeout(300)
+
+
+def unfold(page, section: str) -> None:
+    """A folded section; nothing where it is open."""
+    head = page.locator(f"{section} .label-wrap").first
+    if "open" not in (head.get_attribute("class") or "").split():
+        head.click()
+
+
 def prune(page) -> str:
     """Press the button; returns the id of the run from the address."""
     before = page.url

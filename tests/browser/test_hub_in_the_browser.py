@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from browser_app import App, patient
-from browser_steps import prune, says, scrolls_sideways, text, wait_for_end
+from browser_steps import open_the_search, prune, says, scrolls_sideways, text, wait_for_end
 
 from apt_core.models.catalogue.entries import CATALOGUE
 from tests.models.fake_hub import FakeHub
@@ -53,8 +53,7 @@ def open_hub_page(hub_app, browser):
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(hub_app.address)
-        page.wait_for_selector("#hub-query")
-        page.wait_for_timeout(300)
+        open_the_search(page)
         return page
 
     yield opened

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from browser_app import App
-from browser_steps import says, scrolls_sideways, text
+from browser_steps import says, scrolls_sideways, text, unfold
 from test_space_in_the_browser import CLIENT_SECRET, TOKEN, session_of_ann
 
 from apt_core.base.policy import LOCAL
@@ -81,7 +81,8 @@ def test_a_model_is_pushed_asked_about_and_pushed_again(hub, started, visit):
     page = visit(app, run, width=390)
     says(page, "#push-note", "Nobody is logged in to the Hub")
     page.locator(".chosen").click()
-    page.locator("#account .label-wrap").click()
+    unfold(page, "#advanced")
+    unfold(page, "#account")
     page.locator("#hub-token input").fill(TOKEN)
     page.locator("#use-token").click()
     says(page, "#account-note", "Signed in as ann.")

@@ -51,7 +51,7 @@ def test_a_pruned_run_is_recovered_stopped_and_gone_on_with(open_page):
     page.locator("#recover-start").click()
     says(page, "#recover-note", "from 1 to")
     ask_for(page, 3000)
-    says(page, "#recover-needs", "Memory")
+    says(page, "#recover-needs", "memory ·")
     page.locator("#recover-start").click()
     page.wait_for_function("id => !location.search.includes(id)", arg=pruned)
     says(page, "#status", "Training: step", 60)

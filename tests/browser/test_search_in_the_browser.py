@@ -37,7 +37,7 @@ def test_a_search_is_watched_stopped_and_gone_on_with(open_page):
     ask_for(page, -1)
     says(page, "#search-needs", "from 0 to")
     ask_for(page, 5000)
-    says(page, "#search-needs", "Memory")
+    says(page, "#search-needs", "memory ·")
     page.locator("#search-start").click()
     page.wait_for_function("location.search.includes('run=')")
     says(page, "#status", "Searching: generation", 90)

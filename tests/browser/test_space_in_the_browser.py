@@ -83,7 +83,7 @@ def visit(space, browser):
             context.add_cookies([{"name": "session", "value": session_of_ann(), "url": space.address}])
         page = context.new_page()
         page.goto(space.address)
-        page.wait_for_selector("#hub-query")
+        page.wait_for_selector("#hub-search summary")
         page.wait_for_timeout(500)
         return page
 

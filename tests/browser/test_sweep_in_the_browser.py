@@ -84,6 +84,8 @@ def test_a_sweep_from_its_form_to_its_charts(visitor):
     page.wait_for_url("**/?run=*")
     assert "study" not in page.url
     page.go_back()
+    page.wait_for_function("document.documentElement.dataset.view === 'overview'")
+    page.go_back()
     page.wait_for_url(f"**/?study={study}")
     assert page.locator("#sweep tr[data-run]").count() == 6
     page.reload()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apt_core.events import Answers
-from apt_core.events.asking import Answered, Question
+from apt_core.events.asking import Answered, OtherAnswer, Question
 from apt_core.runs import asked
 
 
@@ -40,3 +40,13 @@ def test_a_torn_line_is_left_out_and_a_folder_that_is_gone_costs_nothing(tmp_pat
     assert [one.question.prompt for one in asked.asked(tmp_path)] == ["A?"]
     asked.keep(tmp_path / "gone", answers("B?"))
     assert not (tmp_path / "gone").exists()
+
+
+def test_what_further_runs_answered_is_not_kept(tmp_path):
+    pair = answers("A?")
+    said = pair.answered.model_copy(update={"others": (OtherAnswer(text="x", tokens=1, first_divergence=0),)})
+    asked.keep(tmp_path, Answers(question=pair.question, answered=said))
+    line = pair.model_copy(update={"answered": said})  # as files have it that were written before
+    with (tmp_path / "asked.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line.model_dump_json().replace("A?", "B?") + "\n")
+    assert [len(one.answered.sides) for one in asked.asked(tmp_path)] == [2, 2]

@@ -269,11 +269,12 @@ def arrive(explore: Explore, studio: Studio, run_id: str | None) -> dict[Any, An
         return open_run(explore, studio, studio.record(run_id), link=True)
     except PruneError:
         gone = f"There is no run {run_id[:60]} here; it may have been deleted, or belong to another machine."
-        note = f"{gone} Below is a recorded sample instead." if studio.first_sample else gone
-        shown = empty(explore, studio, note)
-        return shown | {
-            explore.seen: {**shown.get(explore.seen, {}), "asked": run_id[:60]}
-        }  # news to its script
+    except Exception:  # a page that stays as it is would look like an answer
+        _log.exception("Run %s could not be shown", run_id[:60])
+        gone = f"Run {run_id[:60]} cannot be shown; the log of the app says why."
+    note = f"{gone} Below is a recorded sample instead." if studio.first_sample else gone
+    shown = empty(explore, studio, note)
+    return shown | {explore.seen: {**shown.get(explore.seen, {}), "asked": run_id[:60]}}  # news to its script
 
 
 def empty(explore: Explore, studio: Studio, note: str = "") -> dict[Any, Any]:
