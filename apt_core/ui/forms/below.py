@@ -133,6 +133,7 @@ def wire_needs(
         lambda view, *given: needs(ViewState.parse(view).run, form.values_of(given)),
         [seen, *form.inputs],
         form.needs,
+        trigger_mode="always_last",  # or what changed while one was asked would not be said
         concurrency_limit=4,
         **QUIET,
     )
