@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 from browser_app import App, patient
-from browser_steps import open_the_search, prune, says, scrolls_sideways, text, wait_for_end
+from browser_steps import (
+    open_the_form,
+    open_the_search,
+    prune,
+    says,
+    scrolls_sideways,
+    text,
+    unfold,
+    wait_for_end,
+)
 
 from apt_core.models.catalogue.entries import CATALOGUE
 from tests.models.fake_hub import FakeHub
@@ -53,6 +62,7 @@ def open_hub_page(hub_app, browser):
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(hub_app.address)
+        open_the_form(page)
         open_the_search(page)
         return page
 
@@ -144,7 +154,8 @@ def test_a_hub_without_an_answer_is_a_sentence(hub, open_hub_page):
 def test_a_token_is_kept_in_memory_and_opens_a_gated_model(hub, hub_app, open_hub_page):
     hub.accounts["hf_very_secret"] = "ann"
     page = open_hub_page()
-    page.locator("#account .label-wrap").click()
+    unfold(page, "#advanced")
+    unfold(page, "#account")
     says(page, "#account-note", "Nobody is signed in")
     page.locator("#hub-token input").fill("hf_wrong")
     page.locator("#use-token").click()

@@ -118,7 +118,7 @@ def test_a_point_that_is_clicked_is_read_out_and_marked_in_the_table(open_page, 
     )
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     says(page, "#layers-chart .chart-readout", "Block 0, mlp.down_proj: relative error")
-    assert page.locator("tr[aria-selected=true]").count() == 1
+    assert page.locator("#layers-table tr[aria-selected=true]").count() == 1
 
 
 @pytest.mark.slow

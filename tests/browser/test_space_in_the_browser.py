@@ -11,7 +11,7 @@ import httpx
 import itsdangerous
 import pytest
 from browser_app import App
-from browser_steps import open_view, says, text, wait_for_end
+from browser_steps import open_view, says, text, unfold, wait_for_end
 from test_hub_in_the_browser import read_the_bundled_sample
 
 from apt_core.models.catalogue.entries import CATALOGUE
@@ -103,10 +103,12 @@ def test_a_visitors_own_account_opens_what_it_may_read_and_nobody_elses(hub, spa
     choose_gated(stranger)
     says(stranger, "#preflight", "sign in with Hugging Face here")
     assert stranger.locator("#preflight a").get_attribute("href") == f"{hub.url}/{GATED}"
+    unfold(stranger, "#advanced")
     assert "Sign in" in text(stranger, "#login") and not stranger.locator("#hub-token").count()
     assert not stranger.locator("#tabs button[role=tab]", has_text="Models").count()
 
     ann = visit(signed_in=True)
+    unfold(ann, "#advanced")
     says(ann, "#login", "Logout (ann)")
     choose_gated(ann)
     says(ann, "#facts", "parameters in")
